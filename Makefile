@@ -1,0 +1,43 @@
+# The face of the project; CMakePresets.json and scripts/ do the work.
+PREFIX = /usr/local
+# Options of bench/run, such as --quick.
+BENCH =
+
+.PHONY: help run check lint bench fuzz install check-install clean
+
+help:
+	@echo 'make run            build it, start it on 127.0.0.1, fetch a page through it'
+	@echo 'make check          every test; ends with "N passed, N failed"'
+	@echo 'make lint           include table, format, static analysis'
+	@echo 'make bench          speed and memory beside a bare relay and other proxies'
+	@echo 'make fuzz           every fuzzer for FUZZ_SECONDS=30'
+	@echo 'make install        to $$(DESTDIR)$$(PREFIX), by default $(PREFIX)'
+	@echo 'make check-install  the above in a fresh Debian 12, as root'
+	@echo 'make clean          remove build/'
+
+run:
+	@scripts/run
+
+check:
+	@scripts/check
+
+lint:
+	@scripts/lint
+
+bench:
+	@scripts/bench $(BENCH)
+
+fuzz:
+	@scripts/fuzz
+
+install:
+	@scripts/setup build
+	cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+	cmake --build --preset release --parallel
+	cmake --install build/release --strip
+
+check-install:
+	@scripts/check-install
+
+clean:
+	rm -rf build

@@ -1,0 +1,121 @@
+#include "admin/status_json.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+
+#include "base/addr.h"
+
+/* Names come from the configuration, which is UTF-8. */
+static void print_string(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (; *text != '\0'; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if (byte == '"' || byte == '\\')
+            fprintf(out, "\\%c", byte);
+        else if (byte < 0x20 || byte == 0x7f)
+            fprintf(out, "\\u%04x", byte);
+        else
+            fputc(byte, out);
+    }
+    fputc('"', out);
+}
+
+static void print_number(FILE *out, const char *key, uint64_t number)
+{
+    fprintf(out, "\"%s\":%" PRIu64, key, number);
+}
+
+static void print_counters(FILE *out, const struct counters *counters)
+{
+    const struct {
+        const char *key;
+        uint64_t number;
+    } fields[] = {
+        {"accepted", counters->accepted},       {"flows_now", counters->flows_now},
+        {"flows_total", counters->flows_total}, {"bytes_up", counters->bytes_up},
+        {"bytes_down", counters->bytes_down},
+    };
+    fputc('{', out);
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        print_number(out, fields[i].key, fields[i].number);
+        fputc(',', out);
+    }
+    for (size_t i = 0; i < N_FLOW_ENDS; i++) {
+        fputs(i == 0 ? "\"ended\":{" : ",", out);
+        print_number(out, flow_end_text((enum flow_end)i), counters->ended[i]);
+    }
+    for (size_t i = 0; i < N_REFUSALS; i++) {
+        fputs(i == 0 ? "},\"refused\":{" : ",", out);
+        print_number(out, refusal_text((enum refusal)i), counters->refused[i]);
+    }
+    fputs("}}", out);
+}
+
+static void print_inbound(FILE *out, const struct status_inbound *inbound)
+{
+    fputs("{\"name\":", out);
+    print_string(out, inbound->name);
+    fputs(",\"type\":", out);
+    print_string(out, inbound->type);
+    fputs(",\"addresses\":[", out);
+    for (size_t i = 0; i < inbound->n_addresses; i++) {
+        char text[ADDR_TEXT_BYTES];
+        addr_format(&inbound->addresses[i], text);
+        fputs(i == 0 ? "" : ",", out);
+        print_string(out, text);
+    }
+    fputs("],", out);
+    print_number(out, "flows_now", inbound->flows_now);
+    fputc(',', out);
+    print_number(out, "connections", inbound->connections);
+    fputc(',', out);
+    print_number(out, "per_client", inbound->per_client);
+    fputc('}', out);
+}
+
+static void print_limits(FILE *out, const struct config_limits *limits)
+{
+    const struct {
+        const char *key;
+        uint64_t number;
+    } fields[] = {
+        {"connections", limits->connections}, {"memory_mb", limits->memory_mb},
+        {"connect_ms", limits->connect_ms},   {"handshake_ms", limits->handshake_ms},
+        {"idle_ms", limits->idle_ms},         {"half_closed_ms", limits->half_closed_ms},
+        {"udp_idle_ms", limits->udp_idle_ms}, {"keepalive_s", limits->keepalive_s},
+        {"drain_s", limits->drain_s},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        fputs(i == 0 ? "{" : ",", out);
+        print_number(out, fields[i].key, fields[i].number);
+    }
+    fputc('}', out);
+}
+
+void admin_print_json(FILE *out, const struct status *status, const struct counters *sum)
+{
+    fputs("{\"version\":", out);
+    print_string(out, status->version);
+    fprintf(out, ",\"pid\":%d,", status->pid);
+    print_number(out, "uptime_ms", status->uptime_ms);
+    fputs(",\"together\":", out);
+    print_counters(out, sum);
+    fputs(",\"workers\":[", out);
+    for (size_t i = 0; i < status->n_workers; i++) {
+        fputs(i == 0 ? "" : ",", out);
+        print_counters(out, &status->workers[i]);
+    }
+    fputs("],\"inbounds\":[", out);
+    for (size_t i = 0; i < status->n_inbounds; i++) {
+        fputs(i == 0 ? "" : ",", out);
+        print_inbound(out, &status->inbounds[i]);
+    }
+    fputs("],\"limits\":", out);
+    print_limits(out, status->limits);
+    fputs(",\"descriptors\":{", out);
+    print_number(out, "limit", status->descriptors_limit);
+    fputc(',', out);
+    print_number(out, "in_use", status->descriptors_in_use);
+    fputs("}}\n", out);
+}

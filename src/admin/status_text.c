@@ -1,0 +1,210 @@
+#include "admin/status_text.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/status_json.h"
+#include "base/addr.h"
+
+/* More workers than this are shown as their sum only: it shall stay one screen. */
+#define SHOWN_WORKERS 16
+
+static const char *const refusal_reasons[] = {
+    [REFUSAL_CONNECTIONS] = "`connections` was reached",
+    [REFUSAL_PER_CLIENT] = "`per_client` was reached by that address",
+    [REFUSAL_CLIENT] = "`allow` and `deny` say no to that address",
+    [REFUSAL_DESCRIPTORS] = "descriptors had run out (ulimit -n, LimitNOFILE=)",
+    [REFUSAL_MEMORY] = "memory had run out",
+    [REFUSAL_LOGIN] = "wrong credentials, or no method in common",
+    [REFUSAL_HANDSHAKE] = "no request, or none that could be understood",
+};
+
+static_assert(sizeof refusal_reasons / sizeof refusal_reasons[0] == N_REFUSALS,
+              "a refusal without a reason");
+
+/* A short text by value, so that several may be arguments of one printf. */
+struct words {
+    char text[40];
+};
+
+/* 1234567 becomes 1,234,567. */
+static struct words count(uint64_t number)
+{
+    struct words words;
+    char digits[24];
+    int n = snprintf(digits, sizeof digits, "%" PRIu64, number);
+    char *at = words.text;
+    for (int i = 0; i < n; i++) {
+        if (i > 0 && (n - i) % 3 == 0)
+            *at++ = ',';
+        *at++ = digits[i];
+    }
+    *at = '\0';
+    return words;
+}
+
+static struct words limit(uint64_t number)
+{
+    return number == 0 ? (struct words){"none"} : count(number);
+}
+
+static struct words bytes(uint64_t number)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    struct words words;
+    size_t unit = 0;
+    double scaled = (double)number;
+    while (scaled >= 1024 && unit + 1 < sizeof units / sizeof units[0]) {
+        scaled /= 1024;
+        unit++;
+    }
+    snprintf(words.text, sizeof words.text, "%.*f %s", unit == 0 ? 0 : 1, scaled, units[unit]);
+    return words;
+}
+
+/* In the largest unit that says it exactly. */
+static struct words duration(uint64_t ms)
+{
+    struct words words;
+    if (ms == 0)
+        return (struct words){"none"};
+    if (ms % 3600000 == 0)
+        snprintf(words.text, sizeof words.text, "%" PRIu64 " h", ms / 3600000);
+    else if (ms % 60000 == 0)
+        snprintf(words.text, sizeof words.text, "%" PRIu64 " min", ms / 60000);
+    else if (ms % 1000 == 0)
+        snprintf(words.text, sizeof words.text, "%" PRIu64 " s", ms / 1000);
+    else
+        snprintf(words.text, sizeof words.text, "%" PRIu64 " ms", ms);
+    return words;
+}
+
+static void print_head(FILE *out, const struct status *status)
+{
+    uint64_t s = status->uptime_ms / 1000;
+    fprintf(out, "sockeye %s, pid %d, up ", status->version, status->pid);
+    if (s >= 86400)
+        fprintf(out, "%" PRIu64 "d ", s / 86400);
+    fprintf(out, "%02u:%02u:%02u, workers: %zu\n", (unsigned)(s / 3600 % 24),
+            (unsigned)(s / 60 % 60), (unsigned)(s % 60), status->n_workers);
+}
+
+static void print_flows(FILE *out, const char *label, const struct counters *counters)
+{
+    fprintf(out, "  %-18s %12s %14s %12s %12s\n", label, count(counters->flows_now).text,
+            count(counters->flows_total).text, bytes(counters->bytes_up).text,
+            bytes(counters->bytes_down).text);
+}
+
+static void print_workers(FILE *out, const struct status *status, const struct counters *sum)
+{
+    fprintf(out, "\n%-20s %12s %14s %12s %12s\n", "flows", "now", "total", "up", "down");
+    for (size_t i = 0; status->n_workers > 1 && i < status->n_workers; i++) {
+        char label[40];
+        if (i == SHOWN_WORKERS) {
+            fprintf(out, "  and %zu more workers\n", status->n_workers - i);
+            break;
+        }
+        snprintf(label, sizeof label, "worker %zu", i + 1);
+        print_flows(out, label, &status->workers[i]);
+    }
+    print_flows(out, "together", sum);
+}
+
+static void print_inbounds(FILE *out, const struct status *status)
+{
+    fprintf(out, "\n%-20s %12s %14s %12s  %s\n", "inbounds", "now", "limit", "per client",
+            "listening on");
+    for (size_t i = 0; i < status->n_inbounds; i++) {
+        const struct status_inbound *inbound = &status->inbounds[i];
+        char label[64];
+        snprintf(label, sizeof label, "%s (%s)", inbound->name, inbound->type);
+        fprintf(out, "  %-18s %12s %14s %12s ", label, count(inbound->flows_now).text,
+                limit(inbound->connections).text, limit(inbound->per_client).text);
+        for (size_t k = 0; k < inbound->n_addresses; k++) {
+            char text[ADDR_TEXT_BYTES];
+            addr_format(&inbound->addresses[k], text);
+            fprintf(out, " %s", text);
+        }
+        fputc('\n', out);
+    }
+}
+
+static void print_limits(FILE *out, const struct status *status, const struct counters *sum)
+{
+    const struct config_limits *limits = status->limits;
+    fprintf(out, "\n%-20s %12s %14s\n", "limits", "now", "limit");
+    fprintf(out, "  %-18s %12s %14s\n", "connections", count(sum->flows_now).text,
+            limit(limits->connections).text);
+    fprintf(out, "  %-18s %12s %14s\n", "descriptors", count(status->descriptors_in_use).text,
+            count(status->descriptors_limit).text);
+    if (limits->memory_mb > 0)
+        fprintf(out, "  %-18s %12s %11s MB\n", "memory", "", count(limits->memory_mb).text);
+    fprintf(out, "  times: connect %s, handshake %s, idle %s, half closed %s, drain %s\n",
+            duration(limits->connect_ms).text, duration(limits->handshake_ms).text,
+            duration(limits->idle_ms).text, duration(limits->half_closed_ms).text,
+            duration(limits->drain_s * 1000).text);
+}
+
+static void print_ends(FILE *out, const struct counters *sum)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < N_FLOW_ENDS; i++)
+        total += sum->ended[i];
+    fprintf(out, "\n%-20s %12s\n", "ended", count(total).text);
+    for (size_t i = 0; i < N_FLOW_ENDS; i++) {
+        if (sum->ended[i] > 0)
+            fprintf(out, "  %-18s %12s\n", flow_end_text((enum flow_end)i),
+                    count(sum->ended[i]).text);
+    }
+}
+
+static void print_refusals(FILE *out, const struct counters *sum)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < N_REFUSALS; i++)
+        total += sum->refused[i];
+    fprintf(out, "\n%-20s %12s  of %s connections accepted\n", "refused", count(total).text,
+            count(sum->accepted).text);
+    for (size_t i = 0; i < N_REFUSALS; i++) {
+        if (sum->refused[i] > 0)
+            fprintf(out, "  %-18s %12s  %s\n", refusal_text((enum refusal)i),
+                    count(sum->refused[i]).text, refusal_reasons[i]);
+    }
+}
+
+static void print_text(FILE *out, const struct status *status, const struct counters *sum)
+{
+    print_head(out, status);
+    print_workers(out, status, sum);
+    print_inbounds(out, status);
+    print_limits(out, status, sum);
+    print_ends(out, sum);
+    print_refusals(out, sum);
+}
+
+enum err admin_status_format(const struct status *status, bool json, char **out, size_t *n)
+{
+    struct counters sum = {0};
+    for (size_t i = 0; i < status->n_workers; i++)
+        counters_add(&sum, &status->workers[i]);
+
+    *out = NULL;
+    FILE *stream = open_memstream(out, n);
+    if (stream == NULL)
+        return ERR_MEMORY;
+    if (json)
+        admin_print_json(stream, status, &sum);
+    else
+        print_text(stream, status, &sum);
+    bool failed = ferror(stream) != 0;
+    if (fclose(stream) != 0 || failed) {
+        free(*out);
+        *out = NULL;
+        return ERR_MEMORY;
+    }
+    return ERR_NONE;
+}

@@ -1,0 +1,86 @@
+#include "cli/cli.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/secret.h"
+
+int cli_usage_error(const struct cli_verb *verb, const char *format, ...)
+{
+    /* osocks is a program of its own to whoever calls it. */
+    const char *program = verb == &cli_osocks ? "" : "sockeye ";
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "%s%s: ", program, verb->name);
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "\nHelp: %s%s -h\n", program, verb->name);
+    va_end(args);
+    return EX_USAGE;
+}
+
+int cli_option_error(const struct cli_verb *verb, int returned, char **argv)
+{
+    const char *word = argv[optind - 1];
+    bool is_long = strncmp(word, "--", 2) == 0;
+    if (returned == ':')
+        return is_long ? cli_usage_error(verb, "%s needs a value", word)
+                       : cli_usage_error(verb, "-%c needs a value", optopt);
+    if (is_long)
+        return cli_usage_error(verb, "no such option, or not with a value: %s", word);
+    return cli_usage_error(verb, "no such option: -%c", optopt);
+}
+
+static int say_none_found(void)
+{
+    char places[PATHS_N_CONFIGS][PATHS_BYTES];
+    size_t n = paths_config_places(places);
+    fprintf(stderr, "sockeye: no configuration found; looked for\n");
+    for (size_t i = 0; i < n; i++)
+        fprintf(stderr, "    %s\n", places[i]);
+    fprintf(stderr, "Another place: -c FILE. Without any: sockeye socks\n");
+    return EX_CONFIG;
+}
+
+static void say(struct config_messages *messages, const char *message)
+{
+    (void)messages;
+    fprintf(stderr, "%s\n", message);
+}
+
+static const char *from_environment(const char *name)
+{
+    return getenv(name);
+}
+
+int cli_load_config(struct config **out, const char *path, char used[static PATHS_BYTES])
+{
+    char message[PATHS_MESSAGE_BYTES];
+    char *text;
+    size_t n;
+    if (path == NULL) {
+        if (paths_find_config(used) != ERR_NONE)
+            return say_none_found();
+    } else if (snprintf(used, PATHS_BYTES, "%s", path) >= PATHS_BYTES) {
+        fprintf(stderr, "sockeye: the configuration's path is too long\n");
+        return EX_CONFIG;
+    }
+    if (paths_read_config(used, &text, &n, message) != ERR_NONE) {
+        fprintf(stderr, "%s\n", message);
+        return EX_CONFIG;
+    }
+    struct config_messages messages = {.say = say};
+    enum err err = config_parse(out, used, text, n, from_environment, &messages);
+    /* There may be passwords in it. */
+    secret_wipe(text, n);
+    free(text);
+    if (err == ERR_MEMORY) {
+        fprintf(stderr, "sockeye: out of memory\n");
+        return EX_OSERR;
+    }
+    return err == ERR_NONE ? EX_OK : EX_CONFIG;
+}

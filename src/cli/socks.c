@@ -1,0 +1,90 @@
+/* sockeye socks, and osocks: the plain proxy, without a configuration. */
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "admin/admin.h"
+#include "cli/cli.h"
+#include "cli/socks_options.h"
+#include "daemon/daemon.h"
+
+static void warn_if_exposed(const struct cli_verb *verb, const struct socks_options *options)
+{
+    if (!socks_options_are_exposed(options))
+        return;
+    char where[ADDR_TEXT_BYTES];
+    addr_format_ip(&options->listens[0].addr, where);
+    fprintf(
+        stderr,
+        "%s: warning: listening on %s: anyone who can reach it can use this proxy; -l 127.0.0.1 "
+        "keeps it to this machine\n",
+        verb == &cli_osocks ? "osocks" : "sockeye", options->n_listens > 1 ? "*" : where);
+}
+
+static int serve(const struct cli_verb *verb, struct socks_options *options)
+{
+    struct config *config;
+    if (config_new_plain(&config) != ERR_NONE) {
+        fprintf(stderr, "sockeye: out of memory\n");
+        return EX_OSERR;
+    }
+    socks_options_apply(options, config);
+    warn_if_exposed(verb, options);
+    const struct daemon_options daemon_options = {.verbose = options->verbosity > 0,
+                                                  .admin = &admin_for_daemon};
+    int code = daemon_run(config, &daemon_options);
+    config_free(config);
+    return code;
+}
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
+{
+    struct socks_options options;
+    char message[SOCKS_MESSAGE_BYTES];
+    switch (socks_options_parse(&options, verb == &cli_osocks, argc, argv, message)) {
+    case SOCKS_SERVE:
+        return serve(verb, &options);
+    case SOCKS_HELP:
+        fputs(verb->help, stdout);
+        return EX_OK;
+    case SOCKS_VERSION:
+        printf("%s " SOCKEYE_VERSION "\n", verb == &cli_osocks ? "osocks" : "sockeye");
+        return EX_OK;
+    case SOCKS_WRONG:
+        break;
+    }
+    return cli_usage_error(verb, "%s", message);
+}
+
+/* clang-format off */
+#define OPTIONS_AFTER_ADDRESS                                                                      \
+    "    -p PORT     where to listen (1080; 0 takes a free one)\n"                                 \
+    "    -n NUM      how many sessions at once (unlimited); more are accepted and closed\n"        \
+    "    -T MS       how long connecting may take, the look-up too (8000; 0: no limit)\n"          \
+    "    -I MS       how long a session may be idle (64000; 0: no limit)\n"                        \
+    "    -4, -6      dials targets by IPv4 or by IPv6 only\n"                                      \
+    "    -s          logs to syslog\n"                                                             \
+    "    -v          says more; twice: still more\n"                                               \
+    "    -V          the version\n"                                                                \
+    "    -h          this help\n"
+/* clang-format on */
+
+const struct cli_verb cli_socks = {
+    .name = "socks",
+    .help =
+        "sockeye socks [-l ADDR] [-p PORT] [-n NUM] [-I MS] [-T MS] [-4 | -6] [-svVh]\n"
+        "    A plain SOCKS4, SOCKS4a and SOCKS5 proxy without a configuration.\n"
+        "    -l ADDR     where to listen (127.0.0.1); * is every address of both families. Beyond\n"
+        "                loopback anyone can use it, so it warns.\n" OPTIONS_AFTER_ADDRESS,
+    .run = run,
+};
+
+const struct cli_verb cli_osocks = {
+    .name = "osocks",
+    .help =
+        "osocks [-l ADDR] [-p PORT] [-n NUM] [-I MS] [-T MS] [-4 | -6] [-svVh]\n"
+        "    A plain SOCKS4, SOCKS4a and SOCKS5 proxy; `sockeye socks` under the name of an older\n"
+        "    program. Clients may reach this machine's loopback.\n"
+        "    -l ADDR     where to listen (0.0.0.0); * is every address of both families. Anyone\n"
+        "                who reaches it can use it, so it warns.\n" OPTIONS_AFTER_ADDRESS,
+    .run = run,
+};

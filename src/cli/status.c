@@ -1,0 +1,166 @@
+/* sockeye status: asks a running sockeye how it is, at its status socket. */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "cli/cli.h"
+#include "daemon/unixsock.h"
+#include "io/sys.h"
+
+#define ANSWER_MS 5000
+
+/* Waits for readiness; false when time is up. */
+static bool await(int fd, short events, uint64_t until_ms)
+{
+    for (;;) {
+        uint64_t now_ms = sys_monotonic_ms();
+        if (now_ms >= until_ms)
+            return false;
+        struct pollfd pollfd = {.fd = fd, .events = events};
+        if (sys_poll(&pollfd, 1, (int)(until_ms - now_ms)) > 0)
+            return true;
+    }
+}
+
+/* Copies the answer to stdout. ERR_EOF: it ended before its end. */
+static enum err print_answer(int fd, uint64_t until_ms)
+{
+    char bytes[4096];
+    char last = '\0';
+    for (;;) {
+        if (!await(fd, POLLIN, until_ms))
+            return ERR_TIMEOUT;
+        ssize_t got = sys_recv(fd, bytes, sizeof bytes, 0);
+        if (got < 0 && errno == EAGAIN)
+            continue;
+        if (got < 0)
+            return sys_err(errno);
+        if (got == 0)
+            return last == '\n' ? ERR_NONE : ERR_EOF;
+        fwrite(bytes, 1, (size_t)got, stdout);
+        last = bytes[got - 1];
+    }
+}
+
+static enum err ask(const char *path, bool json)
+{
+    const char *request = json ? "status json\n" : "status\n";
+    int fd;
+    enum err err = unixsock_connect(&fd, path);
+    if (err != ERR_NONE)
+        return err;
+    /* A line fits into the buffer of a new socket. */
+    err = sys_send(fd, request, strlen(request), 0) < 0
+              ? sys_err(errno)
+              : print_answer(fd, sys_monotonic_ms() + ANSWER_MS);
+    sys_close(fd);
+    return err;
+}
+
+static int say_failure(const char *path, enum err err)
+{
+    switch (err) {
+    case ERR_NOT_FOUND:
+    case ERR_REFUSED:
+        fprintf(
+            stderr,
+            "sockeye: nobody answers at %s: is sockeye running? Another place: --socket PATH, or "
+            "-c FILE for what that configuration says\n",
+            path);
+        return EX_UNAVAILABLE;
+    case ERR_PERMITTED:
+        fprintf(stderr, "sockeye: %s: not permitted; ask as the user that started it\n", path);
+        return EX_NOPERM;
+    case ERR_TIMEOUT:
+    case ERR_AGAIN:
+        fprintf(stderr, "sockeye: %s: no answer within %d s\n", path, ANSWER_MS / 1000);
+        return EX_UNAVAILABLE;
+    case ERR_EOF:
+    case ERR_RESET:
+        fprintf(stderr, "sockeye: %s: the answer ended before its end\n", path);
+        return EX_UNAVAILABLE;
+    default:
+        fprintf(stderr, "sockeye: %s: %s\n", path, err_text(err));
+        return EX_UNAVAILABLE;
+    }
+}
+
+/* Where to ask: what was said, or what a configuration says, or what `auto` is. */
+static int find_socket(char path[static PATHS_SOCKET_BYTES], const char *socket_path,
+                       const char *config_path)
+{
+    struct config *config = NULL;
+    const char *configured = socket_path != NULL ? socket_path : "auto";
+    int code = EX_OK;
+    if (socket_path == NULL && config_path != NULL) {
+        char used[PATHS_BYTES];
+        code = cli_load_config(&config, config_path, used);
+        if (code != EX_OK)
+            return code;
+        configured = config->admin.socket;
+    }
+    if (configured[0] == '\0') {
+        fprintf(stderr,
+                "sockeye: there is no status socket by that configuration (admin: {socket: ''})\n");
+        code = EX_UNAVAILABLE;
+    } else if (paths_admin_socket(path, configured) != ERR_NONE) {
+        fprintf(stderr, "sockeye: %.200s: longer than a socket's path may be\n", configured);
+        code = EX_UNAVAILABLE;
+    }
+    config_free(config);
+    return code;
+}
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"socket", required_argument, NULL, 's'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    const char *socket_path = NULL, *config_path = NULL;
+    bool json = false;
+    for (int got; (got = getopt_long(argc, argv, ":c:h", options, NULL)) != -1;) {
+        switch (got) {
+        case 'c':
+            config_path = optarg;
+            break;
+        case 'j':
+            json = true;
+            break;
+        case 's':
+            socket_path = optarg;
+            break;
+        case 'h':
+            fputs(verb->help, stdout);
+            return EX_OK;
+        default:
+            return cli_option_error(verb, got, argv);
+        }
+    }
+    if (optind < argc)
+        return cli_usage_error(verb, "one word too many: %s", argv[optind]);
+
+    char path[PATHS_SOCKET_BYTES];
+    int code = find_socket(path, socket_path, config_path);
+    if (code != EX_OK)
+        return code;
+    enum err err = ask(path, json);
+    return err == ERR_NONE ? EX_OK : say_failure(path, err);
+}
+
+const struct cli_verb cli_status = {
+    .name = "status",
+    .help =
+        "sockeye status [--json] [-c FILE | --socket PATH]\n"
+        "    Asks a running sockeye for its flows, workers and limits, and what it refused and "
+        "why.\n"
+        "    --json              as one JSON object\n"
+        "    -c, --config FILE   asks at the socket that this configuration names\n"
+        "    --socket PATH       asks at this socket; without both at /run/sockeye.sock for root,\n"
+        "                        else at $XDG_RUNTIME_DIR/sockeye.sock\n",
+    .run = run,
+};

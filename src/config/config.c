@@ -1,0 +1,113 @@
+/*
+ * From text to struct config: text -> tree (tree.c) -> struct (walk.c over schema.c's tables) ->
+ * checks (check.c). The struct and all it points to live in one arena, the tree in another.
+ */
+#include "config/config.h"
+
+#include <stdlib.h>
+
+#include "config/check.h"
+#include "config/schema.h"
+
+#define MAX_FILE_BYTES ((size_t)4 * 1024 * 1024)
+
+struct owner {
+    struct config config; /* first: a pointer to it is one to its owner */
+    struct arena arena;
+};
+
+static void read_config(struct reading *reading, const struct tree_input *input,
+                        struct config *config)
+{
+    const struct node *root = tree_parse(input);
+
+    if (root == NULL || reading->report->no_memory)
+        return;
+    if (root->kind != NODE_MAP) {
+        report_error(reading->report, root->at,
+                     "expected keys with values, such as \"inbounds: [{type: mixed, listen: "
+                     "1080}]\"");
+        return;
+    }
+    walk_defaults(reading, &schema, config);
+    walk_read(reading, &schema, root, config);
+    if (!reading->report->no_memory)
+        check_config(reading, root, config);
+}
+
+static enum err parse(struct owner *owner, struct report *report, struct tree_input *input)
+{
+    struct reading reading = {.report = report, .scratch = report->arena, .keep = &owner->arena};
+
+    input->report = report;
+    input->arena = report->arena;
+    if (input->n_text > MAX_FILE_BYTES)
+        report_error(
+            report, (struct mark){0, 0},
+            "the file is larger than 4 MiB; lists that long belong into files of their own");
+    else
+        read_config(&reading, input, &owner->config);
+    if (report->no_memory)
+        return ERR_MEMORY;
+    return report->n_errors > 0 ? ERR_BAD : ERR_NONE;
+}
+
+enum err config_parse(struct config **out, const char *file, const char *text, size_t n,
+                      config_getenv *env, struct config_messages *messages)
+{
+    struct arena scratch = {0};
+    struct report report = {.file = file, .arena = &scratch};
+    struct tree_input input = {.env = env, .text = text, .n_text = n};
+    struct owner *owner = calloc(1, sizeof *owner);
+
+    if (owner == NULL)
+        return ERR_MEMORY;
+    enum err err = parse(owner, &report, &input);
+    if (err != ERR_MEMORY)
+        report_flush(&report, messages);
+    arena_free(&scratch);
+    if (err == ERR_NONE)
+        *out = &owner->config;
+    else
+        config_free(&owner->config);
+    return err;
+}
+
+static const char *no_env(const char *name)
+{
+    (void)name;
+    return NULL;
+}
+
+static void say_nothing(struct config_messages *messages, const char *message)
+{
+    (void)messages;
+    (void)message;
+}
+
+enum err config_new_plain(struct config **out)
+{
+    static const char text[] = "limits: {connect_ms: 8000, idle_ms: 64000, drain_s: 0}\n"
+                               "inbounds: [{type: socks, name: socks, listen: '127.0.0.1:1080'}]\n";
+    struct config_messages messages = {.say = say_nothing};
+
+    return config_parse(out, "built in", text, sizeof text - 1, no_env, &messages);
+}
+
+void config_free(struct config *config)
+{
+    struct owner *owner = (struct owner *)(void *)config;
+
+    if (owner == NULL)
+        return;
+    arena_free(&owner->arena);
+    free(owner);
+}
+
+void config_print(const struct config *config, void (*write)(void *arg, const char *text, size_t n),
+                  void *arg)
+{
+    struct printer printer = {.write = write, .arg = arg, .config = config};
+
+    walk_print(&printer, &schema, config);
+}

@@ -1,0 +1,138 @@
+/*
+ * The configuration as plain structs: what YAML becomes after parsing, defaults and checks.
+ * Everything in it belongs to the struct config and lives as long as it; nothing points into the
+ * YAML text. Whoever has it may put a pointer of its own in place of one: that stays its own.
+ * Numbers are in the units of their names; 0 means no limit where doc/configuration.md says so.
+ */
+#ifndef SOCKEYE_CONFIG_CONFIG_H
+#define SOCKEYE_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/access.h"
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/log.h"
+
+enum config_inbound_type { INBOUND_SOCKS, INBOUND_HTTP, INBOUND_MIXED };
+enum config_outbound_type { OUTBOUND_DIRECT, OUTBOUND_BLOCK };
+
+struct config_user {
+    char *name;
+    char *password;
+};
+
+/* One entry of `listen`, expanded: "1080" is two of them, "*:1080" too. */
+struct config_listen {
+    struct addr addr;
+    uint16_t group; /* of its inbound: entries of one group share the port that 0 stands for */
+    bool optional;  /* born of an entry for both families: skipped where the family is missing */
+};
+
+struct config_cidrs {
+    struct cidr *items;
+    size_t n;
+};
+
+struct config_target_rules {
+    struct target_rule *items;
+    size_t n;
+};
+
+struct config_inbound {
+    enum config_inbound_type type;
+    char *name; /* unique; "socks-1", numbered by its place, where none is given */
+    struct config_listen *listens;
+    size_t n_listens;
+    struct config_user *users;
+    size_t n_users;
+    bool has_users; /* `users` was given */
+    struct config_cidrs allow, deny;
+    struct config_target_rules allow_targets, deny_targets;
+    size_t outbound;      /* index into config.outbounds */
+    uint64_t connections; /* 0: no limit */
+    uint64_t per_client;  /* connections from one address; 0: no limit */
+    bool reuse_port;
+    bool is_exposed; /* derived: some listen address can be reached from beyond this machine */
+    int line;        /* where it stands in the file */
+};
+
+struct config_outbound {
+    enum config_outbound_type type;
+    char *name;
+    int line;
+};
+
+struct config_limits {
+    uint64_t connections, memory_mb;
+    uint64_t connect_ms, handshake_ms, idle_ms, half_closed_ms, udp_idle_ms, keepalive_s, drain_s;
+};
+
+enum config_log_sink { LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_FILE };
+
+struct config_log {
+    enum log_level level;
+    enum log_format format;
+    enum config_log_sink sink;
+    char *path; /* for LOG_TO_FILE */
+    bool access;
+};
+
+struct config_dns {
+    struct addr *servers; /* port 53 where none is given */
+    size_t n_servers;
+    uint8_t prefer; /* 0 auto, 4, 6 */
+    bool only;      /* targets are dialled by the family of `prefer` only: -4 and -6 */
+};
+
+struct config_admin {
+    char *socket; /* "auto", "" for none, or a path */
+};
+
+struct config {
+    unsigned workers; /* 0: one for each CPU */
+    char *state;
+    char *user; /* "" stays root */
+    struct config_limits limits;
+    struct config_log log;
+    struct config_dns dns;
+    struct config_admin admin;
+    struct config_inbound *inbounds;
+    size_t n_inbounds;
+    /* Those of the file, then direct and block where not named there. */
+    struct config_outbound *outbounds;
+    size_t n_outbounds;
+};
+
+/* Where messages go, in the order of the file: each is "file:line:column: text" (or "file: text"),
+ * without newline; the text of a warning begins with "warning: ". After a hundred, all others are
+ * one message that says how many. */
+struct config_messages {
+    void (*say)(struct config_messages *, const char *message);
+    unsigned n_errors, n_warnings;
+};
+
+/* How ${NAME} is resolved: returns borrowed text or NULL when unset. */
+typedef const char *config_getenv(const char *name);
+
+/*
+ * Parses n bytes of YAML and checks them whole, saying every error found; `file` is its name in
+ * messages. On ERR_NONE *out is owned by the caller (config_free). ERR_BAD: errors were said.
+ * ERR_MEMORY: out of memory, nothing was said.
+ */
+NODISCARD enum err config_parse(struct config **out, const char *file, const char *text, size_t n,
+                                config_getenv *env, struct config_messages *messages);
+
+/* The configuration `sockeye socks` stands for, before its options: one socks inbound, defaults. */
+NODISCARD enum err config_new_plain(struct config **out);
+
+void config_free(struct config *config);
+
+/* Prints the effective configuration as YAML that config_parse() takes, secrets as ***, through
+ * `write` in pieces. */
+void config_print(const struct config *config, void (*write)(void *arg, const char *text, size_t n),
+                  void *arg);
+
+#endif

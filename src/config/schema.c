@@ -1,0 +1,295 @@
+#include "config/schema.h"
+
+#include <assert.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Where a member of a struct is, for a row. */
+#define FIELD(of, member) \
+    .offset = offsetof(struct of, member), .bytes = sizeof(((struct of *)0)->member)
+
+/* Rows of the usual kinds, for a key that is named as its member is. */
+#define NUMBER(of, member, most, preset)                                         \
+    {                                                                            \
+        .name = #member, .kind = &kind_number, FIELD(of, member), .max = (most), \
+        .number = (preset)                                                       \
+    }
+#define SWITCH(of, member, preset)                                                 \
+    {                                                                              \
+        .name = #member, .kind = &kind_bool, FIELD(of, member), .number = (preset) \
+    }
+#define CHOICE(of, member, names, preset)                                             \
+    {                                                                                 \
+        .name = #member, .kind = &kind_choice, FIELD(of, member), .choices = (names), \
+        .number = (preset)                                                            \
+    }
+#define TEXT(of, member, most, preset)                                                          \
+    {                                                                                           \
+        .name = #member, .kind = &kind_text, FIELD(of, member), .max = (most), .text = (preset) \
+    }
+#define MAP(of, member, rows)                                                  \
+    {                                                                          \
+        .name = #member, .kind = &kind_map, FIELD(of, member), .table = (rows) \
+    }
+#define RULES(of, member, as, least)                                     \
+    {                                                                    \
+        .name = #member, .kind = (as), FIELD(of, member), .min = (least) \
+    }
+#define LATER(word)                         \
+    {                                       \
+        .name = (word), .kind = &kind_later \
+    }
+
+/* Beyond any use, yet far from where sums overflow. */
+#define MAX_MS 2147483647 /* 24 days: what a signed 32-bit timeout holds */
+#define MAX_CONNECTIONS 10000000
+#define MAX_MEMORY_MB 1048576
+#define MAX_KEEPALIVE_S 32767 /* Linux's own limit for TCP_KEEPIDLE */
+#define MAX_DRAIN_S 86400
+#define MAX_WORKERS 1024
+#define MAX_PATH_BYTES 4095
+#define MAX_SOCKET_PATH 107 /* what struct sockaddr_un holds */
+#define MAX_NAME_BYTES 255
+#define MAX_LISTENS 256
+#define MAX_SERVERS 8
+#define MAX_USERS 1000000
+
+static const struct choice log_levels[] = {
+    {"error", LOG_LEVEL_ERROR}, {"warn", LOG_LEVEL_WARN},   {"info", LOG_LEVEL_INFO},
+    {"debug", LOG_LEVEL_DEBUG}, {"trace", LOG_LEVEL_TRACE}, {NULL, 0},
+};
+static_assert(COUNT(log_levels) == N_LOG_LEVELS + 1, "a log level without a name");
+
+static const struct choice log_formats[] = {
+    {"text", LOG_FORMAT_TEXT},
+    {"json", LOG_FORMAT_JSON},
+    {NULL, 0},
+};
+
+static const struct choice families[] = {{"auto", 0}, {"4", 4}, {"6", 6}, {NULL, 0}};
+
+static const struct choice inbound_types[] = {
+    {"socks", INBOUND_SOCKS}, {"http", INBOUND_HTTP},   {"mixed", INBOUND_MIXED},
+    {"relay", CHOICE_LATER},  {"tunnel", CHOICE_LATER}, {NULL, 0},
+};
+
+const struct choice schema_outbound_types[] = {
+    {"direct", OUTBOUND_DIRECT}, {"block", OUTBOUND_BLOCK},
+    {"socks", CHOICE_LATER},     {"http", CHOICE_LATER},
+    {"tunnel", CHOICE_LATER},    {"select", CHOICE_LATER},
+    {"fastest", CHOICE_LATER},   {"fallback", CHOICE_LATER},
+    {"sticky", CHOICE_LATER},    {NULL, 0},
+};
+
+static const struct key user_keys[] = {
+    {.name = "name",
+     .kind = &kind_text,
+     FIELD(config_user, name),
+     .min = 1,
+     .max = MAX_NAME_BYTES,
+     .required = true},
+    {.name = "password",
+     .kind = &kind_text,
+     FIELD(config_user, password),
+     .min = 1,
+     .max = MAX_NAME_BYTES,
+     .required = true,
+     .secret = true},
+    LATER("key"),
+    LATER("allow"),
+    LATER("allow_targets"),
+    LATER("deny_targets"),
+    LATER("allow_reverse"),
+    LATER("per_client"),
+    LATER("sessions"),
+};
+static const struct table user_table = {
+    .place = " in a user",
+    .keys = user_keys,
+    .n_keys = COUNT(user_keys),
+    .size = sizeof(struct config_user),
+    .has_secret = true,
+};
+
+static const struct key inbound_keys[] = {
+    {.name = "type",
+     .kind = &kind_choice,
+     FIELD(config_inbound, type),
+     .choices = inbound_types,
+     .required = true,
+     .example = "type: mixed"},
+    {.name = "name",
+     .kind = &kind_text,
+     FIELD(config_inbound, name),
+     .min = 1,
+     .max = MAX_NAME_BYTES},
+    {.name = "listen",
+     .kind = &kind_listen,
+     .min = 1,
+     .max = MAX_LISTENS,
+     .required = true,
+     .example = "listen: 1080"},
+    {.name = "outbound", .kind = &kind_outbound},
+    RULES(config_inbound, allow, &kind_cidrs, 1),
+    RULES(config_inbound, deny, &kind_cidrs, 0),
+    RULES(config_inbound, allow_targets, &kind_target_rules, 0),
+    RULES(config_inbound, deny_targets, &kind_target_rules, 0),
+    NUMBER(config_inbound, connections, MAX_CONNECTIONS, 0),
+    NUMBER(config_inbound, per_client, MAX_CONNECTIONS, 0),
+    SWITCH(config_inbound, reuse_port, false),
+    {.name = "users",
+     .kind = &kind_maps,
+     .offset = offsetof(struct config_inbound, users),
+     .n_offset = offsetof(struct config_inbound, n_users),
+     .table = &user_table,
+     .min = 1,
+     .max = MAX_USERS,
+     .secret = true,
+     .example = "users: [{name: ann, password: \"...\"}]"},
+    LATER("listen_via"),
+    LATER("users_file"),
+    LATER("udp"),
+    LATER("bind"),
+    LATER("target"),
+    LATER("key"),
+    LATER("key_file"),
+    LATER("identity"),
+    LATER("peers"),
+    LATER("allow_reverse"),
+    LATER("early_data"),
+    LATER("keep_s"),
+    LATER("decoy"),
+    LATER("clock_skew_s"),
+    LATER("shape"),
+    LATER("sessions"),
+};
+static const struct table inbound_table = {
+    .place = " in an inbound",
+    .keys = inbound_keys,
+    .n_keys = COUNT(inbound_keys),
+    .size = sizeof(struct config_inbound),
+    .begins_with_type = true,
+};
+
+static const struct key outbound_keys[] = {
+    {.name = "type",
+     .kind = &kind_choice,
+     FIELD(config_outbound, type),
+     .choices = schema_outbound_types,
+     .required = true,
+     .example = "type: direct"},
+    {.name = "name",
+     .kind = &kind_text,
+     FIELD(config_outbound, name),
+     .min = 1,
+     .max = MAX_NAME_BYTES,
+     .required = true},
+    LATER("bind"),
+    LATER("interface"),
+    LATER("fwmark"),
+    LATER("fast_open"),
+    LATER("server"),
+    LATER("username"),
+    LATER("password"),
+    LATER("password_file"),
+    LATER("via"),
+    LATER("key"),
+    LATER("key_file"),
+    LATER("identity"),
+    LATER("peer"),
+    LATER("links"),
+    LATER("mode"),
+    LATER("sessions"),
+    LATER("handover"),
+    LATER("shape"),
+    LATER("early_data"),
+    LATER("keep_s"),
+    LATER("keepalive_s"),
+    LATER("clock_skew_s"),
+    LATER("window"),
+    LATER("stream_window"),
+    LATER("outbounds"),
+};
+static const struct table outbound_table = {
+    .place = " in an outbound",
+    .keys = outbound_keys,
+    .n_keys = COUNT(outbound_keys),
+    .size = sizeof(struct config_outbound),
+    .begins_with_type = true,
+};
+
+static const struct key limit_keys[] = {
+    NUMBER(config_limits, connections, MAX_CONNECTIONS, 0),
+    NUMBER(config_limits, memory_mb, MAX_MEMORY_MB, 0),
+    NUMBER(config_limits, connect_ms, MAX_MS, 8000),
+    NUMBER(config_limits, handshake_ms, MAX_MS, 10000),
+    NUMBER(config_limits, idle_ms, MAX_MS, 7200000),
+    NUMBER(config_limits, half_closed_ms, MAX_MS, 300000),
+    NUMBER(config_limits, udp_idle_ms, MAX_MS, 300000),
+    NUMBER(config_limits, keepalive_s, MAX_KEEPALIVE_S, 600),
+    NUMBER(config_limits, drain_s, MAX_DRAIN_S, 30),
+};
+static const struct table limits_table = {
+    .place = " in limits", .keys = limit_keys, .n_keys = COUNT(limit_keys)};
+
+static const struct key log_keys[] = {
+    CHOICE(config_log, level, log_levels, LOG_LEVEL_INFO),
+    CHOICE(config_log, format, log_formats, LOG_FORMAT_TEXT),
+    {.name = "to",
+     .kind = &kind_log_sink,
+     FIELD(config_log, path),
+     .min = 1,
+     .max = MAX_PATH_BYTES},
+    SWITCH(config_log, access, true),
+};
+static const struct table log_table = {
+    .place = " in log", .keys = log_keys, .n_keys = COUNT(log_keys)};
+
+static const struct key dns_keys[] = {
+    {.name = "servers", .kind = &kind_servers, .max = MAX_SERVERS},
+    CHOICE(config_dns, prefer, families, 0),
+};
+static const struct table dns_table = {
+    .place = " in dns", .keys = dns_keys, .n_keys = COUNT(dns_keys)};
+
+static const struct key admin_keys[] = {
+    TEXT(config_admin, socket, MAX_SOCKET_PATH, "auto"),
+};
+static const struct table admin_table = {
+    .place = " in admin", .keys = admin_keys, .n_keys = COUNT(admin_keys)};
+
+static const struct key top_keys[] = {
+    NUMBER(config, workers, MAX_WORKERS, 0),
+    TEXT(config, state, MAX_PATH_BYTES, ""),
+    TEXT(config, user, MAX_NAME_BYTES, "nobody"),
+    MAP(config, limits, &limits_table),
+    MAP(config, dns, &dns_table),
+    MAP(config, log, &log_table),
+    MAP(config, admin, &admin_table),
+    {.name = "inbounds",
+     .kind = &kind_maps,
+     .offset = offsetof(struct config, inbounds),
+     .n_offset = offsetof(struct config, n_inbounds),
+     .table = &inbound_table,
+     .min = 1,
+     .max = MAX_INBOUNDS,
+     .required = true,
+     .example = "inbounds: [{type: mixed, listen: 1080}]"},
+    {.name = "outbounds",
+     .kind = &kind_maps,
+     .offset = offsetof(struct config, outbounds),
+     .n_offset = offsetof(struct config, n_outbounds),
+     .table = &outbound_table,
+     .max = MAX_OUTBOUNDS},
+    LATER("routes"),
+};
+const struct table schema = {.place = "", .keys = top_keys, .n_keys = COUNT(top_keys)};
+
+#define FITS(keys) static_assert(COUNT(keys) <= MAX_TABLE_KEYS, "MAX_TABLE_KEYS is too small")
+FITS(user_keys);
+FITS(inbound_keys);
+FITS(outbound_keys);
+FITS(limit_keys);
+FITS(log_keys);
+FITS(dns_keys);
+FITS(top_keys);

@@ -1,0 +1,122 @@
+#include "daemon/collect.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "flow/flow.h"
+#include "io/sys.h"
+
+struct collecting;
+
+struct letter {
+    struct mail mail;
+    struct collecting *collecting;
+    struct worker *to;
+};
+
+struct collecting {
+    const struct collector *collector;
+    struct status_request *request;
+    struct status_inbound *inbounds;
+    struct counters *counters;
+    size_t n_missing;
+    struct letter letters[]; /* one for each worker */
+};
+
+static void fill_inbounds(struct collecting *collecting)
+{
+    const struct collector *collector = collecting->collector;
+    const struct config *config = collector->runtime->config;
+    for (size_t i = 0; i < config->n_inbounds; i++) {
+        const struct inbound *inbound = &collector->runtime->inbounds[i];
+        struct status_inbound *status = &collecting->inbounds[i];
+        *status = (struct status_inbound){
+            .name = inbound->name,
+            .type = inbound->protocol->name,
+            .flows_now = atomic_load(&inbound->n_connections),
+            .connections = inbound->max_connections,
+            .per_client = inbound->max_per_client,
+        };
+        /* The addresses of one inbound stand together. */
+        for (size_t j = 0; j < collector->listening->n; j++) {
+            if (collector->listening->items[j].inbound != i)
+                continue;
+            if (status->n_addresses++ == 0)
+                status->addresses = &collector->listening->addrs[j];
+        }
+    }
+}
+
+static void answer(struct collecting *collecting)
+{
+    const struct collector *collector = collecting->collector;
+    struct status_request *request = collecting->request;
+    fill_inbounds(collecting);
+    request->status = (struct status){
+        .version = SOCKEYE_VERSION,
+        .pid = getpid(),
+        .uptime_ms = sys_monotonic_ms() - collector->began_ms,
+        .workers = collecting->counters,
+        .n_workers = collector->n_workers,
+        .inbounds = collecting->inbounds,
+        .n_inbounds = collector->runtime->config->n_inbounds,
+        .limits = &collector->runtime->config->limits,
+        .descriptors_limit = collector->descriptors_limit,
+        .descriptors_in_use = 2 * atomic_load(&collector->runtime->shared.n_connections),
+    };
+    request->done(request);
+    free(collecting->counters);
+    free(collecting->inbounds);
+    free(collecting);
+}
+
+/* On the thread of the worker that asked. */
+static void on_returned(struct mail *mail)
+{
+    struct collecting *collecting = CONTAINER_OF(mail, struct letter, mail)->collecting;
+    if (--collecting->n_missing == 0)
+        answer(collecting);
+}
+
+/* On the thread of the worker whose counters are wanted. */
+static void on_asked(struct mail *mail)
+{
+    struct letter *letter = CONTAINER_OF(mail, struct letter, mail);
+    struct collecting *collecting = letter->collecting;
+    struct counters *counters = &collecting->counters[letter - collecting->letters];
+    *counters = letter->to->env.counters;
+    flow_count_live(&letter->to->env, counters);
+    letter->mail.deliver = on_returned;
+    mailbox_post(&collecting->collector->workers[0]->mailbox, &letter->mail);
+}
+
+void collect_status(void *arg, struct status_request *request)
+{
+    const struct collector *collector = arg;
+    size_t n = collector->n_workers;
+    size_t n_inbounds = collector->runtime->config->n_inbounds;
+    struct collecting *collecting =
+        calloc(1, sizeof *collecting + n * sizeof collecting->letters[0]);
+    struct counters *counters = calloc(n, sizeof *counters);
+    struct status_inbound *inbounds = calloc(n_inbounds, sizeof *inbounds);
+    if (collecting == NULL || counters == NULL || inbounds == NULL) {
+        free(collecting);
+        free(counters);
+        free(inbounds);
+        request->status = (struct status){.version = SOCKEYE_VERSION};
+        request->done(request);
+        return;
+    }
+    collecting->collector = collector;
+    collecting->request = request;
+    collecting->counters = counters;
+    collecting->inbounds = inbounds;
+    collecting->n_missing = n;
+    for (size_t i = 0; i < n; i++) {
+        struct letter *letter = &collecting->letters[i];
+        letter->collecting = collecting;
+        letter->to = collector->workers[i];
+        letter->mail.deliver = on_asked;
+        mailbox_post(&letter->to->mailbox, &letter->mail);
+    }
+}

@@ -1,0 +1,351 @@
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "daemon/collect.h"
+#include "daemon/listening.h"
+#include "daemon/logsink.h"
+#include "daemon/privileges.h"
+#include "daemon/rlimit.h"
+#include "daemon/runtime.h"
+#include "daemon/worker.h"
+#include "io/netwatch.h"
+#include "io/sys.h"
+
+#define WORKERS_MAX 256
+
+struct daemon {
+    const struct config *config;
+    const struct daemon_options *options;
+    uint64_t descriptors;
+    struct runtime runtime;
+    struct listening listening;
+    struct logsink *sink;
+    struct worker *workers[WORKERS_MAX];
+    size_t n_workers, n_started;
+    size_t n_drained;
+    bool is_ending;
+    struct collector collector;
+    struct admin *admin;
+    struct watch signals;
+    struct netwatch netwatch;
+};
+
+/* A piece of mail that tells a worker to do something and frees itself. */
+struct order {
+    struct mail mail;
+    struct worker *worker;
+    void (*carry_out)(struct worker *);
+};
+
+static void on_order(struct mail *mail)
+{
+    struct order *order = CONTAINER_OF(mail, struct order, mail);
+    order->carry_out(order->worker);
+    free(order);
+}
+
+static void order_all(struct daemon *daemon, void (*carry_out)(struct worker *))
+{
+    for (size_t i = 0; i < daemon->n_workers; i++) {
+        struct order *order = malloc(sizeof *order);
+        if (order == NULL) {
+            log_say(daemon->workers[0]->env.log, LOG_LEVEL_ERROR,
+                    "out of memory: a worker was not told");
+            continue;
+        }
+        order->mail.deliver = on_order;
+        order->worker = daemon->workers[i];
+        order->carry_out = carry_out;
+        mailbox_post(&daemon->workers[i]->mailbox, &order->mail);
+    }
+}
+
+static void refresh(struct worker *worker)
+{
+    resolver_refresh(worker->env.resolver);
+}
+
+static void on_network_changed(struct netwatch *netwatch)
+{
+    order_all(CONTAINER_OF(netwatch, struct daemon, netwatch), refresh);
+}
+
+/* On the first worker's thread: when the last has drained, its loop ends. */
+static void note_drained(struct worker *first)
+{
+    struct daemon *daemon = first->owner;
+    if (++daemon->n_drained == daemon->n_workers)
+        loop_stop(first->loop);
+}
+
+static void on_worker_drained(struct worker *worker)
+{
+    struct daemon *daemon = worker->owner;
+    struct worker *first = daemon->workers[0];
+    if (worker != first)
+        loop_stop(worker->loop);
+    mailbox_post(&first->mailbox, &worker->drained);
+}
+
+static void on_drained_mail(struct mail *mail)
+{
+    struct worker *worker = CONTAINER_OF(mail, struct worker, drained);
+    struct daemon *daemon = worker->owner;
+    note_drained(daemon->workers[0]);
+}
+
+static void end(struct daemon *daemon)
+{
+    struct log *log = daemon->workers[0]->env.log;
+    if (daemon->is_ending) {
+        log_say(log, LOG_LEVEL_INFO, "ending at once");
+        order_all(daemon, worker_end_flows);
+        return;
+    }
+    daemon->is_ending = true;
+    log_say(log, LOG_LEVEL_INFO, "ending: %llu connections have %llu s",
+            (unsigned long long)atomic_load(&daemon->runtime.shared.n_connections),
+            (unsigned long long)daemon->config->limits.drain_s);
+    order_all(daemon, worker_drain);
+}
+
+static void on_signal(struct watch *watch, unsigned events)
+{
+    (void)events;
+    struct daemon *daemon = CONTAINER_OF(watch, struct daemon, signals);
+    struct signalfd_siginfo info;
+    while (sys_read(watch->fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGHUP) {
+            logsink_reopen(daemon->sink);
+            log_say(daemon->workers[0]->env.log, LOG_LEVEL_INFO, "SIGHUP: the log is opened anew");
+        } else {
+            end(daemon);
+        }
+    }
+    loop_used_up(watch, LOOP_READ);
+}
+
+/* Signals are read from a descriptor of the first worker's loop; all threads inherit the mask. */
+static enum err watch_signals(struct daemon *daemon)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return ERR_SYSTEM;
+    /* splice(2) raises it where send(2) can be told not to. */
+    signal(SIGPIPE, SIG_IGN);
+    int fd = sys_signalfd(&set);
+    if (fd < 0)
+        return sys_err(errno);
+    enum err err = loop_add(daemon->workers[0]->loop, &daemon->signals, fd, LOOP_READ, on_signal);
+    if (err != ERR_NONE)
+        sys_close(fd);
+    return err;
+}
+
+static size_t count_workers(const struct config *config)
+{
+    long n = config->workers;
+    if (n == 0)
+        n = sysconf(_SC_NPROCESSORS_ONLN);
+    if (n < 1)
+        return 1;
+    return n > WORKERS_MAX ? WORKERS_MAX : (size_t)n;
+}
+
+/* For tests of the portable backend; ordinary users have no reason to choose. */
+static enum loop_backend chosen_backend(void)
+{
+    const char *name = getenv("SOCKEYE_BACKEND");
+    return name != NULL && strcmp(name, "poll") == 0 ? LOOP_POLL : LOOP_EPOLL;
+}
+
+static int complain(enum err err)
+{
+    fprintf(stderr, "sockeye: cannot start: %s\n", err_text(err));
+    return err == ERR_MEMORY ? EX_OSERR : EX_UNAVAILABLE;
+}
+
+static int open_log(struct daemon *daemon)
+{
+    enum err err = logsink_new(&daemon->sink, &daemon->config->log);
+    if (err == ERR_NONE)
+        return EX_OK;
+    if (err == ERR_MEMORY)
+        return complain(err);
+    fprintf(stderr, "sockeye: cannot open the log %s: %s\n", daemon->config->log.path,
+            strerror(errno));
+    return EX_CANTCREAT;
+}
+
+static enum err make_workers(struct daemon *daemon)
+{
+    enum loop_backend backend = chosen_backend();
+    for (size_t i = 0; i < daemon->n_workers; i++) {
+        struct worker *worker;
+        enum err err =
+            worker_new(&worker, &daemon->runtime, &daemon->listening, i, daemon->sink, backend);
+        if (err != ERR_NONE)
+            return err;
+        worker->owner = daemon;
+        worker->on_drained = on_worker_drained;
+        worker->drained.deliver = on_drained_mail;
+        daemon->workers[i] = worker;
+    }
+    enum err err = watch_signals(daemon);
+    if (err == ERR_NONE &&
+        netwatch_init(&daemon->netwatch, daemon->workers[0]->loop, on_network_changed) != ERR_NONE)
+        log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN,
+                "cannot learn of network changes: names are kept for their time to live");
+    return err;
+}
+
+static int start_admin(struct daemon *daemon)
+{
+    const char *socket = daemon->config->admin.socket;
+    struct worker *first = daemon->workers[0];
+    daemon->collector = (struct collector){
+        .runtime = &daemon->runtime,
+        .listening = &daemon->listening,
+        .workers = daemon->workers,
+        .n_workers = daemon->n_workers,
+        .began_ms = sys_monotonic_ms(),
+        .descriptors_limit = daemon->descriptors,
+    };
+    if (*socket == '\0')
+        return EX_OK;
+    enum err err = daemon->options->admin->start(&daemon->admin, first->loop, first->env.log,
+                                                 socket, collect_status, &daemon->collector);
+    if (err == ERR_NONE)
+        return EX_OK;
+    return err == ERR_PERMITTED ? EX_NOPERM : EX_UNAVAILABLE;
+}
+
+static int drop_privileges(const struct daemon *daemon)
+{
+    struct privileges_need need = {0};
+    for (size_t i = 0; i < daemon->listening.n; i++) {
+        uint16_t port = daemon->listening.addrs[i].port;
+        need.low_ports |= port < 1024;
+    }
+    char message[PRIVILEGES_MESSAGE_BYTES];
+    enum err err = privileges_drop(daemon->config->user, &need, message);
+    if (err == ERR_NONE)
+        return EX_OK;
+    fprintf(stderr, "sockeye: %s\n", message);
+    if (err == ERR_NOT_FOUND)
+        return EX_CONFIG;
+    return err == ERR_PERMITTED ? EX_NOPERM : EX_OSERR;
+}
+
+static void *run_worker(void *arg)
+{
+    struct worker *worker = arg;
+    loop_run(worker->loop);
+    return NULL;
+}
+
+static int run_workers(struct daemon *daemon)
+{
+    int code = EX_OK;
+    for (size_t i = 1; i < daemon->n_workers; i++) {
+        struct worker *worker = daemon->workers[i];
+        if (pthread_create(&worker->thread, NULL, run_worker, worker) != 0) {
+            fprintf(stderr, "sockeye: cannot start worker %zu: no thread to be had\n", i);
+            code = EX_OSERR;
+            break;
+        }
+        daemon->n_started++;
+    }
+    if (code == EX_OK) {
+        fprintf(stderr, "sockeye: ready\n");
+        loop_run(daemon->workers[0]->loop);
+    } else {
+        order_all(daemon, worker_drain);
+    }
+    for (size_t i = 1; i <= daemon->n_started; i++)
+        pthread_join(daemon->workers[i]->thread, NULL);
+    return code;
+}
+
+static int set_up(struct daemon *daemon)
+{
+    int code = listening_open(&daemon->listening, daemon->config, daemon->n_workers);
+    if (code != EX_OK)
+        return code;
+    daemon->runtime.shared.listening = daemon->listening.addrs;
+    daemon->runtime.shared.n_listening = daemon->listening.n;
+    enum err err = make_workers(daemon);
+    if (err != ERR_NONE)
+        return complain(err);
+    code = start_admin(daemon);
+    if (code == EX_OK)
+        code = drop_privileges(daemon);
+    if (code != EX_OK)
+        return code;
+    char warning[RLIMIT_WARNING_BYTES];
+    if (rlimit_is_low(daemon->descriptors, daemon->config->limits.connections, warning))
+        log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN, "%s", warning);
+    err = logsink_start(daemon->sink);
+    return err == ERR_NONE ? EX_OK : complain(err);
+}
+
+static void take_down(struct daemon *daemon)
+{
+    if (daemon->admin != NULL)
+        daemon->options->admin->stop(daemon->admin);
+    netwatch_deinit(&daemon->netwatch);
+    if (daemon->signals.loop != NULL) {
+        loop_remove(&daemon->signals);
+        sys_close(daemon->signals.fd);
+    }
+    /* The first has the mailbox that the others' last letters go to. */
+    for (size_t i = daemon->n_workers; i-- > 0;)
+        worker_free(daemon->workers[i]);
+    listening_close(&daemon->listening);
+}
+
+/* A limit so low that it has no room for our own descriptors still serves a few. */
+static uint64_t connections_allowed(uint64_t descriptors)
+{
+    uint64_t n = rlimit_connections(descriptors);
+    return n > descriptors / 8 ? n : descriptors / 8;
+}
+
+int daemon_run(const struct config *config, const struct daemon_options *options)
+{
+    struct daemon *daemon = calloc(1, sizeof *daemon);
+    if (daemon == NULL)
+        return complain(ERR_MEMORY);
+    daemon->config = config;
+    daemon->options = options;
+    daemon->n_workers = count_workers(config);
+    daemon->descriptors = rlimit_raise_descriptors();
+    int code = open_log(daemon);
+    if (code == EX_OK) {
+        enum err err =
+            runtime_init(&daemon->runtime, config, connections_allowed(daemon->descriptors));
+        code = err == ERR_NONE ? EX_OK : complain(err);
+        if (code == EX_OK) {
+            code = set_up(daemon);
+            if (code == EX_OK)
+                code = run_workers(daemon);
+            take_down(daemon);
+            runtime_deinit(&daemon->runtime);
+        }
+        logsink_free(daemon->sink);
+    }
+    free(daemon);
+    return code;
+}

@@ -1,0 +1,163 @@
+#include "daemon/worker.h"
+
+#include <stdlib.h>
+
+#include "flow/flow.h"
+
+static void before_waiting(void *arg)
+{
+    struct worker *worker = arg;
+    logsink_flush(worker->port);
+}
+
+static bool has_room(struct listener *listener)
+{
+    const struct worker *worker = CONTAINER_OF(listener, struct worker_listener, listener)->worker;
+    const struct flow_shared *shared = &worker->runtime->shared;
+    return atomic_load(&shared->n_connections) < shared->max_by_descriptors;
+}
+
+static void on_accept(struct listener *listener, int fd, const struct addr *from)
+{
+    struct worker_listener *mine = CONTAINER_OF(listener, struct worker_listener, listener);
+    flow_accept(&mine->worker->env, mine->inbound, fd, from);
+}
+
+static void on_shortage(struct listener *listener, enum err err)
+{
+    struct worker_listener *mine = CONTAINER_OF(listener, struct worker_listener, listener);
+    enum refusal why = err == ERR_MEMORY ? REFUSAL_MEMORY : REFUSAL_DESCRIPTORS;
+    flow_env_refuse(&mine->worker->env, why, mine->inbound->name, NULL);
+}
+
+static void tell_drained(struct worker *worker)
+{
+    if (worker->is_draining && list_empty(&worker->env.live) && worker->on_drained != NULL) {
+        timer_clear(loop_timers(worker->loop), &worker->drain);
+        void (*on_drained)(struct worker *) = worker->on_drained;
+        worker->on_drained = NULL;
+        on_drained(worker);
+    }
+}
+
+static void on_flow_ended(struct flow_env *env)
+{
+    struct worker *worker = env->owner;
+    for (size_t i = 0; i < worker->n_listeners; i++)
+        listener_wake(&worker->listeners[i].listener);
+    tell_drained(worker);
+}
+
+static void on_drain_over(struct timer *timer)
+{
+    worker_end_flows(CONTAINER_OF(timer, struct worker, drain));
+}
+
+void worker_end_flows(struct worker *worker)
+{
+    flow_end_all(&worker->env);
+}
+
+void worker_drain(struct worker *worker)
+{
+    if (worker->is_draining)
+        return;
+    worker->is_draining = true;
+    for (size_t i = 0; i < worker->n_listeners; i++)
+        listener_stop(&worker->listeners[i].listener);
+    uint64_t drain_ms = worker->runtime->config->limits.drain_s * 1000;
+    uint64_t at_ms = loop_now_ms(worker->loop) + drain_ms;
+    if (drain_ms == 0 || timer_set(loop_timers(worker->loop), &worker->drain, at_ms) != ERR_NONE)
+        worker_end_flows(worker);
+    tell_drained(worker);
+}
+
+static enum err start_listeners(struct worker *worker, struct listening *listening)
+{
+    worker->listeners = calloc(listening->n, sizeof *worker->listeners);
+    if (worker->listeners == NULL)
+        return ERR_MEMORY;
+    for (size_t i = 0; i < listening->n; i++) {
+        struct worker_listener *mine = &worker->listeners[i];
+        int *fd = &listening->items[i].fds[worker->index];
+        mine->worker = worker;
+        mine->inbound = &worker->runtime->inbounds[listening->items[i].inbound];
+        mine->listener = (struct listener){
+            .has_room = has_room, .on_accept = on_accept, .on_shortage = on_shortage};
+        enum err err = listener_start(&mine->listener, worker->loop, *fd);
+        if (err != ERR_NONE)
+            return err;
+        *fd = -1;
+        worker->n_listeners++;
+    }
+    return ERR_NONE;
+}
+
+static enum err set_up_env(struct worker *worker)
+{
+    struct flow_env *env = &worker->env;
+    struct runtime *runtime = worker->runtime;
+    const struct config_dns *dns = &runtime->config->dns;
+    const struct resolver_options options = {.servers = dns->servers, .n_servers = dns->n_servers};
+    env->shared = &runtime->shared;
+    env->loop = worker->loop;
+    env->log = logsink_log(worker->port);
+    env->limits = runtime->limits;
+    env->prefer = runtime->prefer;
+    env->on_ended = on_flow_ended;
+    env->owner = worker;
+    flow_env_init(env);
+    return resolver_new(&env->resolver, worker->loop, &options);
+}
+
+static enum err set_up(struct worker *worker, struct listening *listening, struct logsink *sink,
+                       enum loop_backend backend)
+{
+    worker->port = logsink_port_new(sink);
+    worker->loop = loop_new(backend);
+    if (worker->port == NULL || worker->loop == NULL)
+        return ERR_MEMORY;
+    timer_init(&worker->drain, on_drain_over);
+    loop_set_hook(worker->loop, before_waiting, worker);
+    enum err err = set_up_env(worker);
+    if (err == ERR_NONE)
+        err = mailbox_init(&worker->mailbox, worker->loop);
+    if (err == ERR_NONE)
+        err = start_listeners(worker, listening);
+    return err;
+}
+
+enum err worker_new(struct worker **out, struct runtime *runtime, struct listening *listening,
+                    size_t index, struct logsink *sink, enum loop_backend backend)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (worker == NULL)
+        return ERR_MEMORY;
+    worker->runtime = runtime;
+    worker->index = index;
+    enum err err = set_up(worker, listening, sink, backend);
+    if (err != ERR_NONE) {
+        worker_free(worker);
+        return err;
+    }
+    *out = worker;
+    return ERR_NONE;
+}
+
+void worker_free(struct worker *worker)
+{
+    if (worker == NULL)
+        return;
+    for (size_t i = 0; i < worker->n_listeners; i++)
+        listener_stop(&worker->listeners[i].listener);
+    free(worker->listeners);
+    mailbox_deinit(&worker->mailbox);
+    if (worker->env.loop != NULL) {
+        resolver_free(worker->env.resolver);
+        loop_run_deferred(worker->loop);
+        flow_env_deinit(&worker->env);
+    }
+    loop_free(worker->loop);
+    logsink_port_free(worker->port);
+    free(worker);
+}

@@ -1,0 +1,59 @@
+/*
+ * A worker: a thread with its own loop, listeners, resolver, pools and flows. Others reach it
+ * through its mailbox only.
+ */
+#ifndef SOCKEYE_DAEMON_WORKER_H
+#define SOCKEYE_DAEMON_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "daemon/listening.h"
+#include "daemon/logsink.h"
+#include "daemon/runtime.h"
+#include "flow/env.h"
+#include "io/listener.h"
+#include "io/loop.h"
+#include "io/mailbox.h"
+
+struct worker;
+
+/* A listener that knows whom its connections are for. */
+struct worker_listener {
+    struct listener listener;
+    struct worker *worker;
+    struct inbound *inbound;
+};
+
+struct worker {
+    struct runtime *runtime;
+    size_t index;
+    pthread_t thread; /* of all but the first, which runs in the main thread */
+    struct loop *loop;
+    struct mailbox mailbox;
+    struct logsink_port *port;
+    struct worker_listener *listeners;
+    size_t n_listeners;
+    bool is_draining;
+    struct timer drain; /* drain_s is over */
+    /* Draining, and no flow is left. Called once, on the worker's thread; the loop runs on until it is stopped. */
+    void (*on_drained)(struct worker *);
+    struct mail drained; /* for on_drained to send */
+    void *owner;
+    struct flow_env env;
+};
+
+/* Makes a worker and takes its sockets over. Returns owned. */
+NODISCARD enum err worker_new(struct worker **out, struct runtime *runtime,
+                              struct listening *listening, size_t index, struct logsink *sink,
+                              enum loop_backend backend);
+/* After its loop has ended; NULL is fine. */
+void worker_free(struct worker *worker);
+
+/* On the worker's thread: accepts no more, and calls on_drained when the last flow has ended, at
+ * the latest after drain_s. */
+void worker_drain(struct worker *worker);
+/* On the worker's thread: ends what is left at once. */
+void worker_end_flows(struct worker *worker);
+
+#endif

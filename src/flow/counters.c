@@ -1,0 +1,48 @@
+#include "flow/counters.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+static const char *const end_texts[] = {
+    [FLOW_END_CLOSED] = "closed", [FLOW_END_RESET] = "reset",
+    [FLOW_END_IDLE] = "idle",     [FLOW_END_REFUSED] = "refused",
+    [FLOW_END_DENIED] = "denied", [FLOW_END_UNREACHABLE] = "unreachable",
+    [FLOW_END_LOOKUP] = "lookup", [FLOW_END_TIMEOUT] = "timeout",
+    [FLOW_END_LIMIT] = "limit",   [FLOW_END_SHUTDOWN] = "shutdown",
+    [FLOW_END_ERROR] = "error",
+};
+
+static_assert(sizeof end_texts / sizeof end_texts[0] == N_FLOW_ENDS, "an end without a text");
+
+static const char *const refusal_texts[] = {
+    [REFUSAL_CONNECTIONS] = "connections", [REFUSAL_PER_CLIENT] = "per_client",
+    [REFUSAL_CLIENT] = "client",           [REFUSAL_DESCRIPTORS] = "descriptors",
+    [REFUSAL_MEMORY] = "memory",           [REFUSAL_LOGIN] = "login",
+    [REFUSAL_HANDSHAKE] = "handshake",
+};
+
+static_assert(sizeof refusal_texts / sizeof refusal_texts[0] == N_REFUSALS,
+              "a refusal without a text");
+
+const char *flow_end_text(enum flow_end end)
+{
+    return (unsigned)end < N_FLOW_ENDS ? end_texts[end] : "error";
+}
+
+const char *refusal_text(enum refusal refusal)
+{
+    return (unsigned)refusal < N_REFUSALS ? refusal_texts[refusal] : "unknown";
+}
+
+void counters_add(struct counters *sum, const struct counters *more)
+{
+    sum->accepted += more->accepted;
+    sum->flows_now += more->flows_now;
+    sum->flows_total += more->flows_total;
+    sum->bytes_up += more->bytes_up;
+    sum->bytes_down += more->bytes_down;
+    for (size_t i = 0; i < N_FLOW_ENDS; i++)
+        sum->ended[i] += more->ended[i];
+    for (size_t i = 0; i < N_REFUSALS; i++)
+        sum->refused[i] += more->refused[i];
+}

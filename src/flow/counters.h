@@ -1,0 +1,57 @@
+/*
+ * What a worker counts. Each worker owns one struct and is the only one to touch it; whoever wants
+ * a sum asks for copies through the mailbox and adds them up with counters_add().
+ */
+#ifndef SOCKEYE_FLOW_COUNTERS_H
+#define SOCKEYE_FLOW_COUNTERS_H
+
+#include <stdint.h>
+
+/* How a flow ended: `end` in its log line. */
+enum flow_end {
+    FLOW_END_CLOSED,      /* both sides had sent their fin */
+    FLOW_END_RESET,       /* a side was reset, or the client was gone before its answer */
+    FLOW_END_IDLE,        /* idle_ms or half_closed_ms was over */
+    FLOW_END_REFUSED,     /* the target refused */
+    FLOW_END_DENIED,      /* a rule of ours says no */
+    FLOW_END_UNREACHABLE, /* no way to the network or to the host */
+    FLOW_END_LOOKUP,      /* the name does not resolve */
+    FLOW_END_TIMEOUT,     /* connect_ms or handshake_ms was over */
+    FLOW_END_LIMIT,       /* a configured limit, or descriptors or memory had run out */
+    FLOW_END_SHUTDOWN,    /* the program ended first */
+    FLOW_END_ERROR,       /* anything else */
+    N_FLOW_ENDS
+};
+
+/* Why a connection was closed, or a login refused, before there was a flow. */
+enum refusal {
+    REFUSAL_CONNECTIONS, /* `connections`, of the whole or of the inbound, was reached */
+    REFUSAL_PER_CLIENT,  /* `per_client` was reached by that address */
+    REFUSAL_CLIENT,      /* `allow` and `deny` say no to that address */
+    REFUSAL_DESCRIPTORS, /* descriptors had run out */
+    REFUSAL_MEMORY,      /* memory had run out */
+    REFUSAL_LOGIN,       /* wrong credentials, or no method in common */
+    REFUSAL_HANDSHAKE,   /* a request that is none, or that never came */
+    N_REFUSALS
+};
+
+struct counters {
+    uint64_t accepted;    /* connections taken in, whatever became of them */
+    uint64_t flows_now;   /* being served */
+    uint64_t flows_total; /* ever begun, those of flows_now too */
+    uint64_t bytes_up;    /* from clients to targets, of ended flows and running ones */
+    uint64_t bytes_down;
+    uint64_t ended[N_FLOW_ENDS];
+    uint64_t refused[N_REFUSALS];
+};
+
+/* The word in log lines and in JSON, such as "closed"; never NULL. */
+const char *flow_end_text(enum flow_end end);
+
+/* One word, such as "per_client"; never NULL. */
+const char *refusal_text(enum refusal refusal);
+
+/* Adds every field of `more` to `sum`. */
+void counters_add(struct counters *sum, const struct counters *more);
+
+#endif

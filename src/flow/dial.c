@@ -1,0 +1,338 @@
+#include "flow/dial.h"
+
+#include "flow/env.h"
+#include "flow/policy.h"
+#include "io/socket.h"
+
+#define NEXT_ATTEMPT_MS 250    /* RFC 8305 section 5, Connection Attempt Delay */
+#define RESOLUTION_DELAY_MS 50 /* RFC 8305 section 3 */
+
+#define ADDRS_A_FAMILY 32 /* as many as the resolver gives */
+#define ATTEMPTS_MAX 8    /* at the same time; by then the first is two seconds old */
+
+enum { PREFERRED, OTHER, N_FAMILIES };
+
+struct family {
+    struct dial *dial;
+    struct lookup lookup;
+    uint8_t n_addrs, n_tried;
+    struct addr addrs[ADDRS_A_FAMILY];
+};
+
+struct dial {
+    struct opening *opening;
+    struct family families[N_FAMILIES];
+    struct attempt {
+        struct sock *sock; /* NULL: the place is free */
+        struct addr to;
+    } attempts[ATTEMPTS_MAX];
+    uint8_t n_alive;
+    bool has_begun;      /* an address has been picked */
+    bool was_other_last; /* whose turn it is */
+    bool has_waited;     /* the resolution delay is over */
+    enum err why_not;    /* of all failures the one that says most */
+    struct timer next;   /* the resolution delay, then the attempt delay */
+    struct slab *slab;
+    struct deferred freeing;
+};
+
+size_t dial_bytes(void)
+{
+    return sizeof(struct dial);
+}
+
+/* How much a failure says about the target; the largest is told. */
+static int weight(enum err err)
+{
+    switch (err) {
+    case ERR_NONE:
+        return 0;
+    case ERR_LOOKUP:
+        return 1;
+    case ERR_NET_UNREACH:
+        return 2;
+    case ERR_DENIED:
+        return 3;
+    case ERR_HOST_UNREACH:
+        return 4;
+    case ERR_TIMEOUT:
+        return 5;
+    case ERR_REFUSED:
+        return 7;
+    default: /* shortage, a reset: not the target's fault, so better known than not */
+        return 6;
+    }
+}
+
+static void note_failure(struct dial *dial, enum err err)
+{
+    if (weight(err) > weight(dial->why_not))
+        dial->why_not = err;
+}
+
+static void free_dial(struct deferred *deferred)
+{
+    struct dial *dial = CONTAINER_OF(deferred, struct dial, freeing);
+    slab_put(dial->slab, dial);
+}
+
+/* Closes and takes back everything that is still under way. */
+static void end(struct dial *dial)
+{
+    struct loop *loop = dial->opening->env->loop;
+    timer_clear(loop_timers(loop), &dial->next);
+    for (int i = 0; i < N_FAMILIES; i++)
+        resolver_cancel(&dial->families[i].lookup);
+    for (int i = 0; i < ATTEMPTS_MAX; i++) {
+        if (dial->attempts[i].sock != NULL)
+            endpoint_close(&dial->attempts[i].sock->ep, false);
+    }
+    dial->opening->state = NULL;
+    loop_defer(loop, &dial->freeing, free_dial);
+}
+
+void dial_cancel(struct opening *opening)
+{
+    end(opening->state);
+}
+
+static bool has_more(const struct family *family)
+{
+    return family->n_tried < family->n_addrs;
+}
+
+static bool is_pending(const struct dial *dial)
+{
+    return dial->families[PREFERRED].lookup.pending || dial->families[OTHER].lookup.pending;
+}
+
+/* The next address to try, families in turn; NULL: none now. */
+static const struct addr *pick(struct dial *dial)
+{
+    struct family *preferred = &dial->families[PREFERRED];
+    struct family *other = &dial->families[OTHER];
+    if (dial->n_alive == ATTEMPTS_MAX)
+        return NULL;
+    if (preferred->lookup.pending && !dial->has_begun && !dial->has_waited)
+        return NULL;
+    bool is_others_turn = has_more(other) && (!dial->was_other_last || !has_more(preferred));
+    if (!dial->has_begun && has_more(preferred))
+        is_others_turn = false;
+    struct family *family = is_others_turn ? other : preferred;
+    if (!has_more(family))
+        return NULL;
+    dial->was_other_last = is_others_turn;
+    dial->has_begun = true;
+    return &family->addrs[family->n_tried++];
+}
+
+static void on_attempt_ready(struct endpoint *ep, unsigned events);
+
+/* ERR_NONE: an attempt is under way. */
+static enum err try_one(struct dial *dial, const struct addr *to)
+{
+    struct flow_env *env = dial->opening->env;
+    if (!policy_allows(env->shared, dial->opening->inbound, to))
+        return ERR_DENIED;
+    struct sock *sock;
+    enum err err = sock_connect(&sock, env->loop, &env->socks, to, on_attempt_ready, dial);
+    if (err != ERR_NONE)
+        return err;
+    int i = 0;
+    while (dial->attempts[i].sock != NULL)
+        i++;
+    dial->attempts[i] = (struct attempt){.sock = sock, .to = *to};
+    dial->n_alive++;
+    return ERR_NONE;
+}
+
+static void wait_ms(struct dial *dial, uint64_t ms)
+{
+    struct loop *loop = dial->opening->env->loop;
+    /* Without its timer the next address is tried when this one fails. */
+    if (timer_set(loop_timers(loop), &dial->next, loop_now_ms(loop) + ms) != ERR_NONE)
+        dial->has_waited = true;
+}
+
+/* Tries what can be tried now. ERR_AGAIN: something is under way; else all is over, and why. */
+static enum err try_next(struct dial *dial)
+{
+    const struct addr *to;
+    while ((to = pick(dial)) != NULL) {
+        enum err err = try_one(dial, to);
+        if (err == ERR_NONE) {
+            if (is_pending(dial) || has_more(&dial->families[PREFERRED]) ||
+                has_more(&dial->families[OTHER]))
+                wait_ms(dial, NEXT_ATTEMPT_MS);
+            return ERR_AGAIN;
+        }
+        note_failure(dial, err);
+    }
+    if (dial->n_alive > 0)
+        return ERR_AGAIN;
+    if (!is_pending(dial))
+        return dial->why_not;
+    if (has_more(&dial->families[OTHER]))
+        wait_ms(dial, RESOLUTION_DELAY_MS);
+    return ERR_AGAIN;
+}
+
+/* Goes on from an event, and tells the outcome when there is one. */
+static void go_on(struct dial *dial)
+{
+    struct opening *opening = dial->opening;
+    enum err err = try_next(dial);
+    if (err == ERR_AGAIN)
+        return;
+    end(dial);
+    opening->done(opening, err);
+}
+
+static void on_next(struct timer *timer)
+{
+    struct dial *dial = CONTAINER_OF(timer, struct dial, next);
+    dial->has_waited = true;
+    go_on(dial);
+}
+
+/* A port of this machine that nobody listens on can be connected to by itself. */
+static bool is_self(const struct opening *opening)
+{
+    return addr_equal(&opening->bound, &opening->dialled, true);
+}
+
+static void win(struct dial *dial, int i)
+{
+    struct opening *opening = dial->opening;
+    struct sock *sock = dial->attempts[i].sock;
+    dial->attempts[i].sock = NULL;
+    dial->n_alive--;
+    opening->dialled = dial->attempts[i].to;
+    opening->bound = (struct addr){.family = ADDR_NONE};
+    enum err err = ERR_NONE;
+    if (opening->wants_bound || addr_is_loopback(&opening->dialled))
+        err = sock_local_addr(sock, &opening->bound);
+    if (err == ERR_NONE && is_self(opening))
+        err = ERR_REFUSED;
+    if (err != ERR_NONE) {
+        endpoint_close(&sock->ep, false);
+        note_failure(dial, err);
+        go_on(dial);
+        return;
+    }
+    endpoint_want(&sock->ep, 0);
+    opening->endpoint = &sock->ep;
+    end(dial);
+    opening->done(opening, ERR_NONE);
+}
+
+static void on_attempt_ready(struct endpoint *ep, unsigned events)
+{
+    struct dial *dial = ep->owner;
+    enum err err = sock_connect_result(sock_of(ep), events);
+    if (err == ERR_AGAIN)
+        return;
+    int i = 0;
+    while (dial->attempts[i].sock != sock_of(ep))
+        i++;
+    if (err == ERR_NONE) {
+        win(dial, i);
+        return;
+    }
+    dial->opening->dialled = dial->attempts[i].to;
+    dial->attempts[i].sock = NULL;
+    dial->n_alive--;
+    endpoint_close(ep, false);
+    note_failure(dial, err);
+    go_on(dial);
+}
+
+/* Keeps what a look-up found, with the target's port. */
+static void keep_answer(struct family *family)
+{
+    const struct lookup *lookup = &family->lookup;
+    if (lookup->err != ERR_NONE) {
+        note_failure(family->dial, lookup->err);
+        return;
+    }
+    size_t n = lookup->n_addrs < ADDRS_A_FAMILY ? lookup->n_addrs : ADDRS_A_FAMILY;
+    for (size_t i = 0; i < n; i++) {
+        family->addrs[i] = lookup->addrs[i];
+        family->addrs[i].port = family->dial->opening->target.addr.port;
+    }
+    family->n_addrs = (uint8_t)n;
+}
+
+static void on_looked_up(struct lookup *lookup)
+{
+    struct family *family = CONTAINER_OF(lookup, struct family, lookup);
+    struct dial *dial = family->dial;
+    keep_answer(family);
+    /* While an attempt runs, the next has its time. */
+    if (dial->n_alive > 0 && !timer_is_set(&dial->next))
+        wait_ms(dial, NEXT_ATTEMPT_MS);
+    if (dial->n_alive == 0)
+        go_on(dial);
+}
+
+static void ask(struct dial *dial, int which, enum addr_family wanted)
+{
+    struct family *family = &dial->families[which];
+    struct opening *opening = dial->opening;
+    enum err err = resolver_ask(opening->env->resolver, &family->lookup, opening->target.name,
+                                wanted, on_looked_up);
+    if (err != ERR_AGAIN)
+        keep_answer(family);
+}
+
+static bool serves(enum dial_prefer prefer, enum addr_family family)
+{
+    if (prefer == DIAL_V4_ONLY)
+        return family == ADDR_V4;
+    if (prefer == DIAL_V6_ONLY)
+        return family == ADDR_V6;
+    return true;
+}
+
+static void begin(struct dial *dial)
+{
+    const struct opening *opening = dial->opening;
+    enum dial_prefer prefer = opening->env->prefer;
+    if (opening->target.name_bytes == 0) {
+        enum addr_family family = opening->target.addr.family;
+        if (!serves(prefer, family)) {
+            dial->why_not = ERR_NET_UNREACH;
+            return;
+        }
+        dial->families[PREFERRED].addrs[0] = opening->target.addr;
+        dial->families[PREFERRED].n_addrs = 1;
+        return;
+    }
+    bool is_v4_first = prefer == DIAL_V4_FIRST || prefer == DIAL_V4_ONLY;
+    enum addr_family first = is_v4_first ? ADDR_V4 : ADDR_V6;
+    enum addr_family second = is_v4_first ? ADDR_V6 : ADDR_V4;
+    dial->why_not = ERR_LOOKUP;
+    ask(dial, PREFERRED, first);
+    if (serves(prefer, second))
+        ask(dial, OTHER, second);
+}
+
+enum err dial_open(struct opening *opening)
+{
+    struct dial *dial = slab_get(&opening->env->dials);
+    if (dial == NULL)
+        return ERR_MEMORY;
+    dial->opening = opening;
+    dial->slab = &opening->env->dials;
+    timer_init(&dial->next, on_next);
+    for (int i = 0; i < N_FAMILIES; i++) {
+        dial->families[i].dial = dial;
+        list_init(&dial->families[i].lookup.link);
+    }
+    opening->state = dial;
+    begin(dial);
+    enum err err = try_next(dial);
+    if (err != ERR_AGAIN)
+        end(dial);
+    return err;
+}

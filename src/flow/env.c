@@ -1,0 +1,72 @@
+#include "flow/env.h"
+
+#include "flow/dial.h"
+#include "flow/flow.h"
+#include "flow/stages.h"
+#include "io/socket.h"
+
+/* How long an answered client may take to close. */
+#define LINGER_MS 1000
+
+/* Most connections are over by then, and need not pay for what only long ones do. */
+#define SETTLE_MS 1000
+
+/* A trouble that goes on is said again after this. */
+#define COMPLAIN_EVERY_MS 60000
+
+void flow_env_init(struct flow_env *env)
+{
+    const struct flow_limits *limits = &env->limits;
+    struct loop *loop = env->loop;
+    pipe_pool_init(&env->pipes);
+    slab_init(&env->flows, sizeof(struct flow));
+    slab_init(&env->socks, sizeof(struct sock));
+    slab_init(&env->openings, sizeof(struct flow_opening));
+    slab_init(&env->dials, dial_bytes());
+    list_init(&env->live);
+    idle_queue_init(&env->handshaking, loop, limits->handshake_ms, flow_on_expired);
+    idle_queue_init(&env->connecting, loop, limits->connect_ms, flow_on_expired);
+    idle_queue_init(&env->relaying, loop, limits->idle_ms, flow_on_expired);
+    idle_queue_init(&env->half_closed, loop, limits->half_closed_ms, flow_on_expired);
+    idle_queue_init(&env->lingering, loop, LINGER_MS, flow_on_expired);
+    idle_queue_init(&env->settling, loop, limits->keepalive_s == 0 ? 0 : SETTLE_MS,
+                    flow_on_settled);
+    idle_queue_be_lazy(&env->relaying);
+    idle_queue_be_lazy(&env->half_closed);
+    idle_queue_be_lazy(&env->settling);
+}
+
+void flow_env_deinit(struct flow_env *env)
+{
+    idle_queue_deinit(&env->handshaking);
+    idle_queue_deinit(&env->connecting);
+    idle_queue_deinit(&env->relaying);
+    idle_queue_deinit(&env->half_closed);
+    idle_queue_deinit(&env->lingering);
+    idle_queue_deinit(&env->settling);
+    slab_deinit(&env->flows);
+    slab_deinit(&env->socks);
+    slab_deinit(&env->openings);
+    slab_deinit(&env->dials);
+    pipe_pool_deinit(&env->pipes);
+}
+
+void flow_env_refuse(struct flow_env *env, enum refusal refusal, const char *inbound,
+                     const struct addr *from)
+{
+    env->counters.refused[refusal]++;
+    struct flow_complaint *complaint = &env->complaints[refusal];
+    uint64_t now_ms = loop_now_ms(env->loop);
+    complaint->n_since++;
+    if (complaint->was_said && now_ms - complaint->said_at_ms < COMPLAIN_EVERY_MS)
+        return;
+    struct log_line line;
+    log_begin(&line, env->log, LOG_LEVEL_WARN, "refused");
+    log_str(&line, "in", inbound);
+    if (from != NULL)
+        log_addr(&line, "from", from);
+    log_str(&line, "why", refusal_text(refusal));
+    log_u64(&line, "n", complaint->n_since);
+    log_end(&line);
+    *complaint = (struct flow_complaint){.said_at_ms = now_ms, .was_said = true};
+}

@@ -1,0 +1,78 @@
+/*
+ * What flows have around them: struct flow_env for each worker, owned by its thread, and one
+ * struct flow_shared for the process.
+ */
+#ifndef SOCKEYE_FLOW_ENV_H
+#define SOCKEYE_FLOW_ENV_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "flow/clients.h"
+#include "flow/counters.h"
+#include "flow/idle.h"
+#include "io/loop.h"
+#include "io/pipe.h"
+#include "io/resolver.h"
+#include "io/slab.h"
+
+/* What is read in one go; no connection holds more than this in user space. */
+#define FLOW_SCRATCH_BYTES (64 * 1024)
+
+struct flow_limits {
+    uint64_t connect_ms, handshake_ms, idle_ms, half_closed_ms; /* 0: no limit */
+    unsigned keepalive_s;                                       /* 0: off */
+};
+
+struct flow_shared {
+    const struct addr *listening; /* every address and port we listen on */
+    size_t n_listening;
+    uint64_t max_connections;    /* 0: no limit */
+    uint64_t max_by_descriptors; /* beyond it connections wait in the backlog */
+    uint64_t max_held_bytes;     /* 0: no limit on what flows hold in buffers */
+    _Atomic(uint64_t) n_connections, n_held_bytes;
+    struct clients clients;
+};
+
+/* A trouble that comes thousands of times is said once in a while, with its count. */
+struct flow_complaint {
+    uint64_t said_at_ms;
+    uint64_t n_since;
+    bool was_said;
+};
+
+enum dial_prefer { DIAL_AUTO, DIAL_V4_FIRST, DIAL_V6_FIRST, DIAL_V4_ONLY, DIAL_V6_ONLY };
+
+struct flow_env {
+    struct flow_shared *shared;
+    struct loop *loop;
+    struct resolver *resolver;
+    struct log *log;
+    struct flow_limits limits;
+    enum dial_prefer prefer;
+    struct pipe_pool pipes;
+    struct slab flows, socks, openings, dials;
+    struct list live; /* every flow */
+    struct idle_queue handshaking, connecting, relaying, half_closed, lingering, settling;
+    struct flow_complaint complaints[N_REFUSALS];
+    struct counters counters;
+    /* A flow has ended, its descriptors are free again. */
+    void (*on_ended)(struct flow_env *);
+    void *owner;
+    uint8_t scratch[FLOW_SCRATCH_BYTES];
+};
+
+/* Sets up what the flows of a worker share. The rest of the fields are the caller's to fill before. */
+void flow_env_init(struct flow_env *env);
+/* All flows have ended and the loop has run what was deferred. */
+void flow_env_deinit(struct flow_env *env);
+
+/* Counts a refusal and says it, at the first time and then at most once a minute. */
+void flow_env_refuse(struct flow_env *env, enum refusal refusal, const char *inbound,
+                     const struct addr *from);
+
+#endif

@@ -1,0 +1,284 @@
+#include "flow/flow.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "flow/stages.h"
+#include "io/socket.h"
+#include "io/sys.h"
+
+static const char *const state_texts[] = {
+    [FLOW_HANDSHAKE] = "handshake", [FLOW_OPENING] = "opening", [FLOW_RELAYING] = "relaying",
+    [FLOW_LINGERING] = "lingering", [FLOW_CLOSED] = "closed",
+};
+static_assert(sizeof state_texts / sizeof state_texts[0] == N_FLOW_STATES, "a state without text");
+
+/* From each state, a bit for each state that may follow. */
+static const uint8_t followers[N_FLOW_STATES] = {
+    [FLOW_HANDSHAKE] = 1 << FLOW_OPENING | 1 << FLOW_LINGERING | 1 << FLOW_CLOSED,
+    [FLOW_OPENING] = 1 << FLOW_RELAYING | 1 << FLOW_LINGERING | 1 << FLOW_CLOSED,
+    [FLOW_RELAYING] = 1 << FLOW_CLOSED,
+    [FLOW_LINGERING] = 1 << FLOW_CLOSED,
+};
+
+void flow_set_state(struct flow *flow, enum flow_state state)
+{
+    assert(followers[flow->state] & 1 << state);
+    if (log_wants(flow->env->log, LOG_LEVEL_TRACE)) {
+        struct log_line line;
+        log_begin(&line, flow->env->log, LOG_LEVEL_TRACE, "state");
+        log_str(&line, "in", flow->inbound->name);
+        log_addr(&line, "from", &flow->from);
+        log_str(&line, "was", state_texts[flow->state]);
+        log_str(&line, "is", state_texts[state]);
+        log_end(&line);
+    }
+    flow->state = (uint8_t)state;
+}
+
+enum flow_end flow_end_of(enum err err)
+{
+    switch (err) {
+    case ERR_NONE:
+    case ERR_EOF:
+        return FLOW_END_CLOSED;
+    case ERR_RESET:
+    case ERR_CANCELLED:
+        return FLOW_END_RESET;
+    case ERR_REFUSED:
+        return FLOW_END_REFUSED;
+    case ERR_DENIED:
+    case ERR_AUTH:
+        return FLOW_END_DENIED;
+    case ERR_NET_UNREACH:
+    case ERR_HOST_UNREACH:
+        return FLOW_END_UNREACHABLE;
+    case ERR_LOOKUP:
+        return FLOW_END_LOOKUP;
+    case ERR_TIMEOUT:
+        return FLOW_END_TIMEOUT;
+    case ERR_LIMIT:
+    case ERR_MEMORY:
+    case ERR_DESCRIPTORS:
+        return FLOW_END_LIMIT;
+    default:
+        return FLOW_END_ERROR;
+    }
+}
+
+static void write_log(const struct flow *flow, enum flow_end end)
+{
+    struct log *log = flow->env->log;
+    if (!log->access || !log_wants(log, LOG_LEVEL_INFO))
+        return;
+    struct log_line line;
+    log_begin(&line, log, LOG_LEVEL_INFO, "flow");
+    log_str(&line, "in", flow->inbound->name);
+    if (flow->to != NULL)
+        log_str(&line, "out", flow->inbound->outbound->name);
+    log_str(&line, "user", flow->user);
+    log_addr(&line, "from", &flow->from);
+    log_str(&line, "to", flow->to);
+    if (flow->dialled.family != ADDR_NONE)
+        log_addr(&line, "addr", &flow->dialled);
+    log_u64(&line, "up", flow->up.n_bytes);
+    log_u64(&line, "down", flow->down.n_bytes);
+    log_u64(&line, "ms", loop_now_ms(flow->env->loop) - flow->began_ms);
+    log_str(&line, "end", flow_end_text(end));
+    log_end(&line);
+}
+
+static void uncount(struct flow_env *env, struct inbound *inbound, const struct addr *from)
+{
+    if (inbound->max_per_client > 0)
+        clients_leave(&env->shared->clients, inbound, from);
+    atomic_fetch_sub(&inbound->n_connections, 1);
+    atomic_fetch_sub(&env->shared->n_connections, 1);
+}
+
+static void free_flow(struct deferred *deferred)
+{
+    struct flow *flow = CONTAINER_OF(deferred, struct flow, freeing);
+    slab_put(&flow->env->flows, flow);
+}
+
+static void add_up(struct counters *counters, const struct flow *flow)
+{
+    counters->bytes_up += flow->up.n_bytes;
+    counters->bytes_down += flow->down.n_bytes;
+}
+
+void flow_close(struct flow *flow, enum flow_end end, bool reset)
+{
+    struct flow_env *env = flow->env;
+    if (flow->opening != NULL)
+        flow->inbound->outbound->ops->cancel(flow->inbound->outbound, flow->opening);
+    opening_drop(flow);
+    flow_set_state(flow, FLOW_CLOSED);
+    write_log(flow, end);
+    idle_leave(&flow->wait);
+    idle_leave(&flow->settling);
+    direction_deinit(&flow->up, env);
+    direction_deinit(&flow->down, env);
+    endpoint_close(flow->client, reset);
+    endpoint_close(flow->target, reset);
+    free(flow->to);
+    add_up(&env->counters, flow);
+    env->counters.ended[end]++;
+    env->counters.flows_now--;
+    list_remove(&flow->link);
+    uncount(env, flow->inbound, &flow->from);
+    loop_defer(env->loop, &flow->freeing, free_flow);
+    env->on_ended(env);
+}
+
+bool flow_is_broken(const struct endpoint *ep)
+{
+    return ep->fd >= 0 && sys_socket_error(ep->fd) != ERR_NONE;
+}
+
+static void on_client_ready(struct endpoint *ep, unsigned events)
+{
+    struct flow *flow = ep->owner;
+    switch ((enum flow_state)flow->state) {
+    case FLOW_HANDSHAKE:
+        handshake_on_ready(flow);
+        break;
+    case FLOW_OPENING:
+        opening_on_ready(flow, events);
+        break;
+    case FLOW_RELAYING:
+        relaying_on_ready(flow, ep, events);
+        break;
+    case FLOW_LINGERING:
+        lingering_on_ready(flow);
+        break;
+    case FLOW_CLOSED:
+    case N_FLOW_STATES:
+        break;
+    }
+}
+
+/* A client that its rules do not allow has its line like other flows; what a flood or a full
+ * house turns away is said once in a while. */
+static void log_denied(struct flow_env *env, const struct inbound *inbound, const struct addr *from)
+{
+    env->counters.refused[REFUSAL_CLIENT]++;
+    if (!env->log->access)
+        return;
+    struct log_line line;
+    log_begin(&line, env->log, LOG_LEVEL_INFO, "flow");
+    log_str(&line, "in", inbound->name);
+    log_addr(&line, "from", from);
+    log_str(&line, "end", flow_end_text(FLOW_END_DENIED));
+    log_end(&line);
+}
+
+static bool is_full(_Atomic(uint64_t) *n, uint64_t max)
+{
+    return atomic_fetch_add(n, 1) >= max && max > 0;
+}
+
+/* Counts a connection where there is room for it. */
+static bool admit(struct flow_env *env, struct inbound *inbound, const struct addr *from)
+{
+    struct flow_shared *shared = env->shared;
+    enum refusal why = REFUSAL_CONNECTIONS;
+    bool is_over = is_full(&shared->n_connections, shared->max_connections);
+    is_over |= is_full(&inbound->n_connections, inbound->max_connections);
+    if (!is_over && inbound->max_per_client > 0) {
+        enum err err = clients_enter(&shared->clients, inbound, from, inbound->max_per_client);
+        is_over = err != ERR_NONE;
+        why = err == ERR_MEMORY ? REFUSAL_MEMORY : REFUSAL_PER_CLIENT;
+    }
+    if (!is_over)
+        return true;
+    atomic_fetch_sub(&inbound->n_connections, 1);
+    atomic_fetch_sub(&shared->n_connections, 1);
+    flow_env_refuse(env, why, inbound->name, from);
+    return false;
+}
+
+/* ERR_MEMORY: no flow was made, and fd is the caller's still. */
+static enum err begin(struct flow_env *env, struct inbound *inbound, int fd,
+                      const struct addr *from)
+{
+    struct flow *flow = slab_get(&env->flows);
+    if (flow == NULL)
+        return ERR_MEMORY;
+    struct sock *client;
+    enum err err = sock_new(&client, env->loop, &env->socks, fd, LOOP_READ, on_client_ready, flow);
+    if (err != ERR_NONE) {
+        slab_put(&env->flows, flow);
+        return err;
+    }
+    flow->env = env;
+    flow->inbound = inbound;
+    flow->protocol = inbound->protocol;
+    flow->client = &client->ep;
+    flow->from = *from;
+    flow->began_ms = loop_now_ms(env->loop);
+    idle_wait_init(&flow->wait);
+    idle_wait_init(&flow->settling);
+    idle_enter(&env->handshaking, &flow->wait);
+    list_append(&env->live, &flow->link);
+    env->counters.flows_now++;
+    env->counters.flows_total++;
+    return ERR_NONE;
+}
+
+void flow_accept(struct flow_env *env, struct inbound *inbound, int fd, const struct addr *from)
+{
+    env->counters.accepted++;
+    if (!access_client(&inbound->allow, &inbound->deny, from)) {
+        log_denied(env, inbound, from);
+    } else if (admit(env, inbound, from)) {
+        if (begin(env, inbound, fd, from) == ERR_NONE)
+            return;
+        uncount(env, inbound, from);
+        flow_env_refuse(env, REFUSAL_MEMORY, inbound->name, from);
+    }
+    sys_close(fd);
+}
+
+void flow_end_all(struct flow_env *env)
+{
+    while (!list_empty(&env->live))
+        flow_close(CONTAINER_OF(env->live.next, struct flow, link), FLOW_END_SHUTDOWN, true);
+}
+
+void flow_count_live(const struct flow_env *env, struct counters *counters)
+{
+    for (struct list *at = env->live.next; at != &env->live; at = at->next)
+        add_up(counters, CONTAINER_OF(at, struct flow, link));
+}
+
+void flow_on_expired(struct idle_wait *wait)
+{
+    struct flow *flow = CONTAINER_OF(wait, struct flow, wait);
+    switch ((enum flow_state)flow->state) {
+    case FLOW_HANDSHAKE:
+        flow->env->counters.refused[REFUSAL_HANDSHAKE]++;
+        flow_close(flow, FLOW_END_TIMEOUT, false);
+        break;
+    case FLOW_OPENING:
+        opening_on_timeout(flow);
+        break;
+    case FLOW_RELAYING:
+        flow_close(flow, FLOW_END_IDLE, true);
+        break;
+    case FLOW_LINGERING:
+        flow_close(flow, flow->end, false);
+        break;
+    case FLOW_CLOSED:
+    case N_FLOW_STATES:
+        break;
+    }
+}
+
+void flow_on_settled(struct idle_wait *settling)
+{
+    struct flow *flow = CONTAINER_OF(settling, struct flow, settling);
+    endpoint_keep_alive(flow->client, flow->env->limits.keepalive_s);
+    endpoint_keep_alive(flow->target, flow->env->limits.keepalive_s);
+}

@@ -1,0 +1,65 @@
+/*
+ * What every inbound is to a flow: a protocol that makes a request out of the client's bytes, and
+ * the rules for who may come and where to. A struct inbound belongs to the process and does not
+ * change while workers run; only its count of connections does.
+ */
+#ifndef SOCKEYE_FLOW_INBOUND_H
+#define SOCKEYE_FLOW_INBOUND_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/access.h"
+#include "base/err.h"
+#include "flow/request.h"
+
+struct flow;
+struct outbound;
+
+enum inbound_step {
+    INBOUND_MORE,    /* the bytes are the beginning of a message: call again with more of them */
+    INBOUND_NEXT,    /* a message was used up: call again with what follows it */
+    INBOUND_REQUEST, /* *request is complete */
+    INBOUND_REFUSED, /* the protocol's own refusal, if it has one, was sent; *why says for what */
+};
+
+struct inbound_protocol {
+    const char *name;
+    /* A client's answer tells it our address towards the target. */
+    bool tells_bound_address;
+    /*
+     * Looks at all bytes that have come and are not used up yet. Sets *used to how many it has used
+     * (0 with INBOUND_MORE). It answers with flow_answer() and may keep its place in flow->phase.
+     */
+    enum inbound_step (*advance)(struct flow *flow, const uint8_t *bytes, size_t n, size_t *used,
+                                 struct request *request, enum err *why);
+    /* Answers the request: ERR_NONE and our own address towards the target, or why not. */
+    void (*reply)(struct flow *flow, enum err err, const struct addr *bound);
+};
+
+struct credential {
+    const char *user;
+    const char *password;
+};
+
+struct inbound {
+    const struct inbound_protocol *protocol;
+    const char *name;
+    struct outbound *outbound;
+    const struct credential *credentials;
+    size_t n_credentials; /* 0: anyone may use it */
+    struct cidr_list allow, deny;
+    struct target_rule_list allow_targets, deny_targets;
+    bool denies_loopback;                     /* it can be reached from beyond this machine */
+    uint64_t max_connections, max_per_client; /* 0: no limit */
+    _Atomic(uint64_t) n_connections;
+};
+
+/* The user whose name and password these are, or NULL; in time that does not tell how much of a password is right. */
+const struct credential *inbound_authenticate(const struct inbound *inbound, const char *user,
+                                              size_t n_user, const char *password,
+                                              size_t n_password);
+
+#endif

@@ -1,0 +1,117 @@
+/* Opening: from a complete request to the answer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow/stages.h"
+
+void opening_drop(struct flow *flow)
+{
+    struct opening *opening = flow->opening;
+    if (opening == NULL)
+        return;
+    flow->opening = NULL;
+    flow->dialled = opening->dialled;
+    slab_put(&flow->env->openings, CONTAINER_OF(opening, struct flow_opening, opening));
+}
+
+static void fail(struct flow *flow, enum err err)
+{
+    struct flow_env *env = flow->env;
+    opening_drop(flow);
+    if (err == ERR_DESCRIPTORS)
+        flow_env_refuse(env, REFUSAL_DESCRIPTORS, flow->inbound->name, &flow->from);
+    if (err == ERR_MEMORY)
+        flow_env_refuse(env, REFUSAL_MEMORY, flow->inbound->name, &flow->from);
+    flow->protocol->reply(flow, err, NULL);
+    lingering_begin(flow, flow_end_of(err));
+}
+
+static void finish(struct flow *flow, enum err err)
+{
+    if (err != ERR_NONE) {
+        fail(flow, err);
+        return;
+    }
+    struct endpoint *target = flow->opening->endpoint;
+    flow->protocol->reply(flow, ERR_NONE, &flow->opening->bound);
+    opening_drop(flow);
+    relaying_begin(flow, target);
+}
+
+static void on_opened(struct opening *opening, enum err err)
+{
+    finish(CONTAINER_OF(opening, struct flow_opening, opening)->flow, err);
+}
+
+static char *target_text(const struct target *target)
+{
+    char text[TARGET_TEXT_BYTES];
+    size_t n = target_format(target, text);
+    char *copy = malloc(n + 1);
+    if (copy != NULL)
+        memcpy(copy, text, n + 1);
+    return copy;
+}
+
+static enum err ask(struct flow *flow, const struct request *request)
+{
+    struct flow_env *env = flow->env;
+    flow->to = target_text(&request->target);
+    if (flow->to == NULL)
+        return ERR_MEMORY;
+    if (request->target.addr.port == 0)
+        return ERR_BAD; /* nobody listens on it */
+    struct flow_opening *asked = slab_get(&env->openings);
+    if (asked == NULL)
+        return ERR_MEMORY;
+    asked->flow = flow;
+    asked->opening = (struct opening){
+        .env = env,
+        .inbound = flow->inbound,
+        .target = request->target,
+        .wants_bound = flow->protocol->tells_bound_address,
+        .done = on_opened,
+    };
+    flow->opening = &asked->opening;
+    struct outbound *outbound = flow->inbound->outbound;
+    return outbound->ops->open(outbound, flow->opening);
+}
+
+void opening_begin(struct flow *flow, const struct request *request)
+{
+    flow_set_state(flow, FLOW_OPENING);
+    idle_enter(&flow->env->connecting, &flow->wait);
+    enum err err = ask(flow, request);
+    if (err == ERR_AGAIN)
+        endpoint_want(flow->client, LOOP_HANGUP);
+    else
+        finish(flow, err);
+}
+
+void opening_on_timeout(struct flow *flow)
+{
+    flow->inbound->outbound->ops->cancel(flow->inbound->outbound, flow->opening);
+    fail(flow, ERR_TIMEOUT);
+}
+
+/* The client has sent its fin while we dial. With bytes on the way to the target it may be waiting for
+ * the answer to them; without any it is gone. */
+static enum err look_whether_gone(struct flow *flow)
+{
+    struct flow_env *env = flow->env;
+    if (flow->up.n_held > 0)
+        return ERR_NONE;
+    size_t n;
+    enum err err = endpoint_read(flow->client, env->scratch, sizeof env->scratch, &n);
+    return err == ERR_NONE ? direction_hold(&flow->up, env, env->scratch, n) : err;
+}
+
+void opening_on_ready(struct flow *flow, unsigned events)
+{
+    enum err err = look_whether_gone(flow);
+    bool is_gone = err != ERR_NONE && err != ERR_AGAIN;
+    if (is_gone || (events & LOOP_ERROR && flow_is_broken(flow->client)))
+        flow_close(flow, FLOW_END_RESET, false);
+    else
+        endpoint_want(flow->client, 0);
+}

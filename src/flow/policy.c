@@ -1,0 +1,40 @@
+#include "flow/policy.h"
+
+#include "flow/env.h"
+#include "flow/inbound.h"
+#include "io/socket.h"
+
+static bool is_never_a_target(const struct inbound *inbound, const struct addr *to)
+{
+    return addr_is_unspecified(to) || addr_is_multicast(to) || addr_is_link_local(to) ||
+           (inbound->denies_loopback && addr_is_loopback(to));
+}
+
+/* A wildcard listener stands for every address that this machine has now. Asking for that costs
+ * a socket, but only where the port is one of ours. */
+static bool is_listened_on(const struct flow_shared *shared, const struct addr *to)
+{
+    bool may_be = false;
+    for (size_t i = 0; i < shared->n_listening; i++) {
+        const struct addr *own = &shared->listening[i];
+        if (own->port != to->port || own->family != to->family)
+            continue;
+        if (addr_equal(own, to, false))
+            return true;
+        if (addr_is_unspecified(own))
+            may_be = true;
+    }
+    return may_be && sock_addr_is_ours(to);
+}
+
+bool policy_allows(const struct flow_shared *shared, const struct inbound *inbound,
+                   const struct addr *target)
+{
+    struct addr to = *target;
+    addr_unmap(&to);
+    if (is_listened_on(shared, &to))
+        return target_rules_name(&inbound->allow_targets, &to, true);
+    if (is_never_a_target(inbound, &to) || target_rules_name(&inbound->deny_targets, &to, false))
+        return target_rules_name(&inbound->allow_targets, &to, false);
+    return true;
+}

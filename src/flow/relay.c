@@ -1,0 +1,178 @@
+#include "flow/relay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/sys.h"
+
+/* What one direction moves before the others of the loop have their turn. */
+#define BUDGET_BYTES (1024 * 1024)
+
+/* A read that fills this much has more behind it. */
+#define READ_BYTES (32 * 1024)
+
+/* Splice that brings less than this costs more than copying it. */
+#define SPLICE_WORTH_BYTES 4096
+
+#define SPLICE_BYTES (1024 * 1024)
+
+enum err direction_hold(struct direction *direction, struct flow_env *env, const void *bytes,
+                        size_t n)
+{
+    if (n == 0)
+        return ERR_NONE;
+    struct flow_shared *shared = env->shared;
+    uint64_t held = atomic_fetch_add(&shared->n_held_bytes, n) + n;
+    uint8_t *grown = NULL;
+    if (shared->max_held_bytes == 0 || held <= shared->max_held_bytes)
+        grown = malloc(direction->n_held + n);
+    if (grown == NULL) {
+        atomic_fetch_sub(&shared->n_held_bytes, n);
+        return ERR_MEMORY;
+    }
+    if (direction->n_held > 0)
+        memcpy(grown, direction->held + direction->held_from, direction->n_held);
+    memcpy(grown + direction->n_held, bytes, n);
+    free(direction->held);
+    direction->held = grown;
+    direction->held_from = 0;
+    direction->n_held += (uint32_t)n;
+    return ERR_NONE;
+}
+
+static void drop_held(struct direction *direction, struct flow_env *env, size_t n)
+{
+    atomic_fetch_sub(&env->shared->n_held_bytes, n);
+    direction->held_from += (uint32_t)n;
+    direction->n_held -= (uint32_t)n;
+    if (direction->n_held > 0)
+        return;
+    free(direction->held);
+    direction->held = NULL;
+}
+
+void direction_take_held(struct direction *direction, struct flow_env *env)
+{
+    if (direction->n_held == 0)
+        return;
+    memcpy(env->scratch, direction->held + direction->held_from, direction->n_held);
+    drop_held(direction, env, direction->n_held);
+}
+
+void direction_deinit(struct direction *direction, struct flow_env *env)
+{
+    if (direction->n_held > 0)
+        drop_held(direction, env, direction->n_held);
+    pipe_put(&env->pipes, direction->pipe);
+    direction->pipe = NULL;
+}
+
+static enum err flush_held(struct direction *direction, struct flow_env *env, struct endpoint *sink)
+{
+    while (direction->n_held > 0) {
+        size_t n = 0;
+        enum err err =
+            endpoint_write(sink, direction->held + direction->held_from, direction->n_held, &n);
+        if (err != ERR_NONE)
+            return err;
+        drop_held(direction, env, n);
+        size_t own = n < direction->n_own ? n : direction->n_own;
+        direction->n_own -= (uint32_t)own;
+        direction->n_bytes += n - own;
+    }
+    return ERR_NONE;
+}
+
+static enum err flush_pipe(struct direction *direction, struct flow_env *env, struct endpoint *sink)
+{
+    struct pipe *pipe = direction->pipe;
+    while (pipe->n_bytes > 0) {
+        ssize_t n = sys_splice(pipe->read_fd, sink->fd, pipe->n_bytes);
+        if (n < 0) {
+            enum err err = sys_err(errno);
+            if (err == ERR_AGAIN)
+                endpoint_used_up(sink, LOOP_WRITE);
+            return err;
+        }
+        pipe->n_bytes -= (size_t)n;
+        direction->n_bytes += (size_t)n;
+    }
+    pipe_put(&env->pipes, pipe);
+    direction->pipe = NULL;
+    return ERR_NONE;
+}
+
+enum err direction_flush(struct direction *direction, struct flow_env *env, struct endpoint *sink)
+{
+    enum err err = flush_held(direction, env, sink);
+    if (err == ERR_NONE && direction->pipe != NULL)
+        err = flush_pipe(direction, env, sink);
+    return err;
+}
+
+/* One read and one write through the scratch buffer. */
+static enum err copy_once(struct direction *direction, struct flow_env *env,
+                          struct endpoint *source, struct endpoint *sink, size_t *n_moved)
+{
+    size_t n = 0, n_written = 0;
+    enum err err = endpoint_read(source, env->scratch, READ_BYTES, &n);
+    if (err != ERR_NONE)
+        return err;
+    *n_moved = n;
+    direction->is_bulk = n == READ_BYTES && source->fd >= 0 && sink->fd >= 0;
+    err = endpoint_write(sink, env->scratch, n, &n_written);
+    if (err != ERR_NONE && err != ERR_AGAIN)
+        return err;
+    direction->n_bytes += n_written;
+    return direction_hold(direction, env, env->scratch + n_written, n - n_written);
+}
+
+/* One splice from the source into a pipe and as many as it takes from there into the sink. */
+static enum err splice_once(struct direction *direction, struct flow_env *env,
+                            struct endpoint *source, struct endpoint *sink, size_t *n_moved)
+{
+    struct pipe *pipe = pipe_get(&env->pipes, loop_now_ms(env->loop));
+    if (pipe == NULL)
+        return copy_once(direction, env, source, sink, n_moved);
+    ssize_t n = sys_splice(source->fd, pipe->write_fd, SPLICE_BYTES);
+    if (n <= 0) {
+        int why = errno;
+        pipe_put(&env->pipes, pipe);
+        if (n < 0 && sys_err(why) != ERR_AGAIN)
+            return sys_err(why);
+        /* Nothing there, the end, or an urgent byte at which splice stands still for ever:
+         * reading knows which. */
+        return copy_once(direction, env, source, sink, n_moved);
+    }
+    *n_moved = (size_t)n;
+    pipe->n_bytes = (size_t)n;
+    direction->pipe = pipe;
+    direction->is_bulk = n >= SPLICE_WORTH_BYTES;
+    enum err err = flush_pipe(direction, env, sink);
+    return err == ERR_AGAIN ? ERR_NONE : err;
+}
+
+enum err direction_advance(struct direction *direction, struct flow_env *env,
+                           struct endpoint *source, struct endpoint *sink)
+{
+    enum err err = direction_flush(direction, env, sink);
+    size_t n_left = BUDGET_BYTES;
+    while (err == ERR_NONE && !direction->is_at_end && n_left > 0) {
+        size_t n = 0;
+        if (direction->is_bulk)
+            err = splice_once(direction, env, source, sink, &n);
+        else
+            err = copy_once(direction, env, source, sink, &n);
+        n_left -= n < n_left ? n : n_left;
+        if (err == ERR_EOF) {
+            direction->is_at_end = true;
+            err = ERR_NONE;
+        } else if (direction_wants_write(direction) || !endpoint_is_ready(source, LOOP_READ)) {
+            return err;
+        }
+    }
+    if (err == ERR_NONE && direction->is_at_end)
+        return ERR_EOF;
+    return err;
+}

@@ -1,0 +1,44 @@
+/* What the stages of a flow need of one another; private to flow/. */
+#ifndef SOCKEYE_FLOW_STAGES_H
+#define SOCKEYE_FLOW_STAGES_H
+
+#include "flow/flow.h"
+
+/* An opening that knows its flow. */
+struct flow_opening {
+    struct opening opening;
+    struct flow *flow;
+};
+
+/* The only one that changes a flow's state: traces it and asserts that it may. */
+void flow_set_state(struct flow *flow, enum flow_state state);
+
+/* How a flow ends that met this error. */
+enum flow_end flow_end_of(enum err err);
+
+/* Ends a flow. With `reset` both sides see a reset, so that nobody takes a cut stream for a whole
+ * one. */
+void flow_close(struct flow *flow, enum flow_end end, bool reset);
+
+/* Whether what LOOP_ERROR was said of is really broken, and not only ended on both sides. */
+bool flow_is_broken(const struct endpoint *ep);
+
+/* handshake.c */
+void handshake_on_ready(struct flow *flow);
+
+/* opening.c: from a request to an answer. */
+void opening_begin(struct flow *flow, const struct request *request);
+void opening_on_ready(struct flow *flow, unsigned events);
+void opening_on_timeout(struct flow *flow);
+void opening_drop(
+    struct flow *flow); /* forgets the opening; what is under way was cancelled or is done */
+
+/* relaying.c */
+void relaying_begin(struct flow *flow, struct endpoint *target);
+void relaying_on_ready(struct flow *flow, struct endpoint *ep, unsigned events);
+
+/* lingering.c: an answer was given and nothing more will be done. */
+void lingering_begin(struct flow *flow, enum flow_end end);
+void lingering_on_ready(struct flow *flow);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * An endpoint: anything that bytes can be read from and written to. Sockets are endpoints
+ * (io/socket.h); streams of a tunnel will be, with two more operations by which a stream lends its
+ * chunks (reserve and commit, peek and consume) instead of being copied into.
+ *
+ * Whoever holds an endpoint sets `on_ready` and says with endpoint_want() what to be told of.
+ * Being told again while anything wanted is ready is the loop's rule (io/loop.h) and every
+ * endpoint's.
+ */
+#ifndef SOCKEYE_IO_ENDPOINT_H
+#define SOCKEYE_IO_ENDPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "io/loop.h"
+
+struct endpoint;
+
+struct endpoint_ops {
+    /* ERR_NONE: *n > 0 bytes were read. ERR_AGAIN: none now. ERR_EOF: the peer's fin. Else it is broken. */
+    enum err (*read)(struct endpoint *, void *buf, size_t cap, size_t *n);
+    /* ERR_NONE: *n > 0 bytes were taken, perhaps fewer than given. ERR_AGAIN: none now. Else it is broken. */
+    enum err (*write)(struct endpoint *, const void *buf, size_t given, size_t *n);
+    /* Sends our fin; reading goes on. */
+    enum err (*shutdown)(struct endpoint *);
+    /* Ends and gives back the endpoint, by a fin or, with `reset`, so that the peer sees a reset. */
+    void (*close)(struct endpoint *, bool reset);
+    void (*want)(struct endpoint *, unsigned events);
+    /* What was met outside of read and write, by splice: `events` are used up. */
+    void (*used_up)(struct endpoint *, unsigned events);
+    /* Asks the system to notice, by probes every so many seconds, when the peer has vanished. */
+    void (*keep_alive)(struct endpoint *, unsigned seconds);
+    /* Whether, as far as is known, reading or writing would not meet ERR_AGAIN. */
+    bool (*is_ready)(struct endpoint *, unsigned events);
+};
+
+struct endpoint {
+    const struct endpoint_ops *ops;
+    void (*on_ready)(struct endpoint *,
+                     unsigned events); /* LOOP_READ, LOOP_WRITE, LOOP_HANGUP, LOOP_ERROR */
+    void *owner;                       /* of whoever set on_ready */
+    int fd;                            /* -1: it has none, and cannot be spliced */
+};
+
+NODISCARD static inline enum err endpoint_read(struct endpoint *ep, void *buf, size_t cap,
+                                               size_t *n)
+{
+    return ep->ops->read(ep, buf, cap, n);
+}
+
+NODISCARD static inline enum err endpoint_write(struct endpoint *ep, const void *buf, size_t given,
+                                                size_t *n)
+{
+    return ep->ops->write(ep, buf, given, n);
+}
+
+NODISCARD static inline enum err endpoint_shutdown(struct endpoint *ep)
+{
+    return ep->ops->shutdown(ep);
+}
+
+static inline void endpoint_close(struct endpoint *ep, bool reset)
+{
+    if (ep != NULL)
+        ep->ops->close(ep, reset);
+}
+
+static inline void endpoint_want(struct endpoint *ep, unsigned events)
+{
+    ep->ops->want(ep, events);
+}
+
+static inline void endpoint_used_up(struct endpoint *ep, unsigned events)
+{
+    ep->ops->used_up(ep, events);
+}
+
+static inline void endpoint_keep_alive(struct endpoint *ep, unsigned seconds)
+{
+    ep->ops->keep_alive(ep, seconds);
+}
+
+static inline bool endpoint_is_ready(struct endpoint *ep, unsigned events)
+{
+    return ep->ops->is_ready(ep, events);
+}
+
+#endif

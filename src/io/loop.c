@@ -1,0 +1,229 @@
+#include "io/loop.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "io/loop_backend.h"
+#include "io/sys.h"
+
+/* Said whether it is wanted or not. */
+#define ALWAYS_TOLD LOOP_ERROR
+
+struct loop *loop_new(enum loop_backend backend)
+{
+    struct loop *loop = calloc(1, sizeof *loop);
+    if (loop == NULL)
+        return NULL;
+    loop->ops = backend == LOOP_EPOLL ? &loop_epoll_ops : &loop_poll_ops;
+    loop->epoll_fd = -1;
+    list_init(&loop->running);
+    list_init(&loop->dying);
+    timer_heap_init(&loop->timers);
+    loop->now_ms = sys_monotonic_ms();
+    if (loop->ops->init(loop) != ERR_NONE) {
+        free(loop);
+        return NULL;
+    }
+    return loop;
+}
+
+void loop_run_deferred(struct loop *loop)
+{
+    while (!list_empty(&loop->dying)) {
+        struct deferred *deferred = CONTAINER_OF(loop->dying.next, struct deferred, link);
+        list_remove(&deferred->link);
+        deferred->run(deferred);
+    }
+}
+
+void loop_free(struct loop *loop)
+{
+    if (loop == NULL)
+        return;
+    loop_run_deferred(loop);
+    loop->ops->deinit(loop);
+    timer_heap_deinit(&loop->timers);
+    free(loop->slots);
+    free(loop);
+}
+
+/* Room for a descriptor among the slots; the backend's arrays follow by themselves. */
+static enum err make_room(struct loop *loop, int fd)
+{
+    size_t needed = (size_t)fd + 1;
+    if (needed <= loop->n_slots)
+        return ERR_NONE;
+    size_t n = loop->n_slots == 0 ? 64 : loop->n_slots;
+    while (n < needed)
+        n *= 2;
+    struct loop_slot *slots = realloc(loop->slots, n * sizeof *slots);
+    if (slots == NULL)
+        return ERR_MEMORY;
+    for (size_t i = loop->n_slots; i < n; i++)
+        slots[i] = (struct loop_slot){0};
+    loop->slots = slots;
+    loop->n_slots = n;
+    return ERR_NONE;
+}
+
+enum err loop_add(struct loop *loop, struct watch *watch, int fd, unsigned want,
+                  void (*on_event)(struct watch *, unsigned events))
+{
+    enum err err = make_room(loop, fd);
+    if (err != ERR_NONE)
+        return err;
+    assert(loop->slots[fd].watch == NULL);
+    *watch = (struct watch){.loop = loop, .fd = fd, .want = (uint8_t)want, .on_event = on_event};
+    list_init(&watch->running);
+    loop->slots[fd].watch = watch;
+    loop->slots[fd].generation++;
+    err = loop->ops->arm(loop, watch);
+    if (err != ERR_NONE) {
+        loop->slots[fd].watch = NULL;
+        watch->loop = NULL;
+        return err;
+    }
+    loop->n_watches++;
+    return ERR_NONE;
+}
+
+/* Keeps the rule: among the running ones exactly while something wanted is ready. */
+static void place(struct watch *watch)
+{
+    bool runs = (watch->ready & (watch->want | ALWAYS_TOLD)) != 0;
+    if (!runs)
+        list_remove(&watch->running);
+    else if (list_empty(&watch->running))
+        list_append(&watch->loop->running, &watch->running);
+}
+
+void loop_want(struct watch *watch, unsigned want)
+{
+    if (watch->loop == NULL || watch->want == want)
+        return;
+    watch->want = (uint8_t)want;
+    if ((want & ~(unsigned)watch->armed) != 0 &&
+        watch->loop->ops->arm(watch->loop, watch) != ERR_NONE)
+        watch->ready |= LOOP_ERROR; /* it can never be told: let the owner give it up */
+    place(watch);
+}
+
+void loop_used_up(struct watch *watch, unsigned events)
+{
+    watch->ready &= (uint8_t)~events;
+    if (watch->loop != NULL)
+        place(watch);
+}
+
+void loop_remove(struct watch *watch)
+{
+    struct loop *loop = watch->loop;
+    if (loop == NULL)
+        return;
+    loop->ops->remove(loop, watch);
+    loop->slots[watch->fd].watch = NULL;
+    loop->n_watches--;
+    list_remove(&watch->running);
+    watch->loop = NULL;
+}
+
+struct watch *loop_find(struct loop *loop, int fd, uint32_t generation)
+{
+    struct loop_slot *slot = &loop->slots[fd];
+    return slot->generation == generation ? slot->watch : NULL;
+}
+
+void loop_report(struct watch *watch, unsigned events)
+{
+    watch->ready |= (uint8_t)events;
+    place(watch);
+}
+
+void loop_defer(struct loop *loop, struct deferred *deferred, void (*run)(struct deferred *))
+{
+    deferred->run = run;
+    list_append(&loop->dying, &deferred->link);
+}
+
+uint64_t loop_now_ms(const struct loop *loop)
+{
+    return loop->now_ms;
+}
+
+struct timer_heap *loop_timers(struct loop *loop)
+{
+    return &loop->timers;
+}
+
+void loop_set_hook(struct loop *loop, void (*hook)(void *arg), void *arg)
+{
+    loop->hook = hook;
+    loop->hook_arg = arg;
+}
+
+/* Runs each watch that was running when the turn began, once: none can keep the others waiting. */
+static void run_watches(struct loop *loop)
+{
+    struct list turn;
+    list_init(&turn);
+    list_move_all(&turn, &loop->running);
+    while (!list_empty(&turn)) {
+        struct watch *watch = CONTAINER_OF(turn.next, struct watch, running);
+        list_remove(&watch->running);
+        unsigned events = watch->ready & (watch->want | ALWAYS_TOLD | LOOP_HANGUP | LOOP_URGENT);
+        watch->ready &= (uint8_t)~LOOP_ERROR;
+        watch->on_event(watch, events);
+        if (watch->loop != NULL)
+            place(watch);
+    }
+}
+
+static int wait_ms(const struct loop *loop, int max_wait_ms)
+{
+    if (!list_empty(&loop->running))
+        return 0;
+    uint64_t next = timer_heap_next(&loop->timers);
+    if (next == UINT64_MAX)
+        return max_wait_ms;
+    uint64_t now = sys_monotonic_ms();
+    uint64_t wait = next <= now ? 0 : next - now;
+    if (max_wait_ms >= 0 && wait > (uint64_t)max_wait_ms)
+        return max_wait_ms;
+    return wait > INT_MAX ? INT_MAX : (int)wait;
+}
+
+bool loop_turn(struct loop *loop, int max_wait_ms)
+{
+    if (loop->hook != NULL)
+        loop->hook(loop->hook_arg);
+    bool ok = loop->ops->wait(loop, wait_ms(loop, max_wait_ms));
+    loop->n_turns++;
+    loop->now_ms = sys_monotonic_ms();
+    run_watches(loop);
+    timer_heap_fire(&loop->timers, loop->now_ms);
+    loop_run_deferred(loop);
+    return ok;
+}
+
+void loop_run(struct loop *loop)
+{
+    while (!loop->is_stopping && loop_turn(loop, -1))
+        ;
+    loop->is_stopping = false;
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->is_stopping = true;
+}
+
+size_t loop_n_watches(const struct loop *loop)
+{
+    return loop->n_watches;
+}
+
+uint64_t loop_n_turns(const struct loop *loop)
+{
+    return loop->n_turns;
+}

@@ -1,0 +1,50 @@
+/* What a loop asks of the system's way to wait; private to the loop. */
+#ifndef SOCKEYE_IO_LOOP_BACKEND_H
+#define SOCKEYE_IO_LOOP_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/loop.h"
+
+/* Watches are found by descriptor and generation, so an event that was under way when its
+ * descriptor was closed, and even taken by another, reaches nobody. */
+struct loop_slot {
+    struct watch *watch;
+    uint32_t generation;
+};
+
+struct loop_ops {
+    NODISCARD enum err (*init)(struct loop *loop);
+    void (*deinit)(struct loop *loop);
+    /* watch->want has grown beyond watch->armed, or the watch is new (armed 0). */
+    NODISCARD enum err (*arm)(struct loop *loop, struct watch *watch);
+    void (*remove)(struct loop *loop, struct watch *watch);
+    /* Waits and reports through loop_report(). False: the system's wait failed. */
+    bool (*wait)(struct loop *loop, int timeout_ms);
+};
+
+extern const struct loop_ops loop_epoll_ops, loop_poll_ops;
+
+struct loop {
+    const struct loop_ops *ops;
+    struct loop_slot *slots; /* by descriptor */
+    size_t n_slots, n_watches;
+    uint64_t now_ms, n_turns;
+    struct list running; /* watches with want & ready */
+    struct list dying;   /* struct deferred */
+    struct timer_heap timers;
+    void (*hook)(void *arg);
+    void *hook_arg;
+    bool is_stopping;
+    int epoll_fd;          /* epoll backend */
+    struct pollfd *polled; /* poll backend: room for n_slots */
+    uint32_t *polled_generations;
+};
+
+/* The watch that has this descriptor and generation, or NULL. */
+struct watch *loop_find(struct loop *loop, int fd, uint32_t generation);
+/* Remembers events of a watch and puts it among the running ones where they are wanted. */
+void loop_report(struct watch *watch, unsigned events);
+
+#endif

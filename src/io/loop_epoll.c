@@ -1,0 +1,84 @@
+/*
+ * epoll, edge-triggered. A descriptor is registered for what is wanted of it, and that only grows:
+ * most sockets that are read are never blocked in writing, and so never pay for a second
+ * epoll_ctl nor for a first event that says no more than "writable".
+ */
+#include <errno.h>
+
+#include "io/loop_backend.h"
+#include "io/sys.h"
+
+#define EVENTS_A_TURN 256
+
+static enum err epoll_init(struct loop *loop)
+{
+    loop->epoll_fd = sys_epoll_create();
+    return loop->epoll_fd < 0 ? sys_err(errno) : ERR_NONE;
+}
+
+static void epoll_deinit(struct loop *loop)
+{
+    sys_close(loop->epoll_fd);
+}
+
+static enum err epoll_arm(struct loop *loop, struct watch *watch)
+{
+    unsigned arm = watch->armed | watch->want;
+    struct epoll_event event = {.events = EPOLLET | EPOLLRDHUP | EPOLLPRI};
+    if (arm & LOOP_READ)
+        event.events |= EPOLLIN;
+    if (arm & LOOP_WRITE)
+        event.events |= EPOLLOUT;
+    uint64_t generation = loop->slots[watch->fd].generation;
+    event.data.u64 = generation << 32 | (uint32_t)watch->fd;
+    int op = watch->armed == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    if (sys_epoll_ctl(loop->epoll_fd, op, watch->fd, &event) < 0)
+        return sys_err(errno);
+    /* These are told in any case. */
+    watch->armed = (uint8_t)(arm | LOOP_HANGUP | LOOP_ERROR | LOOP_URGENT);
+    return ERR_NONE;
+}
+
+static void epoll_remove(struct loop *loop, struct watch *watch)
+{
+    /* The descriptor is closed next, and that takes it out: none here is ever duplicated. */
+    (void)loop;
+    (void)watch;
+}
+
+static unsigned events_of(uint32_t events)
+{
+    unsigned ours = 0;
+    if (events & EPOLLIN)
+        ours |= LOOP_READ;
+    if (events & EPOLLOUT)
+        ours |= LOOP_WRITE;
+    if (events & EPOLLPRI)
+        ours |= LOOP_URGENT;
+    if (events & EPOLLRDHUP)
+        ours |= LOOP_READ | LOOP_HANGUP;
+    if (events & (EPOLLERR | EPOLLHUP))
+        ours |= LOOP_READ | LOOP_WRITE | LOOP_HANGUP | LOOP_ERROR;
+    return ours;
+}
+
+static bool epoll_wait_events(struct loop *loop, int timeout_ms)
+{
+    struct epoll_event events[EVENTS_A_TURN];
+    int n = sys_epoll_wait(loop->epoll_fd, events, EVENTS_A_TURN, timeout_ms);
+    for (int i = 0; i < n; i++) {
+        int fd = (int)(uint32_t)events[i].data.u64;
+        struct watch *watch = loop_find(loop, fd, (uint32_t)(events[i].data.u64 >> 32));
+        if (watch != NULL)
+            loop_report(watch, events_of(events[i].events));
+    }
+    return n >= 0;
+}
+
+const struct loop_ops loop_epoll_ops = {
+    .init = epoll_init,
+    .deinit = epoll_deinit,
+    .arm = epoll_arm,
+    .remove = epoll_remove,
+    .wait = epoll_wait_events,
+};

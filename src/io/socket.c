@@ -1,0 +1,191 @@
+#include "io/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "io/sys.h"
+
+struct sock *sock_of(struct endpoint *ep)
+{
+    return CONTAINER_OF(ep, struct sock, ep);
+}
+
+static void on_event(struct watch *watch, unsigned events)
+{
+    struct sock *sock = CONTAINER_OF(watch, struct sock, watch);
+    sock->ep.on_ready(&sock->ep, events);
+}
+
+static enum err sock_read(struct endpoint *ep, void *buf, size_t cap, size_t *n)
+{
+    struct watch *watch = &sock_of(ep)->watch;
+    ssize_t got = sys_recv(ep->fd, buf, cap, 0);
+    if (got < 0) {
+        enum err err = sys_err(errno);
+        if (err == ERR_AGAIN)
+            loop_used_up(watch, LOOP_READ | LOOP_URGENT);
+        return err;
+    }
+    if (got == 0) {
+        loop_used_up(watch, LOOP_READ | LOOP_HANGUP);
+        return ERR_EOF;
+    }
+    /* A short read has emptied the socket, and asking again would only be told EAGAIN; but a fin
+     * may wait behind it, and at an urgent byte reading stops short with more to come. */
+    if ((size_t)got < cap && !(watch->ready & (LOOP_HANGUP | LOOP_URGENT)))
+        loop_used_up(watch, LOOP_READ);
+    *n = (size_t)got;
+    return ERR_NONE;
+}
+
+static enum err sock_write(struct endpoint *ep, const void *buf, size_t given, size_t *n)
+{
+    ssize_t sent = sys_send(ep->fd, buf, given, 0);
+    if (sent < 0) {
+        enum err err = sys_err(errno);
+        if (err == ERR_AGAIN)
+            loop_used_up(&sock_of(ep)->watch, LOOP_WRITE);
+        return err;
+    }
+    if ((size_t)sent < given)
+        loop_used_up(&sock_of(ep)->watch, LOOP_WRITE);
+    *n = (size_t)sent;
+    return ERR_NONE;
+}
+
+static enum err sock_shutdown(struct endpoint *ep)
+{
+    return sys_shutdown(ep->fd, SHUT_WR) < 0 ? sys_err(errno) : ERR_NONE;
+}
+
+static void free_sock(struct deferred *deferred)
+{
+    struct sock *sock = CONTAINER_OF(deferred, struct sock, freeing);
+    slab_put(sock->slab, sock);
+}
+
+static void sock_close(struct endpoint *ep, bool reset)
+{
+    struct sock *sock = sock_of(ep);
+    struct loop *loop = sock->watch.loop;
+    if (reset) {
+        struct linger none = {.l_onoff = 1, .l_linger = 0};
+        (void)sys_setsockopt(ep->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    }
+    loop_remove(&sock->watch);
+    sys_close(ep->fd);
+    ep->fd = -1;
+    loop_defer(loop, &sock->freeing, free_sock);
+}
+
+static void sock_want(struct endpoint *ep, unsigned events)
+{
+    loop_want(&sock_of(ep)->watch, events);
+}
+
+static void sock_used_up(struct endpoint *ep, unsigned events)
+{
+    loop_used_up(&sock_of(ep)->watch, events);
+}
+
+/* None of these is worth failing a connection for. */
+static void set_option(int fd, int level, int name, int value)
+{
+    (void)sys_setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static void sock_keep_alive(struct endpoint *ep, unsigned seconds)
+{
+    set_option(ep->fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)seconds);
+    set_option(ep->fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)seconds);
+    set_option(ep->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+static bool sock_is_ready(struct endpoint *ep, unsigned events)
+{
+    return (sock_of(ep)->watch.ready & events) != 0;
+}
+
+static const struct endpoint_ops sock_ops = {
+    .read = sock_read,
+    .write = sock_write,
+    .shutdown = sock_shutdown,
+    .close = sock_close,
+    .want = sock_want,
+    .used_up = sock_used_up,
+    .keep_alive = sock_keep_alive,
+    .is_ready = sock_is_ready,
+};
+
+enum err sock_new(struct sock **out, struct loop *loop, struct slab *slab, int fd, unsigned want,
+                  void (*on_ready)(struct endpoint *, unsigned events), void *owner)
+{
+    struct sock *sock = slab_get(slab);
+    if (sock == NULL)
+        return ERR_MEMORY;
+    sock->slab = slab;
+    sock->ep = (struct endpoint){.ops = &sock_ops, .on_ready = on_ready, .owner = owner, .fd = fd};
+    enum err err = loop_add(loop, &sock->watch, fd, want, on_event);
+    if (err != ERR_NONE) {
+        slab_put(slab, sock);
+        return err;
+    }
+    *out = sock;
+    return ERR_NONE;
+}
+
+enum err sock_connect(struct sock **out, struct loop *loop, struct slab *slab,
+                      const struct addr *to, void (*on_ready)(struct endpoint *, unsigned events),
+                      void *owner)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = sys_addr_to_sockaddr(to, &sa);
+    int fd = sys_socket(sa.ss_family, SOCK_STREAM, IPPROTO_TCP);
+    if (fd < 0)
+        return sys_err(errno);
+    /* Urgent bytes stay where they are in the stream, or they would be lost on the way. */
+    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    enum err err = ERR_NONE;
+    if (sys_connect(fd, (struct sockaddr *)&sa, n) < 0)
+        err = sys_err(errno);
+    if (err == ERR_NONE || err == ERR_AGAIN)
+        err = sock_new(out, loop, slab, fd, LOOP_READ | LOOP_WRITE, on_ready, owner);
+    if (err != ERR_NONE)
+        sys_close(fd);
+    return err;
+}
+
+enum err sock_connect_result(struct sock *sock, unsigned events)
+{
+    if (events & LOOP_ERROR) {
+        enum err err = sys_socket_error(sock->ep.fd);
+        if (err != ERR_NONE)
+            return err;
+    }
+    return events & LOOP_WRITE ? ERR_NONE : ERR_AGAIN;
+}
+
+enum err sock_local_addr(const struct sock *sock, struct addr *out)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = sizeof sa;
+    if (sys_getsockname(sock->ep.fd, (struct sockaddr *)&sa, &n) < 0)
+        return sys_err(errno);
+    return sys_addr_from_sockaddr(out, (struct sockaddr *)&sa, n);
+}
+
+bool sock_addr_is_ours(const struct addr *addr)
+{
+    struct sockaddr_storage sa;
+    struct addr any_port = *addr;
+    any_port.port = 0;
+    socklen_t n = sys_addr_to_sockaddr(&any_port, &sa);
+    int fd = sys_socket(sa.ss_family, SOCK_DGRAM, 0);
+    if (fd < 0)
+        return true; /* who cannot find out must not let it pass */
+    bool is_ours = sys_bind(fd, (struct sockaddr *)&sa, n) == 0;
+    sys_close(fd);
+    return is_ours;
+}

@@ -1,0 +1,43 @@
+/* TCP sockets as endpoints. */
+#ifndef SOCKEYE_IO_SOCKET_H
+#define SOCKEYE_IO_SOCKET_H
+
+#include "base/addr.h"
+#include "io/endpoint.h"
+#include "io/loop.h"
+#include "io/slab.h"
+
+struct sock {
+    struct endpoint ep;
+    struct watch watch;
+    struct deferred freeing;
+    struct slab *slab; /* where it came from */
+};
+
+/* A slab for sockets is made with slab_init(slab, sizeof(struct sock)). */
+
+/* Makes an endpoint of a connected descriptor, which it takes when it succeeds. */
+NODISCARD enum err sock_new(struct sock **out, struct loop *loop, struct slab *slab, int fd,
+                            unsigned want, void (*on_ready)(struct endpoint *, unsigned events),
+                            void *owner);
+
+/*
+ * Begins to connect to an address. ERR_NONE: *out is owned; when it is ready for writing,
+ * sock_connect_result() tells what came of it. Else why not even the beginning was possible.
+ */
+NODISCARD enum err sock_connect(struct sock **out, struct loop *loop, struct slab *slab,
+                                const struct addr *to,
+                                void (*on_ready)(struct endpoint *, unsigned events), void *owner);
+
+/* ERR_NONE: connected. ERR_AGAIN: not yet. Else why not. `events` are those on_ready was given. */
+NODISCARD enum err sock_connect_result(struct sock *sock, unsigned events);
+
+/* Our own address of a connected socket. */
+NODISCARD enum err sock_local_addr(const struct sock *sock, struct addr *out);
+
+/* Whether an address is one of this machine's own, now. */
+bool sock_addr_is_ours(const struct addr *addr);
+
+struct sock *sock_of(struct endpoint *ep);
+
+#endif

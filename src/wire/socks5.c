@@ -1,0 +1,169 @@
+#include "wire/socks5.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum address_type { TYPE_IPV4 = 1, TYPE_DOMAIN = 3, TYPE_IPV6 = 4 };
+
+enum { REQUEST_HEADER_BYTES = 4, PORT_BYTES = 2 };
+
+enum err socks5_parse_greeting(const uint8_t *bytes, size_t n, struct socks5_greeting *out,
+                               size_t *used)
+{
+    if (n > 0 && bytes[0] != SOCKS5_VERSION)
+        return ERR_VERSION;
+    if (n < 2 || n - 2 < bytes[1])
+        return ERR_MORE;
+    *out = (struct socks5_greeting){.methods = bytes + 2, .n_methods = bytes[1]};
+    *used = 2 + (size_t)bytes[1];
+    return ERR_NONE;
+}
+
+bool socks5_offers(const struct socks5_greeting *greeting, enum socks5_method method)
+{
+    return greeting->n_methods > 0 && method != SOCKS5_METHOD_UNACCEPTABLE &&
+           memchr(greeting->methods, (int)method, greeting->n_methods) != NULL;
+}
+
+void socks5_write_method(uint8_t out[static SOCKS5_METHOD_REPLY_BYTES], enum socks5_method method)
+{
+    out[0] = SOCKS5_VERSION;
+    out[1] = (uint8_t)method;
+}
+
+/* Takes a text with its length before it from offset *at, and moves *at behind it. */
+static bool take_counted(struct slice *out, const uint8_t *bytes, size_t n, size_t *at)
+{
+    if (n - *at < 1 || n - *at - 1 < bytes[*at])
+        return false;
+    *out = (struct slice){.at = (const char *)bytes + *at + 1, .n = bytes[*at]};
+    *at += 1 + out->n;
+    return true;
+}
+
+enum err socks5_parse_login(const uint8_t *bytes, size_t n, struct socks5_login *out, size_t *used)
+{
+    size_t at = 1;
+
+    if (n > 0 && bytes[0] != SOCKS5_LOGIN_VERSION)
+        return ERR_VERSION;
+    if (n > 1 && bytes[1] == 0)
+        return ERR_BAD;
+    if (n < 2 || !take_counted(&out->user, bytes, n, &at) ||
+        !take_counted(&out->password, bytes, n, &at))
+        return ERR_MORE;
+    *used = at;
+    return ERR_NONE;
+}
+
+void socks5_write_login_reply(uint8_t out[static SOCKS5_LOGIN_REPLY_BYTES], bool ok)
+{
+    out[0] = SOCKS5_LOGIN_VERSION;
+    out[1] = ok ? 0 : 1;
+}
+
+static uint16_t read_port(const uint8_t *bytes)
+{
+    return (uint16_t)(bytes[0] << 8 | bytes[1]);
+}
+
+/* Takes an address of so many bytes and its port. */
+static enum err take_address(struct target *out, enum addr_family family, size_t ip_bytes,
+                             const uint8_t *bytes, size_t n, size_t *at)
+{
+    if (n - *at < ip_bytes + PORT_BYTES)
+        return ERR_MORE;
+    *out = (struct target){.addr = {.family = (uint8_t)family}};
+    memcpy(out->addr.ip, bytes + *at, ip_bytes);
+    out->addr.port = read_port(bytes + *at + ip_bytes);
+    *at += ip_bytes + PORT_BYTES;
+    return ERR_NONE;
+}
+
+static enum err take_domain(struct target *out, const uint8_t *bytes, size_t n, size_t *at)
+{
+    struct slice name;
+
+    if (n - *at > 0 && bytes[*at] == 0)
+        return ERR_BAD;
+    if (!take_counted(&name, bytes, n, at) || n - *at < PORT_BYTES)
+        return ERR_MORE;
+    uint16_t port = read_port(bytes + *at);
+    *at += PORT_BYTES;
+    return target_set_host(out, name.at, name.n, port);
+}
+
+enum err socks5_parse_request(const uint8_t *bytes, size_t n, struct socks5_request *out,
+                              size_t *used)
+{
+    size_t at = REQUEST_HEADER_BYTES;
+    enum err err;
+
+    if (n > 0 && bytes[0] != SOCKS5_VERSION)
+        return ERR_VERSION;
+    if (n < REQUEST_HEADER_BYTES)
+        return ERR_MORE;
+    out->command = bytes[1];
+
+    switch (bytes[3]) {
+    case TYPE_IPV4:
+        err = take_address(&out->target, ADDR_V4, 4, bytes, n, &at);
+        break;
+    case TYPE_IPV6:
+        err = take_address(&out->target, ADDR_V6, 16, bytes, n, &at);
+        break;
+    case TYPE_DOMAIN:
+        err = take_domain(&out->target, bytes, n, &at);
+        break;
+    default:
+        err = ERR_ADDRESS_TYPE;
+    }
+    if (err == ERR_NONE)
+        *used = at;
+    return err;
+}
+
+/* Errors without an entry are general failures. */
+static const uint8_t codes[N_ERRS] = {
+    [ERR_DENIED] = SOCKS5_NOT_ALLOWED,
+    [ERR_NET_UNREACH] = SOCKS5_NET_UNREACHABLE,
+    [ERR_HOST_UNREACH] = SOCKS5_HOST_UNREACHABLE,
+    [ERR_LOOKUP] = SOCKS5_HOST_UNREACHABLE,
+    [ERR_TIMEOUT] = SOCKS5_HOST_UNREACHABLE,
+    [ERR_REFUSED] = SOCKS5_REFUSED,
+    [ERR_COMMAND] = SOCKS5_COMMAND_NOT_SUPPORTED,
+    [ERR_ADDRESS_TYPE] = SOCKS5_ADDRESS_TYPE_NOT_SUPPORTED,
+};
+
+enum socks5_reply socks5_code(enum err err)
+{
+    if (err == ERR_NONE)
+        return SOCKS5_SUCCEEDED;
+    if ((unsigned)err >= N_ERRS || codes[err] == 0)
+        return SOCKS5_FAILED;
+    return (enum socks5_reply)codes[err];
+}
+
+static_assert(SOCKS5_REPLY_MAX_BYTES == REQUEST_HEADER_BYTES + 16 + PORT_BYTES,
+              "the longest reply holds an IPv6 address");
+
+size_t socks5_write_reply(uint8_t out[static SOCKS5_REPLY_MAX_BYTES], enum socks5_reply code,
+                          const struct addr *bound)
+{
+    bool is_v6 = bound->family == ADDR_V6;
+    size_t ip_bytes = is_v6 ? 16 : 4;
+    size_t n = REQUEST_HEADER_BYTES;
+
+    out[0] = SOCKS5_VERSION;
+    out[1] = (uint8_t)code;
+    out[2] = 0;
+    out[3] = is_v6 ? TYPE_IPV6 : TYPE_IPV4;
+    if (bound->family == ADDR_NONE)
+        memset(out + n, 0, ip_bytes);
+    else
+        memcpy(out + n, bound->ip, ip_bytes);
+    n += ip_bytes;
+    out[n++] = (uint8_t)(bound->port >> 8);
+    out[n++] = (uint8_t)bound->port;
+    return n;
+}

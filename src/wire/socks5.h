@@ -1,0 +1,106 @@
+/*
+ * SOCKS5 (RFC 1928) with user and password (RFC 1929), the proxy's side.
+ *
+ *     client                                      proxy
+ *     greeting   | 5 | n | methods (n) |     -->
+ *                                            <--  | 5 | method |
+ *     login      | 1 | n | user | n | password | --> (method 2 only)
+ *                                            <--  | 1 | status |
+ *     request    | 5 | command | 0 | type | address | port (2) | -->
+ *                                            <--  | 5 | code | 0 | type | address | port (2) |
+ *
+ * The convention of the parsers is in wire/socks4.h. A client may send several messages at once:
+ * *used says how long the first is.
+ */
+#ifndef SOCKEYE_WIRE_SOCKS5_H
+#define SOCKEYE_WIRE_SOCKS5_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "wire/slice.h"
+
+#define SOCKS5_VERSION 5
+#define SOCKS5_LOGIN_VERSION 1
+
+/* Of so many bytes or more, no parse of that message returns ERR_MORE. */
+#define SOCKS5_GREETING_MAX_BYTES (2 + 255)
+#define SOCKS5_LOGIN_MAX_BYTES (2 + 255 + 1 + 255)
+#define SOCKS5_REQUEST_MAX_BYTES (4 + 1 + HOST_NAME_MAX_BYTES + 2)
+
+#define SOCKS5_METHOD_REPLY_BYTES 2
+#define SOCKS5_LOGIN_REPLY_BYTES 2
+#define SOCKS5_REPLY_MAX_BYTES (4 + 16 + 2)
+
+enum socks5_method {
+    SOCKS5_METHOD_NONE = 0,
+    SOCKS5_METHOD_PASSWORD = 2,
+    SOCKS5_METHOD_UNACCEPTABLE = 0xff,
+};
+
+enum socks5_command {
+    SOCKS5_CONNECT = 1,
+    SOCKS5_BIND = 2,
+    SOCKS5_UDP_ASSOCIATE = 3,
+};
+
+/* RFC 1928 section 6 */
+enum socks5_reply {
+    SOCKS5_SUCCEEDED = 0,
+    SOCKS5_FAILED = 1,
+    SOCKS5_NOT_ALLOWED = 2,
+    SOCKS5_NET_UNREACHABLE = 3,
+    SOCKS5_HOST_UNREACHABLE = 4,
+    SOCKS5_REFUSED = 5,
+    SOCKS5_COMMAND_NOT_SUPPORTED = 7,
+    SOCKS5_ADDRESS_TYPE_NOT_SUPPORTED = 8,
+};
+
+struct socks5_greeting {
+    const uint8_t *methods; /* into the bytes parsed */
+    uint8_t n_methods;      /* 0 is well formed: nothing will be acceptable */
+};
+
+struct socks5_login {
+    struct slice user;     /* into the bytes parsed */
+    struct slice password; /* the same */
+};
+
+struct socks5_request {
+    uint8_t command;      /* as sent: whether it is served is the caller's to say */
+    struct target target; /* port 0 is let through: whoever dials refuses it */
+};
+
+/* ERR_VERSION: the first byte is not 5. */
+NODISCARD enum err socks5_parse_greeting(const uint8_t *bytes, size_t n,
+                                         struct socks5_greeting *out, size_t *used);
+
+bool socks5_offers(const struct socks5_greeting *greeting, enum socks5_method method);
+
+void socks5_write_method(uint8_t out[static SOCKS5_METHOD_REPLY_BYTES], enum socks5_method method);
+
+/* ERR_VERSION: the first byte is not 1. ERR_BAD: a user without a name. An empty password, which
+ * RFC 1929 does not foresee and clients send, is let through to be compared like others. */
+NODISCARD enum err socks5_parse_login(const uint8_t *bytes, size_t n, struct socks5_login *out,
+                                      size_t *used);
+
+/* After one that is not ok the caller closes (RFC 1929 section 2). */
+void socks5_write_login_reply(uint8_t out[static SOCKS5_LOGIN_REPLY_BYTES], bool ok);
+
+/* The reserved byte may have any value. A domain that is the text of an address becomes that
+ * address. ERR_VERSION: the first byte is not 5. ERR_ADDRESS_TYPE: neither IPv4, domain nor IPv6.
+ * ERR_BAD: a domain that is none, such as an empty one. The latter two are worth a reply. */
+NODISCARD enum err socks5_parse_request(const uint8_t *bytes, size_t n, struct socks5_request *out,
+                                        size_t *used);
+
+/* The reply's code for the outcome of a request. */
+enum socks5_reply socks5_code(enum err err);
+
+/* Writes a reply and returns its length. Without an address (family NONE) 0.0.0.0 is written. */
+size_t socks5_write_reply(uint8_t out[static SOCKS5_REPLY_MAX_BYTES], enum socks5_reply code,
+                          const struct addr *bound);
+
+#endif

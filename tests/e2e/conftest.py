@@ -1,0 +1,161 @@
+"""Fixtures: the program, the peers around it, and sockets to it. Everything they give ends with the test."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+from configs import inbound
+from harness import client, network
+from harness.binary import BIN, SANITIZER
+from harness.dnsserver import DnsServer
+from harness.origin import Origin
+from harness.program import Sockeye, complete, run_cli
+
+
+def pytest_configure(config):
+    network.isolate()
+
+
+def pytest_report_header(config):
+    where = "a network namespace of its own" if network.isolated else "the machine's network (not root: some tests are skipped)"
+    return (f"program: {BIN}, sanitizer: {SANITIZER or 'none'}, "
+            f"backend: {os.environ.get('SOCKEYE_BACKEND') or 'default'}, in {where}")
+
+
+@pytest.fixture
+def place():
+    """A directory that every user may enter (pytest's own are closed to all but one)."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="sockeye-e2e-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def clients():
+    """The client sockets that a test has opened."""
+    opened = []
+    yield opened
+    for sock in opened:
+        sock.close()
+
+
+@pytest.fixture
+def dial(clients):
+    """Opens client connections: dial(addr, source=None)."""
+    def open_one(addr, source=None, timeout=10):
+        clients.append(client.dial(addr, source, timeout))
+        return clients[-1]
+    return open_one
+
+
+@pytest.fixture
+def sockeye(request, place, clients):
+    """Starts the program with a configuration and waits until it is ready; at the end it must stop cleanly.
+
+    One worker, as that is easier to follow, and four in tests marked `workers`.
+    """
+    if not BIN.is_file():
+        pytest.fail(f"no program at {BIN}: build it, or set SOCKEYE_BIN", pytrace=False)
+    workers = 4 if request.node.get_closest_marker("workers") else 1
+    started = []
+
+    def start(config=None, *, argv=None, program=BIN, ready=True, expect_clean=True, **options):
+        if config is not None:
+            file = place / f"config-{len(started)}.yaml"
+            file.write_text(complete(config, workers))
+            argv = ["run", "-c", file]
+        started.append((Sockeye([program, *argv], place, **options), expect_clean))
+        return started[-1][0].wait_ready() if ready else started[-1][0]
+    yield start
+    # So that stopping need not wait for flows.
+    for sock in clients:
+        sock.close()
+    try:
+        for program, expect_clean in started:
+            # What a test has stopped itself, it has judged itself.
+            if expect_clean and program.process.poll() is None:
+                program.stop()
+            elif expect_clean:
+                program.assert_no_report()
+    finally:
+        for program, _ in started:
+            program.kill()
+
+
+@pytest.fixture
+def osocks(place):
+    """The program's path under the seed's name."""
+    path = place / "osocks"
+    path.symlink_to(BIN)
+    return path
+
+
+@pytest.fixture
+def cli(place):
+    """Runs the program to its end: cli("check", "-c", file) -> Result."""
+    def run(*args, **options):
+        return run_cli(*args, home=place, **options)
+    return run
+
+
+@pytest.fixture
+def origin():
+    """Starts servers: origin(handler, host="127.0.0.1")."""
+    started = []
+
+    def start(handler, host="127.0.0.1", port=0):
+        started.append(Origin(handler, host, port))
+        return started[-1]
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
+def flow(sockeye, origin, dial):
+    """Opens a flow to a server with that handler: flow(handler, config) -> (client socket, origin, proxy)."""
+    def start(handler, config=inbound(), protocol="socks5"):
+        proxy, server = sockeye(config), origin(handler)
+        sock = dial(proxy.addr(), timeout=20)
+        assert client.open_flow(sock, protocol, *server.addr) == client.GRANTED[protocol]
+        return sock, server, proxy
+    return start
+
+
+@pytest.fixture
+def dns():
+    """Starts DNS servers: dns({name: Answer(...)})."""
+    started = []
+
+    def start(names, host="127.0.0.1", port=0):
+        started.append(DnsServer(names, host, port))
+        return started[-1]
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
+def spawn(place):
+    """Runs other programs beside: spawn(argv, ...) -> Popen, its output in a file beside the test's others."""
+    started = []
+
+    def start(argv, **options):
+        log = open(place / f"{pathlib.Path(argv[0]).name}-{len(started)}.log", "wb")
+        with log:
+            started.append(subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options))
+        return started[-1]
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -1,0 +1,446 @@
+/* The status socket, with real clients on a real loop, and the texts it answers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "admin/status_text.h"
+#include "daemon/unixsock.h"
+
+#define MAX_PENDING 32
+
+/* The test in the daemon's place: requests are kept until they are answered. */
+struct daemon {
+    char directory[32];
+    char path[64];
+    struct loop *loop;
+    struct admin *admin;
+    bool answers_at_once;
+    struct status_request *pending[MAX_PENDING];
+    size_t n_pending;
+};
+
+static const struct config_limits limits = {.connections = 1000,
+                                            .connect_ms = 8000,
+                                            .handshake_ms = 10000,
+                                            .idle_ms = 7200000,
+                                            .half_closed_ms = 300000,
+                                            .drain_s = 30};
+
+static const struct addr addresses[] = {
+    {.family = ADDR_V4, .ip = {127, 0, 0, 1}, .port = 1080},
+    {.family = ADDR_V6, .ip = {[15] = 1}, .port = 1080},
+};
+
+static const struct status_inbound inbounds[] = {
+    {.name = "la\"n",
+     .type = "mixed",
+     .addresses = addresses,
+     .n_addresses = 2,
+     .flows_now = 5,
+     .connections = 64},
+};
+
+static const struct counters workers[] = {
+    {.accepted = 1000,
+     .flows_now = 3,
+     .flows_total = 900,
+     .bytes_up = 512,
+     .bytes_down = 5u << 20,
+     .ended[FLOW_END_CLOSED] = 890,
+     .refused[REFUSAL_PER_CLIENT] = 7},
+    {.accepted = 234567,
+     .flows_now = 2,
+     .flows_total = 200000,
+     .bytes_up = 512,
+     .ended[FLOW_END_CLOSED] = 10,
+     .refused[REFUSAL_PER_CLIENT] = 1},
+};
+
+static const struct status example = {.version = "1.2.3",
+                                      .pid = 42,
+                                      .uptime_ms = 90061000,
+                                      .workers = workers,
+                                      .n_workers = 2,
+                                      .inbounds = inbounds,
+                                      .n_inbounds = 1,
+                                      .limits = &limits,
+                                      .descriptors_limit = 20000,
+                                      .descriptors_in_use = 10};
+
+static void answer(struct status_request *request)
+{
+    request->status = example;
+    request->done(request);
+}
+
+static void collect(void *arg, struct status_request *request)
+{
+    struct daemon *daemon = arg;
+    if (daemon->answers_at_once) {
+        answer(request);
+        return;
+    }
+    assert_true(daemon->n_pending < MAX_PENDING);
+    daemon->pending[daemon->n_pending++] = request;
+}
+
+static int set_up(void **state)
+{
+    struct daemon *daemon = calloc(1, sizeof *daemon);
+    strcpy(daemon->directory, "/tmp/test_admin.XXXXXX");
+    if (mkdtemp(daemon->directory) == NULL)
+        return -1;
+    snprintf(daemon->path, sizeof daemon->path, "%s/socket", daemon->directory);
+    const char *backend = getenv("SOCKEYE_BACKEND");
+    bool is_poll = backend != NULL && strcmp(backend, "poll") == 0;
+    daemon->loop = loop_new(is_poll ? LOOP_POLL : LOOP_EPOLL);
+    daemon->answers_at_once = true;
+    alarm(60);
+    *state = daemon;
+    return daemon->loop == NULL ||
+           admin_new(&daemon->admin, daemon->loop, daemon->path, collect, daemon) != ERR_NONE;
+}
+
+static int tear_down(void **state)
+{
+    struct daemon *daemon = *state;
+    alarm(0);
+    admin_free(daemon->admin);
+    size_t n_left = loop_n_watches(daemon->loop);
+    loop_free(daemon->loop);
+    unlink(daemon->path);
+    rmdir(daemon->directory);
+    free(daemon);
+    return n_left != 0;
+}
+
+static void turn(struct daemon *daemon, int n)
+{
+    for (int i = 0; i < n; i++)
+        assert_true(loop_turn(daemon->loop, 0));
+}
+
+static int dial(const struct daemon *daemon)
+{
+    int fd;
+    assert_int_equal(unixsock_connect(&fd, daemon->path), ERR_NONE);
+    return fd;
+}
+
+static void tell(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), 0), strlen(text));
+}
+
+/* Reads to the end while the loop turns; the text is freed by the caller. */
+static char *read_all(struct daemon *daemon, int fd)
+{
+    size_t n = 0, cap = 65536;
+    char *text = calloc(1, cap);
+    for (;;) {
+        ssize_t got = recv(fd, text + n, cap - n - 1, 0);
+        if (got == 0)
+            break;
+        if (got > 0)
+            n += (size_t)got;
+        else
+            assert_int_equal(errno, EAGAIN);
+        turn(daemon, 1);
+    }
+    close(fd);
+    return text;
+}
+
+static void assert_answered(struct daemon *daemon, int fd, const char *expected)
+{
+    char *text = read_all(daemon, fd);
+    assert_non_null(strstr(text, expected));
+    free(text);
+}
+
+static void test_a_line_gets_the_status_and_the_end(void **state)
+{
+    struct daemon *daemon = *state;
+    int fd = dial(daemon);
+    tell(fd, "status\n");
+    assert_answered(daemon, fd, "sockeye 1.2.3, pid 42, up 1d 01:01:01, workers: 2\n");
+    fd = dial(daemon);
+    tell(fd, "status json\n");
+    assert_answered(daemon, fd, "{\"version\":\"1.2.3\",\"pid\":42,");
+}
+
+static void test_a_line_may_come_byte_by_byte(void **state)
+{
+    struct daemon *daemon = *state;
+    int fd = dial(daemon);
+    for (const char *at = "status\n"; *at != '\0'; at++) {
+        assert_int_equal(send(fd, at, 1, 0), 1);
+        turn(daemon, 2);
+    }
+    assert_answered(daemon, fd, "pid 42");
+}
+
+static void test_what_is_no_request_is_told_what_is_expected(void **state)
+{
+    struct daemon *daemon = *state;
+    static const char *const lines[] = {"help\n", "status \n", "statu\n", "\n",
+                                        "GET / HTTP/1.1 and more than a line may have"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        int fd = dial(daemon);
+        tell(fd, lines[i]);
+        turn(daemon, 5); /* the answer is there before bytes left unread make a reset of the end */
+        char text[64] = {0};
+        assert_true(recv(fd, text, sizeof text - 1, 0) > 0);
+        assert_non_null(strstr(text, "expected: status"));
+        close(fd);
+    }
+}
+
+static void test_an_answer_may_take_its_time(void **state)
+{
+    struct daemon *daemon = *state;
+    daemon->answers_at_once = false;
+    int first = dial(daemon), second = dial(daemon);
+    tell(first, "status\n");
+    tell(second, "status json\n");
+    turn(daemon, 10);
+    assert_int_equal(daemon->n_pending, 2);
+    answer(daemon->pending[1]);
+    assert_answered(daemon, second, "\"pid\":42");
+    answer(daemon->pending[0]);
+    assert_answered(daemon, first, "pid 42");
+}
+
+static void test_a_client_that_leaves_while_its_status_is_collected_harms_nobody(void **state)
+{
+    struct daemon *daemon = *state;
+    daemon->answers_at_once = false;
+    int fd = dial(daemon);
+    tell(fd, "status\n");
+    turn(daemon, 5);
+    close(fd);
+    turn(daemon, 5);
+    assert_int_equal(loop_n_watches(daemon->loop), 1); /* the listener */
+    answer(daemon->pending[0]);
+    turn(daemon, 5);
+}
+
+static void test_the_socket_may_close_before_the_answer_is_there(void **state)
+{
+    struct daemon *daemon = *state;
+    daemon->answers_at_once = false;
+    int fd = dial(daemon);
+    tell(fd, "status\n");
+    turn(daemon, 5);
+    admin_free(daemon->admin);
+    daemon->admin = NULL;
+    turn(daemon, 5);
+    answer(daemon->pending[0]);
+    char byte;
+    assert_int_equal(recv(fd, &byte, 1, 0), 0);
+    close(fd);
+    assert_int_equal(access(daemon->path, F_OK), -1);
+}
+
+static void test_memory_that_ran_out_while_collecting_is_said(void **state)
+{
+    struct daemon *daemon = *state;
+    daemon->answers_at_once = false;
+    int fd = dial(daemon);
+    tell(fd, "status\n");
+    turn(daemon, 5);
+    daemon->pending[0]->done(daemon->pending[0]);
+    assert_answered(daemon, fd, "out of memory");
+}
+
+static void test_clients_are_few_and_others_go_on(void **state)
+{
+    struct daemon *daemon = *state;
+    int fds[20];
+    for (size_t i = 0; i < 20; i++)
+        fds[i] = dial(daemon);
+    turn(daemon, 10);
+    assert_int_equal(loop_n_watches(daemon->loop), 1 + 16);
+    for (size_t i = 0; i < 20; i++)
+        close(fds[i]);
+    turn(daemon, 5);
+    int fd = dial(daemon);
+    tell(fd, "status\n");
+    assert_answered(daemon, fd, "pid 42");
+}
+
+static void test_the_socket_is_for_its_user_alone(void **state)
+{
+    struct daemon *daemon = *state;
+    struct stat st;
+    assert_int_equal(stat(daemon->path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void test_acc_87_a_live_socket_is_kept_and_a_stale_one_removed(void **state)
+{
+    struct daemon *daemon = *state;
+    struct admin *second = NULL;
+    assert_int_equal(admin_new(&second, daemon->loop, daemon->path, collect, daemon), ERR_IN_USE);
+    int fd = dial(daemon);
+    tell(fd, "status\n");
+    assert_answered(daemon, fd, "pid 42");
+
+    /* What a process leaves behind that was killed. */
+    admin_free(daemon->admin);
+    daemon->admin = NULL;
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    snprintf(sa.sun_path, sizeof sa.sun_path, "%s", daemon->path);
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    close(fd);
+    assert_int_equal(admin_new(&daemon->admin, daemon->loop, daemon->path, collect, daemon),
+                     ERR_NONE);
+    fd = dial(daemon);
+    tell(fd, "status\n");
+    assert_answered(daemon, fd, "pid 42");
+}
+
+static void test_a_file_that_is_no_socket_is_kept(void **state)
+{
+    struct daemon *daemon = *state;
+    struct admin *second = NULL;
+    char path[64];
+    snprintf(path, sizeof path, "%s/file", daemon->directory);
+    fclose(fopen(path, "w"));
+    assert_int_equal(admin_new(&second, daemon->loop, path, collect, daemon), ERR_IN_USE);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(admin_new(&second, daemon->loop, "/nonexistent/socket", collect, daemon),
+                     ERR_NOT_FOUND);
+}
+
+static void test_a_socket_that_another_process_has_put_there_is_not_removed(void **state)
+{
+    struct daemon *daemon = *state;
+    char path[64];
+    int fd;
+    snprintf(path, sizeof path, "%s/other", daemon->directory);
+    assert_int_equal(unixsock_listen(&fd, path, 0600), ERR_NONE);
+    assert_int_equal(rename(path, daemon->path), 0);
+    admin_free(daemon->admin);
+    daemon->admin = NULL;
+    assert_int_equal(access(daemon->path, F_OK), 0);
+    close(fd);
+}
+
+static char *formatted(const struct status *status, bool json)
+{
+    char *text;
+    size_t n;
+    assert_int_equal(admin_status_format(status, json, &text, &n), ERR_NONE);
+    assert_int_equal(strlen(text), n);
+    return text;
+}
+
+/* Whether a line has these words in this order, whatever is between them. */
+static void assert_line(const char *text, const char *const *words)
+{
+    for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        const char *end = strchr(line, '\n'), *at = line;
+        size_t i = 0;
+        while (at != NULL && words[i] != NULL) {
+            at = strstr(at, words[i]);
+            if (at == NULL || end == NULL || at > end)
+                break;
+            at += strlen(words[i++]);
+        }
+        if (words[i] == NULL)
+            return;
+    }
+    fail_msg("no line with %s ... in:\n%s", words[0], text);
+}
+
+#define ASSERT_LINE(text, ...) assert_line(text, (const char *const[]){__VA_ARGS__, NULL})
+
+static void test_text_is_for_a_person(void **state)
+{
+    (void)state;
+    char *text = formatted(&example, false);
+    ASSERT_LINE(text, "worker 1", " 3 ", " 900 ", "512 B", "5.0 MiB");
+    ASSERT_LINE(text, "worker 2", " 2 ", " 200,000 ", "512 B", "0 B");
+    ASSERT_LINE(text, "together", " 5 ", " 200,900 ", "1.0 KiB", "5.0 MiB");
+    ASSERT_LINE(text, "(mixed)", " 5 ", " 64 ", "none", "127.0.0.1:1080 [::1]:1080");
+    ASSERT_LINE(text, "connections", " 5 ", "1,000");
+    ASSERT_LINE(text, "descriptors", " 10 ", "20,000");
+    ASSERT_LINE(text, "connect 8 s", "handshake 10 s", "idle 2 h", "half closed 5 min");
+    ASSERT_LINE(text, "closed", " 900");
+    ASSERT_LINE(text, "refused", " 8 ", "of 235,567 connections");
+    ASSERT_LINE(text, "per_client", " 8 ");
+    assert_null(strstr(text, "descriptors had run out"));
+    free(text);
+}
+
+static void test_text_of_many_workers_is_one_screen(void **state)
+{
+    (void)state;
+    struct counters many[200] = {0};
+    struct status status = example;
+    status.workers = many;
+    status.n_workers = 200;
+    char *text = formatted(&status, false);
+    size_t n_lines = 0;
+    for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
+        n_lines++;
+    assert_true(n_lines < 50);
+    ASSERT_LINE(text, "and 184 more workers");
+    free(text);
+}
+
+static void test_json_has_every_counter(void **state)
+{
+    (void)state;
+    char *text = formatted(&example, true);
+    assert_non_null(strstr(text, "\"name\":\"la\\\"n\""));
+    assert_non_null(strstr(text, "\"addresses\":[\"127.0.0.1:1080\",\"[::1]:1080\"]"));
+    assert_non_null(strstr(text, "\"together\":{\"accepted\":235567,\"flows_now\":5,"));
+    assert_non_null(strstr(text, "\"per_client\":8"));
+    for (size_t i = 0; i < N_FLOW_ENDS; i++)
+        assert_non_null(strstr(text, flow_end_text((enum flow_end)i)));
+    for (size_t i = 0; i < N_REFUSALS; i++)
+        assert_non_null(strstr(text, refusal_text((enum refusal)i)));
+    assert_int_equal(strchr(text, '\n') - text, strlen(text) - 1);
+    free(text);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_line_gets_the_status_and_the_end),
+        TEST(test_a_line_may_come_byte_by_byte),
+        TEST(test_what_is_no_request_is_told_what_is_expected),
+        TEST(test_an_answer_may_take_its_time),
+        TEST(test_a_client_that_leaves_while_its_status_is_collected_harms_nobody),
+        TEST(test_the_socket_may_close_before_the_answer_is_there),
+        TEST(test_memory_that_ran_out_while_collecting_is_said),
+        TEST(test_clients_are_few_and_others_go_on),
+        TEST(test_the_socket_is_for_its_user_alone),
+        TEST(test_acc_87_a_live_socket_is_kept_and_a_stale_one_removed),
+        TEST(test_a_file_that_is_no_socket_is_kept),
+        TEST(test_a_socket_that_another_process_has_put_there_is_not_removed),
+        cmocka_unit_test(test_text_is_for_a_person),
+        cmocka_unit_test(test_text_of_many_workers_is_one_screen),
+        cmocka_unit_test(test_json_has_every_counter),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
