@@ -18,6 +18,7 @@ static const char *const refusal_reasons[] = {
     [REFUSAL_CLIENT] = "`allow` and `deny` say no to that address",
     [REFUSAL_DESCRIPTORS] = "descriptors had run out (ulimit -n, LimitNOFILE=)",
     [REFUSAL_MEMORY] = "memory had run out",
+    [REFUSAL_PORTS] = "local ports had run out",
     [REFUSAL_LOGIN] = "wrong credentials, or no method in common",
     [REFUSAL_HANDSHAKE] = "no request, or none that could be understood",
 };

@@ -33,12 +33,12 @@ enum err {
     ERR_REFUSED,      /* connection refused */
     ERR_TIMEOUT,      /* time is up */
     ERR_RESET,        /* connection reset */
-    ERR_CANCELLED,    /* given up by whoever asked */
 
     /* Shortage. */
     ERR_LIMIT,       /* a configured limit is reached */
     ERR_MEMORY,      /* allocation failed */
     ERR_DESCRIPTORS, /* EMFILE or ENFILE */
+    ERR_PORTS,       /* no local port left */
 
     /* The system. */
     ERR_IN_USE,    /* address already in use */

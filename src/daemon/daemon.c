@@ -29,92 +29,55 @@ struct daemon {
     struct listening listening;
     struct logsink *sink;
     struct worker *workers[WORKERS_MAX];
-    size_t n_workers, n_started;
-    size_t n_drained;
-    bool is_ending;
+    size_t n_workers;
+    size_t n_running, n_drained; /* of the workers */
+    enum { RUNNING, DRAINING, ENDING_AT_ONCE } ending;
     struct collector collector;
     struct admin *admin;
     struct watch signals;
     struct netwatch netwatch;
 };
 
-/* A piece of mail that tells a worker to do something and frees itself. */
-struct order {
-    struct mail mail;
-    struct worker *worker;
-    void (*carry_out)(struct worker *);
-};
-
-static void on_order(struct mail *mail)
+/* Gives an order to every worker that runs. */
+static void order_all(struct daemon *daemon, void (*order)(struct worker *))
 {
-    struct order *order = CONTAINER_OF(mail, struct order, mail);
-    order->carry_out(order->worker);
-    free(order);
-}
-
-static void order_all(struct daemon *daemon, void (*carry_out)(struct worker *))
-{
-    for (size_t i = 0; i < daemon->n_workers; i++) {
-        struct order *order = malloc(sizeof *order);
-        if (order == NULL) {
-            log_say(daemon->workers[0]->env.log, LOG_LEVEL_ERROR,
-                    "out of memory: a worker was not told");
-            continue;
-        }
-        order->mail.deliver = on_order;
-        order->worker = daemon->workers[i];
-        order->carry_out = carry_out;
-        mailbox_post(&daemon->workers[i]->mailbox, &order->mail);
-    }
-}
-
-static void refresh(struct worker *worker)
-{
-    resolver_refresh(worker->env.resolver);
+    for (size_t i = 0; i < daemon->n_running; i++)
+        order(daemon->workers[i]);
 }
 
 static void on_network_changed(struct netwatch *netwatch)
 {
-    order_all(CONTAINER_OF(netwatch, struct daemon, netwatch), refresh);
+    order_all(CONTAINER_OF(netwatch, struct daemon, netwatch), worker_order_refresh);
 }
 
-/* On the first worker's thread: when the last has drained, its loop ends. */
-static void note_drained(struct worker *first)
+/* On the first worker's thread. Until the last has drained all run on, and answer `sockeye status`. */
+static void on_drained_mail(struct mail *mail)
 {
-    struct daemon *daemon = first->owner;
-    if (++daemon->n_drained == daemon->n_workers)
-        loop_stop(first->loop);
+    struct daemon *daemon = CONTAINER_OF(mail, struct worker, drained)->owner;
+    if (++daemon->n_drained == daemon->n_running)
+        order_all(daemon, worker_order_stop);
 }
 
 static void on_worker_drained(struct worker *worker)
 {
     struct daemon *daemon = worker->owner;
-    struct worker *first = daemon->workers[0];
-    if (worker != first)
-        loop_stop(worker->loop);
-    mailbox_post(&first->mailbox, &worker->drained);
-}
-
-static void on_drained_mail(struct mail *mail)
-{
-    struct worker *worker = CONTAINER_OF(mail, struct worker, drained);
-    struct daemon *daemon = worker->owner;
-    note_drained(daemon->workers[0]);
+    mailbox_post(&daemon->workers[0]->mailbox, &worker->drained);
 }
 
 static void end(struct daemon *daemon)
 {
     struct log *log = daemon->workers[0]->env.log;
-    if (daemon->is_ending) {
+    if (daemon->ending == RUNNING) {
+        daemon->ending = DRAINING;
+        log_say(log, LOG_LEVEL_INFO, "ending: %llu connections have %llu s",
+                (unsigned long long)atomic_load(&daemon->runtime.shared.n_connections),
+                (unsigned long long)daemon->config->limits.drain_s);
+        order_all(daemon, worker_order_drain);
+    } else if (daemon->ending == DRAINING) {
+        daemon->ending = ENDING_AT_ONCE;
         log_say(log, LOG_LEVEL_INFO, "ending at once");
-        order_all(daemon, worker_end_flows);
-        return;
+        order_all(daemon, worker_order_end);
     }
-    daemon->is_ending = true;
-    log_say(log, LOG_LEVEL_INFO, "ending: %llu connections have %llu s",
-            (unsigned long long)atomic_load(&daemon->runtime.shared.n_connections),
-            (unsigned long long)daemon->config->limits.drain_s);
-    order_all(daemon, worker_drain);
 }
 
 static void on_signal(struct watch *watch, unsigned events)
@@ -256,25 +219,27 @@ static void *run_worker(void *arg)
     return NULL;
 }
 
+/* The first worker runs here, the others in threads of their own. */
 static int run_workers(struct daemon *daemon)
 {
     int code = EX_OK;
-    for (size_t i = 1; i < daemon->n_workers; i++) {
-        struct worker *worker = daemon->workers[i];
+    for (daemon->n_running = 1; daemon->n_running < daemon->n_workers; daemon->n_running++) {
+        struct worker *worker = daemon->workers[daemon->n_running];
         if (pthread_create(&worker->thread, NULL, run_worker, worker) != 0) {
-            fprintf(stderr, "sockeye: cannot start worker %zu: no thread to be had\n", i);
+            fprintf(stderr, "sockeye: cannot start %zu workers: no thread to be had\n",
+                    daemon->n_workers);
             code = EX_OSERR;
             break;
         }
-        daemon->n_started++;
     }
     if (code == EX_OK) {
         fprintf(stderr, "sockeye: ready\n");
-        loop_run(daemon->workers[0]->loop);
     } else {
-        order_all(daemon, worker_drain);
+        end(daemon);
+        end(daemon);
     }
-    for (size_t i = 1; i <= daemon->n_started; i++)
+    loop_run(daemon->workers[0]->loop);
+    for (size_t i = 1; i < daemon->n_running; i++)
         pthread_join(daemon->workers[i]->thread, NULL);
     return code;
 }

@@ -126,9 +126,3 @@ enum err privileges_drop(const char *user, const struct privileges_need *need,
                     "root was not given up completely; going on as %.64s failed", user);
     return ERR_NONE;
 }
-
-bool privileges_have_low_ports(void)
-{
-    return capng_get_caps_process() == 0 &&
-           capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_BIND_SERVICE);
-}

@@ -30,7 +30,4 @@ struct privileges_need {
 NODISCARD enum err privileges_drop(const char *user, const struct privileges_need *need,
                                    char message[static PRIVILEGES_MESSAGE_BYTES]);
 
-/* Whether this process may bind ports below 1024. */
-bool privileges_have_low_ports(void);
-
 #endif

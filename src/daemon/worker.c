@@ -1,8 +1,10 @@
 #include "daemon/worker.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "flow/flow.h"
+#include "io/sys.h"
 
 static void before_waiting(void *arg)
 {
@@ -33,7 +35,7 @@ static void on_shortage(struct listener *listener, enum err err)
 static void tell_drained(struct worker *worker)
 {
     if (worker->is_draining && list_empty(&worker->env.live) && worker->on_drained != NULL) {
-        timer_clear(loop_timers(worker->loop), &worker->drain);
+        timer_clear(loop_timers(worker->loop), &worker->drained_by);
         void (*on_drained)(struct worker *) = worker->on_drained;
         worker->on_drained = NULL;
         on_drained(worker);
@@ -50,26 +52,59 @@ static void on_flow_ended(struct flow_env *env)
 
 static void on_drain_over(struct timer *timer)
 {
-    worker_end_flows(CONTAINER_OF(timer, struct worker, drain));
+    flow_end_all(&CONTAINER_OF(timer, struct worker, drained_by)->env);
 }
 
-void worker_end_flows(struct worker *worker)
+static void drain(struct mail *mail)
 {
-    flow_end_all(&worker->env);
-}
-
-void worker_drain(struct worker *worker)
-{
-    if (worker->is_draining)
-        return;
+    struct worker *worker = CONTAINER_OF(mail, struct worker, orders.drain);
     worker->is_draining = true;
     for (size_t i = 0; i < worker->n_listeners; i++)
         listener_stop(&worker->listeners[i].listener);
     uint64_t drain_ms = worker->runtime->config->limits.drain_s * 1000;
     uint64_t at_ms = loop_now_ms(worker->loop) + drain_ms;
-    if (drain_ms == 0 || timer_set(loop_timers(worker->loop), &worker->drain, at_ms) != ERR_NONE)
-        worker_end_flows(worker);
+    if (drain_ms == 0 ||
+        timer_set(loop_timers(worker->loop), &worker->drained_by, at_ms) != ERR_NONE)
+        flow_end_all(&worker->env);
     tell_drained(worker);
+}
+
+static void end_flows(struct mail *mail)
+{
+    flow_end_all(&CONTAINER_OF(mail, struct worker, orders.end)->env);
+}
+
+static void refresh(struct mail *mail)
+{
+    struct worker *worker = CONTAINER_OF(mail, struct worker, orders.refresh);
+    atomic_store(&worker->orders.is_refreshing, false);
+    resolver_refresh(worker->env.resolver);
+}
+
+static void stop(struct mail *mail)
+{
+    loop_stop(CONTAINER_OF(mail, struct worker, orders.stop)->loop);
+}
+
+void worker_order_drain(struct worker *worker)
+{
+    mailbox_post(&worker->mailbox, &worker->orders.drain);
+}
+
+void worker_order_end(struct worker *worker)
+{
+    mailbox_post(&worker->mailbox, &worker->orders.end);
+}
+
+void worker_order_refresh(struct worker *worker)
+{
+    if (!atomic_exchange(&worker->orders.is_refreshing, true))
+        mailbox_post(&worker->mailbox, &worker->orders.refresh);
+}
+
+void worker_order_stop(struct worker *worker)
+{
+    mailbox_post(&worker->mailbox, &worker->orders.stop);
 }
 
 static enum err start_listeners(struct worker *worker, struct listening *listening)
@@ -115,9 +150,15 @@ static enum err set_up(struct worker *worker, struct listening *listening, struc
 {
     worker->port = logsink_port_new(sink);
     worker->loop = loop_new(backend);
-    if (worker->port == NULL || worker->loop == NULL)
+    if (worker->loop == NULL)
+        return sys_err(errno);
+    if (worker->port == NULL)
         return ERR_MEMORY;
-    timer_init(&worker->drain, on_drain_over);
+    timer_init(&worker->drained_by, on_drain_over);
+    worker->orders.drain.deliver = drain;
+    worker->orders.end.deliver = end_flows;
+    worker->orders.refresh.deliver = refresh;
+    worker->orders.stop.deliver = stop;
     loop_set_hook(worker->loop, before_waiting, worker);
     enum err err = set_up_env(worker);
     if (err == ERR_NONE)
@@ -148,10 +189,11 @@ void worker_free(struct worker *worker)
 {
     if (worker == NULL)
         return;
+    /* Orders that come too late for the loop still find everything in its place. */
+    mailbox_deinit(&worker->mailbox);
     for (size_t i = 0; i < worker->n_listeners; i++)
         listener_stop(&worker->listeners[i].listener);
     free(worker->listeners);
-    mailbox_deinit(&worker->mailbox);
     if (worker->env.loop != NULL) {
         resolver_free(worker->env.resolver);
         loop_run_deferred(worker->loop);

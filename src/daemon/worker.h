@@ -34,9 +34,14 @@ struct worker {
     struct logsink_port *port;
     struct worker_listener *listeners;
     size_t n_listeners;
+    struct worker_orders {
+        struct mail drain, end, refresh, stop;
+        atomic_bool is_refreshing; /* that order is under way: one is enough */
+    } orders;
     bool is_draining;
-    struct timer drain; /* drain_s is over */
-    /* Draining, and no flow is left. Called once, on the worker's thread; the loop runs on until it is stopped. */
+    struct timer drained_by; /* drain_s is over */
+    /* Draining, and no flow is left. Called once, on the worker's thread; the loop runs on until it
+     * is ordered to stop. */
     void (*on_drained)(struct worker *);
     struct mail drained; /* for on_drained to send */
     void *owner;
@@ -50,10 +55,16 @@ NODISCARD enum err worker_new(struct worker **out, struct runtime *runtime,
 /* After its loop has ended; NULL is fine. */
 void worker_free(struct worker *worker);
 
-/* On the worker's thread: accepts no more, and calls on_drained when the last flow has ended, at
- * the latest after drain_s. */
-void worker_drain(struct worker *worker);
-/* On the worker's thread: ends what is left at once. */
-void worker_end_flows(struct worker *worker);
+/* Orders, to be given from any thread. None needs memory, so none can fail. Each but the refresh is
+ * given once at most. */
+
+/* Accepts no more, and calls on_drained when the last flow has ended, at the latest after drain_s. */
+void worker_order_drain(struct worker *worker);
+/* Ends what is left at once; ordered to drain before. */
+void worker_order_end(struct worker *worker);
+/* The network has changed: names are asked anew. */
+void worker_order_refresh(struct worker *worker);
+/* Its loop ends. */
+void worker_order_stop(struct worker *worker);
 
 #endif

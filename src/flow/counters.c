@@ -18,7 +18,7 @@ static const char *const refusal_texts[] = {
     [REFUSAL_CONNECTIONS] = "connections", [REFUSAL_PER_CLIENT] = "per_client",
     [REFUSAL_CLIENT] = "client",           [REFUSAL_DESCRIPTORS] = "descriptors",
     [REFUSAL_MEMORY] = "memory",           [REFUSAL_LOGIN] = "login",
-    [REFUSAL_HANDSHAKE] = "handshake",
+    [REFUSAL_HANDSHAKE] = "handshake",     [REFUSAL_PORTS] = "ports",
 };
 
 static_assert(sizeof refusal_texts / sizeof refusal_texts[0] == N_REFUSALS,

@@ -30,6 +30,7 @@ enum refusal {
     REFUSAL_CLIENT,      /* `allow` and `deny` say no to that address */
     REFUSAL_DESCRIPTORS, /* descriptors had run out */
     REFUSAL_MEMORY,      /* memory had run out */
+    REFUSAL_PORTS,       /* local ports had run out */
     REFUSAL_LOGIN,       /* wrong credentials, or no method in common */
     REFUSAL_HANDSHAKE,   /* a request that is none, or that never came */
     N_REFUSALS

@@ -27,11 +27,12 @@ struct dial {
         struct addr to;
     } attempts[ATTEMPTS_MAX];
     uint8_t n_alive;
-    bool has_begun;      /* an address has been picked */
-    bool was_other_last; /* whose turn it is */
-    bool has_waited;     /* the resolution delay is over */
-    enum err why_not;    /* of all failures the one that says most */
-    struct timer next;   /* the resolution delay, then the attempt delay */
+    bool has_begun;       /* an address has been picked */
+    bool was_other_last;  /* whose turn it is */
+    bool has_waited;      /* the resolution delay is over */
+    uint64_t tried_at_ms; /* when the last attempt began */
+    enum err why_not;     /* of all failures the one that says most */
+    struct timer next;    /* the resolution delay, then the attempt delay */
     struct slab *slab;
     struct deferred freeing;
 };
@@ -143,14 +144,14 @@ static enum err try_one(struct dial *dial, const struct addr *to)
         i++;
     dial->attempts[i] = (struct attempt){.sock = sock, .to = *to};
     dial->n_alive++;
+    dial->tried_at_ms = loop_now_ms(env->loop);
     return ERR_NONE;
 }
 
-static void wait_ms(struct dial *dial, uint64_t ms)
+static void wait_until(struct dial *dial, uint64_t at_ms)
 {
-    struct loop *loop = dial->opening->env->loop;
     /* Without its timer the next address is tried when this one fails. */
-    if (timer_set(loop_timers(loop), &dial->next, loop_now_ms(loop) + ms) != ERR_NONE)
+    if (timer_set(loop_timers(dial->opening->env->loop), &dial->next, at_ms) != ERR_NONE)
         dial->has_waited = true;
 }
 
@@ -163,7 +164,7 @@ static enum err try_next(struct dial *dial)
         if (err == ERR_NONE) {
             if (is_pending(dial) || has_more(&dial->families[PREFERRED]) ||
                 has_more(&dial->families[OTHER]))
-                wait_ms(dial, NEXT_ATTEMPT_MS);
+                wait_until(dial, dial->tried_at_ms + NEXT_ATTEMPT_MS);
             return ERR_AGAIN;
         }
         note_failure(dial, err);
@@ -173,7 +174,7 @@ static enum err try_next(struct dial *dial)
     if (!is_pending(dial))
         return dial->why_not;
     if (has_more(&dial->families[OTHER]))
-        wait_ms(dial, RESOLUTION_DELAY_MS);
+        wait_until(dial, loop_now_ms(dial->opening->env->loop) + RESOLUTION_DELAY_MS);
     return ERR_AGAIN;
 }
 
@@ -208,10 +209,7 @@ static void win(struct dial *dial, int i)
     dial->attempts[i].sock = NULL;
     dial->n_alive--;
     opening->dialled = dial->attempts[i].to;
-    opening->bound = (struct addr){.family = ADDR_NONE};
-    enum err err = ERR_NONE;
-    if (opening->wants_bound || addr_is_loopback(&opening->dialled))
-        err = sock_local_addr(sock, &opening->bound);
+    enum err err = sock_local_addr(sock, &opening->bound);
     if (err == ERR_NONE && is_self(opening))
         err = ERR_REFUSED;
     if (err != ERR_NONE) {
@@ -247,20 +245,34 @@ static void on_attempt_ready(struct endpoint *ep, unsigned events)
     go_on(dial);
 }
 
-/* Keeps what a look-up found, with the target's port. */
+static bool serves(enum dial_prefer prefer, const struct addr *addr)
+{
+    if (prefer == DIAL_V4_ONLY)
+        return addr->family == ADDR_V4;
+    if (prefer == DIAL_V6_ONLY)
+        return addr->family == ADDR_V6;
+    return true;
+}
+
+/* Keeps an address for trying, unmapped, so that it is what it says. */
+static void keep_addr(struct family *family, struct addr addr)
+{
+    const struct opening *opening = family->dial->opening;
+    addr_unmap(&addr);
+    addr.port = opening->target.addr.port;
+    if (!serves(opening->env->prefer, &addr))
+        note_failure(family->dial, ERR_NET_UNREACH);
+    else if (family->n_addrs < ADDRS_A_FAMILY)
+        family->addrs[family->n_addrs++] = addr;
+}
+
 static void keep_answer(struct family *family)
 {
     const struct lookup *lookup = &family->lookup;
-    if (lookup->err != ERR_NONE) {
+    if (lookup->err != ERR_NONE)
         note_failure(family->dial, lookup->err);
-        return;
-    }
-    size_t n = lookup->n_addrs < ADDRS_A_FAMILY ? lookup->n_addrs : ADDRS_A_FAMILY;
-    for (size_t i = 0; i < n; i++) {
-        family->addrs[i] = lookup->addrs[i];
-        family->addrs[i].port = family->dial->opening->target.addr.port;
-    }
-    family->n_addrs = (uint8_t)n;
+    for (size_t i = 0; lookup->err == ERR_NONE && i < lookup->n_addrs; i++)
+        keep_addr(family, lookup->addrs[i]);
 }
 
 static void on_looked_up(struct lookup *lookup)
@@ -270,7 +282,7 @@ static void on_looked_up(struct lookup *lookup)
     keep_answer(family);
     /* While an attempt runs, the next has its time. */
     if (dial->n_alive > 0 && !timer_is_set(&dial->next))
-        wait_ms(dial, NEXT_ATTEMPT_MS);
+        wait_until(dial, dial->tried_at_ms + NEXT_ATTEMPT_MS);
     if (dial->n_alive == 0)
         go_on(dial);
 }
@@ -285,36 +297,19 @@ static void ask(struct dial *dial, int which, enum addr_family wanted)
         keep_answer(family);
 }
 
-static bool serves(enum dial_prefer prefer, enum addr_family family)
-{
-    if (prefer == DIAL_V4_ONLY)
-        return family == ADDR_V4;
-    if (prefer == DIAL_V6_ONLY)
-        return family == ADDR_V6;
-    return true;
-}
-
 static void begin(struct dial *dial)
 {
     const struct opening *opening = dial->opening;
     enum dial_prefer prefer = opening->env->prefer;
     if (opening->target.name_bytes == 0) {
-        enum addr_family family = opening->target.addr.family;
-        if (!serves(prefer, family)) {
-            dial->why_not = ERR_NET_UNREACH;
-            return;
-        }
-        dial->families[PREFERRED].addrs[0] = opening->target.addr;
-        dial->families[PREFERRED].n_addrs = 1;
+        keep_addr(&dial->families[PREFERRED], opening->target.addr);
         return;
     }
     bool is_v4_first = prefer == DIAL_V4_FIRST || prefer == DIAL_V4_ONLY;
-    enum addr_family first = is_v4_first ? ADDR_V4 : ADDR_V6;
-    enum addr_family second = is_v4_first ? ADDR_V6 : ADDR_V4;
     dial->why_not = ERR_LOOKUP;
-    ask(dial, PREFERRED, first);
-    if (serves(prefer, second))
-        ask(dial, OTHER, second);
+    ask(dial, PREFERRED, is_v4_first ? ADDR_V4 : ADDR_V6);
+    if (prefer != DIAL_V4_ONLY && prefer != DIAL_V6_ONLY)
+        ask(dial, OTHER, is_v4_first ? ADDR_V6 : ADDR_V4);
 }
 
 enum err dial_open(struct opening *opening)

@@ -20,8 +20,8 @@
 #include "io/resolver.h"
 #include "io/slab.h"
 
-/* What is read in one go; no connection holds more than this in user space. */
-#define FLOW_SCRATCH_BYTES (64 * 1024)
+/* What is read in one go, and so the most that a direction of a flow holds in user space. */
+#define FLOW_READ_BYTES ((size_t)32 * 1024)
 
 struct flow_limits {
     uint64_t connect_ms, handshake_ms, idle_ms, half_closed_ms; /* 0: no limit */
@@ -63,7 +63,7 @@ struct flow_env {
     /* A flow has ended, its descriptors are free again. */
     void (*on_ended)(struct flow_env *);
     void *owner;
-    uint8_t scratch[FLOW_SCRATCH_BYTES];
+    uint8_t scratch[FLOW_READ_BYTES];
 };
 
 /* Sets up what the flows of a worker share. The rest of the fields are the caller's to fill before. */

@@ -43,7 +43,6 @@ enum flow_end flow_end_of(enum err err)
     case ERR_EOF:
         return FLOW_END_CLOSED;
     case ERR_RESET:
-    case ERR_CANCELLED:
         return FLOW_END_RESET;
     case ERR_REFUSED:
         return FLOW_END_REFUSED;
@@ -60,6 +59,7 @@ enum flow_end flow_end_of(enum err err)
     case ERR_LIMIT:
     case ERR_MEMORY:
     case ERR_DESCRIPTORS:
+    case ERR_PORTS:
         return FLOW_END_LIMIT;
     default:
         return FLOW_END_ERROR;
@@ -130,11 +130,6 @@ void flow_close(struct flow *flow, enum flow_end end, bool reset)
     uncount(env, flow->inbound, &flow->from);
     loop_defer(env->loop, &flow->freeing, free_flow);
     env->on_ended(env);
-}
-
-bool flow_is_broken(const struct endpoint *ep)
-{
-    return ep->fd >= 0 && sys_socket_error(ep->fd) != ERR_NONE;
 }
 
 static void on_client_ready(struct endpoint *ep, unsigned events)

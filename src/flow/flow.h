@@ -12,7 +12,7 @@
  *   CLOSED
  *
  * Times: handshake_ms and connect_ms are exact, idle_ms and half_closed_ms count from the last
- * byte. A flow belongs to its worker; everything in it is freed when the turn ends.
+ * byte. A flow belongs to its worker, and is freed when the turn in which it closed ends.
  */
 #ifndef SOCKEYE_FLOW_FLOW_H
 #define SOCKEYE_FLOW_FLOW_H
@@ -55,6 +55,7 @@ struct flow {
     uint8_t state;    /* enum flow_state, set by one function only */
     uint8_t end;      /* enum flow_end, for LINGERING */
     uint8_t phase;    /* the protocol's own */
+    bool is_cut_off;  /* an answer could not be given: the client is gone, or memory is */
 };
 
 /*
@@ -75,7 +76,8 @@ void flow_on_settled(struct idle_wait *settling);
 
 /* For inbound protocols. */
 
-/* Sends an answer to the client; what it does not take at once is kept and sent first. */
+/* Sends an answer to the client; what it does not take at once is kept and sent first. Where that
+ * is not possible the flow ends when the inbound returns. */
 void flow_answer(struct flow *flow, const void *bytes, size_t n);
 /* Checks name and password against the inbound's users; remembers who it is, or logs the failed login by `method`. */
 bool flow_login(struct flow *flow, const char *user, size_t n_user, const char *password,

@@ -1,10 +1,8 @@
 /* The handshake: the client's bytes are given to the inbound's protocol until it has a request. */
 #include <string.h>
 
+#include "base/secret.h"
 #include "flow/stages.h"
-
-/* Room for the longest message, an HTTP head, and for what a client sends behind it. */
-#define READ_BYTES (FLOW_SCRATCH_BYTES / 2)
 
 void flow_answer(struct flow *flow, const void *bytes, size_t n)
 {
@@ -12,11 +10,12 @@ void flow_answer(struct flow *flow, const void *bytes, size_t n)
     enum err err = ERR_NONE;
     if (!direction_wants_write(&flow->down))
         err = endpoint_write(flow->client, bytes, n, &n_sent);
-    /* A client that is gone is met by the next read. */
     if (err == ERR_NONE || err == ERR_AGAIN)
         err = direction_hold(&flow->down, flow->env, (const char *)bytes + n_sent, n - n_sent);
     if (err == ERR_NONE)
         flow->down.n_own += (uint32_t)(n - n_sent);
+    else
+        flow->is_cut_off = true;
 }
 
 bool flow_login(struct flow *flow, const char *user, size_t n_user, const char *password,
@@ -62,7 +61,11 @@ static void use_up(struct flow *flow, size_t n)
         at += used;
     } while (step == INBOUND_NEXT);
 
-    if (step == INBOUND_REFUSED) {
+    if (flow->inbound->n_credentials > 0)
+        secret_wipe(env->scratch, at); /* a password may have been in it */
+    if (flow->is_cut_off) {
+        flow_close(flow, FLOW_END_RESET, true);
+    } else if (step == INBOUND_REFUSED) {
         if (why != ERR_AUTH)
             env->counters.refused[REFUSAL_HANDSHAKE]++;
         lingering_begin(flow, flow_end_of(why));
@@ -81,7 +84,7 @@ void handshake_on_ready(struct flow *flow)
     size_t n_held = flow->up.n_held, n = 0;
     enum err err = direction_flush(&flow->down, env, flow->client);
     if (err == ERR_NONE || err == ERR_AGAIN)
-        err = endpoint_read(flow->client, env->scratch + n_held, READ_BYTES, &n);
+        err = endpoint_read(flow->client, env->scratch + n_held, FLOW_READ_BYTES - n_held, &n);
     if (err == ERR_AGAIN) {
         endpoint_want(flow->client,
                       LOOP_READ | (direction_wants_write(&flow->down) ? LOOP_WRITE : 0u));

@@ -27,8 +27,6 @@ enum inbound_step {
 
 struct inbound_protocol {
     const char *name;
-    /* A client's answer tells it our address towards the target. */
-    bool tells_bound_address;
     /*
      * Looks at all bytes that have come and are not used up yet. Sets *used to how many it has used
      * (0 with INBOUND_MORE). It answers with flow_answer() and may keep its place in flow->phase.

@@ -22,6 +22,8 @@ static void fail(struct flow *flow, enum err err)
         flow_env_refuse(env, REFUSAL_DESCRIPTORS, flow->inbound->name, &flow->from);
     if (err == ERR_MEMORY)
         flow_env_refuse(env, REFUSAL_MEMORY, flow->inbound->name, &flow->from);
+    if (err == ERR_PORTS)
+        flow_env_refuse(env, REFUSAL_PORTS, flow->inbound->name, &flow->from);
     flow->protocol->reply(flow, err, NULL);
     lingering_begin(flow, flow_end_of(err));
 }
@@ -32,10 +34,13 @@ static void finish(struct flow *flow, enum err err)
         fail(flow, err);
         return;
     }
-    struct endpoint *target = flow->opening->endpoint;
+    flow->target = flow->opening->endpoint;
     flow->protocol->reply(flow, ERR_NONE, &flow->opening->bound);
     opening_drop(flow);
-    relaying_begin(flow, target);
+    if (flow->is_cut_off)
+        flow_close(flow, FLOW_END_RESET, true);
+    else
+        relaying_begin(flow);
 }
 
 static void on_opened(struct opening *opening, enum err err)
@@ -69,7 +74,6 @@ static enum err ask(struct flow *flow, const struct request *request)
         .env = env,
         .inbound = flow->inbound,
         .target = request->target,
-        .wants_bound = flow->protocol->tells_bound_address,
         .done = on_opened,
     };
     flow->opening = &asked->opening;
@@ -102,7 +106,7 @@ static enum err look_whether_gone(struct flow *flow)
     if (flow->up.n_held > 0)
         return ERR_NONE;
     size_t n;
-    enum err err = endpoint_read(flow->client, env->scratch, sizeof env->scratch, &n);
+    enum err err = endpoint_read(flow->client, env->scratch, FLOW_READ_BYTES, &n);
     return err == ERR_NONE ? direction_hold(&flow->up, env, env->scratch, n) : err;
 }
 
@@ -110,7 +114,7 @@ void opening_on_ready(struct flow *flow, unsigned events)
 {
     enum err err = look_whether_gone(flow);
     bool is_gone = err != ERR_NONE && err != ERR_AGAIN;
-    if (is_gone || (events & LOOP_ERROR && flow_is_broken(flow->client)))
+    if (is_gone || (events & LOOP_ERROR && endpoint_is_broken(flow->client)))
         flow_close(flow, FLOW_END_RESET, false);
     else
         endpoint_want(flow->client, 0);

@@ -19,7 +19,6 @@ struct opening {
     struct flow_env *env;
     const struct inbound *inbound; /* whose rules hold */
     struct target target;
-    bool wants_bound; /* `bound` is asked for: it costs a system call */
     /* Called once, from the loop, never from inside open(). On ERR_NONE the results are set. */
     void (*done)(struct opening *, enum err);
 

@@ -10,8 +10,8 @@ static bool is_never_a_target(const struct inbound *inbound, const struct addr *
            (inbound->denies_loopback && addr_is_loopback(to));
 }
 
-/* A wildcard listener stands for every address that this machine has now. Asking for that costs
- * a socket, but only where the port is one of ours. */
+/* A wildcard listener stands for every address that this machine has now, and 0.0.0.0 as a target
+ * for this machine. Asking costs a socket, but only where the port is one of ours. */
 static bool is_listened_on(const struct flow_shared *shared, const struct addr *to)
 {
     bool may_be = false;
@@ -19,7 +19,7 @@ static bool is_listened_on(const struct flow_shared *shared, const struct addr *
         const struct addr *own = &shared->listening[i];
         if (own->port != to->port || own->family != to->family)
             continue;
-        if (addr_equal(own, to, false))
+        if (addr_equal(own, to, false) || addr_is_unspecified(to))
             return true;
         if (addr_is_unspecified(own))
             may_be = true;

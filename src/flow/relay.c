@@ -4,52 +4,66 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "io/sys.h"
 
 /* What one direction moves before the others of the loop have their turn. */
 #define BUDGET_BYTES (1024 * 1024)
-
-/* A read that fills this much has more behind it. */
-#define READ_BYTES (32 * 1024)
 
 /* Splice that brings less than this costs more than copying it. */
 #define SPLICE_WORTH_BYTES 4096
 
 #define SPLICE_BYTES (1024 * 1024)
 
+/* Counts what is allocated, not what is left of it. */
+static uint8_t *allocate(struct flow_env *env, size_t n)
+{
+    struct flow_shared *shared = env->shared;
+    uint64_t held = atomic_fetch_add(&shared->n_held_bytes, n) + n;
+    uint8_t *bytes = NULL;
+    if (shared->max_held_bytes == 0 || held <= shared->max_held_bytes)
+        bytes = malloc(n);
+    if (bytes == NULL)
+        atomic_fetch_sub(&shared->n_held_bytes, n);
+    return bytes;
+}
+
+/* A password may have been in it. */
+static void free_held(struct direction *direction, struct flow_env *env)
+{
+    if (direction->held == NULL)
+        return;
+    atomic_fetch_sub(&env->shared->n_held_bytes, direction->held_cap);
+    secret_wipe(direction->held, direction->held_cap);
+    free(direction->held);
+    direction->held = NULL;
+    direction->held_from = direction->n_held = direction->held_cap = 0;
+}
+
 enum err direction_hold(struct direction *direction, struct flow_env *env, const void *bytes,
                         size_t n)
 {
     if (n == 0)
         return ERR_NONE;
-    struct flow_shared *shared = env->shared;
-    uint64_t held = atomic_fetch_add(&shared->n_held_bytes, n) + n;
-    uint8_t *grown = NULL;
-    if (shared->max_held_bytes == 0 || held <= shared->max_held_bytes)
-        grown = malloc(direction->n_held + n);
-    if (grown == NULL) {
-        atomic_fetch_sub(&shared->n_held_bytes, n);
+    size_t n_before = direction->n_held;
+    uint8_t *grown = allocate(env, n_before + n);
+    if (grown == NULL)
         return ERR_MEMORY;
-    }
-    if (direction->n_held > 0)
-        memcpy(grown, direction->held + direction->held_from, direction->n_held);
-    memcpy(grown + direction->n_held, bytes, n);
-    free(direction->held);
+    if (n_before > 0)
+        memcpy(grown, direction->held + direction->held_from, n_before);
+    memcpy(grown + n_before, bytes, n);
+    free_held(direction, env);
     direction->held = grown;
-    direction->held_from = 0;
-    direction->n_held += (uint32_t)n;
+    direction->n_held = direction->held_cap = (uint32_t)(n_before + n);
     return ERR_NONE;
 }
 
 static void drop_held(struct direction *direction, struct flow_env *env, size_t n)
 {
-    atomic_fetch_sub(&env->shared->n_held_bytes, n);
     direction->held_from += (uint32_t)n;
     direction->n_held -= (uint32_t)n;
-    if (direction->n_held > 0)
-        return;
-    free(direction->held);
-    direction->held = NULL;
+    if (direction->n_held == 0)
+        free_held(direction, env);
 }
 
 void direction_take_held(struct direction *direction, struct flow_env *env)
@@ -62,8 +76,7 @@ void direction_take_held(struct direction *direction, struct flow_env *env)
 
 void direction_deinit(struct direction *direction, struct flow_env *env)
 {
-    if (direction->n_held > 0)
-        drop_held(direction, env, direction->n_held);
+    free_held(direction, env);
     pipe_put(&env->pipes, direction->pipe);
     direction->pipe = NULL;
 }
@@ -116,11 +129,12 @@ static enum err copy_once(struct direction *direction, struct flow_env *env,
                           struct endpoint *source, struct endpoint *sink, size_t *n_moved)
 {
     size_t n = 0, n_written = 0;
-    enum err err = endpoint_read(source, env->scratch, READ_BYTES, &n);
+    enum err err = endpoint_read(source, env->scratch, FLOW_READ_BYTES, &n);
     if (err != ERR_NONE)
         return err;
     *n_moved = n;
-    direction->is_bulk = n == READ_BYTES && source->fd >= 0 && sink->fd >= 0;
+    /* A read that fills the buffer has more behind it. */
+    direction->is_bulk = n == FLOW_READ_BYTES && source->fd >= 0 && sink->fd >= 0;
     err = endpoint_write(sink, env->scratch, n, &n_written);
     if (err != ERR_NONE && err != ERR_AGAIN)
         return err;

@@ -8,7 +8,7 @@
  *                       what the sink did not take is held (scratch's rest is copied, a pipe is
  *                       kept), and the source is not read until it is gone
  *
- * So a direction holds at most FLOW_SCRATCH_BYTES in user space, and nothing at all while it waits.
+ * So a direction holds at most FLOW_READ_BYTES in user space, and nothing at all while it waits.
  * A fin is passed on when everything before it is; a reset makes the flow's owner reset both.
  */
 #ifndef SOCKEYE_FLOW_RELAY_H
@@ -25,7 +25,7 @@
 struct direction {
     uint64_t n_bytes; /* that the sink has taken */
     uint8_t *held;    /* owned; n_held bytes from held_from on wait for the sink */
-    uint32_t held_from, n_held;
+    uint32_t held_from, n_held, held_cap; /* of held_cap bytes */
     uint32_t n_own;    /* of the held bytes the first are an answer of ours, and not counted */
     struct pipe *pipe; /* NULL or with bytes in it */
     bool is_bulk;      /* moves by splice */

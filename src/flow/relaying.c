@@ -22,7 +22,6 @@ static enum err finish(struct flow *flow, struct direction *direction, struct en
     direction->is_finished = true;
     if (flow->up.is_finished && flow->down.is_finished)
         return ERR_EOF;
-    idle_enter(&flow->env->half_closed, &flow->wait);
     return endpoint_shutdown(sink);
 }
 
@@ -33,9 +32,12 @@ static bool move(struct flow *flow, struct direction *direction)
     struct endpoint *source = is_up ? flow->client : flow->target;
     struct endpoint *sink = is_up ? flow->target : flow->client;
     uint64_t n_before = direction->n_bytes;
+    bool was_at_end = direction->is_at_end;
     enum err err = direction_advance(direction, flow->env, source, sink);
     if (direction->n_bytes != n_before)
         idle_touch(&flow->wait);
+    if (direction->is_at_end && !was_at_end)
+        idle_enter(&flow->env->half_closed, &flow->wait);
     if (err == ERR_EOF)
         err = finish(flow, direction, sink);
     if (err == ERR_NONE || err == ERR_AGAIN)
@@ -54,7 +56,7 @@ void relaying_on_ready(struct flow *flow, struct endpoint *ep, unsigned events)
     if (events & (LOOP_WRITE | LOOP_ERROR) && !move(flow, to_it))
         return;
     /* Nothing was read from a side whose bytes could not be delivered, so its reset was not met. */
-    if (events & LOOP_ERROR && flow_is_broken(ep)) {
+    if (events & LOOP_ERROR && endpoint_is_broken(ep)) {
         flow_close(flow, FLOW_END_RESET, true);
         return;
     }
@@ -66,11 +68,10 @@ static void on_target_ready(struct endpoint *ep, unsigned events)
     relaying_on_ready(ep->owner, ep, events);
 }
 
-void relaying_begin(struct flow *flow, struct endpoint *target)
+void relaying_begin(struct flow *flow)
 {
-    flow->target = target;
-    target->owner = flow;
-    target->on_ready = on_target_ready;
+    flow->target->owner = flow;
+    flow->target->on_ready = on_target_ready;
     flow_set_state(flow, FLOW_RELAYING);
     idle_enter(&flow->env->relaying, &flow->wait);
     idle_enter(&flow->env->settling, &flow->settling);

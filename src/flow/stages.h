@@ -20,9 +20,6 @@ enum flow_end flow_end_of(enum err err);
  * one. */
 void flow_close(struct flow *flow, enum flow_end end, bool reset);
 
-/* Whether what LOOP_ERROR was said of is really broken, and not only ended on both sides. */
-bool flow_is_broken(const struct endpoint *ep);
-
 /* handshake.c */
 void handshake_on_ready(struct flow *flow);
 
@@ -34,7 +31,7 @@ void opening_drop(
     struct flow *flow); /* forgets the opening; what is under way was cancelled or is done */
 
 /* relaying.c */
-void relaying_begin(struct flow *flow, struct endpoint *target);
+void relaying_begin(struct flow *flow); /* flow->target is set */
 void relaying_on_ready(struct flow *flow, struct endpoint *ep, unsigned events);
 
 /* lingering.c: an answer was given and nothing more will be done. */

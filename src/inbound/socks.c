@@ -55,6 +55,8 @@ static enum inbound_step take_request4(struct flow *flow, const uint8_t *bytes, 
         err = ERR_AUTH;
     else if (err == ERR_NONE && asked.command != SOCKS4_CONNECT)
         err = ERR_COMMAND;
+    if (err == ERR_AUTH)
+        flow->env->counters.refused[REFUSAL_LOGIN]++;
     if (err != ERR_NONE) {
         answer4(flow, err, NULL);
         return refuse(why, err);
@@ -78,8 +80,10 @@ static enum inbound_step take_greeting(struct flow *flow, const uint8_t *bytes, 
     uint8_t answer[SOCKS5_METHOD_REPLY_BYTES];
     socks5_write_method(answer, is_offered ? method : SOCKS5_METHOD_UNACCEPTABLE);
     flow_answer(flow, answer, sizeof answer);
-    if (!is_offered)
+    if (!is_offered) {
+        flow->env->counters.refused[REFUSAL_LOGIN]++;
         return refuse(why, ERR_AUTH);
+    }
     flow->phase = has_users ? PHASE_LOGIN : PHASE_REQUEST;
     return INBOUND_NEXT;
 }
@@ -141,7 +145,6 @@ static enum inbound_step advance(struct flow *flow, const uint8_t *bytes, size_t
 
 const struct inbound_protocol inbound_socks = {
     .name = "socks",
-    .tells_bound_address = true,
     .advance = advance,
     .reply = reply,
 };

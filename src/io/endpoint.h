@@ -30,6 +30,8 @@ struct endpoint_ops {
     void (*want)(struct endpoint *, unsigned events);
     /* What was met outside of read and write, by splice: `events` are used up. */
     void (*used_up)(struct endpoint *, unsigned events);
+    /* Whether LOOP_ERROR means that it is broken, and not only that both sides have ended. */
+    bool (*is_broken)(struct endpoint *);
     /* Asks the system to notice, by probes every so many seconds, when the peer has vanished. */
     void (*keep_alive)(struct endpoint *, unsigned seconds);
     /* Whether, as far as is known, reading or writing would not meet ERR_AGAIN. */
@@ -75,6 +77,11 @@ static inline void endpoint_want(struct endpoint *ep, unsigned events)
 static inline void endpoint_used_up(struct endpoint *ep, unsigned events)
 {
     ep->ops->used_up(ep, events);
+}
+
+static inline bool endpoint_is_broken(struct endpoint *ep)
+{
+    return ep->ops->is_broken(ep);
 }
 
 static inline void endpoint_keep_alive(struct endpoint *ep, unsigned seconds)

@@ -82,13 +82,23 @@ static void rest(struct listener *listener, enum err err)
     listener->on_shortage(listener, err);
 }
 
+/* Whether a connection waits in the backlog. */
+static bool is_awaited(int fd)
+{
+    struct pollfd polled = {.fd = fd, .events = POLLIN};
+    return sys_poll(&polled, 1, 0) != 0;
+}
+
 static void on_event(struct watch *watch, unsigned events)
 {
     (void)events;
     struct listener *listener = CONTAINER_OF(watch, struct listener, watch);
     for (int i = 0; i < ACCEPTS_A_TURN && watch->loop != NULL && watch->want != 0; i++) {
         if (!listener->has_room(listener)) {
-            rest(listener, ERR_DESCRIPTORS);
+            if (is_awaited(watch->fd))
+                rest(listener, ERR_DESCRIPTORS);
+            else
+                loop_used_up(watch, LOOP_READ);
             return;
         }
         struct sockaddr_storage sa;

@@ -7,6 +7,9 @@
 #include "io/loop_backend.h"
 #include "io/sys.h"
 
+/* How long a loop rests that cannot wait for events. */
+#define SHORTAGE_PAUSE_MS 10
+
 /* Said whether it is wanted or not. */
 #define ALWAYS_TOLD LOOP_ERROR
 
@@ -104,8 +107,10 @@ void loop_want(struct watch *watch, unsigned want)
         return;
     watch->want = (uint8_t)want;
     if ((want & ~(unsigned)watch->armed) != 0 &&
-        watch->loop->ops->arm(watch->loop, watch) != ERR_NONE)
-        watch->ready |= LOOP_ERROR; /* it can never be told: let the owner give it up */
+        watch->loop->ops->arm(watch->loop, watch) != ERR_NONE) {
+        watch->is_lost = true;
+        watch->ready |= LOOP_ERROR;
+    }
     place(watch);
 }
 
@@ -181,7 +186,7 @@ static void run_watches(struct loop *loop)
 
 static int wait_ms(const struct loop *loop, int max_wait_ms)
 {
-    if (!list_empty(&loop->running))
+    if (!list_empty(&loop->running) || !list_empty(&loop->dying))
         return 0;
     uint64_t next = timer_heap_next(&loop->timers);
     if (next == UINT64_MAX)
@@ -208,8 +213,11 @@ bool loop_turn(struct loop *loop, int max_wait_ms)
 
 void loop_run(struct loop *loop)
 {
-    while (!loop->is_stopping && loop_turn(loop, -1))
-        ;
+    while (!loop->is_stopping) {
+        /* It fails for want of memory only, which others may give back. */
+        if (!loop_turn(loop, -1))
+            sys_pause(SHORTAGE_PAUSE_MS);
+    }
     loop->is_stopping = false;
 }
 

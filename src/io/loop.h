@@ -46,6 +46,7 @@ struct watch {
     int fd;
     uint8_t want, ready;
     uint8_t armed;    /* what the backend was told */
+    bool is_lost;     /* out of memory it could not be armed: it will not be told of readiness */
     uint8_t reported; /* the backend has said HANGUP or ERROR once (poll repeats them) */
 };
 

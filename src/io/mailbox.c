@@ -50,7 +50,8 @@ void mailbox_deinit(struct mailbox *mailbox)
 {
     if (mailbox->watch.loop == NULL)
         return;
-    deliver_all(mailbox);
+    while (atomic_load(&mailbox->newest) != NULL)
+        deliver_all(mailbox);
     loop_remove(&mailbox->watch);
     sys_close(mailbox->watch.fd);
 }

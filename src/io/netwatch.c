@@ -113,10 +113,9 @@ enum err netwatch_init(struct netwatch *netwatch, struct loop *loop,
 
 void netwatch_deinit(struct netwatch *netwatch)
 {
-    if (netwatch->fd < 0)
+    if (netwatch->watch.loop == NULL)
         return;
     timer_clear(loop_timers(netwatch->loop), &netwatch->timer);
     loop_remove(&netwatch->watch);
     sys_close(netwatch->fd);
-    netwatch->fd = -1;
 }

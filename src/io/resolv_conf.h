@@ -15,6 +15,7 @@
 
 #define RESOLV_CONF_MAX_SERVERS 16
 #define RESOLV_CONF_MAX_DOMAINS 16
+#define RESOLV_CONF_DOMAIN_BYTES 1024 /* all domains and their zeros */
 
 struct resolv_conf {
     struct addr servers[RESOLV_CONF_MAX_SERVERS]; /* port 0 */
@@ -27,7 +28,7 @@ struct resolv_conf {
     unsigned n_attempts;
     bool rotate;  /* ask the servers in turn */
     bool use_tcp; /* `use-vc` */
-    char domain_text[1024];
+    char domain_text[RESOLV_CONF_DOMAIN_BYTES];
 };
 
 /* Never fails: what it does not understand is passed over. */

@@ -19,13 +19,13 @@
 #include "io/resolver.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "io/dns_cache.h"
 #include "io/dns_channel.h"
+#include "io/dns_name.h"
 #include "io/hosts.h"
 #include "io/resolv_conf.h"
 #include "io/textfile.h"
@@ -33,7 +33,6 @@
 #define DEFAULT_MAX_TTL_S 3600
 #define DEFAULT_MAX_ENTRIES 4096
 #define LOOK_EVERY_MS 1000
-#define MAX_LABEL_BYTES 63
 /* A browser asks for the same dead name ten times at once and again for each thing on the page;
  * longer than this nobody shall wait for a name that has just come up. */
 #define NEGATIVE_S 3
@@ -55,73 +54,6 @@ struct resolver {
     struct resolv_conf conf;
     uint64_t looked_ms; /* when the files were looked at; 0: not yet */
 };
-
-/* A name as it is looked up: lower case, its final dot (which means: no search) apart. */
-struct name {
-    char text[HOST_NAME_MAX_BYTES + 1]; /* without the dot */
-    char key[HOST_NAME_MAX_BYTES + 1];  /* with it */
-};
-
-static bool is_name_byte(char c)
-{
-    /* No blanks and controls; no backslash, which c-ares takes for an escape. */
-    return (unsigned char)c > ' ' && c != 0x7f && c != '\\';
-}
-
-/* False: nobody can have such a name. */
-static bool set_name(struct name *out, const char *text)
-{
-    size_t n = strlen(text);
-    if (n == 0 || n > HOST_NAME_MAX_BYTES)
-        return false;
-    size_t label_bytes = 0;
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        if (!is_name_byte(c) || (c == '.' && label_bytes == 0))
-            return false;
-        label_bytes = c == '.' ? 0 : label_bytes + 1;
-        if (label_bytes > MAX_LABEL_BYTES)
-            return false;
-        out->key[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-    }
-    out->key[n] = '\0';
-    memcpy(out->text, out->key, n + 1);
-    if (text[n - 1] == '.')
-        out->text[n - 1] = '\0';
-    return true;
-}
-
-/* Whether the name is the domain or below it. */
-static bool is_in_domain(const char *name, const char *domain)
-{
-    size_t n_name = strlen(name), n_domain = strlen(domain);
-    return n_name >= n_domain && strcmp(name + n_name - n_domain, domain) == 0 &&
-           (n_name == n_domain || name[n_name - n_domain - 1] == '.');
-}
-
-/* The nth name that the entry's question is asked for; false: there are fewer. */
-static bool make_candidate(const struct resolver *resolver, const struct dns_entry *entry,
-                           char *out, size_t n_out)
-{
-    const struct resolv_conf *conf = &resolver->conf;
-    size_t n_name = strlen(entry->name);
-    bool is_absolute = entry->name[n_name - 1] == '.';
-    size_t n_domains = is_absolute ? 0 : conf->n_domains;
-    unsigned n_dots = 0;
-    for (const char *p = entry->name; *p != '\0'; p++)
-        n_dots += *p == '.';
-    bool as_it_is_first = n_dots >= conf->ndots;
-
-    size_t i = entry->n_candidates;
-    if (i > n_domains)
-        return false;
-    if (i == (as_it_is_first ? 0 : n_domains))
-        snprintf(out, n_out, "%.*s", (int)(is_absolute ? n_name - 1 : n_name), entry->name);
-    else
-        snprintf(out, n_out, "%s.%s", entry->name,
-                 resolv_conf_domain(conf, as_it_is_first ? i - 1 : i));
-    return true;
-}
 
 static void move_to(struct list *list, struct dns_entry *entry, enum dns_entry_state state)
 {
@@ -179,10 +111,10 @@ static void on_answered(struct dns_query *query, const struct dns_answer *answer
 /* Asks for the entry's next candidate; where there is none, what the last one gave is the answer. */
 static void ask_next(struct resolver *resolver, struct dns_entry *entry)
 {
-    char name[sizeof resolver->conf.domain_text + HOST_NAME_MAX_BYTES + 2];
+    char name[DNS_CANDIDATE_BYTES];
     enum err err = ERR_BAD;
     while (err == ERR_BAD) {
-        if (!make_candidate(resolver, entry, name, sizeof name)) {
+        if (!dns_name_candidate(name, entry->name, &resolver->conf, entry->n_candidates)) {
             finish(resolver, entry, ERR_LOOKUP, NEGATIVE_S);
             return;
         }
@@ -383,18 +315,18 @@ static bool look_at_files(struct resolver *resolver)
 }
 
 /* Answers without asking anybody; false: somebody must be asked. */
-static bool answer_here(struct resolver *resolver, struct lookup *lookup, const struct name *name,
-                        enum addr_family family)
+static bool answer_here(struct resolver *resolver, struct lookup *lookup,
+                        const struct dns_name *name, enum addr_family family)
 {
     static const struct addr loopback_v4 = {.family = ADDR_V4, .ip = {127, 0, 0, 1}};
     static const struct addr loopback_v6 = {.family = ADDR_V6, .ip = {[15] = 1}};
     const struct addr *addrs;
     size_t n_addrs;
-    if (is_in_domain(name->text, "localhost"))
+    if (dns_name_is_in(name->text, "localhost"))
         set_answer(lookup, ERR_NONE, family == ADDR_V4 ? &loopback_v4 : &loopback_v6, 1);
     else if (hosts_find(resolver->hosts, name->text, family, &addrs, &n_addrs))
         set_answer(lookup, ERR_NONE, addrs, n_addrs);
-    else if (is_in_domain(name->text, "onion")) /* never to be asked in DNS: RFC 7686 */
+    else if (dns_name_is_in(name->text, "onion")) /* never to be asked in DNS: RFC 7686 */
         set_answer(lookup, ERR_LOOKUP, NULL, 0);
     else
         return false;
@@ -431,8 +363,8 @@ enum err resolver_ask(struct resolver *resolver, struct lookup *lookup, const ch
     assert(!lookup->pending);
     lookup->done = done;
     set_answer(lookup, ERR_LOOKUP, NULL, 0);
-    struct name name;
-    if (!set_name(&name, text))
+    struct dns_name name;
+    if (!dns_name_set(&name, text))
         return ERR_NONE;
     if (is_look_due(resolver) && look_at_files(resolver)) {
         dns_cache_flush(&resolver->cache);

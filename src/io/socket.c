@@ -102,6 +102,11 @@ static void sock_keep_alive(struct endpoint *ep, unsigned seconds)
     set_option(ep->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
+static bool sock_is_broken(struct endpoint *ep)
+{
+    return sock_of(ep)->watch.is_lost || sys_socket_error(ep->fd) != ERR_NONE;
+}
+
 static bool sock_is_ready(struct endpoint *ep, unsigned events)
 {
     return (sock_of(ep)->watch.ready & events) != 0;
@@ -114,6 +119,7 @@ static const struct endpoint_ops sock_ops = {
     .close = sock_close,
     .want = sock_want,
     .used_up = sock_used_up,
+    .is_broken = sock_is_broken,
     .keep_alive = sock_keep_alive,
     .is_ready = sock_is_ready,
 };
@@ -149,7 +155,7 @@ enum err sock_connect(struct sock **out, struct loop *loop, struct slab *slab,
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     enum err err = ERR_NONE;
     if (sys_connect(fd, (struct sockaddr *)&sa, n) < 0)
-        err = sys_err(errno);
+        err = errno == EADDRNOTAVAIL ? ERR_PORTS : sys_err(errno);
     if (err == ERR_NONE || err == ERR_AGAIN)
         err = sock_new(out, loop, slab, fd, LOOP_READ | LOOP_WRITE, on_ready, owner);
     if (err != ERR_NONE)

@@ -23,7 +23,8 @@ NODISCARD enum err sock_new(struct sock **out, struct loop *loop, struct slab *s
 
 /*
  * Begins to connect to an address. ERR_NONE: *out is owned; when it is ready for writing,
- * sock_connect_result() tells what came of it. Else why not even the beginning was possible.
+ * sock_connect_result() tells what came of it. Else why not even the beginning was possible;
+ * ERR_PORTS: no local port is left for it.
  */
 NODISCARD enum err sock_connect(struct sock **out, struct loop *loop, struct slab *slab,
                                 const struct addr *to,

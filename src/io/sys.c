@@ -75,13 +75,6 @@ int sys_getsockname(int fd, struct sockaddr *sa, socklen_t *n)
     return getsockname(fd, sa, n);
 }
 
-int sys_getpeername(int fd, struct sockaddr *sa, socklen_t *n)
-{
-    if (FAULT_FAILS("getpeername", ENOTCONN))
-        return -1;
-    return getpeername(fd, sa, n);
-}
-
 int sys_getsockopt(int fd, int level, int name, void *value, socklen_t *n)
 {
     if (FAULT_FAILS("getsockopt", ENOBUFS))
@@ -154,7 +147,7 @@ ssize_t sys_read(int fd, void *buf, size_t n)
     if (FAULT_FAILS("read", EIO))
         return -1;
     ssize_t got;
-    AGAIN_IF_INTERRUPTED(got, read(fd, buf, n)); /* never short: eventfd and signalfd */
+    AGAIN_IF_INTERRUPTED(got, read(fd, buf, n)); /* never short: what is not a stream */
     return got;
 }
 
@@ -251,12 +244,16 @@ int sys_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 
 int sys_epoll_wait(int epfd, struct epoll_event *events, int n, int timeout_ms)
 {
+    if (FAULT_FAILS("epoll_wait", ENOMEM))
+        return -1;
     int got = epoll_wait(epfd, events, n, timeout_ms);
     return got < 0 && errno == EINTR ? 0 : got;
 }
 
 int sys_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
+    if (FAULT_FAILS("poll", ENOMEM))
+        return -1;
     int got = poll(fds, n, timeout_ms);
     return got < 0 && errno == EINTR ? 0 : got;
 }
@@ -280,6 +277,11 @@ uint64_t sys_memory_bytes(void)
     long pages = sysconf(_SC_PHYS_PAGES);
     long page_bytes = sysconf(_SC_PAGESIZE);
     return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
+}
+
+void sys_pause(unsigned ms)
+{
+    poll(NULL, 0, (int)ms);
 }
 
 static uint64_t clock_ms(clockid_t clock)
@@ -336,6 +338,7 @@ enum err sys_err(int errno_value)
     case ECONNRESET:
     case ECONNABORTED:
     case EPIPE:
+    case ENOTCONN: /* of a socket that was connected */
         return ERR_RESET;
     case EMFILE:
     case ENFILE:

@@ -29,7 +29,6 @@ int sys_listen(int fd, int backlog);
 int sys_accept(int fd, struct sockaddr *sa, socklen_t *n);
 int sys_connect(int fd, const struct sockaddr *sa, socklen_t n);
 int sys_getsockname(int fd, struct sockaddr *sa, socklen_t *n);
-int sys_getpeername(int fd, struct sockaddr *sa, socklen_t *n);
 int sys_getsockopt(int fd, int level, int name, void *value, socklen_t *n);
 int sys_setsockopt(int fd, int level, int name, const void *value, socklen_t n);
 int sys_shutdown(int fd, int how);
@@ -57,6 +56,7 @@ int sys_poll(struct pollfd *fds, nfds_t n, int timeout_ms); /* EINTR: 0 events *
 void *sys_map(size_t n);                                    /* anonymous memory; NULL on failure */
 void sys_unmap(void *memory, size_t n);
 uint64_t sys_memory_bytes(void); /* of the machine */
+void sys_pause(unsigned ms);     /* the thread sleeps */
 uint64_t sys_monotonic_ms(void);
 uint64_t sys_wall_ms(void);
 NODISCARD enum err sys_random(void *bytes, size_t n);

@@ -10,7 +10,7 @@ import pytest
 from configs import inbound
 from harness import network
 from harness.binary import SLOWNESS
-from harness.client import is_served, open_flow, receive_all, receive_exactly, socks4, socks5, socks5_login
+from harness.client import is_served, open_flow, receive_all, receive_exactly, socks5
 from harness.origin import echo
 from harness.program import no_leak_check
 from harness.sandbox import NOBODY, as_user
@@ -168,7 +168,7 @@ def test_acc_49_a_taken_port_is_69(cli, origin):
 
 def test_the_start_says_each_socket_and_then_ready(sockeye):
     """The exact lines that scripts wait for."""
-    proxy = sockeye('inbounds:\n  - {type: mixed, name: lan, listen: ["127.0.0.1:0", "[::1]:0"]}\n  - {type: http, listen: "127.0.0.1:0"}\n')
+    proxy = sockeye(inbound(listen='["127.0.0.1:0", "[::1]:0"]') + '  - {type: http, listen: "127.0.0.1:0"}\n')
     announced = [line for line in proxy.lines if line.startswith("sockeye: ")]
     assert len(announced) == 4 and announced[-1] == "sockeye: ready"
     assert re.fullmatch(r"sockeye: listening on 127\.0\.0\.1:\d+ \(mixed lan\)", announced[0])

@@ -69,7 +69,8 @@ def tls_web(place, spawn):
 @pytest.mark.parametrize("scheme", ["http", "socks5h", "socks4a"])
 def test_acc_39_curl_https(sockeye, names, tls_web, place, scheme):
     proxy = sockeye(inbound() + names.yaml)
-    done = run("curl", "-sS", "--cacert", place / "tls.pem", "-x", f"{scheme}://127.0.0.1:{proxy.port}", f"https://origin.test:{tls_web}/page")
+    done = run("curl", "-sS", "--cacert", place / "tls.pem", "-x", f"{scheme}://127.0.0.1:{proxy.port}",
+               f"https://origin.test:{tls_web}/page")
     assert done.stdout == PAGE
 
 

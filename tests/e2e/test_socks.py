@@ -2,7 +2,6 @@
 
 import socket
 import struct
-import subprocess
 import time
 
 import pytest

@@ -44,6 +44,5 @@ def test_acc_58_the_size_sweep_64_at_a_time_ends_with_zero_errors(chain):
         assert "Non-2xx" not in report and re.search(rf"HTML transferred:\s+{n * size} bytes", report), report
     until(lambda: len(proc.sockets(proxy.pid)) <= before, "every session to end", timeout=30)
     assert len(proc.pipes(proxy.pid)) < 2 * 64, "a few spare pipes, not one for each session"
-    flows = proxy.records(event="flow")
-    assert len(flows) >= sum(n for _, n in SWEEP)
-    assert {r["end"] for r in flows} <= {"closed"}
+    flows = proxy.wait_record(sum(n for _, n in SWEEP), event="flow")
+    assert {r["end"] for r in flows} == {"closed"}

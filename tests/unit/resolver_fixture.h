@@ -2,16 +2,13 @@
 #ifndef SOCKEYE_TESTS_RESOLVER_FIXTURE_H
 #define SOCKEYE_TESTS_RESOLVER_FIXTURE_H
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "dns_server.h"
 #include "io/dns_channel.h"
 #include "io/resolver.h"
-
-#define N_ITEMS(array) (sizeof(array) / sizeof(array)[0])
-#define PATIENCE_MS 20000 /* for what must happen; nothing below is a matter of speed */
+#include "loops.h"
 
 struct fixture {
     struct loop *loop;
@@ -33,17 +30,6 @@ struct asker {
     struct addr addrs[DNS_MAX_ADDRS];
     size_t n_addrs;
 };
-
-static inline size_t count_fds(void)
-{
-    size_t n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    assert_non_null(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
 
 static inline void write_file(const char *path, const char *text)
 {
@@ -204,20 +190,5 @@ static inline void assert_idle(struct fixture *fixture)
     assert_int_equal(loop_n_watches(fixture->loop), 0);
     assert_true(timer_heap_next(loop_timers(fixture->loop)) == UINT64_MAX);
 }
-
-static inline enum loop_backend backend_of(void **state)
-{
-    return *(enum loop_backend *)*state;
-}
-
-/* A test on each backend. */
-#define ON_BOTH(test)                                                       \
-    {#test " (epoll)", test, NULL, NULL, &(enum loop_backend){LOOP_EPOLL}}, \
-    {                                                                       \
-#test " (poll)", test, NULL, NULL, &(enum loop_backend)             \
-        {                                                                   \
-            LOOP_POLL                                                       \
-        }                                                                   \
-    }
 
 #endif
