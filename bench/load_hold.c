@@ -14,7 +14,7 @@
 #include <time.h>
 
 /* A proxy may tidy up a little later than its last byte. */
-#define SETTLE_NS ((int64_t)300 * 1000000)
+#define SETTLE_NS ((int64_t)1500 * 1000000)
 
 /* How long the watched process may take to close its side. */
 #define CLOSE_NS ((int64_t)5 * 1000000000)

@@ -1,6 +1,7 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -281,18 +282,15 @@ static void take_down(struct daemon *daemon)
     listening_close(&daemon->listening);
 }
 
-/* A limit so low that it has no room for our own descriptors still serves a few. */
-static uint64_t connections_allowed(uint64_t descriptors)
-{
-    uint64_t n = rlimit_connections(descriptors);
-    return n > descriptors / 8 ? n : descriptors / 8;
-}
-
 int daemon_run(const struct config *config, const struct daemon_options *options)
 {
     struct daemon *daemon = calloc(1, sizeof *daemon);
     if (daemon == NULL)
         return complain(ERR_MEMORY);
+#ifdef M_ARENA_MAX
+    /* What a burst leaves in an arena of each thread's own does not go back to the system. */
+    mallopt(M_ARENA_MAX, 1);
+#endif
     daemon->config = config;
     daemon->options = options;
     daemon->n_workers = count_workers(config);
@@ -300,7 +298,7 @@ int daemon_run(const struct config *config, const struct daemon_options *options
     int code = open_log(daemon);
     if (code == EX_OK) {
         enum err err =
-            runtime_init(&daemon->runtime, config, connections_allowed(daemon->descriptors));
+            runtime_init(&daemon->runtime, config, rlimit_connections(daemon->descriptors));
         code = err == ERR_NONE ? EX_OK : complain(err);
         if (code == EX_OK) {
             code = set_up(daemon);

@@ -23,7 +23,9 @@ uint64_t rlimit_raise_descriptors(void)
 
 uint64_t rlimit_connections(uint64_t descriptors)
 {
-    return descriptors <= OWN_DESCRIPTORS ? 0 : (descriptors - OWN_DESCRIPTORS) / 2;
+    uint64_t n = descriptors <= OWN_DESCRIPTORS ? 0 : (descriptors - OWN_DESCRIPTORS) / 2;
+    /* A limit that has hardly room for our own descriptors still serves a few. */
+    return n > descriptors / 8 ? n : descriptors / 8;
 }
 
 bool rlimit_is_low(uint64_t descriptors, uint64_t connections,

@@ -179,9 +179,7 @@ def test_acc_56_syslog_gets_the_lines_with_facility_level_and_name(sockeye, orig
     proxy = sockeye(inbound(users=USERS) + "log: {to: syslog}", prefix=prefix)
     one_flow(proxy, dial, "127.0.0.1", server.port, ANN)
     assert socks5_login(dial(proxy.addr()), "ann", "wrong") != 0
-    until(lambda: any(" login " in m or m.find("login in=lan") >= 0 for m in messages()), "the login line")
-    flow = next(m for m in messages() if "flow in=lan" in m)
-    login = next(m for m in messages() if "login in=lan" in m)
+    flow, login = (until(lambda: next((m for m in messages() if event in m), None), event) for event in ("flow in=lan", "login in=lan"))
     # <facility * 8 + severity>: daemon (3), info (6) and warning (4).
     assert flow.startswith("<30>") and login.startswith("<28>")
     assert "sockeye" in flow.split("flow in=lan")[0]

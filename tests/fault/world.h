@@ -1,0 +1,286 @@
+/*
+ * A proxy with its surroundings in one thread: a real loop, a real listener, inbounds, the direct
+ * outbound, a resolver with a DNS server beside it; and players who use it (player.h). A play is a
+ * few of them at once. Faults happen while they play; then the proxy must serve as before, and
+ * when it is gone nothing of it may be left. Include it once.
+ */
+#ifndef SOCKEYE_TESTS_WORLD_H
+#define SOCKEYE_TESTS_WORLD_H
+
+#include <ares.h>
+#include <signal.h>
+
+#include "../unit/allocator.h"
+#include "../unit/resolver_fixture.h"
+#include "flow/flow.h"
+#include "inbound/protocols.h"
+#include "io/listener.h"
+#include "io/sys.h"
+#include "outbound/outbounds.h"
+#include "player.h"
+
+#define WORLD_PLAYERS 4
+
+/* Players at once, and what is set up for them. */
+struct play {
+    const char *title;
+    struct script scripts[WORLD_PLAYERS];
+    size_t n;
+    bool has_users, counts_clients;
+    unsigned n_may_suffer; /* of one fault; 0: one */
+};
+
+static struct {
+    struct fixture fixture;
+    struct flow_env env;
+    struct flow_shared shared;
+    struct inbound inbound;
+    struct outbound outbound;
+    struct target_rule denied;
+    struct log log;
+    uint64_t n_flow_lines;
+    struct listener listener;
+    struct addr proxy;
+    struct player players[WORLD_PLAYERS];
+    /* A port where connecting hangs, for all worlds. */
+    struct addr hanging;
+    int hanging_fd, filler_fd;
+} world;
+
+/* ---- surroundings ---- */
+
+static struct dns_rule world_names[] = {
+    {.name = "origin.test", .type = DNS_A, .addrs = {"127.0.0.1"}},
+    {.name = "both.test", .type = DNS_A, .addrs = {"127.0.0.1"}},
+    {.name = "both.test", .type = DNS_AAAA, .addrs = {"::1"}},
+    {.name = "silent.test", .type = DNS_A, .is_silent = true},
+    {.name = "silent.test", .type = DNS_AAAA, .is_silent = true},
+};
+
+static inline uint64_t world_wall_ms(struct log *log)
+{
+    (void)log;
+    return 0;
+}
+
+static inline void world_emit(struct log *log, enum log_level level, const char *line, size_t n)
+{
+    (void)log;
+    (void)level;
+    assert_null(memmem(line, n, PLAYER_PASSWORD, strlen(PLAYER_PASSWORD)));
+    world.n_flow_lines += memmem(line, n, " flow ", 6) != NULL;
+}
+
+static inline void world_on_ended(struct flow_env *env)
+{
+    assert_ptr_equal(env, &world.env);
+    listener_wake(&world.listener);
+}
+
+static inline bool world_has_room(struct listener *listener)
+{
+    (void)listener;
+    return true;
+}
+
+static inline void world_on_accept(struct listener *listener, int fd, const struct addr *from)
+{
+    (void)listener;
+    flow_accept(&world.env, &world.inbound, fd, from);
+}
+
+static inline void world_on_shortage(struct listener *listener, enum err err)
+{
+    (void)listener;
+    flow_env_refuse(&world.env, err == ERR_MEMORY ? REFUSAL_MEMORY : REFUSAL_DESCRIPTORS, "in",
+                    NULL);
+}
+
+static inline void world_set_inbound(const struct play *play)
+{
+    static const struct credential credentials[] = {{PLAYER_USER, PLAYER_PASSWORD}};
+    world.outbound = (struct outbound){.ops = &outbound_direct, .name = "direct"};
+    world.denied = (struct target_rule){
+        .port_from = PLAYER_DENIED_PORT, .port_to = PLAYER_DENIED_PORT, .has_port = true};
+    world.inbound.protocol = &inbound_mixed;
+    world.inbound.name = "in";
+    world.inbound.outbound = &world.outbound;
+    world.inbound.deny_targets = (struct target_rule_list){&world.denied, 1};
+    if (play->has_users) {
+        world.inbound.credentials = credentials;
+        world.inbound.n_credentials = 1;
+    }
+    if (play->counts_clients)
+        world.inbound.max_per_client = 10;
+}
+
+static inline void world_set_env(void)
+{
+    struct flow_env *env = &world.env;
+    world.log = (struct log){.level = LOG_LEVEL_TRACE,
+                             .access = true,
+                             .wall_ms = world_wall_ms,
+                             .emit = world_emit};
+    clients_init(&world.shared.clients);
+    env->shared = &world.shared;
+    env->loop = world.fixture.loop;
+    env->resolver = world.fixture.resolver;
+    env->log = &world.log;
+    env->limits = (struct flow_limits){
+        .connect_ms = 5000, .handshake_ms = 5000, .idle_ms = 15000, .half_closed_ms = 15000};
+    env->on_ended = world_on_ended;
+    flow_env_init(env);
+}
+
+static inline void world_open(enum loop_backend backend, const struct play *play)
+{
+    static const struct listener_options plain = {0};
+    int fd;
+    memset(&world.env, 0, sizeof world.env);
+    world.shared = (struct flow_shared){0};
+    world.inbound = (struct inbound){0};
+    world.n_flow_lines = 0;
+    fixture_init(&world.fixture, backend, world_names, N_ITEMS(world_names), "",
+                 "options timeout:1 attempts:2\n");
+    /* Where c-ares has no memory to look at an answer it waits for another one: do not let it wait
+     * for its time-out. */
+    world.fixture.server->again_ms = 1;
+    fixture_resolve(&world.fixture, (struct resolver_options){0});
+    world_set_inbound(play);
+    world_set_env();
+    world.proxy = tcp_addr("127.0.0.1", 0);
+    world.listener = (struct listener){.has_room = world_has_room,
+                                       .on_accept = world_on_accept,
+                                       .on_shortage = world_on_shortage};
+    assert_int_equal(listener_open(&fd, &world.proxy, &plain), ERR_NONE);
+    assert_int_equal(listener_start(&world.listener, world.fixture.loop, fd), ERR_NONE);
+}
+
+/* All flows have ended: nothing is left of them, and in the end nothing of the proxy. */
+static inline void world_close(void)
+{
+    struct flow_env *env = &world.env;
+    assert_true(list_empty(&env->live));
+    assert_int_equal(env->counters.flows_now, 0);
+    assert_int_equal(world.n_flow_lines, env->counters.flows_total);
+    assert_int_equal(world.shared.n_connections, 0);
+    assert_int_equal(world.shared.n_held_bytes, 0);
+    assert_int_equal(world.inbound.n_connections, 0);
+    assert_int_equal(env->flows.n_used, 0);
+    assert_int_equal(env->socks.n_used, 0);
+    assert_int_equal(env->openings.n_used, 0);
+    assert_int_equal(env->dials.n_used, 0);
+    assert_int_equal(env->pipes.n_held, 0);
+    listener_stop(&world.listener);
+    flow_env_deinit(env);
+    clients_deinit(&world.shared.clients);
+    fixture_deinit(&world.fixture);
+}
+
+/* ---- playing ---- */
+
+static inline void world_turn(void)
+{
+    dns_server_step(world.fixture.server);
+    /* A wait that fails is not the loop's end (see loop_run()). */
+    (void)loop_turn(world.fixture.loop, 1);
+}
+
+static inline void world_tell_of_hang(const struct play *play)
+{
+    for (size_t i = 0; i < play->n; i++) {
+        const struct player *player = &world.players[i];
+        print_message("player %zu: outcome %d, said %zu of %zu, heard %zu, up %zu %zu %zu, "
+                      "down %zu %zu %zu, client %d, origin %d\n",
+                      i, (int)player->outcome, player->n_sent, player->n_said, player->n_heard,
+                      player->up.n, player->up.n_sent, player->up.n_received, player->down.n,
+                      player->down.n_sent, player->down.n_received, player->client,
+                      player->origin);
+    }
+    for (struct list *at = world.env.live.next; at != &world.env.live; at = at->next) {
+        const struct flow *flow = CONTAINER_OF(at, struct flow, link);
+        print_message("flow to %s: state %d\n", flow->to == NULL ? "-" : flow->to, flow->state);
+    }
+    fail_msg("%s: not over within %d ms", play->title, PATIENCE_MS);
+}
+
+static inline bool world_is_quiet(const struct play *play)
+{
+    for (size_t i = 0; i < play->n; i++)
+        if (!player_is_over(&world.players[i]))
+            return false;
+    return list_empty(&world.env.live);
+}
+
+/* Plays until everybody has come to an end, and the backlogs are empty. */
+static inline void world_play(const struct play *play)
+{
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+    for (unsigned i = 0; i < play->n; i++)
+        player_begin(&world.players[i], &play->scripts[i], &world.proxy, &world.hanging, i);
+    for (int n_quiet = 0; n_quiet < 2;) {
+        if (now_ms() > give_up)
+            world_tell_of_hang(play);
+        world_turn();
+        for (size_t i = 0; i < play->n; i++)
+            player_step(&world.players[i]);
+        n_quiet = world_is_quiet(play) ? n_quiet + 1 : 0;
+    }
+    for (size_t i = 0; i < play->n; i++)
+        player_end(&world.players[i]);
+}
+
+static inline unsigned world_count_suffering(const struct play *play)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < play->n; i++)
+        n += player_has_suffered(&world.players[i]);
+    return n;
+}
+
+/* After a fault a flow of each kind must do as if nothing had been. */
+static inline void world_assert_serves(const struct play *before)
+{
+    struct play after = {
+        .title = "afterwards",
+        .scripts = {{.protocol = SOCKS5,
+                     .login = before->has_users ? RIGHT_LOGIN : NO_LOGIN,
+                     .name = "origin.test",
+                     .n_up = 1000,
+                     .n_down = 1000,
+                     .ending = CLIENT_FIRST,
+                     .outcome = COMPLETED}},
+        .n = 1,
+    };
+    world_play(&after);
+    if (world_count_suffering(&after) > 0)
+        fail_msg("%s: nobody is served afterwards", before->title);
+}
+
+/* ---- the whole ---- */
+
+static inline int world_begin(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    world.hanging = tcp_addr("127.0.0.1", 0);
+    if (!tcp_try_listen(&world.hanging_fd, &world.hanging, 0))
+        return -1;
+    world.filler_fd = tcp_connect(&world.hanging);
+    /* So that libraries' allocations are counted with ours, and fail in their turn. */
+    return ares_library_init_mem(ARES_LIB_INIT_ALL, __wrap_malloc, __wrap_free, __wrap_realloc) ==
+                   ARES_SUCCESS
+               ? 0
+               : -1;
+}
+
+static inline int world_end(void **state)
+{
+    (void)state;
+    close(world.hanging_fd);
+    close(world.filler_fd);
+    ares_library_cleanup();
+    return 0;
+}
+
+#endif

@@ -1,0 +1,249 @@
+/*
+ * Flows with an outbound of the test's own: what a client sends goes in by a real connection, and
+ * the outbound opens whatever the test says, at once, later or never. The clock is the test's, by
+ * the linker's --wrap=sys_monotonic_ms. Include it once.
+ */
+#ifndef SOCKEYE_TESTS_FLOWS_H
+#define SOCKEYE_TESTS_FLOWS_H
+
+#include <stdlib.h>
+
+#include "flow/flow.h"
+#include "inbound/protocols.h"
+#include "io/socket.h"
+#include "loops.h"
+#include "tcp.h"
+
+/* The linker chooses this name. NOLINTNEXTLINE(bugprone-reserved-identifier) */
+uint64_t __wrap_sys_monotonic_ms(void);
+
+static struct {
+    struct flow_env env;
+    struct flow_shared shared;
+    struct inbound inbound;
+    struct outbound outbound;
+    struct log log;
+    uint64_t now_ms;
+    char lines[16 * 1024]; /* of the log, each with its newline */
+    unsigned n_ended;      /* calls of on_ended */
+
+    /* The outbound: */
+    enum err answer; /* ERR_AGAIN: it stays pending until flows_open() */
+    struct opening *pending;
+    unsigned n_asked, n_cancelled;
+    char asked[TARGET_TEXT_BYTES];
+    struct addr bound;
+    int origin; /* the far end of what was opened; -1: none */
+} flows;
+
+uint64_t __wrap_sys_monotonic_ms(void)
+{
+    return flows.now_ms;
+}
+
+static inline uint64_t flows_wall_ms(struct log *log)
+{
+    (void)log;
+    return 0;
+}
+
+static inline void flows_emit(struct log *log, enum log_level level, const char *line, size_t n)
+{
+    (void)log;
+    (void)level;
+    size_t at = strlen(flows.lines);
+    assert_true(at + n + 2 < sizeof flows.lines);
+    memcpy(flows.lines + at, line, n);
+    memcpy(flows.lines + at + n, "\n", 2);
+}
+
+static inline void flows_on_ended(struct flow_env *env)
+{
+    assert_ptr_equal(env, &flows.env);
+    flows.n_ended++;
+}
+
+/* ---- the outbound ---- */
+
+static inline void flows_make_endpoint(struct opening *opening)
+{
+    int fds[2];
+    struct sock *sock;
+    assert_int_equal(flows.origin, -1);
+    tcp_pair(fds);
+    flows.origin = fds[1];
+    assert_int_equal(
+        sock_new(&sock, flows.env.loop, &flows.env.socks, fds[0], 0, NULL, NULL), ERR_NONE);
+    opening->endpoint = &sock->ep;
+    opening->bound = flows.bound;
+}
+
+static inline enum err flows_on_open(struct outbound *outbound, struct opening *opening)
+{
+    assert_ptr_equal(outbound, &flows.outbound);
+    flows.n_asked++;
+    target_format(&opening->target, flows.asked);
+    if (flows.answer == ERR_AGAIN)
+        flows.pending = opening;
+    if (flows.answer == ERR_NONE)
+        flows_make_endpoint(opening);
+    return flows.answer;
+}
+
+static inline void flows_on_cancel(struct outbound *outbound, struct opening *opening)
+{
+    (void)outbound;
+    assert_ptr_equal(opening, flows.pending);
+    flows.pending = NULL;
+    flows.n_cancelled++;
+}
+
+/* Ends what is pending. */
+static inline void flows_open(enum err err)
+{
+    struct opening *opening = flows.pending;
+    flows.pending = NULL;
+    if (err == ERR_NONE)
+        flows_make_endpoint(opening);
+    opening->done(opening, err);
+}
+
+/* ---- beginning and end ---- */
+
+/* Flows of one inbound; flows.inbound, flows.shared and flows.answer may be changed afterwards. */
+static inline void flows_begin(enum loop_backend backend, const struct inbound_protocol *protocol,
+                               struct flow_limits limits)
+{
+    static const struct outbound_ops ops = {.open = flows_on_open, .cancel = flows_on_cancel};
+    memset(&flows, 0, sizeof flows);
+    flows.now_ms = 1000000;
+    flows.origin = -1;
+    flows.bound = tcp_addr("192.0.2.9", 999);
+    flows.outbound = (struct outbound){.ops = &ops, .name = "out"};
+    flows.inbound.protocol = protocol;
+    flows.inbound.name = "in";
+    flows.inbound.outbound = &flows.outbound;
+    flows.log = (struct log){.level = LOG_LEVEL_INFO,
+                             .access = true,
+                             .wall_ms = flows_wall_ms,
+                             .emit = flows_emit};
+    clients_init(&flows.shared.clients);
+    flows.env.shared = &flows.shared;
+    flows.env.loop = loop_new(backend);
+    assert_non_null(flows.env.loop);
+    flows.env.log = &flows.log;
+    flows.env.limits = limits;
+    flows.env.on_ended = flows_on_ended;
+    flow_env_init(&flows.env);
+}
+
+/* Lets what is under way go on, without time passing. */
+static inline void flows_settle(void)
+{
+    for (int i = 0; i < 8; i++)
+        assert_true(loop_turn(flows.env.loop, 1));
+}
+
+static inline void flows_pass(uint64_t ms)
+{
+    flows.now_ms += ms;
+    flows_settle();
+}
+
+#define FLOWS_UNTIL(condition) TURN_UNTIL(flows.env.loop, condition)
+
+/* Every flow has ended by itself, and nothing of it is left. */
+static inline void flows_end(void)
+{
+    flows_settle();
+    assert_true(list_empty(&flows.env.live));
+    assert_int_equal(flows.env.counters.flows_now, 0);
+    assert_int_equal(flows.env.counters.flows_total, flows.n_ended);
+    assert_int_equal(flows.shared.n_connections, 0);
+    assert_int_equal(flows.shared.n_held_bytes, 0);
+    assert_int_equal(flows.inbound.n_connections, 0);
+    assert_int_equal(flows.env.flows.n_used, 0);
+    assert_int_equal(flows.env.socks.n_used, 0);
+    assert_int_equal(flows.env.openings.n_used, 0);
+    assert_int_equal(flows.env.pipes.n_held, 0);
+    assert_int_equal(loop_n_watches(flows.env.loop), 0);
+    assert_true(timer_heap_next(loop_timers(flows.env.loop)) == UINT64_MAX);
+    flow_env_deinit(&flows.env);
+    loop_free(flows.env.loop);
+    clients_deinit(&flows.shared.clients);
+    if (flows.origin >= 0)
+        close(flows.origin);
+}
+
+/* ---- clients ---- */
+
+/* Returns the client's end of a connection that was accepted from this address. */
+static inline int flows_client_from(const char *ip)
+{
+    int fds[2];
+    struct addr from = tcp_addr(ip, 4242);
+    tcp_pair(fds);
+    flow_accept(&flows.env, &flows.inbound, fds[0], &from);
+    return fds[1];
+}
+
+static inline int flows_client(void)
+{
+    return flows_client_from("192.0.2.7");
+}
+
+static inline void flows_send(int fd, const char *bytes, size_t n, bool one_by_one)
+{
+    for (size_t i = 0; one_by_one && i < n; i++) {
+        /* It may have been refused in the middle, and closed. */
+        if (send(fd, bytes + i, 1, MSG_NOSIGNAL) < 0)
+            return;
+        assert_true(loop_turn(flows.env.loop, 0));
+    }
+    if (!one_by_one)
+        tcp_send(fd, bytes, n);
+}
+
+/* Receives exactly this. */
+static inline void flows_expect(int fd, const char *expected, size_t n)
+{
+    char bytes[4096];
+    size_t n_got = 0;
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+    assert_true(n < sizeof bytes);
+    while (n_got < n) {
+        if (now_ms() > give_up)
+            fail_msg("%zu of %zu bytes came", n_got, n);
+        assert_true(loop_turn(flows.env.loop, 1));
+        ssize_t got = recv(fd, bytes + n_got, n - n_got, 0);
+        if (got == 0)
+            fail_msg("the end came after %zu of %zu bytes", n_got, n);
+        n_got += got > 0 ? (size_t)got : 0;
+    }
+    assert_memory_equal(bytes, expected, n);
+}
+
+/* The end comes, and it is this: 0 a fin, ECONNRESET a reset. */
+static inline void flows_expect_end(int fd, int why)
+{
+    char byte;
+    ssize_t got;
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+    while ((got = recv(fd, &byte, 1, 0)) < 0 && errno == EAGAIN) {
+        if (now_ms() > give_up)
+            fail_msg("no end came");
+        assert_true(loop_turn(flows.env.loop, 1));
+    }
+    assert_int_equal(got, why == 0 ? 0 : -1);
+    if (why != 0)
+        assert_int_equal(errno, why);
+}
+
+/* Whether anything has come: bytes, a fin or a reset. */
+static inline bool flows_is_silent(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
+#endif
