@@ -60,11 +60,11 @@ static enum err make_room(struct loop *loop, int fd)
     size_t n = loop->n_slots == 0 ? 64 : loop->n_slots;
     while (n < needed)
         n *= 2;
-    struct loop_slot *slots = realloc(loop->slots, n * sizeof *slots);
+    struct watch **slots = realloc(loop->slots, n * sizeof *slots);
     if (slots == NULL)
         return ERR_MEMORY;
     for (size_t i = loop->n_slots; i < n; i++)
-        slots[i] = (struct loop_slot){0};
+        slots[i] = NULL;
     loop->slots = slots;
     loop->n_slots = n;
     return ERR_NONE;
@@ -76,14 +76,14 @@ enum err loop_add(struct loop *loop, struct watch *watch, int fd, unsigned want,
     enum err err = make_room(loop, fd);
     if (err != ERR_NONE)
         return err;
-    assert(loop->slots[fd].watch == NULL);
+    assert(loop->slots[fd] == NULL);
     *watch = (struct watch){.loop = loop, .fd = fd, .want = (uint8_t)want, .on_event = on_event};
     list_init(&watch->running);
-    loop->slots[fd].watch = watch;
-    loop->slots[fd].generation++;
+    watch->generation = ++loop->generation;
+    loop->slots[fd] = watch;
     err = loop->ops->arm(loop, watch);
     if (err != ERR_NONE) {
-        loop->slots[fd].watch = NULL;
+        loop->slots[fd] = NULL;
         watch->loop = NULL;
         return err;
     }
@@ -127,7 +127,7 @@ void loop_remove(struct watch *watch)
     if (loop == NULL)
         return;
     loop->ops->remove(loop, watch);
-    loop->slots[watch->fd].watch = NULL;
+    loop->slots[watch->fd] = NULL;
     loop->n_watches--;
     list_remove(&watch->running);
     watch->loop = NULL;
@@ -135,8 +135,8 @@ void loop_remove(struct watch *watch)
 
 struct watch *loop_find(struct loop *loop, int fd, uint32_t generation)
 {
-    struct loop_slot *slot = &loop->slots[fd];
-    return slot->generation == generation ? slot->watch : NULL;
+    struct watch *watch = loop->slots[fd];
+    return watch != NULL && watch->generation == generation ? watch : NULL;
 }
 
 void loop_report(struct watch *watch, unsigned events)

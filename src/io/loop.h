@@ -44,6 +44,7 @@ struct watch {
         struct watch *,
         unsigned events); /* what is wanted and ready, and HANGUP, ERROR, URGENT as remembered */
     int fd;
+    uint32_t generation; /* tells it from others that had the descriptor before */
     uint8_t want, ready;
     uint8_t armed;    /* what the backend was told */
     bool is_lost;     /* out of memory it could not be armed: it will not be told of readiness */

@@ -7,13 +7,6 @@
 
 #include "io/loop.h"
 
-/* Watches are found by descriptor and generation, so an event that was under way when its
- * descriptor was closed, and even taken by another, reaches nobody. */
-struct loop_slot {
-    struct watch *watch;
-    uint32_t generation;
-};
-
 struct loop_ops {
     NODISCARD enum err (*init)(struct loop *loop);
     void (*deinit)(struct loop *loop);
@@ -28,8 +21,9 @@ extern const struct loop_ops loop_epoll_ops, loop_poll_ops;
 
 struct loop {
     const struct loop_ops *ops;
-    struct loop_slot *slots; /* by descriptor */
+    struct watch **slots; /* by descriptor */
     size_t n_slots, n_watches;
+    uint32_t generation; /* of the watch added last */
     uint64_t now_ms, n_turns;
     struct list running; /* watches with want & ready */
     struct list dying;   /* struct deferred */
@@ -39,10 +33,10 @@ struct loop {
     bool is_stopping;
     int epoll_fd;          /* epoll backend */
     struct pollfd *polled; /* poll backend: room for n_slots */
-    uint32_t *polled_generations;
 };
 
-/* The watch that has this descriptor and generation, or NULL. */
+/* The watch that has this descriptor and generation, or NULL: an event that was under way when its
+ * descriptor was closed, and even taken by another, reaches nobody. */
 struct watch *loop_find(struct loop *loop, int fd, uint32_t generation);
 /* Remembers events of a watch and puts it among the running ones where they are wanted. */
 void loop_report(struct watch *watch, unsigned events);

@@ -29,8 +29,7 @@ static enum err epoll_arm(struct loop *loop, struct watch *watch)
         event.events |= EPOLLIN;
     if (arm & LOOP_WRITE)
         event.events |= EPOLLOUT;
-    uint64_t generation = loop->slots[watch->fd].generation;
-    event.data.u64 = generation << 32 | (uint32_t)watch->fd;
+    event.data.u64 = (uint64_t)watch->generation << 32 | (uint32_t)watch->fd;
     int op = watch->armed == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
     if (sys_epoll_ctl(loop->epoll_fd, op, watch->fd, &event) < 0)
         return sys_err(errno);

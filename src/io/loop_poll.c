@@ -17,7 +17,6 @@ static enum err poll_init(struct loop *loop)
 static void poll_deinit(struct loop *loop)
 {
     free(loop->polled);
-    free(loop->polled_generations);
 }
 
 static enum err poll_arm(struct loop *loop, struct watch *watch)
@@ -27,10 +26,6 @@ static enum err poll_arm(struct loop *loop, struct watch *watch)
     if (polled == NULL)
         return ERR_MEMORY;
     loop->polled = polled;
-    uint32_t *generations = realloc(loop->polled_generations, loop->n_slots * sizeof *generations);
-    if (generations == NULL)
-        return ERR_MEMORY;
-    loop->polled_generations = generations;
     watch->armed = UINT8_MAX;
     return ERR_NONE;
 }
@@ -77,7 +72,7 @@ static nfds_t collect(struct loop *loop)
     nfds_t n = 0;
     size_t left = loop->n_watches;
     for (size_t fd = 0; fd < loop->n_slots && left > 0; fd++) {
-        struct watch *watch = loop->slots[fd].watch;
+        struct watch *watch = loop->slots[fd];
         if (watch == NULL)
             continue;
         left--;
@@ -85,7 +80,6 @@ static nfds_t collect(struct loop *loop)
         if (idle && (watch->reported & LOOP_ERROR))
             continue;
         loop->polled[n] = (struct pollfd){.fd = (int)fd, .events = wanted_events(watch)};
-        loop->polled_generations[n] = loop->slots[fd].generation;
         n++;
     }
     return n;
@@ -99,9 +93,7 @@ static bool poll_wait(struct loop *loop, int timeout_ms)
         if (loop->polled[i].revents == 0)
             continue;
         got--;
-        struct watch *watch = loop_find(loop, loop->polled[i].fd, loop->polled_generations[i]);
-        if (watch == NULL)
-            continue;
+        struct watch *watch = loop->slots[loop->polled[i].fd];
         unsigned events = events_of(loop->polled[i].revents);
         /* What it repeats is news only once. */
         if (watch->reported & LOOP_ERROR)

@@ -38,7 +38,9 @@ struct script {
         CLIENT_FIRST, /* the origin answers after the client's fin */
         ORIGIN_FIRST,
         CLIENT_LEAVES, /* once its request is out */
-        CLIENT_RESETS,
+        CLIENT_RESETS, /* the same */
+        CLIENT_BREAKS, /* a reset when it has received half */
+        ORIGIN_BREAKS,
     } ending;
     unsigned reads_after; /* the client reads nothing in its first so many steps */
     enum player_outcome outcome; /* without faults */
@@ -294,6 +296,19 @@ static inline void player_read_client(struct player *player)
     }
 }
 
+static inline bool player_is_leaving(struct player *player)
+{
+    switch (player->script->ending) {
+    case CLIENT_LEAVES:
+    case CLIENT_RESETS:
+        return player->n_sent == player->n_said && player->n_since_sent++ > 3;
+    case CLIENT_BREAKS:
+        return player->down.n_received > player->down.n / 2;
+    default:
+        return false;
+    }
+}
+
 static inline void player_step_client(struct player *player)
 {
     const struct script *script = player->script;
@@ -306,9 +321,11 @@ static inline void player_step_client(struct player *player)
                             MSG_NOSIGNAL);
         player->n_sent += sent > 0 ? (size_t)sent : 0;
     }
-    if (player->n_sent == player->n_said && script->ending >= CLIENT_LEAVES &&
-        player->n_since_sent++ > 3) {
-        script->ending == CLIENT_LEAVES ? close(player->client) : tcp_reset(player->client);
+    if (player_is_leaving(player)) {
+        if (script->ending == CLIENT_LEAVES)
+            close(player->client);
+        else
+            tcp_reset(player->client);
         player->client = -1;
         player->is_client_over = true;
         player->outcome = GONE;
@@ -335,6 +352,11 @@ static inline void player_step_origin(struct player *player)
         got = -1;
     if (got > 0) {
         player_check(&player->up, bytes, (size_t)got);
+        if (player->script->ending == ORIGIN_BREAKS && player->up.n_received > player->up.n / 2) {
+            tcp_reset(player->origin);
+            player->origin = -1;
+            player->is_origin_over = true;
+        }
     } else if (got == 0 && player->up.n_received == 0 && !player->is_open) {
         player_end_origin(player, true); /* it came to nothing, and nobody was told otherwise */
     } else if (got == 0) {

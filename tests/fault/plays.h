@@ -125,6 +125,21 @@ static const struct play plays[] = {
         .n = 2,
     },
     {
+        .title = "resets in the middle of bulk",
+        .scripts = {{.protocol = SOCKS5,
+                     .n_up = 150000,
+                     .n_down = 150000,
+                     .ending = CLIENT_BREAKS,
+                     .outcome = GONE},
+                    {.protocol = SOCKS5,
+                     .n_up = 150000,
+                     .n_down = 150000,
+                     .ending = ORIGIN_BREAKS,
+                     .outcome = CUT},
+                    NEIGHBOUR},
+        .n = 3,
+    },
+    {
         .title = "clients that leave while we dial or look up",
         .scripts = {{.protocol = SOCKS5,
                      .target = HANGS,
@@ -136,6 +151,7 @@ static const struct play plays[] = {
                      .outcome = GONE},
                     NEIGHBOUR},
         .n = 3,
+        .may_time_out = true, /* an end that reading was late to tell of */
     },
 };
 

@@ -28,6 +28,7 @@ struct play {
     size_t n;
     bool has_users, counts_clients;
     unsigned n_may_suffer; /* of one fault; 0: one */
+    bool may_time_out;
 };
 
 static struct {
@@ -127,7 +128,7 @@ static inline void world_set_env(void)
     env->resolver = world.fixture.resolver;
     env->log = &world.log;
     env->limits = (struct flow_limits){
-        .connect_ms = 5000, .handshake_ms = 5000, .idle_ms = 15000, .half_closed_ms = 15000};
+        .connect_ms = 3000, .handshake_ms = 3000, .idle_ms = 15000, .half_closed_ms = 15000};
     env->on_ended = world_on_ended;
     flow_env_init(env);
 }
@@ -157,10 +158,13 @@ static inline void world_open(enum loop_backend backend, const struct play *play
 }
 
 /* All flows have ended: nothing is left of them, and in the end nothing of the proxy. */
-static inline void world_close(void)
+static inline void world_close(const struct play *play)
 {
     struct flow_env *env = &world.env;
     assert_true(list_empty(&env->live));
+    if (!play->may_time_out)
+        assert_int_equal(env->counters.ended[FLOW_END_TIMEOUT], 0);
+    assert_int_equal(env->counters.ended[FLOW_END_IDLE], 0);
     assert_int_equal(env->counters.flows_now, 0);
     assert_int_equal(world.n_flow_lines, env->counters.flows_total);
     assert_int_equal(world.shared.n_connections, 0);
@@ -236,6 +240,41 @@ static inline unsigned world_count_suffering(const struct play *play)
     for (size_t i = 0; i < play->n; i++)
         n += player_has_suffered(&world.players[i]);
     return n;
+}
+
+/* That no more have suffered than a fault (NULL: none) may harm. */
+static inline void world_assert_suffering(const struct play *play, const char *fault, uint64_t n)
+{
+    unsigned n_may = fault == NULL ? 0 : play->n_may_suffer == 0 ? 1 : play->n_may_suffer;
+    if (world_count_suffering(play) <= n_may)
+        return;
+    for (size_t i = 0; i < play->n; i++)
+        print_message("player %zu: outcome %d, code %d\n", i, (int)world.players[i].outcome,
+                      world.players[i].code);
+    fail_msg("%s: fault %u, %s: more than %u suffered", play->title, (unsigned)n,
+             fault == NULL ? "none that may harm" : fault, n_may);
+}
+
+/* Each of `n` faults in turn while each play is played, until one has not come any more. */
+static inline void world_play_each(const struct play *all, size_t n_all,
+                                   bool (*play_with_fault)(const struct play *, const void *arg,
+                                                           uint64_t n),
+                                   const void *arg)
+{
+    uint64_t n_faults = 0;
+    for (size_t i = 0; i < n_all; i++) {
+        int64_t n_blocks_before = n_blocks;
+        uint64_t n = 1;
+        while (play_with_fault(&all[i], arg, n)) {
+            if (n_blocks != n_blocks_before)
+                fail_msg("%s: fault %u: %d blocks are left", all[i].title, (unsigned)n,
+                         (int)(n_blocks - n_blocks_before));
+            n++;
+        }
+        assert_true(n > 1);
+        n_faults += n - 1;
+    }
+    print_message("             %u faults\n", (unsigned)n_faults);
 }
 
 /* After a fault a flow of each kind must do as if nothing had been. */
