@@ -179,7 +179,7 @@ int listening_open(struct listening *listening, const struct config *config, siz
 
 void listening_close(struct listening *listening)
 {
-    for (size_t i = 0; i < listening->n; i++)
+    for (size_t i = 0; listening->items != NULL && i < listening->n; i++)
         close_fds(&listening->items[i], listening->n_workers);
     free(listening->fds);
     free(listening->items);

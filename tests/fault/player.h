@@ -271,7 +271,8 @@ static inline void player_end_origin(struct player *player, bool was_cut)
 static inline void player_meet_end(const struct player_stream *stream)
 {
     if (stream->n_received != stream->n || !stream->is_fin_sent)
-        fail_msg("a stream of %zu bytes ended cleanly after %zu", stream->n, stream->n_received);
+        fail_msg("a stream of %zu bytes ended cleanly after %zu (%s)", stream->n,
+                 stream->n_received, sys_fault_hit() == NULL ? "no fault" : sys_fault_hit());
 }
 
 static inline void player_read_client(struct player *player)

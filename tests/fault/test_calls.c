@@ -79,10 +79,10 @@ int main(void)
     static struct plan short_poll = {LOOP_POLL, SYS_FAULT_SHORT};
     static struct plan late_poll = {LOOP_POLL, SYS_FAULT_LATE};
     const struct CMUnitTest tests[] = {
-        {"acc_70_each_call_fails (epoll)", each_call, NULL, NULL, &fail_epoll},
-        {"acc_70_each_call_fails (poll)", each_call, NULL, NULL, &fail_poll},
-        {"acc_70_each_call_is_short (poll)", each_call, NULL, NULL, &short_poll},
-        {"acc_70_each_call_is_late (poll)", each_call, NULL, NULL, &late_poll},
+        {"acc_70_each_call_fails (epoll)", each_call, world_forget_faults, NULL, &fail_epoll},
+        {"acc_70_each_call_fails (poll)", each_call, world_forget_faults, NULL, &fail_poll},
+        {"acc_70_each_call_is_short (poll)", each_call, world_forget_faults, NULL, &short_poll},
+        {"acc_70_each_call_is_late (poll)", each_call, world_forget_faults, NULL, &late_poll},
         ON_BOTH(acc_70_signals_all_the_time_are_not_noticed),
     };
     return cmocka_run_group_tests(tests, world_begin, world_end);

@@ -298,6 +298,15 @@ static inline void world_assert_serves(const struct play *before)
 
 /* ---- the whole ---- */
 
+/* A test that has failed leaves its faults behind. */
+static inline int world_forget_faults(void **state)
+{
+    (void)state;
+    sys_fault_set(SYS_FAULT_NONE, 0);
+    allocator_fail(0);
+    return 0;
+}
+
 static inline int world_begin(void **state)
 {
     (void)state;
