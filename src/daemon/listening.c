@@ -143,7 +143,10 @@ static int allocate(struct listening *listening, const struct config *config, si
     listening->addrs = calloc(n, sizeof *listening->addrs);
     listening->fds = calloc(n * n_workers, sizeof *listening->fds);
     if (listening->items == NULL || listening->addrs == NULL || listening->fds == NULL) {
-        listening_close(listening);
+        free(listening->items);
+        free(listening->addrs);
+        free(listening->fds);
+        *listening = (struct listening){0};
         fprintf(stderr, "sockeye: out of memory\n");
         return EX_OSERR;
     }
@@ -179,7 +182,7 @@ int listening_open(struct listening *listening, const struct config *config, siz
 
 void listening_close(struct listening *listening)
 {
-    for (size_t i = 0; listening->items != NULL && i < listening->n; i++)
+    for (size_t i = 0; i < listening->n; i++)
         close_fds(&listening->items[i], listening->n_workers);
     free(listening->fds);
     free(listening->items);
