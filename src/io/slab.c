@@ -16,14 +16,6 @@
 
 #include "io/sys.h"
 
-#ifdef __has_feature
-#define IS_CHECKED __has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#define IS_CHECKED 1
-#else
-#define IS_CHECKED 0
-#endif
-
 #define CHUNK_BYTES ((size_t)64 * 1024)
 #define OBJECT_ALIGN 16
 
@@ -50,9 +42,8 @@ void slab_init(struct slab *slab, size_t object_bytes)
     slab->n_per_chunk = (uint32_t)((CHUNK_BYTES - HEADER_BYTES) / object_bytes);
 }
 
-#if IS_CHECKED
+#if SLAB_USES_MALLOC
 
-/* Under AddressSanitizer each object is malloc's, so that its misuse is seen. */
 void slab_deinit(struct slab *slab)
 {
     assert(slab->n_used == 0);

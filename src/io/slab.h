@@ -10,6 +10,15 @@
 
 #include "base/list.h"
 
+/* Under AddressSanitizer each object is malloc's, so that its misuse is seen. */
+#ifdef __has_feature
+#define SLAB_USES_MALLOC __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define SLAB_USES_MALLOC 1
+#else
+#define SLAB_USES_MALLOC 0
+#endif
+
 struct slab {
     struct list partial; /* chunks with a free object */
     uint32_t object_bytes;

@@ -72,8 +72,8 @@ static inline void flows_make_endpoint(struct opening *opening)
     assert_int_equal(flows.origin, -1);
     tcp_pair(fds);
     flows.origin = fds[1];
-    assert_int_equal(
-        sock_new(&sock, flows.env.loop, &flows.env.socks, fds[0], 0, NULL, NULL), ERR_NONE);
+    assert_int_equal(sock_new(&sock, flows.env.loop, &flows.env.socks, fds[0], 0, NULL, NULL),
+                     ERR_NONE);
     opening->endpoint = &sock->ep;
     opening->bound = flows.bound;
 }
@@ -123,10 +123,8 @@ static inline void flows_begin(enum loop_backend backend, const struct inbound_p
     flows.inbound.protocol = protocol;
     flows.inbound.name = "in";
     flows.inbound.outbound = &flows.outbound;
-    flows.log = (struct log){.level = LOG_LEVEL_INFO,
-                             .access = true,
-                             .wall_ms = flows_wall_ms,
-                             .emit = flows_emit};
+    flows.log = (struct log){
+        .level = LOG_LEVEL_INFO, .access = true, .wall_ms = flows_wall_ms, .emit = flows_emit};
     clients_init(&flows.shared.clients);
     flows.env.shared = &flows.shared;
     flows.env.loop = loop_new(backend);

@@ -35,14 +35,14 @@ static inline size_t count_fds(void)
 }
 
 /* Turns until the condition holds, which it must in time. */
-#define TURN_UNTIL(loop, condition)                                      \
-    do {                                                                 \
-        uint64_t turn_end = now_ms() + PATIENCE_MS;                      \
-        while (!(condition)) {                                           \
-            if (now_ms() > turn_end)                                     \
+#define TURN_UNTIL(loop, condition)                                        \
+    do {                                                                   \
+        uint64_t turn_end = now_ms() + PATIENCE_MS;                        \
+        while (!(condition)) {                                             \
+            if (now_ms() > turn_end)                                       \
                 fail_msg("not within %d ms: %s", PATIENCE_MS, #condition); \
-            assert_true(loop_turn(loop, 10));                            \
-        }                                                                \
+            assert_true(loop_turn(loop, 10));                              \
+        }                                                                  \
     } while (0)
 
 /* Turns without waiting: what the system has to say is heard, and nothing else passes. */

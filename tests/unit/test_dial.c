@@ -160,8 +160,7 @@ static void begin_with(void **state, struct dns_rule *rules, size_t n_rules,
     flow_env_init(&env);
 }
 
-#define BEGIN(state, rules, hosts) \
-    begin_with(state, rules, N_ITEMS(rules), hosts, N_ITEMS(hosts))
+#define BEGIN(state, rules, hosts) begin_with(state, rules, N_ITEMS(rules), hosts, N_ITEMS(hosts))
 
 static void on_done(struct opening *done, enum err err)
 {
@@ -173,8 +172,7 @@ static void on_done(struct opening *done, enum err err)
 static enum err dial(const char *host, uint16_t port)
 {
     n_done = 0;
-    opening = (struct opening){
-        .env = &env, .inbound = &inbound, .done = on_done};
+    opening = (struct opening){.env = &env, .inbound = &inbound, .done = on_done};
     assert_int_equal(target_set_host(&opening.target, host, strlen(host), port), ERR_NONE);
     enum err err = dial_open(&opening);
     assert_int_equal(n_done, 0);
@@ -274,9 +272,8 @@ static void acc_52_the_preferred_family_is_tried_first(void **state)
     static const struct {
         enum dial_prefer prefer;
         const char *ip;
-    } cases[] = {{DIAL_AUTO, "2001:db8::1"},
-                 {DIAL_V6_FIRST, "2001:db8::1"},
-                 {DIAL_V4_FIRST, "192.0.2.1"}};
+    } cases[] = {
+        {DIAL_AUTO, "2001:db8::1"}, {DIAL_V6_FIRST, "2001:db8::1"}, {DIAL_V4_FIRST, "192.0.2.1"}};
     for (size_t i = 0; i < N_ITEMS(cases); i++) {
         BEGIN(state, both_families, hosts);
         env.prefer = cases[i].prefer;
@@ -312,10 +309,8 @@ static void acc_52_only_one_family_is_asked_for_where_that_is_said(void **state)
 
 static void acc_52_addresses_are_tried_families_in_turn_every_250_ms(void **state)
 {
-    static const struct host hosts[] = {{"192.0.2.1", HANGS},
-                                        {"192.0.2.2", HANGS},
-                                        {"2001:db8::1", HANGS},
-                                        {"2001:db8::2", HANGS}};
+    static const struct host hosts[] = {
+        {"192.0.2.1", HANGS}, {"192.0.2.2", HANGS}, {"2001:db8::1", HANGS}, {"2001:db8::2", HANGS}};
     static const char *const tried[] = {"2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2"};
     BEGIN(state, both_families, hosts);
     uint64_t begin_ms = net.now_ms;
@@ -445,8 +440,8 @@ static void the_preferred_answer_is_tried_first_when_it_comes_within_50_ms(void 
 
 static void a_later_answer_waits_for_the_attempt_that_runs(void **state)
 {
-    static const struct host hosts[] = {{"192.0.2.1", HANGS}, {"192.0.2.2", HANGS},
-                                        {"2001:db8::1", ANSWERS}};
+    static const struct host hosts[] = {
+        {"192.0.2.1", HANGS}, {"192.0.2.2", HANGS}, {"2001:db8::1", ANSWERS}};
     begin_slow(state, hosts, N_ITEMS(hosts), 60);
     net.now_ms += 50;
     UNTIL(net.n_seen == 1);
@@ -462,8 +457,8 @@ static void a_later_answer_waits_for_the_attempt_that_runs(void **state)
 
 static void an_answer_that_comes_when_all_others_have_had_their_time_is_tried_at_once(void **state)
 {
-    static const struct host hosts[] = {{"192.0.2.1", HANGS}, {"192.0.2.2", HANGS},
-                                        {"2001:db8::1", ANSWERS}};
+    static const struct host hosts[] = {
+        {"192.0.2.1", HANGS}, {"192.0.2.2", HANGS}, {"2001:db8::1", ANSWERS}};
     begin_slow(state, hosts, N_ITEMS(hosts), 150);
     pass(50);
     pass(250);
@@ -476,8 +471,8 @@ static void an_answer_that_comes_when_all_others_have_had_their_time_is_tried_at
 
 static void an_answer_that_comes_when_all_others_have_failed_is_tried_at_once(void **state)
 {
-    static const struct host hosts[] = {{"192.0.2.1", REFUSES}, {"192.0.2.2", UNREACHABLE},
-                                        {"2001:db8::1", ANSWERS}};
+    static const struct host hosts[] = {
+        {"192.0.2.1", REFUSES}, {"192.0.2.2", UNREACHABLE}, {"2001:db8::1", ANSWERS}};
     begin_slow(state, hosts, N_ITEMS(hosts), 60);
     net.now_ms += 50;
     UNTIL(n_done > 0);
@@ -598,8 +593,8 @@ static void a_connection_to_itself_is_refused(void **state)
 
 static void cancelling_leaves_nothing_at_whatever_stage(void **state)
 {
-    static const struct host hosts[] = {{"192.0.2.1", HANGS}, {"192.0.2.2", HANGS},
-                                        {"2001:db8::1", HANGS}};
+    static const struct host hosts[] = {
+        {"192.0.2.1", HANGS}, {"192.0.2.2", HANGS}, {"2001:db8::1", HANGS}};
     enum { RESOLVING, WAITING_FOR_V6, ONE_ATTEMPT, TWO_ATTEMPTS, THREE_ATTEMPTS, N_STAGES };
     for (int stage = RESOLVING; stage < N_STAGES; stage++) {
         slow_v6[1].is_silent = stage <= WAITING_FOR_V6;

@@ -30,8 +30,10 @@ struct talk {
 };
 
 /* With `said` and `answered` as string literals, which may hold zero bytes. */
-#define TALK(what, said, answered, asked) \
-    {what, said, sizeof(said) - 1, answered, sizeof(answered) - 1, asked}
+#define TALK(what, said, answered, asked)                                   \
+    {                                                                       \
+        what, said, sizeof(said) - 1, answered, sizeof(answered) - 1, asked \
+    }
 
 static void end_both_ways(int client)
 {
@@ -93,10 +95,11 @@ static void hold_talks(void **state, const struct inbound_protocol *protocol, bo
 static const struct talk socks5[] = {
     TALK("IPv4", "\x05\x01\x00\x05\x01\x00\x01\xcb\x00\x71\x05\x00\x50", "\x05\x00" BOUND5,
          "203.0.113.5:80"),
-    TALK("a name", "\x05\x02\x01\x00\x05\x01\x00\x03\x0b" "example.com\x01\xbb",
+    TALK("a name",
+         "\x05\x02\x01\x00\x05\x01\x00\x03\x0b"
+         "example.com\x01\xbb",
          "\x05\x00" BOUND5, "example.com:443"),
-    TALK("IPv6",
-         "\x05\x01\x00\x05\x01\x00\x04\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x00\x50",
+    TALK("IPv6", "\x05\x01\x00\x05\x01\x00\x04\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x00\x50",
          "\x05\x00" BOUND5, "[2001:db8::1]:80"),
     TALK("acc_34 no method in common", "\x05\x01\x02", "\x05\xff", NULL),
     TALK("acc_34 no method at all", "\x05\x00", "\x05\xff", NULL),
@@ -106,9 +109,10 @@ static const struct talk socks5[] = {
          "\x05\x00" NO5("\x07"), NULL),
     TALK("acc_51 an unknown address type", "\x05\x01\x00\x05\x01\x00\x02\xcb\x00\x71\x05\x00\x50",
          "\x05\x00" NO5("\x08"), NULL),
-    TALK("an empty name", "\x05\x01\x00\x05\x01\x00\x03\x00\x00\x50", "\x05\x00" NO5("\x01"),
-         NULL),
-    TALK("a zero byte in the name", "\x05\x01\x00\x05\x01\x00\x03\x03" "a\0b\x00\x50",
+    TALK("an empty name", "\x05\x01\x00\x05\x01\x00\x03\x00\x00\x50", "\x05\x00" NO5("\x01"), NULL),
+    TALK("a zero byte in the name",
+         "\x05\x01\x00\x05\x01\x00\x03\x03"
+         "a\0b\x00\x50",
          "\x05\x00" NO5("\x01"), NULL),
     TALK("port 0", "\x05\x01\x00\x05\x01\x00\x01\xcb\x00\x71\x05\x00\x00", "\x05\x00" NO5("\x01"),
          NULL),
@@ -116,7 +120,10 @@ static const struct talk socks5[] = {
 };
 
 static const struct talk socks4[] = {
-    TALK("SOCKS4", "\x04\x01\x00\x50\xcb\x00\x71\x05" "me\0", BOUND4, "203.0.113.5:80"),
+    TALK("SOCKS4",
+         "\x04\x01\x00\x50\xcb\x00\x71\x05"
+         "me\0",
+         BOUND4, "203.0.113.5:80"),
     TALK("SOCKS4a", "\x04\x01\x01\xbb\x00\x00\x00\x01\0example.com\0", BOUND4, "example.com:443"),
     TALK("SOCKS4 BIND", "\x04\x02\x00\x50\xcb\x00\x71\x05\0", NO4, NULL),
     TALK("SOCKS4 port 0", "\x04\x01\x00\x00\xcb\x00\x71\x05\0", NO4, NULL),
@@ -136,18 +143,27 @@ static const struct talk http[] = {
 #define REQUEST5 "\x05\x01\x00\x01\xcb\x00\x71\x05\x00\x50"
 
 static const struct talk socks5_users[] = {
-    TALK("acc_34 the right password", LOGIN5 REQUEST5, "\x05\x02\x01\x00" BOUND5,
-         "203.0.113.5:80"),
+    TALK("acc_34 the right password", LOGIN5 REQUEST5, "\x05\x02\x01\x00" BOUND5, "203.0.113.5:80"),
     TALK("acc_34 both methods offered", "\x05\x02\x00\x02\x01\x03" USER "\x06" PASSWORD REQUEST5,
          "\x05\x02\x01\x00" BOUND5, "203.0.113.5:80"),
     TALK("acc_34 no password offered", "\x05\x01\x00", "\x05\xff", NULL),
-    TALK("acc_34 a wrong password", "\x05\x01\x02\x01\x03" USER "\x06" "S3cret",
+    TALK("acc_34 a wrong password",
+         "\x05\x01\x02\x01\x03" USER "\x06"
+         "S3cret",
          "\x05\x02\x01\x01", NULL),
-    TALK("acc_34 a password cut short", "\x05\x01\x02\x01\x03" USER "\x05" "s3cre",
+    TALK("acc_34 a password cut short",
+         "\x05\x01\x02\x01\x03" USER "\x05"
+         "s3cre",
          "\x05\x02\x01\x01", NULL),
-    TALK("acc_34 another's password", "\x05\x01\x02\x01\x03" "bob" "\x06" PASSWORD,
+    TALK("acc_34 another's password",
+         "\x05\x01\x02\x01\x03"
+         "bob"
+         "\x06" PASSWORD,
          "\x05\x02\x01\x01", NULL),
-    TALK("acc_34 an unknown user", "\x05\x01\x02\x01\x03" "eve" "\x06" PASSWORD,
+    TALK("acc_34 an unknown user",
+         "\x05\x01\x02\x01\x03"
+         "eve"
+         "\x06" PASSWORD,
          "\x05\x02\x01\x01", NULL),
     TALK("a user without a name", "\x05\x01\x02\x01\x00\x06" PASSWORD, "\x05\x02\x01\x01", NULL),
     TALK("acc_73 SOCKS4 cannot show who it is", "\x04\x01\x00\x50\xcb\x00\x71\x05" USER "\0", NO4,
@@ -273,7 +289,7 @@ static void acc_51_each_outcome_has_its_code_in_each_protocol(void **state)
             begin(state, &inbound_mixed, false);
             flows.answer = is_late ? ERR_AGAIN : outcomes[i].err;
             int clients[3] = {flows_client(), flows_client(), flows_client()};
-            static const char *const said[] = {"\x05\x01\x00" REQUEST5,
+            static const char *const said[] = {("\x05\x01\x00" REQUEST5),
                                                "\x04\x01\x00\x50\xcb\x00\x71\x05\0",
                                                "CONNECT a.test:443 HTTP/1.1\r\n\r\n"};
             static const size_t n_said[] = {13, 9, 32};
@@ -301,7 +317,8 @@ static void acc_51_each_outcome_has_its_code_in_each_protocol(void **state)
 
 static void acc_37_no_password_is_ever_logged_and_a_failed_login_is(void **state)
 {
-    static const char *const said[] = {"\x05\x01\x02\x01\x03" USER "\x06" "wr0ng!",
+    static const char *const said[] = {"\x05\x01\x02\x01\x03" USER "\x06"
+                                       "wr0ng!",
                                        "CONNECT a.test:1 HTTP/1.1\r\n" WRONG "\r\n",
                                        LOGIN5 REQUEST5};
     static const size_t n_said[] = {15, 70, 25};

@@ -221,11 +221,10 @@ static void on_shortage(struct listener *listener, enum err err)
 static void begin(struct served *served, void **state)
 {
     int fd;
-    *served = (struct served){.loop = loop_new(backend_of(state)),
-                              .addr = tcp_addr("127.0.0.1", 0),
-                              .listener = {.has_room = has_room,
-                                           .on_accept = on_accept,
-                                           .on_shortage = on_shortage}};
+    *served = (struct served){
+        .loop = loop_new(backend_of(state)),
+        .addr = tcp_addr("127.0.0.1", 0),
+        .listener = {.has_room = has_room, .on_accept = on_accept, .on_shortage = on_shortage}};
     assert_non_null(served->loop);
     assert_int_equal(listener_open(&fd, &served->addr, &plain), ERR_NONE);
     assert_int_equal(listener_start(&served->listener, served->loop, fd), ERR_NONE);

@@ -367,8 +367,7 @@ static void note_handler(struct watched *watched)
 {
     note('h');
     if (watched->arg != NULL)
-        loop_defer(watched->watch.loop, watched->arg,
-                   ((struct deferred *)watched->arg)->run);
+        loop_defer(watched->watch.loop, watched->arg, ((struct deferred *)watched->arg)->run);
     watched->arg = NULL;
 }
 

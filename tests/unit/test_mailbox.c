@@ -42,8 +42,7 @@ static struct loop *begin(void **state)
     post.receiver = pthread_self();
     for (unsigned i = 0; i < N_POSTERS; i++)
         for (unsigned k = 0; k < N_MAILS; k++)
-            post.letters[i][k] =
-                (struct letter){.mail.deliver = deliver, .poster = i, .number = k};
+            post.letters[i][k] = (struct letter){.mail.deliver = deliver, .poster = i, .number = k};
     return loop;
 }
 

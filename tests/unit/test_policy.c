@@ -62,8 +62,8 @@ static void what_is_no_host_is_never_a_target_unless_allowed(void **state)
 {
     (void)state;
     static const char *const targets[] = {
-        "0.0.0.0",   "0.1.2.3", "224.0.0.1", "255.255.255.255",  "169.254.169.254", "::",
-        "ff02::1",   "fe80::1", "::ffff:0.0.0.0", "::ffff:169.254.1.1", "::ffff:224.0.0.1",
+        "0.0.0.0", "0.1.2.3", "224.0.0.1",      "255.255.255.255",    "169.254.169.254",  "::",
+        "ff02::1", "fe80::1", "::ffff:0.0.0.0", "::ffff:169.254.1.1", "::ffff:224.0.0.1",
     };
     for (size_t i = 0; i < N_ITEMS(targets); i++)
         assert_false(may_reach(targets[i], 80));

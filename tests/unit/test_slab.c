@@ -17,7 +17,7 @@ enum { OBJECT_BYTES = 600, N_MANY = 2000 };
 
 static void skip_without_chunks(void)
 {
-#ifdef SOCKEYE_SLAB_MALLOC
+#if SLAB_USES_MALLOC
     skip();
 #endif
 }
