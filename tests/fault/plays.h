@@ -5,15 +5,15 @@
 #include "world.h"
 
 /* Who is beside the one that a play is about. */
-#define NEIGHBOUR                                                                             \
-    {                                                                                         \
-        .protocol = SOCKS5, .n_up = 3000, .n_down = 5000, .ending = CLIENT_FIRST,             \
-        .outcome = COMPLETED                                                                  \
+#define NEIGHBOUR                                                                 \
+    {                                                                             \
+        .protocol = SOCKS5, .n_up = 3000, .n_down = 5000, .ending = CLIENT_FIRST, \
+        .outcome = COMPLETED                                                      \
     }
-#define NEIGHBOUR_WITH_LOGIN                                                                  \
-    {                                                                                         \
-        .protocol = HTTP, .login = RIGHT_LOGIN, .n_up = 3000, .n_down = 5000,                 \
-        .ending = ORIGIN_FIRST, .outcome = COMPLETED                                          \
+#define NEIGHBOUR_WITH_LOGIN                                                  \
+    {                                                                         \
+        .protocol = HTTP, .login = RIGHT_LOGIN, .n_up = 3000, .n_down = 5000, \
+        .ending = ORIGIN_FIRST, .outcome = COMPLETED                          \
     }
 
 static const struct play plays[] = {
@@ -141,15 +141,10 @@ static const struct play plays[] = {
     },
     {
         .title = "clients that leave while we dial or look up",
-        .scripts = {{.protocol = SOCKS5,
-                     .target = HANGS,
-                     .ending = CLIENT_LEAVES,
-                     .outcome = GONE},
-                    {.protocol = SOCKS5,
-                     .name = "silent.test",
-                     .ending = CLIENT_RESETS,
-                     .outcome = GONE},
-                    NEIGHBOUR},
+        .scripts =
+            {{.protocol = SOCKS5, .target = HANGS, .ending = CLIENT_LEAVES, .outcome = GONE},
+             {.protocol = SOCKS5, .name = "silent.test", .ending = CLIENT_RESETS, .outcome = GONE},
+             NEIGHBOUR},
         .n = 3,
         .may_time_out = true, /* an end that reading was late to tell of */
     },
