@@ -20,7 +20,7 @@
 #include "io/netwatch.h"
 #include "io/sys.h"
 
-#define WORKERS_MAX 256
+#define WORKERS_MAX 1024 /* as the configuration allows */
 
 struct daemon {
     const struct config *config;
@@ -86,7 +86,8 @@ static void on_signal(struct watch *watch, unsigned events)
     (void)events;
     struct daemon *daemon = CONTAINER_OF(watch, struct daemon, signals);
     struct signalfd_siginfo info;
-    while (sys_read(watch->fd, &info, sizeof info) == sizeof info) {
+    ssize_t got;
+    while ((got = sys_read(watch->fd, &info, sizeof info)) == sizeof info) {
         if (info.ssi_signo == SIGHUP) {
             logsink_reopen(daemon->sink);
             log_say(daemon->workers[0]->env.log, LOG_LEVEL_INFO, "SIGHUP: the log is opened anew");
@@ -94,7 +95,8 @@ static void on_signal(struct watch *watch, unsigned events)
             end(daemon);
         }
     }
-    loop_used_up(watch, LOOP_READ);
+    if (got < 0 && errno == EAGAIN)
+        loop_used_up(watch, LOOP_READ);
 }
 
 /* Signals are read from a descriptor of the first worker's loop; all threads inherit the mask. */
@@ -236,13 +238,23 @@ static int run_workers(struct daemon *daemon)
     if (code == EX_OK) {
         fprintf(stderr, "sockeye: ready\n");
     } else {
-        end(daemon);
-        end(daemon);
+        daemon->ending = ENDING_AT_ONCE;
+        order_all(daemon, worker_order_drain);
+        order_all(daemon, worker_order_end);
     }
     loop_run(daemon->workers[0]->loop);
     for (size_t i = 1; i < daemon->n_running; i++)
         pthread_join(daemon->workers[i]->thread, NULL);
     return code;
+}
+
+/* What is open when all stands, and what comes and goes: look-ups, a few pipes, status questions. */
+static uint64_t own_descriptors(const struct daemon *daemon)
+{
+    int next = sys_eventfd();
+    if (next >= 0)
+        sys_close(next);
+    return (uint64_t)(next >= 0 ? next : 0) + 16 + 8 * daemon->n_workers;
 }
 
 static int set_up(struct daemon *daemon)
@@ -260,8 +272,10 @@ static int set_up(struct daemon *daemon)
         code = drop_privileges(daemon);
     if (code != EX_OK)
         return code;
+    uint64_t own = own_descriptors(daemon);
+    daemon->runtime.shared.max_by_descriptors = rlimit_connections(daemon->descriptors, own);
     char warning[RLIMIT_WARNING_BYTES];
-    if (rlimit_is_low(daemon->descriptors, daemon->config->limits.connections, warning))
+    if (rlimit_is_low(daemon->descriptors, own, daemon->config->limits.connections, warning))
         log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN, "%s", warning);
     err = logsink_start(daemon->sink);
     return err == ERR_NONE ? EX_OK : complain(err);
@@ -297,8 +311,7 @@ int daemon_run(const struct config *config, const struct daemon_options *options
     daemon->descriptors = rlimit_raise_descriptors();
     int code = open_log(daemon);
     if (code == EX_OK) {
-        enum err err =
-            runtime_init(&daemon->runtime, config, rlimit_connections(daemon->descriptors));
+        enum err err = runtime_init(&daemon->runtime, config);
         code = err == ERR_NONE ? EX_OK : complain(err);
         if (code == EX_OK) {
             code = set_up(daemon);

@@ -3,10 +3,6 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-/* Standard descriptors, the log, and each worker's epoll, mailbox, timers, listeners, resolver and
- * pipes. */
-#define OWN_DESCRIPTORS 64
-
 /* Fewer connections than a browser-ful of users opens deserve a word. */
 #define FEW_CONNECTIONS 4096
 
@@ -21,17 +17,17 @@ uint64_t rlimit_raise_descriptors(void)
     return limit.rlim_cur;
 }
 
-uint64_t rlimit_connections(uint64_t descriptors)
+uint64_t rlimit_connections(uint64_t descriptors, uint64_t own)
 {
-    uint64_t n = descriptors <= OWN_DESCRIPTORS ? 0 : (descriptors - OWN_DESCRIPTORS) / 2;
+    uint64_t n = descriptors <= own ? 0 : (descriptors - own) / 2;
     /* A limit that has hardly room for our own descriptors still serves a few. */
     return n > descriptors / 8 ? n : descriptors / 8;
 }
 
-bool rlimit_is_low(uint64_t descriptors, uint64_t connections,
+bool rlimit_is_low(uint64_t descriptors, uint64_t own, uint64_t connections,
                    char text[static RLIMIT_WARNING_BYTES])
 {
-    uint64_t allowed = rlimit_connections(descriptors);
+    uint64_t allowed = rlimit_connections(descriptors, own);
     if (connections > 0 && allowed < connections) {
         snprintf(text, RLIMIT_WARNING_BYTES,
                  "the descriptor limit of %llu allows %llu connections, and limits.connections is "

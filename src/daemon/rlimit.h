@@ -11,7 +11,7 @@ uint64_t rlimit_raise_descriptors(void);
 
 /* How many connections so many descriptors allow: two each, beside what the program itself
  * needs. */
-uint64_t rlimit_connections(uint64_t descriptors);
+uint64_t rlimit_connections(uint64_t descriptors, uint64_t own);
 
 #define RLIMIT_WARNING_BYTES 256
 
@@ -19,7 +19,7 @@ uint64_t rlimit_connections(uint64_t descriptors);
  * Whether the limit is low: too low for `limits.connections` (0: none is set), or for what a proxy
  * should serve. If so, `text` has a line for the log that names the number it allows.
  */
-bool rlimit_is_low(uint64_t descriptors, uint64_t connections,
+bool rlimit_is_low(uint64_t descriptors, uint64_t own, uint64_t connections,
                    char text[static RLIMIT_WARNING_BYTES]);
 
 #endif

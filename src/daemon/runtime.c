@@ -59,7 +59,7 @@ static enum dial_prefer prefer_of(const struct config_dns *dns)
     return DIAL_AUTO;
 }
 
-static void set_limits(struct runtime *runtime, uint64_t max_by_descriptors)
+static void set_limits(struct runtime *runtime)
 {
     const struct config_limits *limits = &runtime->config->limits;
     runtime->limits = (struct flow_limits){
@@ -70,16 +70,14 @@ static void set_limits(struct runtime *runtime, uint64_t max_by_descriptors)
         .keepalive_s = limits->keepalive_s > INT_MAX ? INT_MAX : (unsigned)limits->keepalive_s,
     };
     runtime->shared.max_connections = limits->connections;
-    runtime->shared.max_by_descriptors = max_by_descriptors;
     runtime->shared.max_held_bytes = limits->memory_mb * 1024 * 1024;
 }
 
-enum err runtime_init(struct runtime *runtime, const struct config *config,
-                      uint64_t max_by_descriptors)
+enum err runtime_init(struct runtime *runtime, const struct config *config)
 {
     *runtime = (struct runtime){.config = config, .prefer = prefer_of(&config->dns)};
     clients_init(&runtime->shared.clients);
-    set_limits(runtime, max_by_descriptors);
+    set_limits(runtime);
     runtime->outbounds = calloc(config->n_outbounds, sizeof *runtime->outbounds);
     runtime->inbounds = calloc(config->n_inbounds, sizeof *runtime->inbounds);
     enum err err = ERR_NONE;

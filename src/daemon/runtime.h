@@ -19,9 +19,9 @@ struct runtime {
     enum dial_prefer prefer;
 };
 
-/* Borrows the configuration for as long as it lives. ERR_MEMORY. */
-NODISCARD enum err runtime_init(struct runtime *runtime, const struct config *config,
-                                uint64_t max_by_descriptors);
+/* Borrows the configuration for as long as it lives. ERR_MEMORY. What is listened on, and how many
+ * connections the descriptors allow, is for the caller to fill in. */
+NODISCARD enum err runtime_init(struct runtime *runtime, const struct config *config);
 void runtime_deinit(struct runtime *runtime);
 
 #endif

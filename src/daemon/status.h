@@ -41,7 +41,7 @@ struct status {
     size_t n_inbounds;
     const struct config_limits *limits; /* NULL: out of memory, nothing was collected */
     uint64_t descriptors_limit;
-    uint64_t descriptors_in_use; /* by flows: two for each */
+    uint64_t descriptors_in_use; /* 0: unknown */
 };
 
 struct status_request {

@@ -29,7 +29,7 @@ static void on_shortage(struct listener *listener, enum err err)
 {
     struct worker_listener *mine = CONTAINER_OF(listener, struct worker_listener, listener);
     enum refusal why = err == ERR_MEMORY ? REFUSAL_MEMORY : REFUSAL_DESCRIPTORS;
-    flow_env_refuse(&mine->worker->env, why, mine->inbound->name, NULL);
+    flow_env_complain(&mine->worker->env, why, mine->inbound->name, NULL); /* it waits */
 }
 
 static void tell_drained(struct worker *worker)

@@ -55,6 +55,12 @@ void flow_env_refuse(struct flow_env *env, enum refusal refusal, const char *inb
                      const struct addr *from)
 {
     env->counters.refused[refusal]++;
+    flow_env_complain(env, refusal, inbound, from);
+}
+
+void flow_env_complain(struct flow_env *env, enum refusal refusal, const char *inbound,
+                       const struct addr *from)
+{
     struct flow_complaint *complaint = &env->complaints[refusal];
     uint64_t now_ms = loop_now_ms(env->loop);
     complaint->n_since++;

@@ -71,7 +71,11 @@ void flow_env_init(struct flow_env *env);
 /* All flows have ended and the loop has run what was deferred. */
 void flow_env_deinit(struct flow_env *env);
 
-/* Counts a refusal and says it, at the first time and then at most once a minute. */
+/* Says why connections are refused, or have to wait: at the first time, then at most once a minute. */
+void flow_env_complain(struct flow_env *env, enum refusal refusal, const char *inbound,
+                       const struct addr *from);
+
+/* Counts a refusal and says it likewise. */
 void flow_env_refuse(struct flow_env *env, enum refusal refusal, const char *inbound,
                      const struct addr *from);
 

@@ -25,7 +25,10 @@ static void fail(struct flow *flow, enum err err)
     if (err == ERR_PORTS)
         flow_env_refuse(env, REFUSAL_PORTS, flow->inbound->name, &flow->from);
     flow->protocol->reply(flow, err, NULL);
-    lingering_begin(flow, flow_end_of(err));
+    if (flow->is_cut_off)
+        flow_close(flow, FLOW_END_RESET, true);
+    else
+        lingering_begin(flow, flow_end_of(err));
 }
 
 static void finish(struct flow *flow, enum err err)

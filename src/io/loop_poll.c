@@ -1,5 +1,5 @@
 /*
- * poll(2), for every POSIX system. It repeats what it said, so each turn asks only for what is
+ * poll(2), the portable backend. It repeats what it said, so each turn asks only for what is
  * wanted and not known to be ready; and a descriptor that has said "error" or "hung up" is left out as
  * long as nothing else is wanted of it, or it would never let us sleep.
  */

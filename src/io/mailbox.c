@@ -56,6 +56,15 @@ void mailbox_deinit(struct mailbox *mailbox)
     sys_close(mailbox->watch.fd);
 }
 
+/* With a full counter (EAGAIN) the owner is awake already. Nothing else is known to go wrong, but
+ * mail without its wake-up would lie there for ever. */
+static void wake_owner(struct mailbox *mailbox)
+{
+    uint64_t one = 1;
+    while (sys_write(mailbox->watch.fd, &one, sizeof one) < 0 && errno != EAGAIN)
+        ;
+}
+
 void mailbox_post(struct mailbox *mailbox, struct mail *mail)
 {
     struct mail *older = atomic_load(&mailbox->newest);
@@ -63,9 +72,6 @@ void mailbox_post(struct mailbox *mailbox, struct mail *mail)
         mail->next = older;
     while (!atomic_compare_exchange_weak(&mailbox->newest, &older, mail));
     /* Only the first in an empty box wakes the owner; it takes all. */
-    if (older == NULL) {
-        uint64_t one = 1;
-        ssize_t sent = sys_write(mailbox->watch.fd, &one, sizeof one);
-        (void)sent; /* fails only when the counter is full: then the owner is awake already */
-    }
+    if (older == NULL)
+        wake_owner(mailbox);
 }

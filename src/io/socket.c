@@ -173,25 +173,33 @@ enum err sock_connect_result(struct sock *sock, unsigned events)
     return events & LOOP_WRITE ? ERR_NONE : ERR_AGAIN;
 }
 
-enum err sock_local_addr(const struct sock *sock, struct addr *out)
+static enum err local_addr(int fd, struct addr *out)
 {
     struct sockaddr_storage sa;
     socklen_t n = sizeof sa;
-    if (sys_getsockname(sock->ep.fd, (struct sockaddr *)&sa, &n) < 0)
+    if (sys_getsockname(fd, (struct sockaddr *)&sa, &n) < 0)
         return sys_err(errno);
     return sys_addr_from_sockaddr(out, (struct sockaddr *)&sa, n);
 }
 
+enum err sock_local_addr(const struct sock *sock, struct addr *out)
+{
+    return local_addr(sock->ep.fd, out);
+}
+
 bool sock_addr_is_ours(const struct addr *addr)
 {
+    if (addr_is_loopback(addr))
+        return true;
     struct sockaddr_storage sa;
-    struct addr any_port = *addr;
-    any_port.port = 0;
-    socklen_t n = sys_addr_to_sockaddr(&any_port, &sa);
+    socklen_t n = sys_addr_to_sockaddr(addr, &sa);
     int fd = sys_socket(sa.ss_family, SOCK_DGRAM, 0);
     if (fd < 0)
         return true; /* who cannot find out must not let it pass */
-    bool is_ours = sys_bind(fd, (struct sockaddr *)&sa, n) == 0;
+    /* Towards itself a machine speaks from the very address; nothing is sent. */
+    struct addr source;
+    bool is_ours = sys_connect(fd, (struct sockaddr *)&sa, n) == 0 &&
+                   local_addr(fd, &source) == ERR_NONE && addr_equal(&source, addr, false);
     sys_close(fd);
     return is_ours;
 }

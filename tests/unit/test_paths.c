@@ -156,18 +156,18 @@ static void test_acc_71_a_low_descriptor_limit_is_warned_of_with_the_number_it_a
 {
     (void)state;
     char text[RLIMIT_WARNING_BYTES];
-    assert_int_equal(rlimit_connections(1024), 480);
-    assert_int_equal(rlimit_connections(64), 8);
-    assert_int_equal(rlimit_connections(3), 0);
-    assert_true(rlimit_is_low(1024, 0, text));
+    assert_int_equal(rlimit_connections(1024, 64), 480);
+    assert_int_equal(rlimit_connections(64, 64), 8);
+    assert_int_equal(rlimit_connections(3, 64), 0);
+    assert_true(rlimit_is_low(1024, 64, 0, text));
     assert_non_null(strstr(text, "480"));
-    assert_false(rlimit_is_low(8256, 0, text)); /* 4096 connections */
-    assert_true(rlimit_is_low(8255, 0, text));
+    assert_false(rlimit_is_low(8256, 64, 0, text)); /* 4096 connections */
+    assert_true(rlimit_is_low(8255, 64, 0, text));
     assert_non_null(strstr(text, "4095"));
-    assert_true(rlimit_is_low(20000, 9969, text));
+    assert_true(rlimit_is_low(20000, 64, 9969, text));
     assert_non_null(strstr(text, "9968"));
-    assert_false(rlimit_is_low(20000, 9968, text));
-    assert_false(rlimit_is_low(1024, 480, text));
+    assert_false(rlimit_is_low(20000, 64, 9968, text));
+    assert_false(rlimit_is_low(1024, 64, 480, text));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
