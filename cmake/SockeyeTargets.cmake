@@ -42,7 +42,7 @@ function(sockeye_test name label)
     target_link_libraries(test_${name} PRIVATE ${links} PkgConfig::cmocka)
     add_test(NAME ${label}.${name} COMMAND test_${name}
              WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
-    set_tests_properties(${label}.${name} PROPERTIES LABELS ${label} TIMEOUT 120)
+    set_tests_properties(${label}.${name} PROPERTIES LABELS ${label} TIMEOUT 600)
 endfunction()
 
 # sockeye_unit(<name> <folder-or-library>...): tests/unit/test_<name>.c
