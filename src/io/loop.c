@@ -10,6 +10,9 @@
 /* How long a loop rests that cannot wait for events. */
 #define SHORTAGE_PAUSE_MS 10
 
+/* Where memory has run out, a worker that is not busy can still end whoever is silent for too long. */
+#define TIMERS_RESERVED 32
+
 /* Said whether it is wanted or not. */
 #define ALWAYS_TOLD LOOP_ERROR
 
@@ -24,7 +27,9 @@ struct loop *loop_new(enum loop_backend backend)
     list_init(&loop->dying);
     timer_heap_init(&loop->timers);
     loop->now_ms = sys_monotonic_ms();
-    if (loop->ops->init(loop) != ERR_NONE) {
+    if (timer_heap_reserve(&loop->timers, TIMERS_RESERVED) != ERR_NONE ||
+        loop->ops->init(loop) != ERR_NONE) {
+        timer_heap_deinit(&loop->timers);
         free(loop);
         return NULL;
     }

@@ -14,6 +14,18 @@ void timer_heap_deinit(struct timer_heap *heap)
     *heap = (struct timer_heap){0};
 }
 
+enum err timer_heap_reserve(struct timer_heap *heap, uint32_t n)
+{
+    if (n <= heap->cap)
+        return ERR_NONE;
+    struct timer **items = realloc(heap->items, n * sizeof *items);
+    if (items == NULL)
+        return ERR_MEMORY;
+    heap->items = items;
+    heap->cap = n;
+    return ERR_NONE;
+}
+
 void timer_init(struct timer *timer, void (*fire)(struct timer *))
 {
     *timer = (struct timer){.fire = fire};
@@ -57,12 +69,9 @@ enum err timer_set(struct timer_heap *heap, struct timer *timer, uint64_t at_ms)
     timer->at_ms = at_ms;
     if (timer->place == 0) {
         if (heap->n == heap->cap) {
-            uint32_t cap = heap->cap == 0 ? 16 : heap->cap * 2;
-            struct timer **items = realloc(heap->items, cap * sizeof *items);
-            if (items == NULL)
-                return ERR_MEMORY;
-            heap->items = items;
-            heap->cap = cap;
+            enum err err = timer_heap_reserve(heap, heap->cap == 0 ? 16 : heap->cap * 2);
+            if (err != ERR_NONE)
+                return err;
         }
         put(heap, ++heap->n, timer);
     }

@@ -24,6 +24,8 @@ struct timer_heap {
 
 void timer_heap_init(struct timer_heap *heap);
 void timer_heap_deinit(struct timer_heap *heap);
+/* Makes room for n timers in all: so many can be set without asking for memory. */
+NODISCARD enum err timer_heap_reserve(struct timer_heap *heap, uint32_t n);
 
 void timer_init(struct timer *timer, void (*fire)(struct timer *));
 

@@ -30,6 +30,7 @@ struct script {
     enum { SOCKS5, SOCKS4A, HTTP } protocol;
     const char *name; /* of the target; NULL: its address */
     enum { NO_LOGIN, RIGHT_LOGIN, WRONG_LOGIN } login;
+    bool is_silent;    /* from the beginning */
     bool step_by_step; /* each message waits for the answer to the one before */
     enum { LISTENS, REFUSES, HANGS, IS_DENIED } target;
     size_t n_up, n_down;
@@ -41,6 +42,7 @@ struct script {
         CLIENT_RESETS, /* the same */
         CLIENT_BREAKS, /* a reset when it has received half */
         ORIGIN_BREAKS,
+        NOBODY_ENDS,
     } ending;
     unsigned reads_after;        /* the client reads nothing in its first so many steps */
     enum player_outcome outcome; /* without faults */
@@ -430,7 +432,9 @@ static inline void player_begin(struct player *player, const struct script *scri
     player->up = (struct player_stream){.n = script->n_up, .salt = number * 2};
     player->down = (struct player_stream){.n = script->n_down, .salt = number * 2 + 1};
     player_open_target(player, hanging);
-    if (script->protocol == SOCKS5)
+    if (script->is_silent)
+        player->n_said = 0;
+    else if (script->protocol == SOCKS5)
         player_say_socks5(player);
     else if (script->protocol == SOCKS4A)
         player_say_socks4a(player);

@@ -148,6 +148,21 @@ static const struct play plays[] = {
         .n = 3,
         .may_time_out = true, /* an end that reading was late to tell of */
     },
+    {
+        .title = "a client that says nothing",
+        .scripts = {{.is_silent = true, .outcome = CLOSED}},
+        .n = 1,
+        .may_time_out = true,
+        .handshake_ms = 10,
+    },
+    {
+        .title = "a flow that falls silent",
+        .scripts =
+            {{.protocol = SOCKS5, .n_up = 10, .n_down = 10, .ending = NOBODY_ENDS, .outcome = CUT}},
+        .n = 1,
+        .may_time_out = true,
+        .idle_ms = 10,
+    },
 };
 
 #endif

@@ -12,10 +12,11 @@ struct plan {
     enum sys_fault fault;
 };
 
-/* Calls that must have failed at least once, or the plays are not what they should be. */
+/* Calls that must have suffered at least once, or the plays are not what they should be. */
 static const char *const expected[] = {
     "accept",   "connect", "getsockname", "getsockopt", "map",    "pipe",   "pipe_set_size", "recv",
-    "recvfrom", "send",    "shutdown",    "setsockopt", "socket", "splice", "writev"};
+    "recvfrom", "send",    "shutdown",    "setsockopt", "socket", "splice", "writev",
+};
 static bool was_hit[N_ITEMS(expected)];
 
 static void note_hit(const char *hit)

@@ -7,7 +7,12 @@
 #define NO4 "\x00\x5b\x00\x00\x00\x00\x00\x00"
 
 static const struct flow_limits limits = {
-    .connect_ms = 8000, .handshake_ms = 10000, .idle_ms = 80000, .half_closed_ms = 40000};
+    .connect_ms = 8000,
+    .handshake_ms = 10000,
+    .idle_ms = 80000,
+    .half_closed_ms = 40000,
+    .keepalive_s = 60,
+};
 
 static void begin(void **state)
 {

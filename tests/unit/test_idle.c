@@ -229,15 +229,31 @@ static void an_expired_wait_may_enter_again_and_send_others_away(void **state)
     idle_queue_deinit(&queue);
 }
 
-static void without_memory_for_the_timer_the_next_who_enters_gets_it(void **state)
+static void fail_to_fire(struct timer *timer)
+{
+    (void)timer;
+    fail_msg("nothing is due");
+}
+
+static void without_memory_for_its_timer_the_next_who_enters_gets_it(void **state)
 {
     (void)state;
+    static struct timer others[1000];
     struct idle_queue queue;
     idle_queue_init(&queue, loop, 1000, on_expired);
+    /* A quiet loop has room for its timers from the beginning. */
     allocator_fail(1);
     idle_enter(&queue, &waits[0].wait);
+    assert_int_equal(loop->timers.n, 1);
+    idle_leave(&waits[0].wait);
+    size_t n_others = 0;
+    while (n_others < loop->timers.cap) {
+        timer_init(&others[n_others], fail_to_fire);
+        assert_int_equal(timer_set(&loop->timers, &others[n_others++], UINT64_MAX), ERR_NONE);
+    }
+    idle_enter(&queue, &waits[0].wait);
+    assert_int_equal(loop->timers.n, n_others);
     allocator_fail(0);
-    assert_int_equal(loop->timers.n, 0);
     pass(100);
     idle_enter(&queue, &waits[1].wait);
     pass(900);
@@ -245,6 +261,8 @@ static void without_memory_for_the_timer_the_next_who_enters_gets_it(void **stat
     pass(100);
     assert_int_equal(n_expired, 2);
     idle_queue_deinit(&queue);
+    while (n_others > 0)
+        timer_clear(&loop->timers, &others[--n_others]);
 }
 
 #define EACH_ANEW(test) cmocka_unit_test_setup_teardown(test, begin, end)
@@ -260,7 +278,7 @@ int main(void)
         EACH_ANEW(without_a_limit_nobody_expires),
         EACH_ANEW(entering_another_queue_leaves_the_first),
         EACH_ANEW(an_expired_wait_may_enter_again_and_send_others_away),
-        EACH_ANEW(without_memory_for_the_timer_the_next_who_enters_gets_it),
+        EACH_ANEW(without_memory_for_its_timer_the_next_who_enters_gets_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

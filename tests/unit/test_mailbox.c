@@ -87,8 +87,8 @@ static void mail_wakes_a_loop_that_sleeps(void **state)
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(pthread_create(&poster, NULL, post_one_later, &post.letters[0][i].mail),
                          0);
-        while (post.n_all == i)
-            assert_true(loop_turn(loop, -1));
+        assert_true(loop_turn(loop, PATIENCE_MS));
+        assert_int_equal(post.n_all, i + 1);
         assert_int_equal(pthread_join(poster, NULL), 0);
     }
     end(loop);
