@@ -11,6 +11,9 @@
 /* Most connections are over by then, and need not pay for what only long ones do. */
 #define SETTLE_MS 1000
 
+/* How long BIND waits for its peer: as the SOCKS4 protocol has it. */
+#define BIND_MS 120000
+
 /* A trouble that goes on is said again after this. */
 #define COMPLAIN_EVERY_MS 60000
 
@@ -26,6 +29,7 @@ void flow_env_init(struct flow_env *env)
     list_init(&env->live);
     idle_queue_init(&env->handshaking, loop, limits->handshake_ms, flow_on_expired);
     idle_queue_init(&env->connecting, loop, limits->connect_ms, flow_on_expired);
+    idle_queue_init(&env->binding, loop, BIND_MS, flow_on_expired);
     idle_queue_init(&env->relaying, loop, limits->idle_ms, flow_on_expired);
     idle_queue_init(&env->half_closed, loop, limits->half_closed_ms, flow_on_expired);
     idle_queue_init(&env->lingering, loop, LINGER_MS, flow_on_expired);
@@ -40,6 +44,7 @@ void flow_env_deinit(struct flow_env *env)
 {
     idle_queue_deinit(&env->handshaking);
     idle_queue_deinit(&env->connecting);
+    idle_queue_deinit(&env->binding);
     idle_queue_deinit(&env->relaying);
     idle_queue_deinit(&env->half_closed);
     idle_queue_deinit(&env->lingering);

@@ -57,7 +57,7 @@ struct flow_env {
     struct pipe_pool pipes;
     struct slab flows, socks, openings, dials;
     struct list live; /* every flow */
-    struct idle_queue handshaking, connecting, relaying, half_closed, lingering, settling;
+    struct idle_queue handshaking, connecting, binding, relaying, half_closed, lingering, settling;
     struct flow_complaint complaints[N_REFUSALS];
     struct counters counters;
     /* A flow has ended, its descriptors are free again. */

@@ -8,16 +8,22 @@
 #include "io/sys.h"
 
 static const char *const state_texts[] = {
-    [FLOW_HANDSHAKE] = "handshake", [FLOW_OPENING] = "opening", [FLOW_RELAYING] = "relaying",
-    [FLOW_LINGERING] = "lingering", [FLOW_CLOSED] = "closed",
+    [FLOW_HANDSHAKE] = "handshake",   [FLOW_OPENING] = "opening",
+    [FLOW_RELAYING] = "relaying",     [FLOW_EXCHANGING] = "exchanging",
+    [FLOW_ASSOCIATED] = "associated", [FLOW_LINGERING] = "lingering",
+    [FLOW_CLOSED] = "closed",
 };
 static_assert(sizeof state_texts / sizeof state_texts[0] == N_FLOW_STATES, "a state without text");
 
 /* From each state, a bit for each state that may follow. */
-static const uint8_t followers[N_FLOW_STATES] = {
+static const uint16_t followers[N_FLOW_STATES] = {
     [FLOW_HANDSHAKE] = 1 << FLOW_OPENING | 1 << FLOW_LINGERING | 1 << FLOW_CLOSED,
-    [FLOW_OPENING] = 1 << FLOW_RELAYING | 1 << FLOW_LINGERING | 1 << FLOW_CLOSED,
+    [FLOW_OPENING] = 1 << FLOW_RELAYING | 1 << FLOW_EXCHANGING | 1 << FLOW_ASSOCIATED |
+                     1 << FLOW_LINGERING | 1 << FLOW_CLOSED,
     [FLOW_RELAYING] = 1 << FLOW_CLOSED,
+    [FLOW_EXCHANGING] =
+        1 << FLOW_OPENING | 1 << FLOW_RELAYING | 1 << FLOW_LINGERING | 1 << FLOW_CLOSED,
+    [FLOW_ASSOCIATED] = 1 << FLOW_CLOSED,
     [FLOW_LINGERING] = 1 << FLOW_CLOSED,
 };
 
@@ -71,11 +77,13 @@ static void write_log(const struct flow *flow, enum flow_end end)
     struct log *log = flow->env->log;
     if (!log->access || !log_wants(log, LOG_LEVEL_INFO))
         return;
+    if (flow->has_logged && flow->to == NULL)
+        return;
     struct log_line line;
     log_begin(&line, log, LOG_LEVEL_INFO, "flow");
     log_str(&line, "in", flow->inbound->name);
-    if (flow->to != NULL)
-        log_str(&line, "out", flow->inbound->outbound->name);
+    if (flow->outbound != NULL)
+        log_str(&line, "out", flow->outbound->name);
     log_str(&line, "user", flow->user);
     log_addr(&line, "from", &flow->from);
     log_str(&line, "to", flow->to);
@@ -112,7 +120,7 @@ void flow_close(struct flow *flow, enum flow_end end, bool reset)
 {
     struct flow_env *env = flow->env;
     if (flow->opening != NULL)
-        flow->inbound->outbound->ops->cancel(flow->inbound->outbound, flow->opening);
+        flow->outbound->ops->cancel(flow->outbound, flow->opening);
     opening_drop(flow);
     flow_set_state(flow, FLOW_CLOSED);
     write_log(flow, end);
@@ -122,6 +130,8 @@ void flow_close(struct flow *flow, enum flow_end end, bool reset)
     direction_deinit(&flow->down, env);
     endpoint_close(flow->client, reset);
     endpoint_close(flow->target, reset);
+    if (flow->exchange != NULL)
+        flow->protocol->exchange->deinit(flow);
     free(flow->to);
     add_up(&env->counters, flow);
     env->counters.ended[end]++;
@@ -130,6 +140,23 @@ void flow_close(struct flow *flow, enum flow_end end, bool reset)
     uncount(env, flow->inbound, &flow->from);
     loop_defer(env->loop, &flow->freeing, free_flow);
     env->on_ended(env);
+}
+
+void flow_end_target(struct flow *flow, enum flow_end end)
+{
+    endpoint_close(flow->target, false);
+    flow->target = NULL;
+    if (flow->to == NULL)
+        return;
+    write_log(flow, end);
+    add_up(&flow->env->counters, flow);
+    flow->up.n_bytes = flow->down.n_bytes = 0;
+    free(flow->to);
+    flow->to = NULL;
+    flow->outbound = NULL;
+    flow->dialled = (struct addr){0};
+    flow->began_ms = loop_now_ms(flow->env->loop);
+    flow->has_logged = true;
 }
 
 static void on_client_ready(struct endpoint *ep, unsigned events)
@@ -145,9 +172,13 @@ static void on_client_ready(struct endpoint *ep, unsigned events)
     case FLOW_RELAYING:
         relaying_on_ready(flow, ep, events);
         break;
+    case FLOW_EXCHANGING:
+        exchanging_on_ready(flow, ep, events);
+        break;
     case FLOW_LINGERING:
         lingering_on_ready(flow);
         break;
+    case FLOW_ASSOCIATED:
     case FLOW_CLOSED:
     case N_FLOW_STATES:
         break;
@@ -219,6 +250,7 @@ static enum err begin(struct flow_env *env, struct inbound *inbound, int fd,
     list_append(&env->live, &flow->link);
     env->counters.flows_now++;
     env->counters.flows_total++;
+    handshake_begin(flow);
     return ERR_NONE;
 }
 
@@ -260,6 +292,8 @@ void flow_on_expired(struct idle_wait *wait)
         opening_on_timeout(flow);
         break;
     case FLOW_RELAYING:
+    case FLOW_EXCHANGING:
+    case FLOW_ASSOCIATED:
         flow_close(flow, FLOW_END_IDLE, true);
         break;
     case FLOW_LINGERING:

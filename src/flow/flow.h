@@ -11,6 +11,10 @@
  *      v  closing with unread bytes would let a reset overtake the answer
  *   CLOSED
  *
+ * Instead of RELAYING a flow may be EXCHANGING (an inbound's protocol moves messages, perhaps to one
+ * target after the other: EXCHANGING --> OPENING --> EXCHANGING, or RELAYING in the end) or
+ * ASSOCIATED (datagrams).
+ *
  * Times: handshake_ms and connect_ms are exact, idle_ms and half_closed_ms count from the last
  * byte. A flow belongs to its worker, and is freed when the turn in which it closed ends.
  */
@@ -32,6 +36,8 @@ enum flow_state {
     FLOW_HANDSHAKE,
     FLOW_OPENING,
     FLOW_RELAYING,
+    FLOW_EXCHANGING,
+    FLOW_ASSOCIATED,
     FLOW_LINGERING,
     FLOW_CLOSED,
     N_FLOW_STATES
@@ -46,7 +52,9 @@ struct flow {
     struct inbound *inbound;
     const struct inbound_protocol *protocol; /* the inbound's, or what the first byte decided */
     struct endpoint *client, *target;        /* NULL: none */
+    struct outbound *outbound;               /* that the request was given to; NULL: none yet */
     struct opening *opening;                 /* while OPENING */
+    void *exchange;                          /* the protocol's own; NULL: none */
     struct direction up, down;               /* up->held has the client's bytes not used up yet */
     uint64_t began_ms;
     struct addr from, dialled;
@@ -55,6 +63,8 @@ struct flow {
     uint8_t state;    /* enum flow_state, set by one function only */
     uint8_t end;      /* enum flow_end, for LINGERING */
     uint8_t phase;    /* the protocol's own */
+    uint8_t command;  /* enum request_command, of the request that is served */
+    bool has_logged;  /* a target that it is through with has had its line */
     bool is_cut_off;  /* an answer could not be given: the client is gone, or memory is */
 };
 
@@ -80,7 +90,27 @@ void flow_on_settled(struct idle_wait *settling);
  * is not possible the flow ends when the inbound returns. */
 void flow_answer(struct flow *flow, const void *bytes, size_t n);
 /* Checks name and password against the inbound's users; remembers who it is, or logs the failed login by `method`. */
-bool flow_login(struct flow *flow, const char *user, size_t n_user, const char *password,
-                size_t n_password, const char *method);
+enum flow_login {
+    LOGIN_RIGHT,
+    LOGIN_WRONG,
+    LOGIN_WAIT, /* it takes its time: the protocol returns INBOUND_WAIT, and asks again when called */
+};
+NODISCARD enum flow_login flow_login(struct flow *flow, const char *user, size_t n_user,
+                                     const char *password, size_t n_password, const char *method);
+
+/* For protocols that exchange messages. Each is the last that the caller does with the flow. */
+
+/* Gives a further request to its outbound; what came before is over, and logged so. The protocol's
+ * begin() follows, or its reply() and the flow's end. */
+void flow_open(struct flow *flow, const struct request *request);
+/* From now on the two are relayed. flow->up and flow->down may hold bytes. */
+void flow_relay(struct flow *flow);
+/* What was to be answered is; nothing more will be done. */
+void flow_refuse(struct flow *flow, enum err why);
+/* Something is broken: both sides see a reset. ERR_EOF: all is well and over, both are closed. */
+void flow_break(struct flow *flow, enum err why);
+
+/* This target is done with: its line is logged, and its endpoint, where it is open still, closed. */
+void flow_end_target(struct flow *flow, enum flow_end end);
 
 #endif

@@ -18,14 +18,14 @@ void flow_answer(struct flow *flow, const void *bytes, size_t n)
         flow->is_cut_off = true;
 }
 
-bool flow_login(struct flow *flow, const char *user, size_t n_user, const char *password,
-                size_t n_password, const char *method)
+enum flow_login flow_login(struct flow *flow, const char *user, size_t n_user, const char *password,
+                           size_t n_password, const char *method)
 {
     const struct credential *known =
         inbound_authenticate(flow->inbound, user, n_user, password, n_password);
     if (known != NULL) {
         flow->user = known->user;
-        return true;
+        return LOGIN_RIGHT;
     }
     flow->env->counters.refused[REFUSAL_LOGIN]++;
     struct log_line line;
@@ -35,7 +35,7 @@ bool flow_login(struct flow *flow, const char *user, size_t n_user, const char *
     log_bytes(&line, "user", user, n_user);
     log_str(&line, "method", method);
     log_end(&line);
-    return false;
+    return LOGIN_WRONG;
 }
 
 /* Keeps what is not used up yet. Once there is a request, it is what goes to the target first. */
@@ -45,6 +45,11 @@ static bool keep_rest(struct flow *flow, size_t at, size_t n)
         return true;
     flow_close(flow, FLOW_END_LIMIT, false);
     return false;
+}
+
+static void wait_for_client(struct flow *flow, unsigned events)
+{
+    endpoint_want(flow->client, events | (direction_wants_write(&flow->down) ? LOOP_WRITE : 0u));
 }
 
 /* Goes through the n bytes in scratch, message by message. */
@@ -73,9 +78,21 @@ static void use_up(struct flow *flow, size_t n)
         if (step == INBOUND_REQUEST)
             opening_begin(flow, &request);
         else
-            endpoint_want(flow->client,
-                          LOOP_READ | (direction_wants_write(&flow->down) ? LOOP_WRITE : 0u));
+            wait_for_client(flow, step == INBOUND_WAIT ? LOOP_HANGUP : LOOP_READ);
     }
+}
+
+void handshake_begin(struct flow *flow)
+{
+    if (flow->protocol->speaks_first)
+        use_up(flow, 0);
+}
+
+void handshake_resume(struct flow *flow)
+{
+    size_t n_held = flow->up.n_held;
+    direction_take_held(&flow->up, flow->env);
+    use_up(flow, n_held);
 }
 
 void handshake_on_ready(struct flow *flow)
@@ -86,8 +103,7 @@ void handshake_on_ready(struct flow *flow)
     if (err == ERR_NONE || err == ERR_AGAIN)
         err = endpoint_read(flow->client, env->scratch + n_held, FLOW_READ_BYTES - n_held, &n);
     if (err == ERR_AGAIN) {
-        endpoint_want(flow->client,
-                      LOOP_READ | (direction_wants_write(&flow->down) ? LOOP_WRITE : 0u));
+        wait_for_client(flow, LOOP_READ);
     } else if (err != ERR_NONE) {
         env->counters.refused[REFUSAL_HANDSHAKE]++;
         flow_close(flow, flow_end_of(err), false);

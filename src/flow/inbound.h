@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "flow/request.h"
 
+struct endpoint;
 struct flow;
 struct outbound;
 
@@ -22,19 +23,42 @@ enum inbound_step {
     INBOUND_MORE,    /* the bytes are the beginning of a message: call again with more of them */
     INBOUND_NEXT,    /* a message was used up: call again with what follows it */
     INBOUND_REQUEST, /* *request is complete */
+    INBOUND_WAIT,    /* a login is being judged: called again, later, with the same bytes */
     INBOUND_REFUSED, /* the protocol's own refusal, if it has one, was sent; *why says for what */
+};
+
+/*
+ * How a protocol goes on whose requests are REQUEST_EXCHANGE: it moves the bytes between
+ * flow->client and flow->target itself, message by message. flow->exchange is its own object.
+ */
+struct exchange_ops {
+    /* flow->target is open; flow->up holds what the client has sent beyond what was used up. */
+    void (*begin)(struct flow *);
+    void (*on_ready)(struct flow *, struct endpoint *, unsigned events);
+    /* Frees flow->exchange, which is not NULL. */
+    void (*deinit)(struct flow *);
 };
 
 struct inbound_protocol {
     const char *name;
+    const struct exchange_ops *exchange; /* NULL: all its requests are of other kinds */
+    bool speaks_first;                   /* advance() is called before any byte has come */
     /*
      * Looks at all bytes that have come and are not used up yet. Sets *used to how many it has used
-     * (0 with INBOUND_MORE). It answers with flow_answer() and may keep its place in flow->phase.
+     * (0 with INBOUND_MORE and INBOUND_WAIT). It answers with flow_answer() and may keep its place in flow->phase.
      */
     enum inbound_step (*advance)(struct flow *flow, const uint8_t *bytes, size_t n, size_t *used,
                                  struct request *request, enum err *why);
-    /* Answers the request: ERR_NONE and our own address towards the target, or why not. */
+    /* Answers the request: ERR_NONE and our own address towards the target, or why not. BIND is
+     * answered twice: where we listen, then whom we have. */
     void (*reply)(struct flow *flow, enum err err, const struct addr *bound);
+};
+
+/* What a protocol may serve beside connecting: UDP ASSOCIATE, BIND. */
+struct inbound_command {
+    bool is_enabled;
+    uint16_t port_from, port_to; /* of the sockets opened for it; 0, 0: any */
+    struct addr advertise;       /* told to clients in place of our own; family NONE: not so */
 };
 
 struct credential {
@@ -50,6 +74,8 @@ struct inbound {
     size_t n_credentials; /* 0: anyone may use it */
     struct cidr_list allow, deny;
     struct target_rule_list allow_targets, deny_targets;
+    struct target target; /* where a relay leads to */
+    struct inbound_command udp, bind;
     bool denies_loopback;                     /* it can be reached from beyond this machine */
     uint64_t max_connections, max_per_client; /* 0: no limit */
     _Atomic(uint64_t) n_connections;

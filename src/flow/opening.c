@@ -11,6 +11,7 @@ void opening_drop(struct flow *flow)
         return;
     flow->opening = NULL;
     flow->dialled = opening->dialled;
+    free(opening->early);
     slab_put(&flow->env->openings, CONTAINER_OF(opening, struct flow_opening, opening));
 }
 
@@ -31,6 +32,16 @@ static void fail(struct flow *flow, enum err err)
         lingering_begin(flow, flow_end_of(err));
 }
 
+/* Tells the client of the success; what the target has said already comes behind. */
+static void answer(struct flow *flow)
+{
+    const struct opening *opening = flow->opening;
+    bool is_bind = flow->command == REQUEST_BIND;
+    flow->protocol->reply(flow, ERR_NONE, is_bind ? &opening->dialled : &opening->bound);
+    if (direction_hold(&flow->down, flow->env, opening->early, opening->n_early) != ERR_NONE)
+        flow->is_cut_off = true;
+}
+
 static void finish(struct flow *flow, enum err err)
 {
     if (err != ERR_NONE) {
@@ -38,12 +49,23 @@ static void finish(struct flow *flow, enum err err)
         return;
     }
     flow->target = flow->opening->endpoint;
-    flow->protocol->reply(flow, ERR_NONE, &flow->opening->bound);
+    if (flow->command != REQUEST_EXCHANGE)
+        answer(flow);
     opening_drop(flow);
     if (flow->is_cut_off)
         flow_close(flow, FLOW_END_RESET, true);
+    else if (flow->command == REQUEST_EXCHANGE)
+        exchanging_begin(flow);
     else
         relaying_begin(flow);
+}
+
+/* BIND's first answer. */
+static void on_listening(struct opening *opening, const struct addr *bound)
+{
+    struct flow *flow = CONTAINER_OF(opening, struct flow_opening, opening)->flow;
+    flow->protocol->reply(flow, ERR_NONE, bound);
+    idle_enter(&flow->env->binding, &flow->wait);
 }
 
 static void on_opened(struct opening *opening, enum err err)
@@ -67,7 +89,7 @@ static enum err ask(struct flow *flow, const struct request *request)
     flow->to = target_text(&request->target);
     if (flow->to == NULL)
         return ERR_MEMORY;
-    if (request->target.addr.port == 0)
+    if (request->target.addr.port == 0 && flow->command != REQUEST_BIND)
         return ERR_BAD; /* nobody listens on it */
     struct flow_opening *asked = slab_get(&env->openings);
     if (asked == NULL)
@@ -77,16 +99,22 @@ static enum err ask(struct flow *flow, const struct request *request)
         .env = env,
         .inbound = flow->inbound,
         .target = request->target,
+        .is_configured = request->is_configured,
+        .listening = on_listening,
         .done = on_opened,
     };
     flow->opening = &asked->opening;
-    struct outbound *outbound = flow->inbound->outbound;
-    return outbound->ops->open(outbound, flow->opening);
+    flow->outbound = flow->inbound->outbound;
+    const struct outbound_ops *ops = flow->outbound->ops;
+    if (flow->command != REQUEST_BIND)
+        return ops->open(flow->outbound, flow->opening);
+    return ops->bind == NULL ? ERR_COMMAND : ops->bind(flow->outbound, flow->opening);
 }
 
 void opening_begin(struct flow *flow, const struct request *request)
 {
     flow_set_state(flow, FLOW_OPENING);
+    flow->command = (uint8_t)request->command;
     idle_enter(&flow->env->connecting, &flow->wait);
     enum err err = ask(flow, request);
     if (err == ERR_AGAIN)
@@ -97,7 +125,7 @@ void opening_begin(struct flow *flow, const struct request *request)
 
 void opening_on_timeout(struct flow *flow)
 {
-    flow->inbound->outbound->ops->cancel(flow->inbound->outbound, flow->opening);
+    flow->outbound->ops->cancel(flow->outbound, flow->opening);
     fail(flow, ERR_TIMEOUT);
 }
 

@@ -5,9 +5,12 @@
 #define SOCKEYE_FLOW_OUTBOUND_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "flow/packets.h"
 #include "io/endpoint.h"
 
 struct flow_env;
@@ -19,12 +22,19 @@ struct opening {
     struct flow_env *env;
     const struct inbound *inbound; /* whose rules hold */
     struct target target;
+    bool is_configured; /* the configuration names the target: no rule denies it */
+    /* BIND: we listen on `bound`, which is to be told; called once, before `done`. */
+    void (*listening)(struct opening *, const struct addr *bound);
     /* Called once, from the loop, never from inside open(). On ERR_NONE the results are set. */
     void (*done)(struct opening *, enum err);
 
     struct endpoint *endpoint; /* result: owned by who asked; nothing is wanted of it yet */
-    struct addr bound;         /* our own address, family NONE where it is unknown */
-    struct addr dialled;       /* the address finally reached; family NONE: none */
+    struct packets *packets;   /* result of associate(): likewise */
+    uint8_t *early; /* result: bytes that the target has sent already, owned (free) by who
+                                  asked, to be passed on before others; NULL: none */
+    size_t n_early;
+    struct addr bound;   /* our own address, family NONE where it is unknown */
+    struct addr dialled; /* the address finally reached; family NONE: none */
 
     void *state; /* the outbound's own while it works */
 };
@@ -32,13 +42,19 @@ struct opening {
 struct outbound_ops {
     /* ERR_AGAIN: `done` will be called. ERR_NONE: opened at once, results set. Else: why not. */
     NODISCARD enum err (*open)(struct outbound *, struct opening *);
+    /* The same for a way for datagrams, whose targets come with each. NULL: carries none. */
+    NODISCARD enum err (*associate)(struct outbound *, struct opening *);
+    /* The same for one connection from the target, `listening` being called on the way. NULL: not
+     * offered. `dialled` becomes the peer's address. */
+    NODISCARD enum err (*bind)(struct outbound *, struct opening *);
     /* Gives up what is under way; `done` is not called. */
     void (*cancel)(struct outbound *, struct opening *);
+    void (*free)(struct outbound *); /* NULL: it is no more than a struct outbound from malloc */
 };
 
 struct outbound {
     const struct outbound_ops *ops;
-    const char *name;
+    const char *name; /* borrowed */
 };
 
 #endif

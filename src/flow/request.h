@@ -2,13 +2,21 @@
 #ifndef SOCKEYE_FLOW_REQUEST_H
 #define SOCKEYE_FLOW_REQUEST_H
 
+#include <stdbool.h>
+
 #include "base/addr.h"
 
-enum request_command { REQUEST_CONNECT };
+enum request_command {
+    REQUEST_CONNECT,
+    REQUEST_BIND,      /* the target is the peer to wait for; an unspecified address: any */
+    REQUEST_ASSOCIATE, /* the target is where the client's datagrams will come from, if it knows */
+    REQUEST_EXCHANGE,  /* messages to this target, perhaps others to others (struct exchange_ops) */
+};
 
 struct request {
     enum request_command command;
     struct target target;
+    bool is_configured; /* the configuration names the target: no rule denies it */
 };
 
 #endif

@@ -21,7 +21,9 @@ enum flow_end flow_end_of(enum err err);
 void flow_close(struct flow *flow, enum flow_end end, bool reset);
 
 /* handshake.c */
+void handshake_begin(struct flow *flow);
 void handshake_on_ready(struct flow *flow);
+void handshake_resume(struct flow *flow); /* after INBOUND_WAIT */
 
 /* opening.c: from a request to an answer. */
 void opening_begin(struct flow *flow, const struct request *request);
@@ -29,6 +31,10 @@ void opening_on_ready(struct flow *flow, unsigned events);
 void opening_on_timeout(struct flow *flow);
 void opening_drop(
     struct flow *flow); /* forgets the opening; what is under way was cancelled or is done */
+
+/* exchanging.c */
+void exchanging_begin(struct flow *flow); /* flow->target is set */
+void exchanging_on_ready(struct flow *flow, struct endpoint *ep, unsigned events);
 
 /* relaying.c */
 void relaying_begin(struct flow *flow); /* flow->target is set */

@@ -35,19 +35,20 @@ static enum inbound_step refuse(struct flow *flow, unsigned status, const char *
 }
 
 /* Whether the request is from a user of the inbound, or the inbound has none. */
-static bool is_welcome(struct flow *flow, const struct http1_head *head)
+static enum flow_login login(struct flow *flow, const struct http1_head *head)
 {
     if (flow->inbound->n_credentials == 0)
-        return true;
+        return LOGIN_RIGHT;
     const struct slice *given = http1_find(head, "Proxy-Authorization");
     if (given == NULL)
-        return false; /* a client that is to be asked for its name has not failed */
+        return LOGIN_WRONG; /* a client that is to be asked for its name has not failed */
     struct http1_basic basic;
-    bool is_right =
-        http1_parse_basic(&basic, *given) == ERR_NONE &&
-        flow_login(flow, basic.user.at, basic.user.n, basic.password.at, basic.password.n, "http");
+    enum flow_login login = LOGIN_WRONG;
+    if (http1_parse_basic(&basic, *given) == ERR_NONE)
+        login = flow_login(flow, basic.user.at, basic.user.n, basic.password.at, basic.password.n,
+                           "http");
     secret_wipe(&basic, sizeof basic);
-    return is_right;
+    return login;
 }
 
 static const char *what_is_wrong(enum err err)
@@ -72,7 +73,12 @@ static enum inbound_step advance(struct flow *flow, const uint8_t *bytes, size_t
         return INBOUND_MORE;
     if (err != ERR_NONE)
         return refuse(flow, http1_status(err), what_is_wrong(err), why, err);
-    if (!is_welcome(flow, &head))
+    enum flow_login verdict = login(flow, &head);
+    if (verdict == LOGIN_WAIT) {
+        *used = 0;
+        return INBOUND_WAIT;
+    }
+    if (verdict == LOGIN_WRONG)
         return refuse(flow, 407, "this proxy asks for a user name and a password", why, ERR_AUTH);
     if (!http1_is_method(&head, "CONNECT"))
         return refuse(flow, 405, "this proxy serves CONNECT only", why, ERR_COMMAND);

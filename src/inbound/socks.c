@@ -95,8 +95,15 @@ static enum inbound_step take_login(struct flow *flow, const uint8_t *bytes, siz
     enum err err = socks5_parse_login(bytes, n, &login, used);
     if (err == ERR_MORE)
         return INBOUND_MORE;
-    bool is_right = err == ERR_NONE && flow_login(flow, login.user.at, login.user.n,
-                                                  login.password.at, login.password.n, "socks5");
+    enum flow_login verdict = LOGIN_WRONG;
+    if (err == ERR_NONE)
+        verdict = flow_login(flow, login.user.at, login.user.n, login.password.at, login.password.n,
+                             "socks5");
+    if (verdict == LOGIN_WAIT) {
+        *used = 0;
+        return INBOUND_WAIT;
+    }
+    bool is_right = verdict == LOGIN_RIGHT;
     uint8_t answer[SOCKS5_LOGIN_REPLY_BYTES];
     socks5_write_login_reply(answer, is_right);
     flow_answer(flow, answer, sizeof answer);

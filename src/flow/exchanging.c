@@ -1,0 +1,42 @@
+/* Exchanging: readiness is passed to the inbound's protocol (flow/inbound.h, struct exchange_ops). */
+#include "flow/stages.h"
+
+static void on_target_ready(struct endpoint *ep, unsigned events)
+{
+    exchanging_on_ready(ep->owner, ep, events);
+}
+
+void exchanging_on_ready(struct flow *flow, struct endpoint *ep, unsigned events)
+{
+    flow->protocol->exchange->on_ready(flow, ep, events);
+}
+
+void exchanging_begin(struct flow *flow)
+{
+    flow->target->owner = flow;
+    flow->target->on_ready = on_target_ready;
+    flow_set_state(flow, FLOW_EXCHANGING);
+    idle_enter(&flow->env->relaying, &flow->wait);
+    flow->protocol->exchange->begin(flow);
+}
+
+void flow_open(struct flow *flow, const struct request *request)
+{
+    flow_end_target(flow, FLOW_END_CLOSED);
+    opening_begin(flow, request);
+}
+
+void flow_relay(struct flow *flow)
+{
+    relaying_begin(flow);
+}
+
+void flow_refuse(struct flow *flow, enum err why)
+{
+    lingering_begin(flow, flow_end_of(why));
+}
+
+void flow_break(struct flow *flow, enum err why)
+{
+    flow_close(flow, flow_end_of(why), why != ERR_EOF);
+}
