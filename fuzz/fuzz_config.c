@@ -18,6 +18,17 @@ static const char *environment(const char *name)
     return name[0] == 'A' ? "1080" : name[0] == 'B' ? "a ${A} \"\\" : NULL;
 }
 
+static enum err no_file(const char *path, size_t max_bytes, char **text, size_t *n)
+{
+    (void)path;
+    (void)max_bytes;
+    (void)text;
+    (void)n;
+    return ERR_NOT_FOUND;
+}
+
+static const struct config_sources sources = {.getenv = environment, .read_file = no_file};
+
 struct printed {
     char *text;
     size_t n, cap;
@@ -42,7 +53,7 @@ static enum err parse_and_print(const char *text, size_t n, struct printed *prin
     struct config_messages messages = {.say = say};
     struct config *config = NULL;
 
-    enum err err = config_parse(&config, "f", text, n, environment, &messages);
+    enum err err = config_parse(&config, "f", text, n, &sources, &messages);
     CHECK((err == ERR_BAD) == (messages.n_errors > 0));
     if (err != ERR_NONE)
         return err;

@@ -52,11 +52,6 @@ static void say(struct config_messages *messages, const char *message)
     fprintf(stderr, "%s\n", message);
 }
 
-static const char *from_environment(const char *name)
-{
-    return getenv(name);
-}
-
 int cli_load_config(struct config **out, const char *path, char used[static PATHS_BYTES])
 {
     char message[PATHS_MESSAGE_BYTES];
@@ -74,7 +69,7 @@ int cli_load_config(struct config **out, const char *path, char used[static PATH
         return EX_CONFIG;
     }
     struct config_messages messages = {.say = say};
-    enum err err = config_parse(out, used, text, n, from_environment, &messages);
+    enum err err = config_parse(out, used, text, n, &paths_sources, &messages);
     /* There may be passwords in it. */
     secret_wipe(text, n);
     free(text);

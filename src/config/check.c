@@ -214,6 +214,7 @@ static void find_outbound(struct reading *reading, const struct node *node,
         const char *name = config->outbounds[i].name;
         if (name != NULL && strcmp(name, wanted->text) == 0) {
             inbound->outbound = i;
+            inbound->has_outbound = true;
             return;
         }
     }

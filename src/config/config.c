@@ -53,11 +53,11 @@ static enum err parse(struct owner *owner, struct report *report, struct tree_in
 }
 
 enum err config_parse(struct config **out, const char *file, const char *text, size_t n,
-                      config_getenv *env, struct config_messages *messages)
+                      const struct config_sources *sources, struct config_messages *messages)
 {
     struct arena scratch = {0};
     struct report report = {.file = file, .arena = &scratch};
-    struct tree_input input = {.env = env, .text = text, .n_text = n};
+    struct tree_input input = {.env = sources->getenv, .text = text, .n_text = n};
     struct owner *owner = calloc(1, sizeof *owner);
 
     if (owner == NULL)
@@ -73,12 +73,6 @@ enum err config_parse(struct config **out, const char *file, const char *text, s
     return err;
 }
 
-static const char *no_env(const char *name)
-{
-    (void)name;
-    return NULL;
-}
-
 static void say_nothing(struct config_messages *messages, const char *message)
 {
     (void)messages;
@@ -89,9 +83,10 @@ enum err config_new_plain(struct config **out)
 {
     static const char text[] = "limits: {connect_ms: 8000, idle_ms: 64000, drain_s: 0}\n"
                                "inbounds: [{type: socks, name: socks, listen: '127.0.0.1:1080'}]\n";
+    static const struct config_sources none;
     struct config_messages messages = {.say = say_nothing};
 
-    return config_parse(out, "built in", text, sizeof text - 1, no_env, &messages);
+    return config_parse(out, "built in", text, sizeof text - 1, &none, &messages);
 }
 
 void config_free(struct config *config)

@@ -16,17 +16,19 @@
 #include "base/err.h"
 #include "base/log.h"
 
-enum config_inbound_type { INBOUND_SOCKS, INBOUND_HTTP, INBOUND_MIXED };
-enum config_outbound_type { OUTBOUND_DIRECT, OUTBOUND_BLOCK };
+enum config_inbound_type { INBOUND_SOCKS, INBOUND_HTTP, INBOUND_MIXED, INBOUND_RELAY };
+enum config_outbound_type { OUTBOUND_DIRECT, OUTBOUND_BLOCK, OUTBOUND_SOCKS, OUTBOUND_HTTP };
 
 struct config_user {
     char *name;
     char *password;
+    bool is_hash; /* the password is a crypt(5) hash: only of a users_file */
 };
 
 /* One entry of `listen`, expanded: "1080" is two of them, "*:1080" too. */
 struct config_listen {
     struct addr addr;
+    char *path;     /* of a unix socket, absolute; then addr is of family NONE. NULL: none */
     uint16_t group; /* of its inbound: entries of one group share the port that 0 stands for */
     bool optional;  /* born of an entry for both families: skipped where the family is missing */
 };
@@ -41,17 +43,34 @@ struct config_target_rules {
     size_t n;
 };
 
+/* Ports from one to another, both included; 0 and 0: any. */
+struct config_ports {
+    uint16_t from, to;
+};
+
+/* `udp` and `bind` of an inbound. */
+struct config_command {
+    bool enabled;
+    struct config_ports ports;
+    struct addr advertise; /* what clients are told; family NONE: the TCP connection's own */
+};
+
 struct config_inbound {
     enum config_inbound_type type;
     char *name; /* unique; "socks-1", numbered by its place, where none is given */
     struct config_listen *listens;
     size_t n_listens;
-    struct config_user *users;
+    struct config_user *users; /* those of `users`, then those of `users_file` */
     size_t n_users;
-    bool has_users; /* `users` was given */
+    size_t n_inline_users;
+    char *users_file; /* as it was written; NULL: none */
+    bool has_users;   /* `users` or `users_file` was given */
+    struct config_command udp, bind;
+    struct target target; /* of a relay */
     struct config_cidrs allow, deny;
     struct config_target_rules allow_targets, deny_targets;
-    size_t outbound;      /* index into config.outbounds */
+    size_t outbound;      /* index into config.outbounds: the one named, else the first */
+    bool has_outbound;    /* `outbound` was given: it wins over the rules */
     uint64_t connections; /* 0: no limit */
     uint64_t per_client;  /* connections from one address; 0: no limit */
     bool reuse_port;
@@ -62,7 +81,44 @@ struct config_inbound {
 struct config_outbound {
     enum config_outbound_type type;
     char *name;
+    struct target server;      /* of an upstream */
+    char *username, *password; /* what the upstream asks for; both or neither are NULL */
+    char *password_file;       /* as it was written: where the password is from; NULL: none */
+    size_t via;                /* the outbound that leads to the upstream, if has_via */
+    bool has_via;
+    struct addr bind4, bind6; /* of direct: what to dial from; family NONE: any */
+    char *interface;          /* of direct: what to dial through; NULL: any */
+    uint32_t fwmark;          /* of direct; 0: none */
+    bool fast_open;           /* of direct */
     int line;
+};
+
+enum config_rule_kind {
+    RULE_DOMAIN,
+    RULE_DOMAIN_SUFFIX,
+    RULE_DOMAIN_KEYWORD,
+    RULE_DOMAIN_SET,
+    RULE_IP_CIDR,
+    RULE_SRC_IP_CIDR,
+    RULE_DST_PORT,
+    RULE_IN_NAME,
+    RULE_IN_USER,
+    RULE_MATCH,
+};
+
+/* One entry of `routes`. */
+struct config_rule {
+    enum config_rule_kind kind;
+    char *text;         /* a domain or keyword in lower case, an inbound's or user's name, or the
+                           path of a set as it was written; NULL: of none of these kinds */
+    char *set;          /* of a DOMAIN-SET: domains in lower case, each ended by '\n', no more */
+    size_t n_set;       /* bytes of it */
+    struct cidr cidr;   /* of IP-CIDR and SRC-IP-CIDR */
+    uint16_t port_from; /* of DST-PORT: both are included */
+    uint16_t port_to;
+    size_t outbound; /* index into config.outbounds */
+    bool resolve;    /* of IP-CIDR: names are looked up for it */
+    int line;        /* where it stands in the file */
 };
 
 struct config_limits {
@@ -104,6 +160,10 @@ struct config {
     /* Those of the file, then direct and block where not named there. */
     struct config_outbound *outbounds;
     size_t n_outbounds;
+    struct config_rule *rules; /* the first that matches decides; if none does, outbound 0 */
+    size_t n_rules;
+    char **files; /* all files read beside the configuration, by the paths they were opened by */
+    size_t n_files;
 };
 
 /* Where messages go, in the order of the file: each is "file:line:column: text" (or "file: text"),
@@ -114,16 +174,24 @@ struct config_messages {
     unsigned n_errors, n_warnings;
 };
 
-/* How ${NAME} is resolved: returns borrowed text or NULL when unset. */
-typedef const char *config_getenv(const char *name);
+/* What a configuration refers to. */
+struct config_sources {
+    /* How ${NAME} is resolved: returns borrowed text or NULL when unset. */
+    const char *(*getenv)(const char *name);
+    /* Reads a whole file; *text is returned owned (malloc'ed). ERR_TOO_LONG: it has more than
+     * max_bytes. ERR_NOT_FOUND, ERR_PERMITTED, ERR_BAD (a directory), ERR_SYSTEM, ERR_MEMORY. */
+    enum err (*read_file)(const char *path, size_t max_bytes, char **text, size_t *n);
+};
 
 /*
- * Parses n bytes of YAML and checks them whole, saying every error found; `file` is its name in
- * messages. On ERR_NONE *out is owned by the caller (config_free). ERR_BAD: errors were said.
- * ERR_MEMORY: out of memory, nothing was said.
+ * Parses n bytes of YAML and checks them whole, saying every error found; `file` is its path, which
+ * messages begin with and to whose folder relative paths in it are relative. On ERR_NONE *out is
+ * owned by the caller (config_free). ERR_BAD: errors were said. ERR_MEMORY: out of memory, nothing
+ * was said.
  */
 NODISCARD enum err config_parse(struct config **out, const char *file, const char *text, size_t n,
-                                config_getenv *env, struct config_messages *messages);
+                                const struct config_sources *sources,
+                                struct config_messages *messages);
 
 /* The configuration `sockeye socks` stands for, before its options: one socks inbound, defaults. */
 NODISCARD enum err config_new_plain(struct config **out);

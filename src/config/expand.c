@@ -27,7 +27,7 @@ static bool is_name_char(char c, bool first)
 }
 
 /* Reads "${NAME}" at the start of n bytes. */
-static void read_variable(struct piece *piece, config_getenv *env, const char *text, size_t n)
+static void read_variable(struct piece *piece, expand_getenv *env, const char *text, size_t n)
 {
     size_t end = 2;
 
@@ -44,7 +44,7 @@ static void read_variable(struct piece *piece, config_getenv *env, const char *t
     piece->n = piece->is_unset ? 0 : strlen(piece->text);
 }
 
-static struct piece next_piece(config_getenv *env, const char *text, size_t n)
+static struct piece next_piece(expand_getenv *env, const char *text, size_t n)
 {
     struct piece piece = {.text = text};
 

@@ -9,8 +9,11 @@
 /* What all the variables of one file may bring in together. */
 #define EXPAND_MAX_BYTES ((size_t)4 * 1024 * 1024)
 
+/* As struct config_sources has it. */
+typedef const char *expand_getenv(const char *name);
+
 struct expansion {
-    config_getenv *env;
+    expand_getenv *env;
     struct report *report;
     struct arena *arena;
     size_t total_bytes; /* brought in so far */

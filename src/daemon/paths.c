@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/secret.h"
 #include "io/sys.h"
 
 /* The first guess at a file's size. */
@@ -66,64 +67,91 @@ static enum err fail(enum err err, char *message, const char *path, const char *
     return err;
 }
 
-/* Makes room for another byte of text and the zero byte. */
+/* Makes room for another byte of text and the zero byte. There may be secrets in it, of which
+ * realloc() would leave copies. */
 static bool grow(char **text, size_t *cap, size_t n)
 {
     if (n + 1 < *cap)
         return true;
     size_t wanted = *cap == 0 ? FIRST_BYTES : *cap * 2;
-    char *grown = realloc(*text, wanted);
+    char *grown = malloc(wanted);
     if (grown == NULL)
         return false;
+    if (n > 0) {
+        memcpy(grown, *text, n);
+        secret_wipe(*text, n);
+    }
+    free(*text);
     *text = grown;
     *cap = wanted;
     return true;
 }
 
 /* Reads to the end, as the size of what is no ordinary file is not known before. */
-static enum err read_all(int fd, char **text, size_t *n)
+static enum err read_all(int fd, size_t max_bytes, char **text, size_t *n)
 {
     size_t cap = 0;
-    *text = NULL;
-    *n = 0;
     for (;;) {
         if (!grow(text, &cap, *n))
             return ERR_MEMORY;
         ssize_t got = sys_read(fd, *text + *n, cap - *n - 1);
         if (got < 0)
-            return ERR_SYSTEM;
+            return errno == EISDIR ? ERR_BAD : ERR_SYSTEM;
         if (got == 0)
             break;
         *n += (size_t)got;
-        if (*n > PATHS_CONFIG_BYTES)
+        if (*n > max_bytes)
             return ERR_TOO_LONG;
     }
     (*text)[*n] = '\0';
     return ERR_NONE;
 }
 
+enum err paths_read_file(const char *path, size_t max_bytes, char **text, size_t *n)
+{
+    *text = NULL;
+    *n = 0;
+    int fd = sys_open(path, O_RDONLY, 0);
+    if (fd < 0)
+        return sys_err(errno);
+    enum err err = read_all(fd, max_bytes, text, n);
+    int saved_errno = errno;
+    sys_close(fd);
+    if (err != ERR_NONE && *text != NULL) {
+        secret_wipe(*text, *n);
+        free(*text);
+        *text = NULL;
+    }
+    errno = saved_errno;
+    return err;
+}
+
 enum err paths_read_config(const char *path, char **text, size_t *n,
                            char message[static PATHS_MESSAGE_BYTES])
 {
-    int fd = sys_open(path, O_RDONLY, 0);
-    if (fd < 0)
-        return fail(sys_err(errno), message, path, strerror(errno));
-    enum err err = read_all(fd, text, n);
-    int saved_errno = errno;
-    sys_close(fd);
-    if (err == ERR_NONE)
+    enum err err = paths_read_file(path, PATHS_CONFIG_BYTES, text, n);
+    switch (err) {
+    case ERR_NONE:
         return ERR_NONE;
-    free(*text);
-    *text = NULL;
-    if (err == ERR_TOO_LONG)
+    case ERR_TOO_LONG:
         return fail(err, message, path,
                     "longer than 4 MiB; long lists belong into files of their own");
-    if (err == ERR_MEMORY)
+    case ERR_MEMORY:
         return fail(err, message, path, "out of memory");
-    if (saved_errno == EISDIR)
-        return fail(ERR_BAD, message, path, "a directory; expected a file");
-    return fail(err, message, path, strerror(saved_errno));
+    case ERR_BAD:
+        return fail(err, message, path, "a directory; expected a file");
+    default:
+        return fail(err, message, path, strerror(errno));
+    }
 }
+
+static const char *from_environment(const char *name)
+{
+    return getenv(name);
+}
+
+const struct config_sources paths_sources = {.getenv = from_environment,
+                                             .read_file = paths_read_file};
 
 enum err paths_admin_socket(char out[static PATHS_SOCKET_BYTES], const char *configured)
 {

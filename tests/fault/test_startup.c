@@ -18,6 +18,7 @@
 #include "admin/admin.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
+#include "daemon/paths.h"
 #include "resources.h"
 
 /* The linker chooses these names. NOLINTBEGIN(bugprone-reserved-identifier) */
@@ -99,9 +100,8 @@ static struct config *make_config(unsigned n_workers)
                      "     users: [{name: ann, password: pw}]}\n"
                      "  - {type: http, listen: '127.0.0.1:0'}\n",
                      n_workers, dir, dir);
-    assert_int_equal(
-        config_parse(&config, "test", text, (size_t)n, (config_getenv *)getenv, &messages),
-        ERR_NONE);
+    assert_int_equal(config_parse(&config, "test", text, (size_t)n, &paths_sources, &messages),
+                     ERR_NONE);
     return config;
 }
 

@@ -46,6 +46,17 @@ static const char *environment(const char *name)
     return NULL;
 }
 
+static enum err no_file(const char *path, size_t max_bytes, char **text, size_t *n)
+{
+    (void)path;
+    (void)max_bytes;
+    (void)text;
+    (void)n;
+    return ERR_NOT_FOUND;
+}
+
+static const struct config_sources sources = {.getenv = environment, .read_file = no_file};
+
 static enum err parse(struct said *said, const char *text, size_t n)
 {
     struct config *config = NULL;
@@ -55,7 +66,7 @@ static enum err parse(struct said *said, const char *text, size_t n)
     assert_non_null(copy);
     memcpy(copy, text, n);
     *said = (struct said){.messages = {.say = say}};
-    enum err err = config_parse(&config, "s.yaml", copy, n, environment, &said->messages);
+    enum err err = config_parse(&config, "s.yaml", copy, n, &sources, &said->messages);
     free(copy);
     if (err == ERR_NONE)
         config_free(config);

@@ -29,12 +29,23 @@ static const char *environment(const char *name)
     return NULL;
 }
 
+static enum err no_file(const char *path, size_t max_bytes, char **text, size_t *n)
+{
+    (void)path;
+    (void)max_bytes;
+    (void)text;
+    (void)n;
+    return ERR_NOT_FOUND;
+}
+
+static const struct config_sources sources = {.getenv = environment, .read_file = no_file};
+
 static struct config *parse(const char *text)
 {
     struct config *config = NULL;
     struct config_messages messages = {.say = say};
 
-    assert_int_equal(config_parse(&config, "s.yaml", text, strlen(text), environment, &messages),
+    assert_int_equal(config_parse(&config, "s.yaml", text, strlen(text), &sources, &messages),
                      ERR_NONE);
     assert_int_equal(messages.n_errors, 0);
     return config;
