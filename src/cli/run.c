@@ -33,9 +33,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     if (code != EX_OK)
         return code;
     const struct daemon_options daemon_options = {.config_path = used, .admin = &admin_for_daemon};
-    code = daemon_run(config, &daemon_options);
-    config_free(config);
-    return code;
+    return daemon_run(config, &daemon_options);
 }
 
 const struct cli_verb cli_run = {

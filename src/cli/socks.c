@@ -31,9 +31,7 @@ static int serve(const struct cli_verb *verb, struct socks_options *options)
     warn_if_exposed(verb, options);
     const struct daemon_options daemon_options = {.verbose = options->verbosity > 0,
                                                   .admin = &admin_for_daemon};
-    int code = daemon_run(config, &daemon_options);
-    config_free(config);
-    return code;
+    return daemon_run(config, &daemon_options);
 }
 
 static int run(const struct cli_verb *verb, int argc, char **argv)

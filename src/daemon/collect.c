@@ -27,14 +27,14 @@ struct collecting {
 static void fill_inbounds(struct collecting *collecting)
 {
     const struct collector *collector = collecting->collector;
-    const struct config *config = collector->runtime->config;
-    for (size_t i = 0; i < config->n_inbounds; i++) {
-        const struct inbound *inbound = &collector->runtime->inbounds[i];
+    const struct runtime *runtime = *collector->runtime;
+    for (size_t i = 0; i < runtime->ruleset.n_inbounds; i++) {
+        const struct inbound *inbound = &runtime->ruleset.inbounds[i];
         struct status_inbound *status = &collecting->inbounds[i];
         *status = (struct status_inbound){
             .name = inbound->name,
             .type = inbound->protocol->name,
-            .flows_now = atomic_load(&inbound->n_connections),
+            .flows_now = atomic_load(&inbound->counts->n_connections),
             .connections = inbound->max_connections,
             .per_client = inbound->max_per_client,
         };
@@ -72,8 +72,8 @@ static void answer(struct collecting *collecting)
         .workers = collecting->counters,
         .n_workers = collector->n_workers,
         .inbounds = collecting->inbounds,
-        .n_inbounds = collector->runtime->config->n_inbounds,
-        .limits = &collector->runtime->config->limits,
+        .n_inbounds = (*collector->runtime)->ruleset.n_inbounds,
+        .limits = &(*collector->runtime)->config->limits,
         .descriptors_limit = collector->descriptors_limit,
         .descriptors_in_use = count_descriptors(),
     };
@@ -107,7 +107,7 @@ void collect_status(void *arg, struct status_request *request)
 {
     const struct collector *collector = arg;
     size_t n = collector->n_workers;
-    size_t n_inbounds = collector->runtime->config->n_inbounds;
+    size_t n_inbounds = (*collector->runtime)->ruleset.n_inbounds;
     struct collecting *collecting =
         calloc(1, sizeof *collecting + n * sizeof collecting->letters[0]);
     struct counters *counters = calloc(n, sizeof *counters);

@@ -7,7 +7,7 @@
 #include "daemon/worker.h"
 
 struct collector {
-    const struct runtime *runtime;
+    struct runtime *const *runtime; /* the one in force */
     const struct listening *listening;
     struct worker *const *workers; /* the first is the one that asks and answers */
     size_t n_workers;

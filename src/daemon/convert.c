@@ -32,12 +32,13 @@ static enum err set_credentials(struct inbound *inbound, const struct config_inb
     return ERR_NONE;
 }
 
-static enum err set_inbound(struct inbound *inbound, const struct config_inbound *from,
-                            struct outbound *outbounds)
+static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
+                            const struct config_inbound *from)
 {
+    inbound->ruleset = &runtime->ruleset;
     inbound->protocol = protocols[from->type];
     inbound->name = from->name;
-    inbound->outbound = &outbounds[from->outbound];
+    inbound->outbound = runtime->ruleset.outbounds[from->outbound];
     inbound->allow = (struct cidr_list){from->allow.items, from->allow.n};
     inbound->deny = (struct cidr_list){from->deny.items, from->deny.n};
     inbound->allow_targets =
@@ -47,7 +48,8 @@ static enum err set_inbound(struct inbound *inbound, const struct config_inbound
     inbound->denies_loopback = from->is_exposed;
     inbound->max_connections = from->connections;
     inbound->max_per_client = from->per_client;
-    return set_credentials(inbound, from);
+    enum err err = counts_hold(&runtime->shared->counts, from->name, &inbound->counts);
+    return err == ERR_NONE ? set_credentials(inbound, from) : err;
 }
 
 static enum dial_prefer prefer_of(const struct config_dns *dns)
@@ -67,34 +69,48 @@ static void set_limits(struct runtime *runtime)
         .handshake_ms = limits->handshake_ms,
         .idle_ms = limits->idle_ms,
         .half_closed_ms = limits->half_closed_ms,
+        .max_connections = limits->connections,
+        .max_held_bytes = limits->memory_mb * 1024 * 1024,
         .keepalive_s = limits->keepalive_s > INT_MAX ? INT_MAX : (unsigned)limits->keepalive_s,
     };
-    runtime->shared.max_connections = limits->connections;
-    runtime->shared.max_held_bytes = limits->memory_mb * 1024 * 1024;
+}
+
+static struct outbound *new_outbound(const struct config_outbound *from)
+{
+    struct outbound *outbound = malloc(sizeof *outbound);
+    if (outbound != NULL)
+        *outbound = (struct outbound){.ops = outbound_ops[from->type], .name = from->name};
+    return outbound;
 }
 
 /* In the order of the configuration's, since other parts name them by index. */
 static enum err set_outbounds(struct runtime *runtime)
 {
     const struct config *config = runtime->config;
-    runtime->outbounds = calloc(config->n_outbounds, sizeof *runtime->outbounds);
-    if (runtime->outbounds == NULL)
+    struct ruleset *ruleset = &runtime->ruleset;
+    ruleset->outbounds = calloc(config->n_outbounds, sizeof(struct outbound *));
+    if (ruleset->outbounds == NULL)
         return ERR_MEMORY;
-    for (size_t i = 0; i < config->n_outbounds; i++)
-        runtime->outbounds[i] = (struct outbound){.ops = outbound_ops[config->outbounds[i].type],
-                                                  .name = config->outbounds[i].name};
+    for (; ruleset->n_outbounds < config->n_outbounds; ruleset->n_outbounds++) {
+        struct outbound *outbound = new_outbound(&config->outbounds[ruleset->n_outbounds]);
+        if (outbound == NULL)
+            return ERR_MEMORY;
+        ruleset->outbounds[ruleset->n_outbounds] = outbound;
+    }
     return ERR_NONE;
 }
 
 static enum err set_inbounds(struct runtime *runtime)
 {
     const struct config *config = runtime->config;
-    runtime->inbounds = calloc(config->n_inbounds, sizeof *runtime->inbounds);
-    if (runtime->inbounds == NULL)
+    struct ruleset *ruleset = &runtime->ruleset;
+    ruleset->inbounds = calloc(config->n_inbounds, sizeof *ruleset->inbounds);
+    if (ruleset->inbounds == NULL)
         return ERR_MEMORY;
+    ruleset->n_inbounds = config->n_inbounds;
     enum err err = ERR_NONE;
     for (size_t i = 0; i < config->n_inbounds && err == ERR_NONE; i++)
-        err = set_inbound(&runtime->inbounds[i], &config->inbounds[i], runtime->outbounds);
+        err = set_inbound(runtime, &ruleset->inbounds[i], &config->inbounds[i]);
     return err;
 }
 
@@ -108,10 +124,23 @@ enum err convert_config(struct runtime *runtime)
     return err;
 }
 
+static void free_outbound(struct outbound *outbound)
+{
+    if (outbound->ops->free != NULL)
+        outbound->ops->free(outbound);
+    else
+        free(outbound);
+}
+
 void convert_free(struct runtime *runtime)
 {
-    for (size_t i = 0; runtime->inbounds != NULL && i < runtime->config->n_inbounds; i++)
-        free((void *)(uintptr_t)runtime->inbounds[i].credentials);
-    free(runtime->inbounds);
-    free(runtime->outbounds);
+    struct ruleset *ruleset = &runtime->ruleset;
+    for (size_t i = 0; i < ruleset->n_inbounds; i++) {
+        free((void *)(uintptr_t)ruleset->inbounds[i].credentials);
+        counts_release(&runtime->shared->counts, ruleset->inbounds[i].counts);
+    }
+    free(ruleset->inbounds);
+    for (size_t i = 0; i < ruleset->n_outbounds; i++)
+        free_outbound(ruleset->outbounds[i]);
+    free(ruleset->outbounds);
 }

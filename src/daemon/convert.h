@@ -4,7 +4,8 @@
 
 #include "daemon/runtime.h"
 
-/* Fills in what follows from runtime->config, which it borrows. ERR_MEMORY: convert_free() is for the caller all the same. */
+/* Fills in the ruleset and what else follows from runtime->config. ERR_MEMORY: convert_free() is for
+ * the caller all the same. */
 NODISCARD enum err convert_config(struct runtime *runtime);
 void convert_free(struct runtime *runtime);
 

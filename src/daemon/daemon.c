@@ -23,10 +23,10 @@
 #define WORKERS_MAX 1024 /* as the configuration allows */
 
 struct daemon {
-    const struct config *config;
     const struct daemon_options *options;
     uint64_t descriptors;
-    struct runtime runtime;
+    struct flow_shared shared;
+    struct runtime *runtime; /* in force; held */
     struct listening listening;
     struct logsink *sink;
     struct worker *workers[WORKERS_MAX];
@@ -71,8 +71,8 @@ static void end(struct daemon *daemon)
     if (daemon->ending == RUNNING) {
         daemon->ending = DRAINING;
         log_say(log, LOG_LEVEL_INFO, "ending: %llu connections have %llu s",
-                (unsigned long long)atomic_load(&daemon->runtime.shared.n_connections),
-                (unsigned long long)daemon->config->limits.drain_s);
+                (unsigned long long)atomic_load(&daemon->shared.n_connections),
+                (unsigned long long)daemon->runtime->config->limits.drain_s);
         order_all(daemon, worker_order_drain);
     } else if (daemon->ending == DRAINING) {
         daemon->ending = ENDING_AT_ONCE;
@@ -145,12 +145,12 @@ static int complain(enum err err)
 
 static int open_log(struct daemon *daemon)
 {
-    enum err err = logsink_new(&daemon->sink, &daemon->config->log);
+    enum err err = logsink_new(&daemon->sink, &daemon->runtime->config->log);
     if (err == ERR_NONE)
         return EX_OK;
     if (err == ERR_MEMORY)
         return complain(err);
-    fprintf(stderr, "sockeye: cannot open the log %s: %s\n", daemon->config->log.path,
+    fprintf(stderr, "sockeye: cannot open the log %s: %s\n", daemon->runtime->config->log.path,
             strerror(errno));
     return EX_CANTCREAT;
 }
@@ -161,7 +161,7 @@ static enum err make_workers(struct daemon *daemon)
     for (size_t i = 0; i < daemon->n_workers; i++) {
         struct worker *worker;
         enum err err =
-            worker_new(&worker, &daemon->runtime, &daemon->listening, i, daemon->sink, backend);
+            worker_new(&worker, daemon->runtime, &daemon->listening, i, daemon->sink, backend);
         if (err != ERR_NONE)
             return err;
         worker->owner = daemon;
@@ -179,7 +179,7 @@ static enum err make_workers(struct daemon *daemon)
 
 static int start_admin(struct daemon *daemon)
 {
-    const char *socket = daemon->config->admin.socket;
+    const char *socket = daemon->runtime->config->admin.socket;
     struct worker *first = daemon->workers[0];
     daemon->collector = (struct collector){
         .runtime = &daemon->runtime,
@@ -206,7 +206,7 @@ static int drop_privileges(const struct daemon *daemon)
         need.low_ports |= port < 1024;
     }
     char message[PRIVILEGES_MESSAGE_BYTES];
-    enum err err = privileges_drop(daemon->config->user, &need, message);
+    enum err err = privileges_drop(daemon->runtime->config->user, &need, message);
     if (err == ERR_NONE)
         return EX_OK;
     fprintf(stderr, "sockeye: %s\n", message);
@@ -259,12 +259,13 @@ static uint64_t own_descriptors(const struct daemon *daemon)
 
 static int set_up(struct daemon *daemon)
 {
-    int code = listening_open(&daemon->listening, daemon->config, daemon->n_workers);
+    struct listening *listening = &daemon->listening;
+    int code = listening_open(listening, daemon->runtime->config, daemon->n_workers);
     if (code != EX_OK)
         return code;
-    daemon->runtime.shared.listening = daemon->listening.addrs;
-    daemon->runtime.shared.n_listening = daemon->listening.n;
-    enum err err = make_workers(daemon);
+    enum err err = runtime_set_listening(daemon->runtime, listening->addrs, listening->n);
+    if (err == ERR_NONE)
+        err = make_workers(daemon);
     if (err != ERR_NONE)
         return complain(err);
     code = start_admin(daemon);
@@ -273,9 +274,10 @@ static int set_up(struct daemon *daemon)
     if (code != EX_OK)
         return code;
     uint64_t own = own_descriptors(daemon);
-    daemon->runtime.shared.max_by_descriptors = rlimit_connections(daemon->descriptors, own);
+    atomic_store(&daemon->shared.max_by_descriptors, rlimit_connections(daemon->descriptors, own));
     char warning[RLIMIT_WARNING_BYTES];
-    if (rlimit_is_low(daemon->descriptors, own, daemon->config->limits.connections, warning))
+    if (rlimit_is_low(daemon->descriptors, own, daemon->runtime->config->limits.connections,
+                      warning))
         log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN, "%s", warning);
     err = logsink_start(daemon->sink);
     return err == ERR_NONE ? EX_OK : complain(err);
@@ -296,32 +298,45 @@ static void take_down(struct daemon *daemon)
     listening_close(&daemon->listening);
 }
 
-int daemon_run(const struct config *config, const struct daemon_options *options)
+/* With the configuration in force, from the log to the end. */
+static int run_with_log(struct daemon *daemon)
+{
+    int code = open_log(daemon);
+    if (code != EX_OK)
+        return code;
+    daemon->n_workers = count_workers(daemon->runtime->config);
+    code = set_up(daemon);
+    if (code == EX_OK)
+        code = run_workers(daemon);
+    take_down(daemon);
+    logsink_free(daemon->sink);
+    return code;
+}
+
+int daemon_run(struct config *config, const struct daemon_options *options)
 {
     struct daemon *daemon = calloc(1, sizeof *daemon);
-    if (daemon == NULL)
+    if (daemon == NULL) {
+        config_free(config);
         return complain(ERR_MEMORY);
+    }
 #ifdef M_ARENA_MAX
     /* What a burst leaves in an arena of each thread's own does not go back to the system. */
     mallopt(M_ARENA_MAX, 1);
 #endif
-    daemon->config = config;
     daemon->options = options;
-    daemon->n_workers = count_workers(config);
     daemon->descriptors = rlimit_raise_descriptors();
-    int code = open_log(daemon);
-    if (code == EX_OK) {
-        enum err err = runtime_init(&daemon->runtime, config);
-        code = err == ERR_NONE ? EX_OK : complain(err);
-        if (code == EX_OK) {
-            code = set_up(daemon);
-            if (code == EX_OK)
-                code = run_workers(daemon);
-            take_down(daemon);
-            runtime_deinit(&daemon->runtime);
-        }
-        logsink_free(daemon->sink);
+    flow_shared_init(&daemon->shared);
+    int code;
+    enum err err = runtime_new(&daemon->runtime, config, &daemon->shared);
+    if (err == ERR_NONE) {
+        code = run_with_log(daemon);
+        runtime_release(daemon->runtime);
+    } else {
+        code = complain(err);
+        config_free(config);
     }
+    flow_shared_deinit(&daemon->shared);
     free(daemon);
     return code;
 }

@@ -19,7 +19,8 @@ struct daemon_options {
     const struct daemon_admin *admin; /* the status socket */
 };
 
-/* Runs until it is ended by a signal. Returns the exit code, having said on stderr what was wrong. */
-int daemon_run(const struct config *config, const struct daemon_options *options);
+/* Runs until it is ended by a signal; takes the configuration. Returns the exit code, having said on stderr what was
+ * wrong. */
+int daemon_run(struct config *config, const struct daemon_options *options);
 
 #endif

@@ -1,19 +1,56 @@
 #include "daemon/runtime.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "daemon/convert.h"
 
-enum err runtime_init(struct runtime *runtime, const struct config *config)
+static void free_runtime(struct ruleset *ruleset)
 {
-    *runtime = (struct runtime){.config = config};
-    clients_init(&runtime->shared.clients);
-    enum err err = convert_config(runtime);
-    if (err != ERR_NONE)
-        runtime_deinit(runtime);
-    return err;
+    struct runtime *runtime = CONTAINER_OF(ruleset, struct runtime, ruleset);
+    convert_free(runtime);
+    free((void *)(uintptr_t)ruleset->listening);
+    config_free(runtime->config);
+    free(runtime);
 }
 
-void runtime_deinit(struct runtime *runtime)
+enum err runtime_new(struct runtime **out, struct config *config, struct flow_shared *shared)
 {
-    convert_free(runtime);
-    clients_deinit(&runtime->shared.clients);
+    struct runtime *runtime = calloc(1, sizeof *runtime);
+    if (runtime == NULL)
+        return ERR_MEMORY;
+    ruleset_init(&runtime->ruleset, free_runtime);
+    runtime->config = config;
+    runtime->shared = shared;
+    enum err err = convert_config(runtime);
+    if (err != ERR_NONE) {
+        convert_free(runtime);
+        free(runtime);
+        return err;
+    }
+    *out = runtime;
+    return ERR_NONE;
+}
+
+enum err runtime_set_listening(struct runtime *runtime, const struct addr *addrs, size_t n)
+{
+    struct addr *copy = calloc(n, sizeof *copy);
+    if (copy == NULL && n > 0)
+        return ERR_MEMORY;
+    if (n > 0)
+        memcpy(copy, addrs, n * sizeof *copy);
+    runtime->ruleset.listening = copy;
+    runtime->ruleset.n_listening = n;
+    return ERR_NONE;
+}
+
+void runtime_hold(struct runtime *runtime)
+{
+    ruleset_hold(&runtime->ruleset);
+}
+
+void runtime_release(struct runtime *runtime)
+{
+    if (runtime != NULL)
+        ruleset_release(&runtime->ruleset);
 }

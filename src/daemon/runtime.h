@@ -1,6 +1,6 @@
 /*
- * What all workers share: the configuration in the form that flows use. It does not change while
- * workers run, but for the counts in it.
+ * One reading of the configuration and all that follows from it: the ruleset that flows hold, and
+ * the limits that workers copy. It lives as long as its ruleset is held by anyone.
  */
 #ifndef SOCKEYE_DAEMON_RUNTIME_H
 #define SOCKEYE_DAEMON_RUNTIME_H
@@ -9,19 +9,28 @@
 #include "flow/env.h"
 #include "flow/inbound.h"
 #include "flow/outbound.h"
+#include "flow/ruleset.h"
 
 struct runtime {
-    const struct config *config; /* borrowed */
-    struct inbound *inbounds;    /* as many as the configuration's */
-    struct outbound *outbounds;
-    struct flow_shared shared;
+    struct ruleset ruleset; /* inbounds and outbounds stand in the order of the configuration's */
+    struct config *config;  /* owned */
+    struct flow_shared *shared;
     struct flow_limits limits;
     enum dial_prefer prefer;
 };
 
-/* Borrows the configuration for as long as it lives. ERR_MEMORY. What is listened on, and how many
- * connections the descriptors allow, is for the caller to fill in. */
-NODISCARD enum err runtime_init(struct runtime *runtime, const struct config *config);
-void runtime_deinit(struct runtime *runtime);
+/*
+ * Takes the configuration when it succeeds; `shared` is borrowed for as long as anyone holds the
+ * runtime, which whoever calls this does first. ERR_MEMORY.
+ */
+NODISCARD enum err runtime_new(struct runtime **out, struct config *config,
+                               struct flow_shared *shared);
+
+/* Says what is listened on, n addresses, which are copied: before flows come. ERR_MEMORY. */
+NODISCARD enum err runtime_set_listening(struct runtime *runtime, const struct addr *addrs,
+                                         size_t n);
+
+void runtime_hold(struct runtime *runtime);
+void runtime_release(struct runtime *runtime); /* NULL is fine */
 
 #endif

@@ -15,8 +15,8 @@ static void before_waiting(void *arg)
 static bool has_room(struct listener *listener)
 {
     const struct worker *worker = CONTAINER_OF(listener, struct worker_listener, listener)->worker;
-    const struct flow_shared *shared = &worker->runtime->shared;
-    return atomic_load(&shared->n_connections) < shared->max_by_descriptors;
+    struct flow_shared *shared = worker->env.shared;
+    return atomic_load(&shared->n_connections) < atomic_load(&shared->max_by_descriptors);
 }
 
 static void on_accept(struct listener *listener, int fd, const struct addr *from)
@@ -116,7 +116,7 @@ static enum err start_listeners(struct worker *worker, struct listening *listeni
         struct worker_listener *mine = &worker->listeners[i];
         int *fd = &listening->items[i].fds[worker->index];
         mine->worker = worker;
-        mine->inbound = &worker->runtime->inbounds[listening->items[i].inbound];
+        mine->inbound = &worker->runtime->ruleset.inbounds[listening->items[i].inbound];
         mine->listener = (struct listener){
             .has_room = has_room, .on_accept = on_accept, .on_shortage = on_shortage};
         enum err err = listener_start(&mine->listener, worker->loop, *fd);
@@ -134,7 +134,7 @@ static enum err set_up_env(struct worker *worker)
     struct runtime *runtime = worker->runtime;
     const struct config_dns *dns = &runtime->config->dns;
     const struct resolver_options options = {.servers = dns->servers, .n_servers = dns->n_servers};
-    env->shared = &runtime->shared;
+    env->shared = runtime->shared;
     env->loop = worker->loop;
     env->log = logsink_log(worker->port);
     env->limits = runtime->limits;
@@ -174,6 +174,7 @@ enum err worker_new(struct worker **out, struct runtime *runtime, struct listeni
     struct worker *worker = calloc(1, sizeof *worker);
     if (worker == NULL)
         return ERR_MEMORY;
+    runtime_hold(runtime);
     worker->runtime = runtime;
     worker->index = index;
     enum err err = set_up(worker, listening, sink, backend);
@@ -201,5 +202,6 @@ void worker_free(struct worker *worker)
     }
     loop_free(worker->loop);
     logsink_port_free(worker->port);
+    runtime_release(worker->runtime);
     free(worker);
 }

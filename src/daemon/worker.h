@@ -26,7 +26,7 @@ struct worker_listener {
 };
 
 struct worker {
-    struct runtime *runtime;
+    struct runtime *runtime; /* held */
     size_t index;
     pthread_t thread; /* of all but the first, which runs in the main thread */
     struct loop *loop;

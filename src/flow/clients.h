@@ -20,7 +20,8 @@ struct clients {
 void clients_init(struct clients *clients);
 void clients_deinit(struct clients *clients); /* everyone has left */
 
-/* Counts one more. ERR_LIMIT: it has `max` already. ERR_MEMORY. `inbound` tells inbounds apart. */
+/* Counts one more. ERR_LIMIT: it has `max` already. ERR_MEMORY. `inbound` (its counts) tells
+ * inbounds apart. */
 NODISCARD enum err clients_enter(struct clients *clients, const void *inbound,
                                  const struct addr *from, uint64_t max);
 /* One less; it was counted by clients_enter(). */

@@ -133,7 +133,7 @@ static void on_attempt_ready(struct endpoint *ep, unsigned events);
 static enum err try_one(struct dial *dial, const struct addr *to)
 {
     struct flow_env *env = dial->opening->env;
-    if (!dial->opening->is_configured && !policy_allows(env->shared, dial->opening->inbound, to))
+    if (!dial->opening->is_configured && !policy_allows(dial->opening->inbound, to))
         return ERR_DENIED;
     struct sock *sock;
     enum err err = sock_connect(&sock, env->loop, &env->socks, to, on_attempt_ready, dial);

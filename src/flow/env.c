@@ -17,6 +17,24 @@
 /* A trouble that goes on is said again after this. */
 #define COMPLAIN_EVERY_MS 60000
 
+void flow_shared_init(struct flow_shared *shared)
+{
+    *shared = (struct flow_shared){0};
+    clients_init(&shared->clients);
+    counts_init(&shared->counts);
+}
+
+void flow_shared_deinit(struct flow_shared *shared)
+{
+    clients_deinit(&shared->clients);
+    counts_deinit(&shared->counts);
+}
+
+static uint64_t settle_ms(const struct flow_limits *limits)
+{
+    return limits->keepalive_s == 0 ? 0 : SETTLE_MS;
+}
+
 void flow_env_init(struct flow_env *env)
 {
     const struct flow_limits *limits = &env->limits;
@@ -33,11 +51,20 @@ void flow_env_init(struct flow_env *env)
     idle_queue_init(&env->relaying, loop, limits->idle_ms, flow_on_expired);
     idle_queue_init(&env->half_closed, loop, limits->half_closed_ms, flow_on_expired);
     idle_queue_init(&env->lingering, loop, LINGER_MS, flow_on_expired);
-    idle_queue_init(&env->settling, loop, limits->keepalive_s == 0 ? 0 : SETTLE_MS,
-                    flow_on_settled);
+    idle_queue_init(&env->settling, loop, settle_ms(limits), flow_on_settled);
     idle_queue_be_lazy(&env->relaying);
     idle_queue_be_lazy(&env->half_closed);
     idle_queue_be_lazy(&env->settling);
+}
+
+void flow_env_set_limits(struct flow_env *env, const struct flow_limits *limits)
+{
+    env->limits = *limits;
+    idle_queue_set_limit(&env->handshaking, limits->handshake_ms);
+    idle_queue_set_limit(&env->connecting, limits->connect_ms);
+    idle_queue_set_limit(&env->relaying, limits->idle_ms);
+    idle_queue_set_limit(&env->half_closed, limits->half_closed_ms);
+    idle_queue_set_limit(&env->settling, settle_ms(limits));
 }
 
 void flow_env_deinit(struct flow_env *env)

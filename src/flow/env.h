@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "flow/clients.h"
 #include "flow/counters.h"
+#include "flow/counts.h"
 #include "flow/idle.h"
 #include "io/loop.h"
 #include "io/pipe.h"
@@ -23,19 +24,20 @@
 /* What is read in one go, and so the most that a direction of a flow holds in user space. */
 #define FLOW_READ_BYTES ((size_t)32 * 1024)
 
+/* A reload changes them: each worker has its own copy, which it changes itself. 0: no limit. */
 struct flow_limits {
-    uint64_t connect_ms, handshake_ms, idle_ms, half_closed_ms; /* 0: no limit */
-    unsigned keepalive_s;                                       /* 0: off */
+    uint64_t connect_ms, handshake_ms, idle_ms, half_closed_ms;
+    uint64_t max_connections;
+    uint64_t max_held_bytes; /* what all flows together hold in buffers */
+    unsigned keepalive_s;    /* 0: off */
 };
 
+/* What limits are measured by. */
 struct flow_shared {
-    const struct addr *listening; /* every address and port we listen on */
-    size_t n_listening;
-    uint64_t max_connections;    /* 0: no limit */
-    uint64_t max_by_descriptors; /* beyond it connections wait in the backlog */
-    uint64_t max_held_bytes;     /* 0: no limit on what flows hold in buffers */
     _Atomic(uint64_t) n_connections, n_held_bytes;
+    _Atomic(uint64_t) max_by_descriptors; /* beyond it connections wait in the backlog */
     struct clients clients;
+    struct counts counts;
 };
 
 /* A trouble that comes thousands of times is said once in a while, with its count. */
@@ -66,10 +68,17 @@ struct flow_env {
     uint8_t scratch[FLOW_READ_BYTES];
 };
 
+void flow_shared_init(struct flow_shared *shared);
+void flow_shared_deinit(struct flow_shared *shared); /* no flow and no ruleset is left */
+
 /* Sets up what the flows of a worker share. The rest of the fields are the caller's to fill before. */
 void flow_env_init(struct flow_env *env);
 /* All flows have ended and the loop has run what was deferred. */
 void flow_env_deinit(struct flow_env *env);
+
+/* Other limits from now on, for the flows there are too: a time that is over by the new limit ends
+ * them when the loop turns next. What has its keepalive already keeps it. */
+void flow_env_set_limits(struct flow_env *env, const struct flow_limits *limits);
 
 /* Says why connections are refused, or have to wait: at the first time, then at most once a minute. */
 void flow_env_complain(struct flow_env *env, enum refusal refusal, const char *inbound,

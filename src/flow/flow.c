@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "flow/ruleset.h"
 #include "flow/stages.h"
 #include "io/socket.h"
 #include "io/sys.h"
@@ -99,14 +100,15 @@ static void write_log(const struct flow *flow, enum flow_end end)
 static void uncount(struct flow_env *env, struct inbound *inbound, const struct addr *from)
 {
     if (inbound->max_per_client > 0)
-        clients_leave(&env->shared->clients, inbound, from);
-    atomic_fetch_sub(&inbound->n_connections, 1);
+        clients_leave(&env->shared->clients, inbound->counts, from);
+    atomic_fetch_sub(&inbound->counts->n_connections, 1);
     atomic_fetch_sub(&env->shared->n_connections, 1);
 }
 
 static void free_flow(struct deferred *deferred)
 {
     struct flow *flow = CONTAINER_OF(deferred, struct flow, freeing);
+    ruleset_release(flow->inbound->ruleset);
     slab_put(&flow->env->flows, flow);
 }
 
@@ -210,16 +212,17 @@ static bool admit(struct flow_env *env, struct inbound *inbound, const struct ad
 {
     struct flow_shared *shared = env->shared;
     enum refusal why = REFUSAL_CONNECTIONS;
-    bool is_over = is_full(&shared->n_connections, shared->max_connections);
-    is_over |= is_full(&inbound->n_connections, inbound->max_connections);
+    bool is_over = is_full(&shared->n_connections, env->limits.max_connections);
+    is_over |= is_full(&inbound->counts->n_connections, inbound->max_connections);
     if (!is_over && inbound->max_per_client > 0) {
-        enum err err = clients_enter(&shared->clients, inbound, from, inbound->max_per_client);
+        enum err err =
+            clients_enter(&shared->clients, inbound->counts, from, inbound->max_per_client);
         is_over = err != ERR_NONE;
         why = err == ERR_MEMORY ? REFUSAL_MEMORY : REFUSAL_PER_CLIENT;
     }
     if (!is_over)
         return true;
-    atomic_fetch_sub(&inbound->n_connections, 1);
+    atomic_fetch_sub(&inbound->counts->n_connections, 1);
     atomic_fetch_sub(&shared->n_connections, 1);
     flow_env_refuse(env, why, inbound->name, from);
     return false;
@@ -238,6 +241,7 @@ static enum err begin(struct flow_env *env, struct inbound *inbound, int fd,
         slab_put(&env->flows, flow);
         return err;
     }
+    ruleset_hold(inbound->ruleset);
     flow->env = env;
     flow->inbound = inbound;
     flow->protocol = inbound->protocol;

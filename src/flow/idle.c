@@ -2,7 +2,7 @@
 
 static void arm(struct idle_queue *queue)
 {
-    if (list_empty(&queue->waiting)) {
+    if (list_empty(&queue->waiting) || queue->limit_ms == 0) {
         timer_clear(loop_timers(queue->loop), &queue->timer);
         return;
     }
@@ -38,10 +38,26 @@ void idle_queue_init(struct idle_queue *queue, struct loop *loop, uint64_t limit
     timer_init(&queue->timer, fire);
 }
 
+static void set_laziness(struct idle_queue *queue)
+{
+    queue->touch_ms = queue->is_lazy ? queue->limit_ms / 8 : 0;
+    queue->late_ms = queue->touch_ms;
+}
+
 void idle_queue_be_lazy(struct idle_queue *queue)
 {
-    queue->touch_ms = queue->limit_ms / 8;
-    queue->late_ms = queue->limit_ms / 8;
+    queue->is_lazy = true;
+    set_laziness(queue);
+}
+
+void idle_queue_set_limit(struct idle_queue *queue, uint64_t limit_ms)
+{
+    if (limit_ms == queue->limit_ms)
+        return;
+    queue->limit_ms = limit_ms;
+    set_laziness(queue);
+    timer_clear(loop_timers(queue->loop), &queue->timer);
+    arm(queue);
 }
 
 void idle_queue_deinit(struct idle_queue *queue)
@@ -58,8 +74,6 @@ void idle_wait_init(struct idle_wait *wait)
 void idle_enter(struct idle_queue *queue, struct idle_wait *wait)
 {
     idle_leave(wait);
-    if (queue->limit_ms == 0)
-        return;
     wait->queue = queue;
     wait->since_ms = loop_now_ms(queue->loop);
     list_append(&queue->waiting, &wait->link);

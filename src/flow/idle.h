@@ -29,6 +29,7 @@ struct idle_queue {
     struct loop *loop;
     uint64_t limit_ms; /* 0: nobody ever expires */
     uint64_t touch_ms, late_ms;
+    bool is_lazy;
     void (*expire)(struct idle_wait *); /* the wait has left the queue */
 };
 
@@ -36,6 +37,9 @@ void idle_queue_init(struct idle_queue *queue, struct loop *loop, uint64_t limit
                      void (*expire)(struct idle_wait *));
 /* Lets waits be touched, and expire up to a quarter of the limit late. */
 void idle_queue_be_lazy(struct idle_queue *queue);
+/* Another limit, for those who wait already too: they have waited since they entered or were last
+ * touched, and who has waited longer than the new limit expires when the loop turns next. */
+void idle_queue_set_limit(struct idle_queue *queue, uint64_t limit_ms);
 void idle_queue_deinit(struct idle_queue *queue); /* empty by now */
 
 void idle_wait_init(struct idle_wait *wait);

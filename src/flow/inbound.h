@@ -1,12 +1,11 @@
 /*
  * What every inbound is to a flow: a protocol that makes a request out of the client's bytes, and
- * the rules for who may come and where to. A struct inbound belongs to the process and does not
- * change while workers run; only its count of connections does.
+ * the rules for who may come and where to. A struct inbound belongs to its ruleset and does not
+ * change.
  */
 #ifndef SOCKEYE_FLOW_INBOUND_H
 #define SOCKEYE_FLOW_INBOUND_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +16,9 @@
 
 struct endpoint;
 struct flow;
+struct inbound_counts;
 struct outbound;
+struct ruleset;
 
 enum inbound_step {
     INBOUND_MORE,    /* the bytes are the beginning of a message: call again with more of them */
@@ -67,6 +68,7 @@ struct credential {
 };
 
 struct inbound {
+    struct ruleset *ruleset; /* which it is part of */
     const struct inbound_protocol *protocol;
     const char *name;
     struct outbound *outbound;
@@ -78,7 +80,7 @@ struct inbound {
     struct inbound_command udp, bind;
     bool denies_loopback;                     /* it can be reached from beyond this machine */
     uint64_t max_connections, max_per_client; /* 0: no limit */
-    _Atomic(uint64_t) n_connections;
+    struct inbound_counts *counts;            /* survives reloads */
 };
 
 /* The user whose name and password these are, or NULL; in time that does not tell how much of a password is right. */

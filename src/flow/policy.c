@@ -1,7 +1,7 @@
 #include "flow/policy.h"
 
-#include "flow/env.h"
 #include "flow/inbound.h"
+#include "flow/ruleset.h"
 #include "io/socket.h"
 
 static bool is_never_a_target(const struct inbound *inbound, const struct addr *to)
@@ -12,11 +12,11 @@ static bool is_never_a_target(const struct inbound *inbound, const struct addr *
 
 /* A wildcard listener stands for every address that this machine has now, and 0.0.0.0 as a target
  * for this machine. Asking costs a socket, but only where the port is one of ours. */
-static bool is_listened_on(const struct flow_shared *shared, const struct addr *to)
+static bool is_listened_on(const struct ruleset *ruleset, const struct addr *to)
 {
     bool may_be = false;
-    for (size_t i = 0; i < shared->n_listening; i++) {
-        const struct addr *own = &shared->listening[i];
+    for (size_t i = 0; i < ruleset->n_listening; i++) {
+        const struct addr *own = &ruleset->listening[i];
         if (own->port != to->port || own->family != to->family)
             continue;
         if (addr_equal(own, to, false) || addr_is_unspecified(to))
@@ -27,12 +27,11 @@ static bool is_listened_on(const struct flow_shared *shared, const struct addr *
     return may_be && sock_addr_is_ours(to);
 }
 
-bool policy_allows(const struct flow_shared *shared, const struct inbound *inbound,
-                   const struct addr *target)
+bool policy_allows(const struct inbound *inbound, const struct addr *target)
 {
     struct addr to = *target;
     addr_unmap(&to);
-    if (is_listened_on(shared, &to))
+    if (is_listened_on(inbound->ruleset, &to))
         return target_rules_name(&inbound->allow_targets, &to, true);
     if (is_never_a_target(inbound, &to) || target_rules_name(&inbound->deny_targets, &to, false))
         return target_rules_name(&inbound->allow_targets, &to, false);

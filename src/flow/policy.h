@@ -11,10 +11,8 @@
 
 #include "base/addr.h"
 
-struct flow_shared;
 struct inbound;
 
-bool policy_allows(const struct flow_shared *shared, const struct inbound *inbound,
-                   const struct addr *to);
+bool policy_allows(const struct inbound *inbound, const struct addr *to);
 
 #endif

@@ -20,8 +20,9 @@ static uint8_t *allocate(struct flow_env *env, size_t n)
 {
     struct flow_shared *shared = env->shared;
     uint64_t held = atomic_fetch_add(&shared->n_held_bytes, n) + n;
+    uint64_t max = env->limits.max_held_bytes;
     uint8_t *bytes = NULL;
-    if (shared->max_held_bytes == 0 || held <= shared->max_held_bytes)
+    if (max == 0 || held <= max)
         bytes = malloc(n);
     if (bytes == NULL)
         atomic_fetch_sub(&shared->n_held_bytes, n);

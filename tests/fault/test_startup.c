@@ -150,7 +150,7 @@ static void on_alarm(int signal)
 }
 
 /* Runs the program with what it says on stderr kept; returns its exit code. */
-static int run(const struct config *config)
+static int run(struct config *config)
 {
     const struct daemon_options options = {.config_path = "test", .admin = &admin_for_daemon};
     FILE *file = tmpfile();
@@ -168,7 +168,7 @@ static int run(const struct config *config)
     return code;
 }
 
-static int run_with_visitor(const struct config *config, size_t *n_answer)
+static int run_with_visitor(struct config *config, size_t *n_answer)
 {
     pthread_t visitor;
     *n_answer = 0;
@@ -212,10 +212,11 @@ static const char *hit_by(const struct plan *plan, uint64_t n)
 }
 
 /* Returns false when the nth comes after the program's end. */
-static bool run_with_fault(const struct config *config, const struct plan *plan, uint64_t n)
+static bool run_with_fault(const struct plan *plan, uint64_t n)
 {
     size_t n_fds = count_fds(), n_answer;
     int64_t n_blocks_before = n_blocks, n_mapped_before = n_mapped_bytes;
+    struct config *config = make_config(plan->n_workers);
     sys_fault_set(plan->fault, n);
     allocator_fail(plan->fault == SYS_FAULT_NONE ? n : 0);
     int code = run_with_visitor(config, &n_answer);
@@ -243,10 +244,8 @@ static void with_each_fault(void **state)
     const struct plan *plan = *state;
     uint64_t n = 1;
     setenv("SOCKEYE_BACKEND", plan->backend, 1);
-    struct config *config = make_config(plan->n_workers);
-    while (run_with_fault(config, plan, n))
+    while (run_with_fault(plan, n))
         n++;
-    config_free(config);
     print_message("             %u faults\n", (unsigned)n - 1);
     assert_true(n > 40);
 }

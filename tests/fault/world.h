@@ -16,6 +16,7 @@
 #include "../unit/allocator.h"
 #include "../unit/resolver_fixture.h"
 #include "flow/flow.h"
+#include "flow/ruleset.h"
 #include "inbound/protocols.h"
 #include "io/listener.h"
 #include "io/sys.h"
@@ -40,7 +41,9 @@ static struct {
     struct fixture fixture;
     struct flow_env env;
     struct flow_shared shared;
+    struct ruleset ruleset;
     struct inbound inbound;
+    struct inbound_counts counts;
     struct outbound outbound;
     struct target_rule denied;
     struct log log;
@@ -127,7 +130,7 @@ static inline void world_set_env(const struct play *play)
     struct flow_env *env = &world.env;
     world.log = (struct log){
         .level = LOG_LEVEL_TRACE, .access = true, .wall_ms = world_wall_ms, .emit = world_emit};
-    clients_init(&world.shared.clients);
+    flow_shared_init(&world.shared);
     env->shared = &world.shared;
     env->loop = world.fixture.loop;
     env->resolver = world.fixture.resolver;
@@ -161,8 +164,8 @@ static inline void world_open(enum loop_backend backend, const struct play *play
     static const struct listener_options plain = {0};
     int fd;
     memset(&world.env, 0, sizeof world.env);
-    world.shared = (struct flow_shared){0};
-    world.inbound = (struct inbound){0};
+    world.inbound = (struct inbound){.ruleset = &world.ruleset, .counts = &world.counts};
+    ruleset_init(&world.ruleset, NULL);
     world.n_flow_lines = 0;
     fixture_init(&world.fixture, backend, world_names, N_ITEMS(world_names), "",
                  "options timeout:1 attempts:2\n");
@@ -191,7 +194,7 @@ static inline void world_close(const struct play *play)
     assert_int_equal(world.n_flow_lines, env->counters.flows_total);
     assert_int_equal(world.shared.n_connections, 0);
     assert_int_equal(world.shared.n_held_bytes, 0);
-    assert_int_equal(world.inbound.n_connections, 0);
+    assert_int_equal(world.counts.n_connections, 0);
     assert_int_equal(env->flows.n_used, 0);
     assert_int_equal(env->socks.n_used, 0);
     assert_int_equal(env->openings.n_used, 0);
@@ -203,7 +206,8 @@ static inline void world_close(const struct play *play)
     assert_true(timer_heap_next(loop_timers(env->loop)) == UINT64_MAX);
     listener_stop(&world.listener);
     flow_env_deinit(env);
-    clients_deinit(&world.shared.clients);
+    flow_shared_deinit(&world.shared);
+    assert_int_equal(world.ruleset.n_holders, 1);
     fixture_deinit(&world.fixture);
 }
 

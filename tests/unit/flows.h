@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "flow/flow.h"
+#include "flow/ruleset.h"
 #include "inbound/protocols.h"
 #include "io/socket.h"
 #include "loops.h"
@@ -20,7 +21,9 @@ uint64_t __wrap_sys_monotonic_ms(void);
 static struct {
     struct flow_env env;
     struct flow_shared shared;
+    struct ruleset ruleset;
     struct inbound inbound;
+    struct inbound_counts counts;
     struct outbound outbound;
     struct log log;
     uint64_t now_ms;
@@ -110,7 +113,7 @@ static inline void flows_open(enum err err)
 
 /* ---- beginning and end ---- */
 
-/* Flows of one inbound; flows.inbound, flows.shared and flows.answer may be changed afterwards. */
+/* Flows of one inbound; flows.inbound, flows.env.limits and flows.answer may be changed afterwards. */
 static inline void flows_begin(enum loop_backend backend, const struct inbound_protocol *protocol,
                                struct flow_limits limits)
 {
@@ -120,12 +123,15 @@ static inline void flows_begin(enum loop_backend backend, const struct inbound_p
     flows.origin = -1;
     flows.bound = tcp_addr("192.0.2.9", 999);
     flows.outbound = (struct outbound){.ops = &ops, .name = "out"};
+    ruleset_init(&flows.ruleset, NULL);
+    flows.inbound.ruleset = &flows.ruleset;
+    flows.inbound.counts = &flows.counts;
     flows.inbound.protocol = protocol;
     flows.inbound.name = "in";
     flows.inbound.outbound = &flows.outbound;
     flows.log = (struct log){
         .level = LOG_LEVEL_INFO, .access = true, .wall_ms = flows_wall_ms, .emit = flows_emit};
-    clients_init(&flows.shared.clients);
+    flow_shared_init(&flows.shared);
     flows.env.shared = &flows.shared;
     flows.env.loop = loop_new(backend);
     assert_non_null(flows.env.loop);
@@ -159,7 +165,7 @@ static inline void flows_end(void)
     assert_int_equal(flows.env.counters.flows_total, flows.n_ended);
     assert_int_equal(flows.shared.n_connections, 0);
     assert_int_equal(flows.shared.n_held_bytes, 0);
-    assert_int_equal(flows.inbound.n_connections, 0);
+    assert_int_equal(flows.counts.n_connections, 0);
     assert_int_equal(flows.env.flows.n_used, 0);
     assert_int_equal(flows.env.socks.n_used, 0);
     assert_int_equal(flows.env.openings.n_used, 0);
@@ -168,7 +174,8 @@ static inline void flows_end(void)
     assert_true(timer_heap_next(loop_timers(flows.env.loop)) == UINT64_MAX);
     flow_env_deinit(&flows.env);
     loop_free(flows.env.loop);
-    clients_deinit(&flows.shared.clients);
+    flow_shared_deinit(&flows.shared);
+    assert_int_equal(flows.ruleset.n_holders, 1);
     if (flows.origin >= 0)
         close(flows.origin);
 }

@@ -7,6 +7,7 @@
 #include "flow/dial.h"
 #include "flow/env.h"
 #include "flow/inbound.h"
+#include "flow/ruleset.h"
 #include "io/socket.h"
 #include "io/sys.h"
 #include "tcp.h"
@@ -44,6 +45,7 @@ static struct {
 static struct fixture fixture;
 static struct flow_env env;
 static struct flow_shared shared;
+static struct ruleset ruleset;
 static struct inbound inbound;
 static struct target_rule denied[1];
 static struct opening opening;
@@ -152,7 +154,7 @@ static void begin_with(void **state, struct dns_rule *rules, size_t n_rules,
     fixture_init(&fixture, backend_of(state), rules, n_rules, "", "");
     fixture_resolve(&fixture, (struct resolver_options){0});
     shared = (struct flow_shared){0};
-    inbound = (struct inbound){0};
+    inbound = (struct inbound){.ruleset = &ruleset};
     memset(&env, 0, sizeof env);
     env.shared = &shared;
     env.loop = fixture.loop;

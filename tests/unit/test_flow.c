@@ -61,7 +61,7 @@ static void acc_50_beyond_the_limits_of_connections_clients_are_closed(void **st
 {
     for (int of_inbound = 0; of_inbound < 2; of_inbound++) {
         begin(state);
-        *(of_inbound ? &flows.inbound.max_connections : &flows.shared.max_connections) = 2;
+        *(of_inbound ? &flows.inbound.max_connections : &flows.env.limits.max_connections) = 2;
         int first = flows_client(), second = flows_client(), third = flows_client();
         assert_true(is_admitted(first) && is_admitted(second));
         flows_expect_end(third, 0);
@@ -121,7 +121,7 @@ static void acc_35_clients_that_are_not_allowed_are_closed_and_logged(void **sta
 static void a_refusal_that_comes_a_thousand_times_is_said_once_a_minute(void **state)
 {
     begin(state);
-    flows.shared.max_connections = 1;
+    flows.env.limits.max_connections = 1;
     int first = flows_client();
     for (int i = 0; i < 100; i++)
         close(flows_client());

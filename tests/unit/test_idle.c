@@ -33,8 +33,8 @@ static void pass(uint64_t ms)
         uint64_t next = timer_heap_next(&loop->timers);
         if (next > end)
             break;
-        loop->now_ms = next;
-        timer_heap_fire(&loop->timers, next);
+        loop->now_ms = next > loop->now_ms ? next : loop->now_ms;
+        timer_heap_fire(&loop->timers, loop->now_ms);
     }
     loop->now_ms = end;
 }
@@ -185,6 +185,50 @@ static void without_a_limit_nobody_expires(void **state)
     idle_queue_deinit(&queue);
 }
 
+/* Each way between three limits, with one who waits since 500 ms. */
+static void another_limit_holds_for_those_who_wait_already(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t before_ms, after_ms, expires_in_ms;
+    } changes[] = {{1000, 3000, 2500}, {3000, 1000, 500}, {3000, 100, 0},
+                   {0, 3000, 2500},    {0, 200, 0},       {1000, 1000, 500}};
+    for (size_t i = 0; i < N_ITEMS(changes); i++) {
+        struct idle_queue queue;
+        n_expired = 0;
+        idle_queue_init(&queue, loop, changes[i].before_ms, on_expired);
+        idle_enter(&queue, &waits[0].wait);
+        pass(500);
+        idle_queue_set_limit(&queue, changes[i].after_ms);
+        uint64_t due_ms = loop->now_ms + changes[i].expires_in_ms;
+        pass(10000);
+        assert_int_equal(n_expired, 1);
+        assert_int_equal(waits[0].expired_ms, due_ms);
+        idle_queue_deinit(&queue);
+    }
+}
+
+static void a_limit_taken_away_lets_everyone_wait_and_given_again_is_lazy(void **state)
+{
+    (void)state;
+    struct idle_queue queue;
+    idle_queue_init(&queue, loop, 1000, on_expired);
+    idle_queue_be_lazy(&queue);
+    idle_enter(&queue, &waits[0].wait);
+    idle_queue_set_limit(&queue, 0);
+    assert_int_equal(loop->timers.n, 0);
+    pass(100000);
+    assert_int_equal(n_expired, 0);
+    idle_touch(&waits[0].wait);
+    idle_queue_set_limit(&queue, 8000);
+    assert_int_equal(queue.touch_ms, 1000);
+    pass(8000);
+    assert_int_equal(n_expired, 0);
+    pass(2000);
+    assert_int_equal(n_expired, 1);
+    idle_queue_deinit(&queue);
+}
+
 static void entering_another_queue_leaves_the_first(void **state)
 {
     (void)state;
@@ -276,6 +320,8 @@ int main(void)
         EACH_ANEW(a_class_has_one_timer_and_none_while_it_is_empty),
         EACH_ANEW(those_who_came_one_after_the_other_do_not_wake_the_loop_one_by_one),
         EACH_ANEW(without_a_limit_nobody_expires),
+        EACH_ANEW(another_limit_holds_for_those_who_wait_already),
+        EACH_ANEW(a_limit_taken_away_lets_everyone_wait_and_given_again_is_lazy),
         EACH_ANEW(entering_another_queue_leaves_the_first),
         EACH_ANEW(an_expired_wait_may_enter_again_and_send_others_away),
         EACH_ANEW(without_memory_for_its_timer_the_next_who_enters_gets_it),

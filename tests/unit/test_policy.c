@@ -1,12 +1,12 @@
 /* Which addresses may be reached: our own listeners, what is never a target, and what lifts that. */
 #include "loops.h"
 
-#include "flow/env.h"
 #include "flow/inbound.h"
 #include "flow/policy.h"
+#include "flow/ruleset.h"
 #include "tcp.h"
 
-static struct flow_shared shared;
+static struct ruleset ruleset;
 static struct inbound inbound;
 static struct addr listening[4];
 static struct target_rule allowed[4], denied[4];
@@ -14,14 +14,15 @@ static struct target_rule allowed[4], denied[4];
 static int begin(void **state)
 {
     (void)state;
-    shared = (struct flow_shared){.listening = listening};
-    inbound = (struct inbound){.allow_targets.items = allowed, .deny_targets.items = denied};
+    ruleset = (struct ruleset){.listening = listening};
+    inbound = (struct inbound){
+        .ruleset = &ruleset, .allow_targets.items = allowed, .deny_targets.items = denied};
     return 0;
 }
 
 static void listen_on(const char *ip, uint16_t port)
 {
-    listening[shared.n_listening++] = tcp_addr(ip, port);
+    listening[ruleset.n_listening++] = tcp_addr(ip, port);
 }
 
 static struct target_rule rule(const char *cidr, int port)
@@ -46,7 +47,7 @@ static void deny(const char *cidr, int port)
 static bool may_reach(const char *ip, uint16_t port)
 {
     struct addr to = tcp_addr(ip, port);
-    return policy_allows(&shared, &inbound, &to);
+    return policy_allows(&inbound, &to);
 }
 
 static void without_rules_the_world_may_be_reached(void **state)

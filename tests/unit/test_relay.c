@@ -297,7 +297,7 @@ static void held_bytes_beyond_the_limit_of_memory_end_it(void **state)
 {
     struct stream stream = {0};
     begin(state);
-    shared.max_held_bytes = 10;
+    env.limits.max_held_bytes = 10;
     env.pipes.retry_at_ms = UINT64_MAX;
     uint64_t give_up = now_ms() + PATIENCE_MS;
     while (!is_over()) {
