@@ -10,11 +10,7 @@ static const struct inbound_protocol *const protocols[] = {
     [INBOUND_SOCKS] = &inbound_socks,
     [INBOUND_HTTP] = &inbound_http,
     [INBOUND_MIXED] = &inbound_mixed,
-};
-
-static const struct outbound_ops *const outbound_ops[] = {
-    [OUTBOUND_DIRECT] = &outbound_direct,
-    [OUTBOUND_BLOCK] = &outbound_block,
+    [INBOUND_RELAY] = &inbound_relay,
 };
 
 static enum err set_credentials(struct inbound *inbound, const struct config_inbound *from)
@@ -32,6 +28,16 @@ static enum err set_credentials(struct inbound *inbound, const struct config_inb
     return ERR_NONE;
 }
 
+static struct inbound_command command_of(const struct config_command *from)
+{
+    return (struct inbound_command){
+        .is_enabled = from->enabled,
+        .port_from = from->ports.from,
+        .port_to = from->ports.to,
+        .advertise = from->advertise,
+    };
+}
+
 static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
                             const struct config_inbound *from)
 {
@@ -45,6 +51,9 @@ static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
         (struct target_rule_list){from->allow_targets.items, from->allow_targets.n};
     inbound->deny_targets =
         (struct target_rule_list){from->deny_targets.items, from->deny_targets.n};
+    inbound->target = from->target;
+    inbound->udp = command_of(&from->udp);
+    inbound->bind = command_of(&from->bind);
     inbound->denies_loopback = from->is_exposed;
     inbound->max_connections = from->connections;
     inbound->max_per_client = from->per_client;
@@ -75,13 +84,37 @@ static void set_limits(struct runtime *runtime)
     };
 }
 
-static struct outbound *new_outbound(const struct config_outbound *from)
+static struct outbound *new_direct(const struct config_outbound *from)
+{
+    struct outbound_direct *direct = malloc(sizeof *direct);
+    if (direct == NULL)
+        return NULL;
+    *direct = (struct outbound_direct){
+        .base = {.ops = &outbound_direct, .name = from->name},
+        .options =
+            {
+                .bind4 = from->bind4,
+                .bind6 = from->bind6,
+                .interface = from->interface,
+                .mark = from->fwmark,
+                .fast_open = from->fast_open,
+            },
+    };
+    return &direct->base;
+}
+
+static struct outbound *new_block(const struct config_outbound *from)
 {
     struct outbound *outbound = malloc(sizeof *outbound);
     if (outbound != NULL)
-        *outbound = (struct outbound){.ops = outbound_ops[from->type], .name = from->name};
+        *outbound = (struct outbound){.ops = &outbound_block, .name = from->name};
     return outbound;
 }
+
+static struct outbound *(*const new_outbound[])(const struct config_outbound *from) = {
+    [OUTBOUND_DIRECT] = new_direct,
+    [OUTBOUND_BLOCK] = new_block,
+};
 
 /* In the order of the configuration's, since other parts name them by index. */
 static enum err set_outbounds(struct runtime *runtime)
@@ -92,7 +125,8 @@ static enum err set_outbounds(struct runtime *runtime)
     if (ruleset->outbounds == NULL)
         return ERR_MEMORY;
     for (; ruleset->n_outbounds < config->n_outbounds; ruleset->n_outbounds++) {
-        struct outbound *outbound = new_outbound(&config->outbounds[ruleset->n_outbounds]);
+        const struct config_outbound *from = &config->outbounds[ruleset->n_outbounds];
+        struct outbound *outbound = new_outbound[from->type](from);
         if (outbound == NULL)
             return ERR_MEMORY;
         ruleset->outbounds[ruleset->n_outbounds] = outbound;

@@ -10,8 +10,10 @@
 /* A port that is free in one family may be taken in the other; then another is drawn. */
 #define PORT_DRAWS_MAX 16
 
-static const char *const type_names[] = {
-    [INBOUND_SOCKS] = "socks", [INBOUND_HTTP] = "http", [INBOUND_MIXED] = "mixed"};
+static const char *const type_names[] = {[INBOUND_SOCKS] = "socks",
+                                         [INBOUND_HTTP] = "http",
+                                         [INBOUND_MIXED] = "mixed",
+                                         [INBOUND_RELAY] = "relay"};
 
 /* Opens an address once for each worker; the first decides about the port. */
 static enum err open_for_workers(struct listening_on *on, const struct config *config,

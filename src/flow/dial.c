@@ -21,6 +21,7 @@ struct family {
 
 struct dial {
     struct opening *opening;
+    const struct sock_options *options;
     struct family families[N_FAMILIES];
     struct attempt {
         struct sock *sock; /* NULL: the place is free */
@@ -136,7 +137,8 @@ static enum err try_one(struct dial *dial, const struct addr *to)
     if (!dial->opening->is_configured && !policy_allows(dial->opening->inbound, to))
         return ERR_DENIED;
     struct sock *sock;
-    enum err err = sock_connect(&sock, env->loop, &env->socks, to, on_attempt_ready, dial);
+    enum err err =
+        sock_connect(&sock, env->loop, &env->socks, to, dial->options, on_attempt_ready, dial);
     if (err != ERR_NONE)
         return err;
     int i = 0;
@@ -312,12 +314,13 @@ static void begin(struct dial *dial)
         ask(dial, OTHER, is_v4_first ? ADDR_V6 : ADDR_V4);
 }
 
-enum err dial_open(struct opening *opening)
+enum err dial_open(struct opening *opening, const struct sock_options *options)
 {
     struct dial *dial = slab_get(&opening->env->dials);
     if (dial == NULL)
         return ERR_MEMORY;
     dial->opening = opening;
+    dial->options = options;
     dial->slab = &opening->env->dials;
     timer_init(&dial->next, on_next);
     for (int i = 0; i < N_FAMILIES; i++) {

@@ -14,9 +14,11 @@
 #define SOCKEYE_FLOW_DIAL_H
 
 #include "flow/outbound.h"
+#include "io/socket.h"
 
-/* Opens a TCP connection to opening->target; opening->state is dial's. As outbound_ops.open. */
-NODISCARD enum err dial_open(struct opening *opening);
+/* Opens a TCP connection to opening->target; opening->state is dial's. As outbound_ops.open. The
+ * options are borrowed until it is over; NULL: none. */
+NODISCARD enum err dial_open(struct opening *opening, const struct sock_options *options);
 void dial_cancel(struct opening *opening);
 
 /* The size of the objects in env->dials. */

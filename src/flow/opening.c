@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "flow/stages.h"
+#include "io/socket.h"
 
 void opening_drop(struct flow *flow)
 {
@@ -27,7 +28,7 @@ static void fail(struct flow *flow, enum err err)
         flow_env_refuse(env, REFUSAL_PORTS, flow->inbound->name, &flow->from);
     flow->protocol->reply(flow, err, NULL);
     if (flow->is_cut_off)
-        flow_close(flow, FLOW_END_RESET, true);
+        flow_close(flow, flow_end_of(err), true);
     else
         lingering_begin(flow, flow_end_of(err));
 }
@@ -60,11 +61,34 @@ static void finish(struct flow *flow, enum err err)
         relaying_begin(flow);
 }
 
+/* By which of our addresses the client has reached us; none where it has no socket. */
+static struct addr own_addr(const struct flow *flow)
+{
+    struct addr own;
+    if (flow->client->fd < 0 || sock_addr_of(flow->client->fd, &own) != ERR_NONE)
+        return (struct addr){.family = ADDR_NONE};
+    return own;
+}
+
+/* The address that a peer shall connect to: where it was left open, by which the client came. */
+static struct addr address_to_tell(const struct flow *flow, const struct addr *at)
+{
+    const struct addr *advertise = &flow->inbound->bind.advertise;
+    struct addr told = *at;
+    if (advertise->family != ADDR_NONE)
+        told = *advertise;
+    else if (addr_is_unspecified(at) && own_addr(flow).family == at->family)
+        told = own_addr(flow);
+    told.port = at->port;
+    return told;
+}
+
 /* BIND's first answer. */
-static void on_listening(struct opening *opening, const struct addr *bound)
+static void on_listening(struct opening *opening, const struct addr *at)
 {
     struct flow *flow = CONTAINER_OF(opening, struct flow_opening, opening)->flow;
-    flow->protocol->reply(flow, ERR_NONE, bound);
+    struct addr told = address_to_tell(flow, at);
+    flow->protocol->reply(flow, ERR_NONE, &told);
     idle_enter(&flow->env->binding, &flow->wait);
 }
 
@@ -108,7 +132,11 @@ static enum err ask(struct flow *flow, const struct request *request)
     const struct outbound_ops *ops = flow->outbound->ops;
     if (flow->command != REQUEST_BIND)
         return ops->open(flow->outbound, flow->opening);
-    return ops->bind == NULL ? ERR_COMMAND : ops->bind(flow->outbound, flow->opening);
+    if (ops->bind == NULL)
+        return ERR_COMMAND;
+    flow->opening->is_bind = true;
+    flow->opening->bound = own_addr(flow);
+    return ops->bind(flow->outbound, flow->opening);
 }
 
 void opening_begin(struct flow *flow, const struct request *request)

@@ -23,8 +23,9 @@ struct opening {
     const struct inbound *inbound; /* whose rules hold */
     struct target target;
     bool is_configured; /* the configuration names the target: no rule denies it */
-    /* BIND: we listen on `bound`, which is to be told; called once, before `done`. */
-    void (*listening)(struct opening *, const struct addr *bound);
+    bool is_bind;       /* for bind(); `bound` is by which address of ours the client reached us */
+    /* BIND: we listen on `at`, of which the address may be left open; called once, before `done`. */
+    void (*listening)(struct opening *, const struct addr *at);
     /* Called once, from the loop, never from inside open(). On ERR_NONE the results are set. */
     void (*done)(struct opening *, enum err);
 

@@ -4,7 +4,7 @@
 
 #include "flow/inbound.h"
 
-/* SOCKS4, 4a and 5: CONNECT; without authentication or with user and password (RFC 1928, 1929). */
+/* SOCKS4, 4a and 5: CONNECT and BIND; without authentication or with user and password (RFC 1928, 1929). */
 extern const struct inbound_protocol inbound_socks;
 
 /* HTTP proxy: CONNECT, with Basic authentication where the inbound has users. */
@@ -12,5 +12,8 @@ extern const struct inbound_protocol inbound_http;
 
 /* Either, as the client's first byte decides. */
 extern const struct inbound_protocol inbound_mixed;
+
+/* Everything goes to the inbound's own target. */
+extern const struct inbound_protocol inbound_relay;
 
 #endif

@@ -5,6 +5,8 @@
  *       |--5--> methods --password--> LOGIN --right--> REQUEST
  *                 '-----none---------------------------> REQUEST, answered by SOCKS5's reply
  */
+#include <assert.h>
+
 #include "flow/flow.h"
 #include "inbound/protocols.h"
 #include "wire/socks4.h"
@@ -42,6 +44,24 @@ static enum inbound_step refuse(enum err *why, enum err err)
     return INBOUND_REFUSED;
 }
 
+/* What a command asks for; ERR_COMMAND: it is unknown, or not served here. */
+static enum err serve(const struct flow *flow, enum socks5_command command, struct request *request)
+{
+    switch (command) {
+    case SOCKS5_CONNECT:
+        request->command = REQUEST_CONNECT;
+        return ERR_NONE;
+    case SOCKS5_BIND:
+        request->command = REQUEST_BIND;
+        return flow->inbound->bind.is_enabled ? ERR_NONE : ERR_COMMAND;
+    default:
+        return ERR_COMMAND;
+    }
+}
+
+/* Of SOCKS4 they are the same. */
+static_assert((int)SOCKS4_CONNECT == SOCKS5_CONNECT && (int)SOCKS4_BIND == SOCKS5_BIND, "commands");
+
 static enum inbound_step take_request4(struct flow *flow, const uint8_t *bytes, size_t n,
                                        size_t *used, struct request *request, enum err *why)
 {
@@ -53,8 +73,8 @@ static enum inbound_step take_request4(struct flow *flow, const uint8_t *bytes, 
     /* SOCKS4 has a user's name and no password: it cannot show that it may. */
     if (err == ERR_NONE && flow->inbound->n_credentials > 0)
         err = ERR_AUTH;
-    else if (err == ERR_NONE && asked.command != SOCKS4_CONNECT)
-        err = ERR_COMMAND;
+    else if (err == ERR_NONE)
+        err = serve(flow, (enum socks5_command)asked.command, request);
     if (err == ERR_AUTH)
         flow->env->counters.refused[REFUSAL_LOGIN]++;
     if (err != ERR_NONE) {
@@ -120,8 +140,8 @@ static enum inbound_step take_request5(struct flow *flow, const uint8_t *bytes, 
     enum err err = socks5_parse_request(bytes, n, &asked, used);
     if (err == ERR_MORE)
         return INBOUND_MORE;
-    if (err == ERR_NONE && asked.command != SOCKS5_CONNECT)
-        err = ERR_COMMAND;
+    if (err == ERR_NONE)
+        err = serve(flow, asked.command, request);
     if (err != ERR_NONE) {
         answer5(flow, err, NULL);
         return refuse(why, err);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 
 #include "io/sys.h"
 
@@ -141,20 +142,63 @@ enum err sock_new(struct sock **out, struct loop *loop, struct slab *slab, int f
     return ERR_NONE;
 }
 
+static enum err bind_from(int fd, const struct addr *from)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = sys_addr_to_sockaddr(from, &sa);
+    /* The port is chosen when the target is known, so that many targets can share one. */
+    set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    if (sys_bind(fd, (struct sockaddr *)&sa, n) == 0)
+        return ERR_NONE;
+    return errno == EADDRNOTAVAIL ? ERR_HOST_UNREACH : sys_err(errno);
+}
+
+static enum err bind_to_interface(int fd, const char *interface)
+{
+    socklen_t n = (socklen_t)strlen(interface);
+    if (sys_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, n) == 0)
+        return ERR_NONE;
+    return errno == ENODEV ? ERR_NET_UNREACH : sys_err(errno);
+}
+
+enum err sock_apply_options(int fd, enum addr_family family, const struct sock_options *options)
+{
+    const struct addr *from = family == ADDR_V4 ? &options->bind4 : &options->bind6;
+    bool is_bound = options->bind4.family != ADDR_NONE || options->bind6.family != ADDR_NONE;
+    enum err err = ERR_NONE;
+    if (options->mark != 0 &&
+        sys_setsockopt(fd, SOL_SOCKET, SO_MARK, &options->mark, sizeof options->mark) < 0)
+        err = sys_err(errno);
+    if (err == ERR_NONE && options->interface != NULL)
+        err = bind_to_interface(fd, options->interface);
+    if (err == ERR_NONE && is_bound)
+        err = from->family == ADDR_NONE ? ERR_NET_UNREACH : bind_from(fd, from);
+    return err;
+}
+
+/* Urgent bytes stay where they are in the stream, or they would be lost on the way. */
+static enum err prepare(int fd, const struct addr *to, const struct sock_options *options)
+{
+    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (options == NULL)
+        return ERR_NONE;
+    if (options->fast_open)
+        set_option(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);
+    return sock_apply_options(fd, (enum addr_family)to->family, options);
+}
+
 enum err sock_connect(struct sock **out, struct loop *loop, struct slab *slab,
-                      const struct addr *to, void (*on_ready)(struct endpoint *, unsigned events),
-                      void *owner)
+                      const struct addr *to, const struct sock_options *options,
+                      void (*on_ready)(struct endpoint *, unsigned events), void *owner)
 {
     struct sockaddr_storage sa;
     socklen_t n = sys_addr_to_sockaddr(to, &sa);
     int fd = sys_socket(sa.ss_family, SOCK_STREAM, IPPROTO_TCP);
     if (fd < 0)
         return sys_err(errno);
-    /* Urgent bytes stay where they are in the stream, or they would be lost on the way. */
-    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    enum err err = ERR_NONE;
-    if (sys_connect(fd, (struct sockaddr *)&sa, n) < 0)
+    enum err err = prepare(fd, to, options);
+    if (err == ERR_NONE && sys_connect(fd, (struct sockaddr *)&sa, n) < 0)
         err = errno == EADDRNOTAVAIL ? ERR_PORTS : sys_err(errno);
     if (err == ERR_NONE || err == ERR_AGAIN)
         err = sock_new(out, loop, slab, fd, LOOP_READ | LOOP_WRITE, on_ready, owner);
@@ -173,7 +217,7 @@ enum err sock_connect_result(struct sock *sock, unsigned events)
     return events & LOOP_WRITE ? ERR_NONE : ERR_AGAIN;
 }
 
-static enum err local_addr(int fd, struct addr *out)
+enum err sock_addr_of(int fd, struct addr *out)
 {
     struct sockaddr_storage sa;
     socklen_t n = sizeof sa;
@@ -184,7 +228,7 @@ static enum err local_addr(int fd, struct addr *out)
 
 enum err sock_local_addr(const struct sock *sock, struct addr *out)
 {
-    return local_addr(sock->ep.fd, out);
+    return sock_addr_of(sock->ep.fd, out);
 }
 
 bool sock_addr_is_ours(const struct addr *addr)
@@ -199,7 +243,7 @@ bool sock_addr_is_ours(const struct addr *addr)
     /* Towards itself a machine speaks from the very address; nothing is sent. */
     struct addr source;
     bool is_ours = sys_connect(fd, (struct sockaddr *)&sa, n) == 0 &&
-                   local_addr(fd, &source) == ERR_NONE && addr_equal(&source, addr, false);
+                   sock_addr_of(fd, &source) == ERR_NONE && addr_equal(&source, addr, false);
     sys_close(fd);
     return is_ours;
 }

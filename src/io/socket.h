@@ -14,6 +14,20 @@ struct sock {
     struct slab *slab; /* where it came from */
 };
 
+/* How sockets towards targets are made; all zero: in the ordinary way. */
+struct sock_options {
+    struct addr bind4, bind6; /* spoken from, port 0; family NONE: the system chooses. Where only
+                                 one is set, the other family is not spoken at all */
+    const char *interface;    /* all goes by it (SO_BINDTODEVICE); NULL: by the routes */
+    uint32_t mark;            /* SO_MARK; 0: none */
+    bool fast_open;           /* the first bytes go with the SYN; connecting then always succeeds */
+};
+
+/* Gives a new socket of that family what the options say, but for fast_open. ERR_NET_UNREACH: no
+ * such interface, or the family has no address. ERR_PERMITTED, ERR_HOST_UNREACH (not our address). */
+NODISCARD enum err sock_apply_options(int fd, enum addr_family family,
+                                      const struct sock_options *options);
+
 /* A slab for sockets is made with slab_init(slab, sizeof(struct sock)). */
 
 /* Makes an endpoint of a connected descriptor, which it takes when it succeeds. */
@@ -24,10 +38,10 @@ NODISCARD enum err sock_new(struct sock **out, struct loop *loop, struct slab *s
 /*
  * Begins to connect to an address. ERR_NONE: *out is owned; when it is ready for writing,
  * sock_connect_result() tells what came of it. Else why not even the beginning was possible;
- * ERR_PORTS: no local port is left for it.
+ * ERR_PORTS: no local port is left for it. Options may be NULL.
  */
 NODISCARD enum err sock_connect(struct sock **out, struct loop *loop, struct slab *slab,
-                                const struct addr *to,
+                                const struct addr *to, const struct sock_options *options,
                                 void (*on_ready)(struct endpoint *, unsigned events), void *owner);
 
 /* ERR_NONE: connected. ERR_AGAIN: not yet. Else why not. `events` are those on_ready was given. */
@@ -35,6 +49,9 @@ NODISCARD enum err sock_connect_result(struct sock *sock, unsigned events);
 
 /* Our own address of a connected socket. */
 NODISCARD enum err sock_local_addr(const struct sock *sock, struct addr *out);
+
+/* The same of any descriptor. */
+NODISCARD enum err sock_addr_of(int fd, struct addr *out);
 
 /* Whether an address is one of this machine's own, now. */
 bool sock_addr_is_ours(const struct addr *addr);

@@ -1,16 +1,34 @@
+#include "outbound/direct.h"
+
+#include "base/list.h"
 #include "flow/dial.h"
-#include "outbound/outbounds.h"
+
+static const struct sock_options *options_of(struct outbound *outbound)
+{
+    return &CONTAINER_OF(outbound, struct outbound_direct, base)->options;
+}
 
 static enum err open_direct(struct outbound *outbound, struct opening *opening)
 {
-    (void)outbound;
-    return dial_open(opening);
+    return dial_open(opening, options_of(outbound));
+}
+
+static enum err bind_direct(struct outbound *outbound, struct opening *opening)
+{
+    return direct_bind(opening, options_of(outbound));
 }
 
 static void cancel_direct(struct outbound *outbound, struct opening *opening)
 {
     (void)outbound;
-    dial_cancel(opening);
+    if (opening->is_bind)
+        direct_bind_cancel(opening);
+    else
+        dial_cancel(opening);
 }
 
-const struct outbound_ops outbound_direct = {.open = open_direct, .cancel = cancel_direct};
+const struct outbound_ops outbound_direct = {
+    .open = open_direct,
+    .bind = bind_direct,
+    .cancel = cancel_direct,
+};

@@ -44,7 +44,7 @@ static struct {
     struct ruleset ruleset;
     struct inbound inbound;
     struct inbound_counts counts;
-    struct outbound outbound;
+    struct outbound_direct outbound;
     struct target_rule denied;
     struct log log;
     uint64_t n_flow_lines;
@@ -110,12 +110,12 @@ static inline void world_on_shortage(struct listener *listener, enum err err)
 static inline void world_set_inbound(const struct play *play)
 {
     static const struct credential credentials[] = {{PLAYER_USER, PLAYER_PASSWORD}};
-    world.outbound = (struct outbound){.ops = &outbound_direct, .name = "direct"};
+    world.outbound.base = (struct outbound){.ops = &outbound_direct, .name = "direct"};
     world.denied = (struct target_rule){
         .port_from = PLAYER_DENIED_PORT, .port_to = PLAYER_DENIED_PORT, .has_port = true};
     world.inbound.protocol = &inbound_mixed;
     world.inbound.name = "in";
-    world.inbound.outbound = &world.outbound;
+    world.inbound.outbound = &world.outbound.base;
     world.inbound.deny_targets = (struct target_rule_list){&world.denied, 1};
     if (play->has_users) {
         world.inbound.credentials = credentials;

@@ -176,7 +176,7 @@ static enum err dial(const char *host, uint16_t port)
     n_done = 0;
     opening = (struct opening){.env = &env, .inbound = &inbound, .done = on_done};
     assert_int_equal(target_set_host(&opening.target, host, strlen(host), port), ERR_NONE);
-    enum err err = dial_open(&opening);
+    enum err err = dial_open(&opening, NULL);
     assert_int_equal(n_done, 0);
     if (err != ERR_AGAIN) {
         n_done = 1;

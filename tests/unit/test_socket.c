@@ -70,7 +70,8 @@ static void on_connecting(struct endpoint *ep, unsigned events)
 static enum err connect_to(struct ours *ours, const struct addr *addr)
 {
     ours->connected = ERR_AGAIN;
-    enum err err = sock_connect(&ours->sock, ours->loop, &ours->slab, addr, on_connecting, ours);
+    enum err err =
+        sock_connect(&ours->sock, ours->loop, &ours->slab, addr, NULL, on_connecting, ours);
     if (err != ERR_NONE)
         return err;
     TURN_UNTIL(ours->loop, ours->connected != ERR_AGAIN);
@@ -124,7 +125,8 @@ static void connecting_that_fails_anywhere_leaves_nothing(void **state)
     bool was_hit = true;
     for (uint64_t n = 1; was_hit; n++) {
         sys_fault_set(SYS_FAULT_FAIL, n);
-        enum err err = sock_connect(&ours.sock, ours.loop, &ours.slab, &addr, on_connecting, &ours);
+        enum err err =
+            sock_connect(&ours.sock, ours.loop, &ours.slab, &addr, NULL, on_connecting, &ours);
         was_hit = sys_fault_hit() != NULL;
         sys_fault_set(SYS_FAULT_NONE, 0);
         if (err == ERR_NONE) {

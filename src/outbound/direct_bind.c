@@ -1,0 +1,265 @@
+/*
+ * BIND: one connection is awaited from the peer that the request names.
+ *
+ *     the peer's name is looked up --> LISTENING, told by opening->listening()
+ *         --> the peer connects --> done(ERR_NONE)
+ *         --> somebody else does: closed, and the wait goes on
+ *
+ * The socket listens on the address that `bind` of the outbound names, or on all of the family that
+ * the peer has, else of the one by which the client reached us. The time limit is the caller's.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+
+#include "flow/env.h"
+#include "flow/inbound.h"
+#include "flow/policy.h"
+#include "io/sys.h"
+#include "outbound/direct.h"
+
+#define PEERS_MAX 32
+#define ACCEPTS_A_TURN 16
+
+enum { LOOKUP_V4, LOOKUP_V6, N_LOOKUPS };
+
+struct binding {
+    struct opening *opening;
+    const struct sock_options *options;
+    struct question {
+        struct lookup lookup;
+        struct binding *binding;
+    } questions[N_LOOKUPS];
+    struct addr peers[PEERS_MAX]; /* who may connect, by address; none: anyone */
+    size_t n_peers;
+    struct watch watch;
+    struct deferred freeing;
+};
+
+static void free_binding(struct deferred *deferred)
+{
+    free(CONTAINER_OF(deferred, struct binding, freeing));
+}
+
+static void end(struct binding *binding)
+{
+    struct loop *loop = binding->opening->env->loop;
+    for (int i = 0; i < N_LOOKUPS; i++)
+        resolver_cancel(&binding->questions[i].lookup);
+    if (binding->watch.loop != NULL) {
+        loop_remove(&binding->watch);
+        sys_close(binding->watch.fd);
+    }
+    binding->opening->state = NULL;
+    loop_defer(loop, &binding->freeing, free_binding);
+}
+
+void direct_bind_cancel(struct opening *opening)
+{
+    end(opening->state);
+}
+
+static void tell(struct binding *binding, enum err err)
+{
+    struct opening *opening = binding->opening;
+    end(binding);
+    opening->done(opening, err);
+}
+
+static bool is_expected(const struct binding *binding, const struct addr *from)
+{
+    const struct opening *opening = binding->opening;
+    bool is_named = binding->n_peers == 0;
+    for (size_t i = 0; i < binding->n_peers && !is_named; i++)
+        is_named = addr_equal(&binding->peers[i], from, false);
+    return is_named && policy_allows(opening->inbound, from);
+}
+
+/* Takes the connection that was waited for. */
+static void take(struct binding *binding, int fd, const struct addr *from)
+{
+    struct opening *opening = binding->opening;
+    struct flow_env *env = opening->env;
+    static const int on = 1;
+    (void)sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)sys_setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+    struct sock *sock;
+    enum err err = sock_new(&sock, env->loop, &env->socks, fd, 0, NULL, NULL);
+    if (err == ERR_NONE)
+        opening->endpoint = &sock->ep;
+    else
+        sys_close(fd);
+    opening->dialled = *from;
+    tell(binding, err);
+}
+
+static void on_event(struct watch *watch, unsigned events)
+{
+    (void)events;
+    struct binding *binding = CONTAINER_OF(watch, struct binding, watch);
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        struct sockaddr_storage sa;
+        socklen_t n = sizeof sa;
+        struct addr from;
+        int fd = sys_accept(watch->fd, (struct sockaddr *)&sa, &n);
+        if (fd < 0) {
+            enum err err = sys_err(errno);
+            if (err == ERR_AGAIN)
+                loop_used_up(watch, LOOP_READ);
+            else if (err == ERR_DESCRIPTORS || err == ERR_MEMORY)
+                tell(binding, err);
+            return;
+        }
+        if (sys_addr_from_sockaddr(&from, (struct sockaddr *)&sa, n) == ERR_NONE &&
+            is_expected(binding, &from)) {
+            take(binding, fd, &from);
+            return;
+        }
+        sys_close(fd);
+    }
+}
+
+static struct addr address_to_listen_on(const struct binding *binding)
+{
+    const struct opening *opening = binding->opening;
+    bool is_v4 = opening->bound.family != ADDR_V6;
+    if (binding->n_peers > 0)
+        is_v4 = binding->peers[0].family == ADDR_V4;
+    const struct addr *own = is_v4 ? &binding->options->bind4 : &binding->options->bind6;
+    if (own->family != ADDR_NONE)
+        return *own;
+    return (struct addr){.family = is_v4 ? ADDR_V4 : ADDR_V6};
+}
+
+/* Binds to a free port of those that the inbound may use, beginning anywhere among them, so that
+ * the next one cannot be guessed. */
+static enum err bind_port(int fd, struct addr *at, const struct inbound_command *command)
+{
+    unsigned n = (unsigned)(command->port_to - command->port_from) + 1;
+    uint16_t first = 0;
+    enum err err = sys_random(&first, sizeof first);
+    for (unsigned i = 0; i < n && err == ERR_NONE; i++) {
+        struct sockaddr_storage sa;
+        at->port = (uint16_t)(command->port_from + (first + i) % n);
+        socklen_t sa_bytes = sys_addr_to_sockaddr(at, &sa);
+        if (sys_bind(fd, (struct sockaddr *)&sa, sa_bytes) == 0)
+            return sock_addr_of(fd, at);
+        if (errno != EADDRINUSE)
+            err = errno == EADDRNOTAVAIL ? ERR_HOST_UNREACH : sys_err(errno);
+    }
+    return err == ERR_NONE ? ERR_PORTS : err;
+}
+
+static enum err listen_on(struct binding *binding, int fd, struct addr *at)
+{
+    struct opening *opening = binding->opening;
+    const struct sock_options rest = {.interface = binding->options->interface,
+                                      .mark = binding->options->mark};
+    static const int on = 1;
+    enum err err = sock_apply_options(fd, (enum addr_family)at->family, &rest);
+    if (err == ERR_NONE && at->family == ADDR_V6 &&
+        sys_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
+        err = sys_err(errno);
+    if (err == ERR_NONE)
+        err = bind_port(fd, at, &opening->inbound->bind);
+    if (err == ERR_NONE && sys_listen(fd, ACCEPTS_A_TURN) < 0)
+        err = sys_err(errno);
+    if (err == ERR_NONE)
+        err = loop_add(opening->env->loop, &binding->watch, fd, LOOP_READ, on_event);
+    return err;
+}
+
+/* ERR_AGAIN: the peer is waited for. */
+static enum err begin_to_listen(struct binding *binding)
+{
+    struct opening *opening = binding->opening;
+    struct addr at = address_to_listen_on(binding);
+    int fd = sys_socket(at.family == ADDR_V4 ? AF_INET : AF_INET6, SOCK_STREAM, IPPROTO_TCP);
+    if (fd < 0)
+        return sys_err(errno);
+    enum err err = listen_on(binding, fd, &at);
+    if (err != ERR_NONE) {
+        sys_close(fd);
+        return err;
+    }
+    opening->bound = at;
+    opening->listening(opening, &at);
+    return ERR_AGAIN;
+}
+
+static void keep_peer(struct binding *binding, struct addr addr)
+{
+    addr_unmap(&addr);
+    if (binding->n_peers < PEERS_MAX)
+        binding->peers[binding->n_peers++] = addr;
+}
+
+static void keep_answer(struct binding *binding, const struct lookup *lookup)
+{
+    for (size_t i = 0; lookup->err == ERR_NONE && i < lookup->n_addrs; i++)
+        keep_peer(binding, lookup->addrs[i]);
+}
+
+/* ERR_AGAIN: an answer, or the peer, is waited for. */
+static enum err go_on(struct binding *binding)
+{
+    for (int i = 0; i < N_LOOKUPS; i++) {
+        if (binding->questions[i].lookup.pending)
+            return ERR_AGAIN;
+    }
+    if (binding->opening->target.name_bytes > 0 && binding->n_peers == 0)
+        return ERR_LOOKUP;
+    return begin_to_listen(binding);
+}
+
+static void on_looked_up(struct lookup *lookup)
+{
+    struct binding *binding = CONTAINER_OF(lookup, struct question, lookup)->binding;
+    keep_answer(binding, lookup);
+    enum err err = go_on(binding);
+    if (err != ERR_AGAIN)
+        tell(binding, err);
+}
+
+static void ask(struct binding *binding, int which, enum addr_family family)
+{
+    const struct opening *opening = binding->opening;
+    struct lookup *lookup = &binding->questions[which].lookup;
+    if (resolver_ask(opening->env->resolver, lookup, opening->target.name, family, on_looked_up) !=
+        ERR_AGAIN)
+        keep_answer(binding, lookup);
+}
+
+static enum err begin(struct binding *binding)
+{
+    const struct opening *opening = binding->opening;
+    const struct target *peer = &opening->target;
+    if (peer->name_bytes > 0) {
+        ask(binding, LOOKUP_V4, ADDR_V4);
+        ask(binding, LOOKUP_V6, ADDR_V6);
+    } else if (!addr_is_unspecified(&peer->addr)) {
+        if (!policy_allows(opening->inbound, &peer->addr))
+            return ERR_DENIED;
+        keep_peer(binding, peer->addr);
+    }
+    return go_on(binding);
+}
+
+enum err direct_bind(struct opening *opening, const struct sock_options *options)
+{
+    struct binding *binding = calloc(1, sizeof *binding);
+    if (binding == NULL)
+        return ERR_MEMORY;
+    binding->opening = opening;
+    binding->options = options;
+    for (int i = 0; i < N_LOOKUPS; i++) {
+        binding->questions[i].binding = binding;
+        list_init(&binding->questions[i].lookup.link);
+    }
+    opening->state = binding;
+    enum err err = begin(binding);
+    if (err != ERR_AGAIN)
+        end(binding);
+    return err;
+}
