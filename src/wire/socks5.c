@@ -5,7 +5,7 @@
 
 enum address_type { TYPE_IPV4 = 1, TYPE_DOMAIN = 3, TYPE_IPV6 = 4 };
 
-enum { REQUEST_HEADER_BYTES = 4, PORT_BYTES = 2 };
+enum { REQUEST_HEADER_BYTES = 4, UDP_HEADER_BYTES = 4, PORT_BYTES = 2 };
 
 enum err socks5_parse_greeting(const uint8_t *bytes, size_t n, struct socks5_greeting *out,
                                size_t *used)
@@ -93,31 +93,32 @@ static enum err take_domain(struct target *out, const uint8_t *bytes, size_t n, 
     return target_set_host(out, name.at, name.n, port);
 }
 
+static enum err take_target(struct target *out, uint8_t type, const uint8_t *bytes, size_t n,
+                            size_t *at)
+{
+    switch (type) {
+    case TYPE_IPV4:
+        return take_address(out, ADDR_V4, 4, bytes, n, at);
+    case TYPE_IPV6:
+        return take_address(out, ADDR_V6, 16, bytes, n, at);
+    case TYPE_DOMAIN:
+        return take_domain(out, bytes, n, at);
+    default:
+        return ERR_ADDRESS_TYPE;
+    }
+}
+
 enum err socks5_parse_request(const uint8_t *bytes, size_t n, struct socks5_request *out,
                               size_t *used)
 {
     size_t at = REQUEST_HEADER_BYTES;
-    enum err err;
 
     if (n > 0 && bytes[0] != SOCKS5_VERSION)
         return ERR_VERSION;
     if (n < REQUEST_HEADER_BYTES)
         return ERR_MORE;
     out->command = bytes[1];
-
-    switch (bytes[3]) {
-    case TYPE_IPV4:
-        err = take_address(&out->target, ADDR_V4, 4, bytes, n, &at);
-        break;
-    case TYPE_IPV6:
-        err = take_address(&out->target, ADDR_V6, 16, bytes, n, &at);
-        break;
-    case TYPE_DOMAIN:
-        err = take_domain(&out->target, bytes, n, &at);
-        break;
-    default:
-        err = ERR_ADDRESS_TYPE;
-    }
+    enum err err = take_target(&out->target, bytes[3], bytes, n, &at);
     if (err == ERR_NONE)
         *used = at;
     return err;
@@ -166,4 +167,48 @@ size_t socks5_write_reply(uint8_t out[static SOCKS5_REPLY_MAX_BYTES], enum socks
     out[n++] = (uint8_t)(bound->port >> 8);
     out[n++] = (uint8_t)bound->port;
     return n;
+}
+
+enum err socks5_parse_datagram(const uint8_t *bytes, size_t n, struct socks5_datagram *out,
+                               size_t *used)
+{
+    size_t at = UDP_HEADER_BYTES;
+
+    if (n < UDP_HEADER_BYTES)
+        return ERR_BAD;
+    out->fragment = bytes[2];
+    enum err err = take_target(&out->target, bytes[3], bytes, n, &at);
+    if (err == ERR_NONE)
+        *used = at;
+    return err == ERR_MORE ? ERR_BAD : err; /* a datagram has no more to come */
+}
+
+static_assert(SOCKS5_UDP_HEADER_MAX_BYTES ==
+                  UDP_HEADER_BYTES + 1 + HOST_NAME_MAX_BYTES + PORT_BYTES,
+              "the longest header of a datagram holds a name");
+
+uint8_t *socks5_put_udp_header(uint8_t *payload, const struct target *target)
+{
+    const struct addr *addr = &target->addr;
+    uint8_t *at = payload - PORT_BYTES;
+    enum address_type type = TYPE_IPV4;
+
+    at[0] = (uint8_t)(addr->port >> 8);
+    at[1] = (uint8_t)addr->port;
+    if (target->name_bytes > 0) {
+        type = TYPE_DOMAIN;
+        at -= target->name_bytes;
+        memcpy(at, target->name, target->name_bytes);
+        *--at = target->name_bytes;
+    } else {
+        bool is_v6 = addr->family == ADDR_V6;
+        size_t ip_bytes = is_v6 ? 16 : 4;
+        type = is_v6 ? TYPE_IPV6 : TYPE_IPV4;
+        at -= ip_bytes;
+        memcpy(at, addr->ip, ip_bytes);
+    }
+    at -= UDP_HEADER_BYTES;
+    at[0] = at[1] = at[2] = 0;
+    at[3] = (uint8_t)type;
+    return at;
 }

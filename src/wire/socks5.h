@@ -8,6 +8,7 @@
  *                                            <--  | 1 | status |
  *     request    | 5 | command | 0 | type | address | port (2) | -->
  *                                            <--  | 5 | code | 0 | type | address | port (2) |
+ *     datagram   | 0 | 0 | fragment | type | address | port (2) | payload |, both ways, after UDP ASSOCIATE
  *
  * The convention of the parsers is in wire/socks4.h. A client may send several messages at once:
  * *used says how long the first is.
@@ -31,6 +32,7 @@
 #define SOCKS5_LOGIN_MAX_BYTES (2 + 255 + 1 + 255)
 #define SOCKS5_REQUEST_MAX_BYTES (4 + 1 + HOST_NAME_MAX_BYTES + 2)
 
+#define SOCKS5_UDP_HEADER_MAX_BYTES (4 + 1 + HOST_NAME_MAX_BYTES + 2)
 #define SOCKS5_METHOD_REPLY_BYTES 2
 #define SOCKS5_LOGIN_REPLY_BYTES 2
 #define SOCKS5_REPLY_MAX_BYTES (4 + 16 + 2)
@@ -74,6 +76,12 @@ struct socks5_request {
     struct target target; /* port 0 is let through: whoever dials refuses it */
 };
 
+/* RFC 1928 section 7: what stands before a datagram's payload. */
+struct socks5_datagram {
+    uint8_t fragment;     /* 0: it is whole */
+    struct target target; /* where it goes to, or came from; port 0 is let through */
+};
+
 /* ERR_VERSION: the first byte is not 5. */
 NODISCARD enum err socks5_parse_greeting(const uint8_t *bytes, size_t n,
                                          struct socks5_greeting *out, size_t *used);
@@ -102,5 +110,14 @@ enum socks5_reply socks5_code(enum err err);
 /* Writes a reply and returns its length. Without an address (family NONE) 0.0.0.0 is written. */
 size_t socks5_write_reply(uint8_t out[static SOCKS5_REPLY_MAX_BYTES], enum socks5_reply code,
                           const struct addr *bound);
+
+/* Parses the header of one datagram, all of it: the payload begins at *used. The reserved bytes may
+ * have any value. ERR_BAD: cut short, or a domain that is none. ERR_ADDRESS_TYPE. */
+NODISCARD enum err socks5_parse_datagram(const uint8_t *bytes, size_t n,
+                                         struct socks5_datagram *out, size_t *used);
+
+/* Writes a header into the SOCKS5_UDP_HEADER_MAX_BYTES before the payload, right in front of it, and
+ * returns where it begins. Of a target with a name the name is written. */
+uint8_t *socks5_put_udp_header(uint8_t *payload, const struct target *target);
 
 #endif

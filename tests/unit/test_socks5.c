@@ -291,6 +291,98 @@ static void replies_are_exact_to_the_byte(void **state)
     assert_memory_equal(out, "\x05\x05\0\x01\0\0\0\0\0\0\xee", 11);
 }
 
+/* What a datagram's header says, its bytes at the end of an allocation of exactly their length. */
+static const char *datagram(const void *bytes, size_t n)
+{
+    static char text[TARGET_TEXT_BYTES + 64];
+    char target[TARGET_TEXT_BYTES];
+    struct socks5_datagram header;
+    size_t used = SIZE_MAX;
+    uint8_t *copy = malloc(n > 0 ? n : 1);
+
+    assert_non_null(copy);
+    if (n > 0)
+        memcpy(copy, bytes, n);
+    enum err err = socks5_parse_datagram(n > 0 ? copy : copy + 1, n, &header, &used);
+    free(copy);
+    if (err != ERR_NONE)
+        return err_text(err);
+    target_format(&header.target, target);
+    assert_target_reads_as(&header.target, target);
+    snprintf(text, sizeof text, "%u %s%s %zu", header.fragment,
+             header.target.name_bytes > 0 ? "name " : "", target, used);
+    return text;
+}
+
+static void a_datagram_has_a_target_before_its_payload(void **state)
+{
+    (void)state;
+    assert_string_equal(datagram(BYTES("\0\0\0\x01\xc0\0\x02\x01\x00\x35payload")),
+                        "0 192.0.2.1:53 10");
+    assert_string_equal(datagram(BYTES("\0\0\0\x01\xc0\0\x02\x01\x00\x35")), "0 192.0.2.1:53 10");
+    assert_string_equal(
+        datagram(BYTES("\0\0\0\x04\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x00\x35x")),
+        "0 [2001:db8::1]:53 22");
+    assert_string_equal(datagram(BYTES("\0\0\0\x03\x07one.two\x00\x35x")), "0 name one.two:53 14");
+    assert_string_equal(datagram(BYTES("\xff\xfe\x81\x03\x07"
+                                       "1.2.3.4\x00\x00")),
+                        "129 1.2.3.4:0 14");
+}
+
+static void a_datagram_cut_short_is_malformed_at_once(void **state)
+{
+    static const char *const wholes[] = {
+        "\1\1\1\x01\xc0\1\x02\x01\x01\x35",
+        "\1\1\1\x04\x20\x01\x0d\xb8\1\1\1\1\1\1\1\1\1\1\1\x01\x01\x35",
+        "\1\1\1\x03\x07one.two\x01\x35",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wholes / sizeof wholes[0]; i++) {
+        size_t n = strlen(wholes[i]);
+        for (size_t k = 0; k < n; k++)
+            assert_string_equal(datagram(wholes[i], k), err_text(ERR_BAD));
+        assert_string_not_equal(datagram(wholes[i], n), err_text(ERR_BAD));
+    }
+    assert_string_equal(datagram(BYTES("\0\0\0\x03\0\0\x35")), err_text(ERR_BAD));
+    assert_string_equal(datagram(BYTES("\0\0\0\x02\0\0\x35")), err_text(ERR_ADDRESS_TYPE));
+}
+
+static void a_header_is_written_right_before_its_payload(void **state)
+{
+    static const char *const targets[] = {"192.0.2.1:53", "[2001:db8::1]:65535", "one.two:1"};
+    static const char *const headers[] = {
+        "\0\0\0\x01\xc0\0\x02\x01\0\x35",
+        "\0\0\0\x04\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\xff\xff",
+        "\0\0\0\x03\x07one.two\0\x01",
+    };
+    static const size_t n_headers[] = {10, 22, 14};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
+        uint8_t room[SOCKS5_UDP_HEADER_MAX_BYTES + 1];
+        struct target target;
+        memset(room, 0xee, sizeof room);
+        assert_int_equal(target_parse(&target, targets[i], strlen(targets[i])), ERR_NONE);
+        uint8_t *payload = room + SOCKS5_UDP_HEADER_MAX_BYTES;
+        uint8_t *at = socks5_put_udp_header(payload, &target);
+        assert_int_equal(payload - at, n_headers[i]);
+        assert_memory_equal(at, headers[i], n_headers[i]);
+        assert_int_equal(at[-1], 0xee);
+        assert_int_equal(*payload, 0xee);
+    }
+}
+
+static void the_longest_header_fits_its_room(void **state)
+{
+    uint8_t room[SOCKS5_UDP_HEADER_MAX_BYTES];
+    struct target target = {.name_bytes = HOST_NAME_MAX_BYTES};
+
+    (void)state;
+    memset(target.name, 'a', HOST_NAME_MAX_BYTES);
+    assert_ptr_equal(socks5_put_udp_header(room + sizeof room, &target), room);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +402,10 @@ int main(void)
         cmocka_unit_test(acc_51_each_error_has_its_reply_code),
         cmocka_unit_test(short_replies_are_exact_to_the_byte),
         cmocka_unit_test(replies_are_exact_to_the_byte),
+        cmocka_unit_test(a_datagram_has_a_target_before_its_payload),
+        cmocka_unit_test(a_datagram_cut_short_is_malformed_at_once),
+        cmocka_unit_test(a_header_is_written_right_before_its_payload),
+        cmocka_unit_test(the_longest_header_fits_its_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
