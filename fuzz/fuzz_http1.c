@@ -1,5 +1,7 @@
 #include "fuzz.h"
 #include "wire/http1.h"
+#include "wire/http1_basic.h"
+#include "wire/http1_target.h"
 
 struct result {
     enum err err;
@@ -12,7 +14,7 @@ static struct result parse(const uint8_t *data, size_t n)
     struct result result;
 
     result.used = 0;
-    result.err = http1_parse_head(data, n, &result.head, &result.used);
+    result.err = http1_parse_request(data, n, &result.head, &result.used);
     CHECK(result.err != ERR_MORE || n < HTTP1_HEAD_MAX_BYTES);
     if (result.err == ERR_NONE) {
         CHECK(result.used <= n && result.used <= HTTP1_HEAD_MAX_BYTES);

@@ -12,6 +12,7 @@ static const char *const texts[] = {
     [ERR_TOO_LONG] = "too long",
     [ERR_COMMAND] = "command not supported",
     [ERR_ADDRESS_TYPE] = "address type not supported",
+    [ERR_SCHEME] = "URL scheme not supported",
     [ERR_AUTH] = "authentication failed",
     [ERR_DENIED] = "denied by the rules of this proxy",
     [ERR_LOOKUP] = "name does not resolve",

@@ -23,6 +23,7 @@ enum err {
     ERR_TOO_LONG,     /* a bound of ours was exceeded */
     ERR_COMMAND,      /* well formed, but a command we do not serve */
     ERR_ADDRESS_TYPE, /* well formed, but an address type we do not know */
+    ERR_SCHEME,       /* well formed, but a URL's scheme we do not serve */
     ERR_AUTH,         /* no acceptable method, or wrong credentials */
 
     /* Why a target could not be reached. */

@@ -5,6 +5,9 @@
 #include "flow/flow.h"
 #include "inbound/protocols.h"
 #include "wire/http1.h"
+#include "wire/http1_basic.h"
+#include "wire/http1_reply.h"
+#include "wire/http1_target.h"
 
 static void answer(struct flow *flow, unsigned status, const char *text)
 {
@@ -68,7 +71,7 @@ static enum inbound_step advance(struct flow *flow, const uint8_t *bytes, size_t
 {
     *used = 0;
     struct http1_head head;
-    enum err err = http1_parse_head(bytes, n, &head, used);
+    enum err err = http1_parse_request(bytes, n, &head, used);
     if (err == ERR_MORE)
         return INBOUND_MORE;
     if (err != ERR_NONE)

@@ -1,243 +1,296 @@
 /*
- * One pass over the head: each byte is looked up once in a table of classes, and each piece of the
- * grammar is a loop over its class followed by the one byte that may end it. Running out of bytes
- * anywhere is ERR_MORE; only what has been seen can be wrong.
+ * A head is taken in one pass. Each field is looked at once more, where its line ends, for what it
+ * says to a proxy; that is judged when the whole is there, so that the verdict does not depend on
+ * how the bytes came.
  */
 #include "wire/http1.h"
 
-#include <assert.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <string.h>
 
-#include "base/base64.h"
+#include "wire/http1_scan.h"
 
-/* Classes of bytes: tchar (RFC 9110 section 5.6.2), what a request target and what a field's
- * value may hold. */
-enum { TOKEN = 1, TARGET = 2, VALUE = 4, ALL = TOKEN | TARGET | VALUE, NO_TOKEN = TARGET | VALUE };
-
-static const uint8_t classes[256] = {
-    ['\t'] = VALUE,
-    [' '] = VALUE,
-    ['!'] = ALL,
-    ['"'] = NO_TOKEN,
-    ['#' ... '\''] = ALL,
-    ['('] = NO_TOKEN,
-    [')'] = NO_TOKEN,
-    ['*'] = ALL,
-    ['+'] = ALL,
-    [','] = NO_TOKEN,
-    ['-'] = ALL,
-    ['.'] = ALL,
-    ['/'] = NO_TOKEN,
-    ['0' ... '9'] = ALL,
-    [':' ... '@'] = NO_TOKEN,
-    ['A' ... 'Z'] = ALL,
-    ['[' ... ']'] = NO_TOKEN,
-    ['^' ... 'z'] = ALL,
-    ['{'] = NO_TOKEN,
-    ['|'] = ALL,
-    ['}'] = NO_TOKEN,
-    ['~'] = ALL,
-    [0x80 ... 0xff] = NO_TOKEN,
+static const struct {
+    struct slice name;
+    enum http1_name id;
+} names[] = {
+#define NAME(text, id)               \
+    {                                \
+        {text, sizeof(text) - 1}, id \
+    }
+    NAME("te", HTTP1_TE),
+    NAME("host", HTTP1_HOST),
+    NAME("expect", HTTP1_EXPECT),
+    NAME("upgrade", HTTP1_UPGRADE),
+    NAME("trailer", HTTP1_TRAILER),
+    NAME("connection", HTTP1_CONNECTION),
+    NAME("keep-alive", HTTP1_KEEP_ALIVE),
+    NAME("content-length", HTTP1_CONTENT_LENGTH),
+    NAME("proxy-connection", HTTP1_PROXY_CONNECTION),
+    NAME("transfer-encoding", HTTP1_TRANSFER_ENCODING),
+#undef NAME
 };
 
-/* What is left to parse. */
-struct scan {
-    const uint8_t *at;
-    const uint8_t *end;
-};
-
-/* Takes the longest run of a class. That it ended at the end of the bytes, where it could still
- * grow, is for take_byte() to find. */
-static struct slice take_run(struct scan *scan, unsigned class)
+enum http1_name http1_name_of(struct slice name)
 {
-    const uint8_t *at = scan->at;
+    static const struct slice proxy = {"proxy-", 6};
 
-    while (at < scan->end && (classes[*at] & class) != 0)
-        at++;
-    struct slice run = {.at = (const char *)scan->at, .n = (size_t)(at - scan->at)};
-    scan->at = at;
-    return run;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (http1_is_same(name, names[i].name))
+            return names[i].id;
+    }
+    struct slice start = {.at = name.at, .n = proxy.n};
+    return name.n >= proxy.n && http1_is_same(start, proxy) ? HTTP1_PROXY : HTTP1_OTHER;
 }
 
-static enum err take_byte(struct scan *scan, uint8_t byte)
-{
-    if (scan->at == scan->end)
-        return ERR_MORE;
-    if (*scan->at != byte)
-        return ERR_BAD;
-    scan->at++;
-    return ERR_NONE;
-}
-
-static enum err take_text(struct scan *scan, const char *text)
-{
-    enum err err = ERR_NONE;
-
-    for (; *text != '\0' && err == ERR_NONE; text++)
-        err = take_byte(scan, (uint8_t)*text);
-    return err;
-}
-
-/* Takes a run that is not empty and the byte behind it. */
-static enum err take_word(struct scan *scan, struct slice *out, unsigned class, uint8_t end)
-{
-    *out = take_run(scan, class);
-    if (out->n == 0 && scan->at < scan->end)
-        return ERR_BAD;
-    return take_byte(scan, end);
-}
-
-static enum err take_digit(struct scan *scan, uint8_t *out)
-{
-    if (scan->at == scan->end)
-        return ERR_MORE;
-    *out = (uint8_t)(*scan->at - '0');
-    if (*out > 9)
-        return ERR_BAD;
-    scan->at++;
-    return ERR_NONE;
-}
-
-/* Takes "HTTP/1.1" and the line's end. */
-static enum err take_version(struct scan *scan, uint8_t *minor)
+/* Takes "HTTP/1.1" and what may stand behind it. */
+static enum err take_version(struct scan *scan, const char *after, uint8_t *minor)
 {
     uint8_t major;
-    enum err err = take_text(scan, "HTTP/");
+    enum err err = scan_version(scan, &major, minor);
 
     if (err == ERR_NONE)
-        err = take_digit(scan, &major);
-    if (err == ERR_NONE)
-        err = take_byte(scan, '.');
-    if (err == ERR_NONE)
-        err = take_digit(scan, minor);
-    if (err == ERR_NONE)
-        err = take_text(scan, "\r\n");
-    if (err == ERR_NONE && major != 1)
-        err = ERR_VERSION;
-    return err;
+        err = scan_text(scan, after);
+    return err == ERR_NONE && major != 1 ? ERR_VERSION : err;
 }
 
 static enum err take_request_line(struct scan *scan, struct http1_head *out)
 {
-    enum err err = take_word(scan, &out->method, TOKEN, ' ');
+    enum err err = ERR_NONE;
 
+    if (scan->at < scan->end && *scan->at == '\r')
+        err = scan_line_end(scan);
     if (err == ERR_NONE)
-        err = take_word(scan, &out->target, TARGET, ' ');
+        err = scan_word(scan, &out->method, HTTP1_TOKEN, ' ');
     if (err == ERR_NONE)
-        err = take_version(scan, &out->minor);
-    return err;
+        err = scan_word(scan, &out->target, HTTP1_TARGET, ' ');
+    return err == ERR_NONE ? take_version(scan, "\r\n", &out->minor) : err;
 }
 
-static bool is_blank(char c)
+static enum err take_status_line(struct scan *scan, struct http1_head *out)
 {
-    return c == ' ' || c == '\t';
-}
+    enum err err = take_version(scan, " ", &out->minor);
 
-static struct slice trim(struct slice text)
-{
-    while (text.n > 0 && is_blank(text.at[0])) {
-        text.at++;
-        text.n--;
+    for (int i = 0; i < 3 && err == ERR_NONE; i++) {
+        uint8_t digit;
+        err = scan_digit(scan, &digit);
+        if (err == ERR_NONE)
+            out->status = out->status * 10 + digit;
     }
-    while (text.n > 0 && is_blank(text.at[text.n - 1]))
-        text.n--;
-    return text;
+    if (err == ERR_NONE && out->status < 100)
+        err = ERR_BAD;
+    if (err == ERR_NONE && scan->at < scan->end && *scan->at == ' ') {
+        scan->at++;
+        out->reason = scan_run(scan, HTTP1_VALUE);
+    }
+    return err == ERR_NONE ? scan_line_end(scan) : err;
 }
 
 /* Takes a field and its line's end. */
 static enum err take_field(struct scan *scan, struct http1_field *out)
 {
-    enum err err = take_word(scan, &out->name, TOKEN, ':');
+    enum err err = scan_word(scan, &out->name, HTTP1_TOKEN, ':');
 
     if (err != ERR_NONE)
         return err;
-    out->value = trim(take_run(scan, VALUE));
-    return take_text(scan, "\r\n");
+    out->value = http1_trim(scan_run(scan, HTTP1_VALUE));
+    out->id = http1_name_of(out->name);
+    return scan_line_end(scan);
 }
 
 static enum err take_fields(struct scan *scan, struct http1_head *out)
 {
     enum err err = ERR_NONE;
 
-    out->n_fields = 0;
     while (err == ERR_NONE && scan->at < scan->end && *scan->at != '\r') {
         if (out->n_fields == HTTP1_MAX_FIELDS)
             return ERR_TOO_LONG;
         err = take_field(scan, &out->fields[out->n_fields]);
         out->n_fields++;
     }
-    return err == ERR_NONE ? take_text(scan, "\r\n") : err;
+    out->end = (const char *)scan->at;
+    return err == ERR_NONE ? scan_line_end(scan) : err;
 }
 
-static char to_lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
+/* What the fields have said so far, where the head itself keeps only what comes of it. */
+struct facts {
+    bool closes, keeps_alive;
+    bool lists_upgrade, has_upgrade;
+    bool takes_trailers, expects_continue;
+};
 
-/* Whether the text is this word, in any case. */
-static bool is_word(struct slice text, const char *word)
+/* Takes the next item of a list (RFC 9110 section 5.6.1), empty ones left out. */
+static bool next_item(struct slice *list, struct slice *item)
 {
-    if (text.n != strlen(word))
-        return false;
-    for (size_t i = 0; i < text.n; i++) {
-        if (to_lower(text.at[i]) != to_lower(word[i]))
-            return false;
+    while (list->n > 0) {
+        const char *comma = memchr(list->at, ',', list->n);
+        size_t n = comma == NULL ? list->n : (size_t)(comma - list->at);
+        size_t n_taken = comma == NULL ? n : n + 1;
+        *item = http1_trim((struct slice){.at = list->at, .n = n});
+        *list = (struct slice){.at = list->at + n_taken, .n = list->n - n_taken};
+        if (item->n > 0)
+            return true;
     }
-    return true;
+    return false;
 }
 
-/* Whether the text is a length that fits 64 bits whatever the digits. */
-static bool is_length(struct slice text)
+/* What a Connection lists beside the options of RFC 9112 are names of fields that go no further.
+ * Those that are dealt with under their own name are not kept: either they stay here whether
+ * listed or not, or, as what says how long the body is, no list can take them away. */
+static enum err note_connection(struct http1_head *head, struct facts *facts, struct slice list)
 {
+    struct slice item;
+
+    while (next_item(&list, &item)) {
+        if (http1_is_word(item, "close")) {
+            facts->closes = true;
+        } else if (http1_is_word(item, "keep-alive")) {
+            facts->keeps_alive = true;
+        } else if (http1_is_word(item, "upgrade")) {
+            facts->lists_upgrade = true;
+        } else if (http1_name_of(item) == HTTP1_OTHER) {
+            if (head->n_listed == HTTP1_MAX_LISTED)
+                return ERR_TOO_LONG;
+            head->listed[head->n_listed++] = item;
+        }
+    }
+    return ERR_NONE;
+}
+
+/* Proxy-Connection never became a standard: what it lists beyond these two is not for us. */
+static void note_proxy_connection(struct facts *facts, struct slice list)
+{
+    struct slice item;
+
+    while (next_item(&list, &item)) {
+        facts->closes |= http1_is_word(item, "close");
+        facts->keeps_alive |= http1_is_word(item, "keep-alive");
+    }
+}
+
+static void note_te(struct facts *facts, struct slice list)
+{
+    struct slice item;
+
+    while (next_item(&list, &item))
+        facts->takes_trailers |= http1_is_word(item, "trailers");
+}
+
+static bool parse_length(struct slice text, uint64_t *out)
+{
+    *out = 0;
     for (size_t i = 0; i < text.n; i++) {
         if (text.at[i] < '0' || text.at[i] > '9')
             return false;
+        *out = *out * 10 + (uint64_t)(text.at[i] - '0');
     }
-    return text.n > 0 && text.n <= 19;
+    return text.n > 0 && text.n <= 19; /* fits 64 bits whatever the digits */
 }
 
-/* Refuses what two readers could take for two different messages (RFC 9112 section 6). */
-static enum err check_framing(const struct http1_head *head)
+static enum err note_length(struct http1_head *head, struct slice value)
 {
-    unsigned n_hosts = 0, n_lengths = 0, n_encodings = 0;
+    uint64_t length;
 
-    for (size_t i = 0; i < head->n_fields; i++) {
-        const struct http1_field *field = &head->fields[i];
-        if (is_word(field->name, "host")) {
-            n_hosts++;
-        } else if (is_word(field->name, "content-length")) {
-            n_lengths++;
-            if (!is_length(field->value))
-                return ERR_BAD;
-        } else if (is_word(field->name, "transfer-encoding")) {
-            n_encodings++;
-            if (head->minor == 0 || !is_word(field->value, "chunked"))
-                return ERR_BAD;
-        }
-    }
-    return n_hosts <= 1 && n_lengths + n_encodings <= 1 ? ERR_NONE : ERR_BAD;
+    if (!parse_length(value, &length))
+        return ERR_BAD;
+    if (head->has_length && (head->status == 0 || length != head->length))
+        return ERR_BAD;
+    head->has_length = true;
+    head->length = length;
+    return ERR_NONE;
 }
 
-enum err http1_parse_head(const uint8_t *bytes, size_t n, struct http1_head *out, size_t *used)
+static enum err note_encoding(struct http1_head *head, struct slice value)
+{
+    if (head->is_chunked || head->minor == 0 || !http1_is_word(value, "chunked"))
+        return ERR_BAD;
+    head->is_chunked = true;
+    return ERR_NONE;
+}
+
+static enum err note_field(struct http1_head *head, struct facts *facts,
+                           const struct http1_field *field)
+{
+    switch (field->id) {
+    case HTTP1_HOST:
+        if (head->has_host && head->status == 0)
+            return ERR_BAD;
+        head->has_host = true;
+        return ERR_NONE;
+    case HTTP1_CONTENT_LENGTH:
+        return note_length(head, field->value);
+    case HTTP1_TRANSFER_ENCODING:
+        return note_encoding(head, field->value);
+    case HTTP1_CONNECTION:
+        return note_connection(head, facts, field->value);
+    case HTTP1_PROXY_CONNECTION:
+        if (head->status == 0)
+            note_proxy_connection(facts, field->value);
+        return ERR_NONE;
+    case HTTP1_TE:
+        note_te(facts, field->value);
+        return ERR_NONE;
+    case HTTP1_UPGRADE:
+        facts->has_upgrade = true;
+        return ERR_NONE;
+    case HTTP1_EXPECT:
+        facts->expects_continue |= http1_is_word(field->value, "100-continue");
+        return ERR_NONE;
+    default:
+        return ERR_NONE;
+    }
+}
+
+/* Finds what the fields say, and refuses what two readers could take for two different messages
+ * (RFC 9112 section 6). */
+static enum err judge(struct http1_head *head)
+{
+    struct facts facts = {0};
+    enum err err = ERR_NONE;
+
+    for (size_t i = 0; i < head->n_fields && err == ERR_NONE; i++)
+        err = note_field(head, &facts, &head->fields[i]);
+    if (err != ERR_NONE)
+        return err;
+    if (head->has_length && head->is_chunked)
+        return ERR_BAD;
+    bool is_1_1 = head->minor > 0;
+    head->expects_continue = is_1_1 && facts.expects_continue;
+    head->upgrades = is_1_1 && facts.has_upgrade && facts.lists_upgrade;
+    head->takes_trailers = is_1_1 && facts.takes_trailers;
+    head->keeps_open = !facts.closes && (is_1_1 || facts.keeps_alive);
+    return ERR_NONE;
+}
+
+typedef enum err take_first_line(struct scan *scan, struct http1_head *out);
+
+static enum err parse(const uint8_t *bytes, size_t n, struct http1_head *out, size_t *used,
+                      take_first_line *take_first)
 {
     size_t within = n < HTTP1_HEAD_MAX_BYTES ? n : HTTP1_HEAD_MAX_BYTES;
     struct scan scan = {.at = bytes, .end = bytes + within};
-    enum err err = ERR_NONE;
 
-    if (n > 0 && bytes[0] == '\r')
-        err = take_text(&scan, "\r\n");
-    if (err == ERR_NONE)
-        err = take_request_line(&scan, out);
+    memset(out, 0, offsetof(struct http1_head, fields));
+    enum err err = take_first(&scan, out);
     if (err == ERR_NONE)
         err = take_fields(&scan, out);
     if (err == ERR_MORE && within == HTTP1_HEAD_MAX_BYTES)
         err = ERR_TOO_LONG;
     if (err == ERR_NONE)
-        err = check_framing(out);
+        err = judge(out);
     if (err == ERR_NONE)
         *used = (size_t)(scan.at - bytes);
     return err;
+}
+
+enum err http1_parse_request(const uint8_t *bytes, size_t n, struct http1_head *out, size_t *used)
+{
+    return parse(bytes, n, out, used, take_request_line);
+}
+
+enum err http1_parse_response(const uint8_t *bytes, size_t n, struct http1_head *out, size_t *used)
+{
+    return parse(bytes, n, out, used, take_status_line);
 }
 
 bool http1_is_method(const struct http1_head *head, const char *method)
@@ -248,95 +301,24 @@ bool http1_is_method(const struct http1_head *head, const char *method)
 const struct slice *http1_find(const struct http1_head *head, const char *name)
 {
     for (size_t i = 0; i < head->n_fields; i++) {
-        if (is_word(head->fields[i].name, name))
+        if (http1_is_word(head->fields[i].name, name))
             return &head->fields[i].value;
     }
     return NULL;
 }
 
-enum err http1_parse_authority(struct target *out, struct slice text)
+enum http1_framing http1_request_framing(const struct http1_head *head)
 {
-    enum err err = target_parse(out, text.at, text.n);
-    return err == ERR_NONE && out->addr.port == 0 ? ERR_BAD : err;
+    if (head->is_chunked)
+        return HTTP1_CHUNKED;
+    return head->has_length ? HTTP1_BY_LENGTH : HTTP1_NO_BODY;
 }
 
-enum err http1_parse_basic(struct http1_basic *out, struct slice value)
+enum http1_framing http1_response_framing(const struct http1_head *head, bool is_to_head)
 {
-    static const size_t n_scheme = 5;
-    struct slice scheme = {.at = value.at, .n = n_scheme};
-    size_t n, colon = 0;
-
-    if (value.n <= n_scheme || !is_word(scheme, "basic") || value.at[n_scheme] != ' ')
-        return ERR_AUTH;
-    struct slice coded = trim((struct slice){value.at + n_scheme, value.n - n_scheme});
-    if (base64_decode((uint8_t *)out->text, sizeof out->text, &n, coded.at, coded.n) != ERR_NONE)
-        return ERR_AUTH;
-    for (size_t i = 0; i < n; i++) {
-        if ((unsigned char)out->text[i] < ' ' || out->text[i] == 0x7f)
-            return ERR_AUTH;
-    }
-    while (colon < n && out->text[colon] != ':')
-        colon++;
-    if (colon == n)
-        return ERR_AUTH;
-    out->user = (struct slice){out->text, colon};
-    out->password = (struct slice){out->text + colon + 1, n - colon - 1};
-    return ERR_NONE;
-}
-
-/* Errors without an entry mean that what is behind us failed: 502. */
-static const uint16_t statuses[N_ERRS] = {
-    [ERR_NONE] = 200, [ERR_BAD] = 400,      [ERR_DENIED] = 403,  [ERR_COMMAND] = 405,
-    [ERR_AUTH] = 407, [ERR_TOO_LONG] = 431, [ERR_TIMEOUT] = 504, [ERR_VERSION] = 505,
-};
-
-unsigned http1_status(enum err err)
-{
-    if ((unsigned)err >= N_ERRS || statuses[err] == 0)
-        return 502;
-    return statuses[err];
-}
-
-/* Words for a status, and the field that some need. */
-struct reply {
-    unsigned status;
-    const char *reason;
-    const char *field;
-};
-
-static const struct reply replies[] = {
-    {200, "OK", ""},
-    {400, "Bad Request", ""},
-    {403, "Forbidden", ""},
-    {405, "Method Not Allowed", "Allow: CONNECT\r\n"},
-    {407, "Proxy Authentication Required", "Proxy-Authenticate: Basic realm=\"sockeye\"\r\n"},
-    {431, "Request Header Fields Too Large", ""},
-    {502, "Bad Gateway", ""},
-    {504, "Gateway Timeout", ""},
-    {505, "HTTP Version Not Supported", ""},
-    {0, "Error", ""},
-};
-
-size_t http1_write_reply(char out[static HTTP1_REPLY_MAX_BYTES], unsigned status, const char *body,
-                         bool keep_open)
-{
-    const struct reply *reply = replies;
-    size_t n_body = strlen(body);
-
-    if (n_body > HTTP1_BODY_MAX_BYTES)
-        n_body = HTTP1_BODY_MAX_BYTES;
-    while (reply->status != 0 && reply->status != status)
-        reply++;
-    int n = snprintf(out, HTTP1_REPLY_MAX_BYTES,
-                     "HTTP/1.1 %u %s\r\n"
-                     "%s"
-                     "Content-Type: text/plain; charset=utf-8\r\n"
-                     "Content-Length: %zu\r\n"
-                     "Connection: %s\r\n"
-                     "\r\n"
-                     "%.*s\n",
-                     status, reply->reason, reply->field, n_body + 1,
-                     keep_open ? "keep-alive" : "close", (int)n_body, body);
-    assert(n > 0 && n < HTTP1_REPLY_MAX_BYTES);
-    return (size_t)n;
+    if (is_to_head || head->status < 200 || head->status == 204 || head->status == 304)
+        return HTTP1_NO_BODY;
+    if (head->is_chunked)
+        return HTTP1_CHUNKED;
+    return head->has_length ? HTTP1_BY_LENGTH : HTTP1_BY_CLOSE;
 }

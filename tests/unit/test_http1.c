@@ -9,6 +9,9 @@
 
 #include "prefixes.h"
 #include "wire/http1.h"
+#include "wire/http1_basic.h"
+#include "wire/http1_reply.h"
+#include "wire/http1_target.h"
 
 #define N_ITEMS(array) (sizeof(array) / sizeof(array)[0])
 #define DESCRIBE(literal) describe_all_prefixes(describe, literal, sizeof(literal) - 1)
@@ -18,7 +21,7 @@ static void describe(char text[static DESCRIPTION_BYTES], const uint8_t *bytes, 
 {
     struct http1_head head;
     size_t used = SIZE_MAX;
-    enum err err = http1_parse_head(bytes, n, &head, &used);
+    enum err err = http1_parse_request(bytes, n, &head, &used);
 
     if (err != ERR_NONE) {
         snprintf(text, DESCRIPTION_BYTES, "%s", err_text(err));
@@ -190,7 +193,7 @@ static void every_control_byte_is_malformed_everywhere(void **state)
                 continue;
             memcpy(bytes, good, sizeof good);
             bytes[at] = (char)c;
-            enum err err = http1_parse_head((const uint8_t *)bytes, sizeof good - 1, &head, &used);
+            enum err err = http1_parse_request((const uint8_t *)bytes, sizeof good - 1, &head, &used);
             if (err != ERR_BAD)
                 fail_msg("byte %d at %zu: %s", c, at, err_text(err));
         }
@@ -224,9 +227,9 @@ static void a_head_has_at_most_its_bound(void **state)
     (void)state;
     assert_non_null(bytes);
     build_head(bytes, HTTP1_HEAD_MAX_BYTES);
-    assert_int_equal(http1_parse_head((uint8_t *)bytes, HTTP1_HEAD_MAX_BYTES - 1, &head, &used),
+    assert_int_equal(http1_parse_request((uint8_t *)bytes, HTTP1_HEAD_MAX_BYTES - 1, &head, &used),
                      ERR_MORE);
-    assert_int_equal(http1_parse_head((uint8_t *)bytes, HTTP1_HEAD_MAX_BYTES, &head, &used),
+    assert_int_equal(http1_parse_request((uint8_t *)bytes, HTTP1_HEAD_MAX_BYTES, &head, &used),
                      ERR_NONE);
     assert_int_equal(used, HTTP1_HEAD_MAX_BYTES);
 
@@ -257,7 +260,7 @@ static void a_head_has_at_most_100_fields(void **state)
             n += (size_t)snprintf(bytes + n, sizeof bytes - n, "a:b\r\n");
         n += (size_t)snprintf(bytes + n, sizeof bytes - n, "\r\n");
         if (n_fields <= HTTP1_MAX_FIELDS) {
-            assert_int_equal(http1_parse_head((uint8_t *)bytes, n, &head, &used), ERR_NONE);
+            assert_int_equal(http1_parse_request((uint8_t *)bytes, n, &head, &used), ERR_NONE);
             assert_int_equal(head.n_fields, n_fields);
         } else {
             assert_refused(bytes, n, ERR_TOO_LONG);
@@ -273,7 +276,7 @@ static void fields_are_found_by_name_in_any_case(void **state)
     size_t used;
 
     (void)state;
-    assert_int_equal(http1_parse_head((const uint8_t *)bytes, sizeof bytes - 1, &head, &used),
+    assert_int_equal(http1_parse_request((const uint8_t *)bytes, sizeof bytes - 1, &head, &used),
                      ERR_NONE);
     const struct slice *value = http1_find(&head, "proxy-authorization");
     assert_non_null(value);
@@ -402,6 +405,9 @@ static void acc_51_each_error_has_its_status(void **state)
         case ERR_COMMAND:
             expected = 405;
             break;
+        case ERR_SCHEME:
+            expected = 501;
+            break;
         case ERR_AUTH:
             expected = 407;
             break;
@@ -454,10 +460,14 @@ static void every_status_has_its_reason(void **state)
         "200 OK",
         "400 Bad Request",
         "403 Forbidden",
-        "405 Method Not Allowed\r\nAllow: CONNECT",
+        "405 Method Not Allowed\r\nAllow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT",
         "407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"sockeye\"",
+        "408 Request Timeout",
+        "413 Content Too Large",
         "431 Request Header Fields Too Large",
+        "501 Not Implemented",
         "502 Bad Gateway",
+        "503 Service Unavailable",
         "504 Gateway Timeout",
         "505 HTTP Version Not Supported",
         "599 Error",

@@ -242,7 +242,7 @@ static void acc_39_http_refuses_in_its_own_words(void **state)
 {
     static const struct refusal_case open_cases[] = {
         {"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", "HTTP/1.1 405 ",
-         "\r\nAllow: CONNECT\r\n"},
+         "\r\nAllow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n"},
         {"CONNECT a.test HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", "host:port"},
         {"CONNECT a.test:0 HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", "host:port"},
         {"CONNECT a.test:443 HTTP/1.1\n\n", "HTTP/1.1 400 ", "malformed"},

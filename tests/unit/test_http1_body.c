@@ -1,0 +1,221 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "random.h"
+#include "wire/http1_body.h"
+
+#define N_ITEMS(array) (sizeof(array) / sizeof(array)[0])
+#define SLICE(literal) ((struct slice){literal, sizeof(literal) - 1})
+
+enum { OUTCOME_BYTES = 64 * 1024 };
+
+/* What came of a body: the bytes that went on, and how it ended. */
+struct outcome {
+    enum err err; /* ERR_MORE: it is not done */
+    size_t used;
+    size_t n;
+    char text[OUTCOME_BYTES];
+};
+
+static size_t all(uint64_t *state, size_t left)
+{
+    (void)state;
+    return left;
+}
+
+static size_t one(uint64_t *state, size_t left)
+{
+    (void)state;
+    (void)left;
+    return 1;
+}
+
+static size_t some(uint64_t *state, size_t left)
+{
+    return 1 + random_below(state, left < 9 ? (unsigned)left : 9);
+}
+
+/* How many of the bytes that are left come at once. */
+typedef size_t splitter(uint64_t *state, size_t left);
+
+/* Feeds one piece, from an allocation of its own length. */
+static void feed(struct outcome *out, struct http1_body *body, const char *bytes, size_t n)
+{
+    uint8_t *piece = malloc(n);
+    size_t at = 0;
+
+    assert_non_null(piece);
+    memcpy(piece, bytes, n);
+    while (at < n && out->err == ERR_MORE) {
+        struct slice run;
+        size_t used;
+        out->err = http1_body_advance(body, piece + at, n - at, &used, &run);
+        if (out->err != ERR_NONE)
+            break;
+        assert_true(used > 0 || run.n > 0);
+        assert_in_range(used, 0, n - at);
+        assert_true(out->n + run.n < sizeof out->text);
+        memcpy(out->text + out->n, run.at, run.n);
+        out->n += run.n;
+        out->used += used;
+        at += used;
+        out->err = http1_body_is_done(body) ? ERR_NONE : ERR_MORE;
+    }
+    free(piece);
+}
+
+static void take(struct outcome *out, struct http1_body *body, struct slice bytes, splitter *split)
+{
+    uint64_t state = 1;
+
+    *out = (struct outcome){.err = http1_body_is_done(body) ? ERR_NONE : ERR_MORE};
+    for (size_t at = 0; at < bytes.n && out->err == ERR_MORE;) {
+        size_t n = split(&state, bytes.n - at);
+        feed(out, body, bytes.at + at, n);
+        at += n;
+    }
+    out->text[out->n] = '\0';
+}
+
+/* Whatever the pieces, the outcome is the same. Returns it, in a buffer that is used again. */
+static const struct outcome *outcome_of(struct slice bytes, enum http1_framing framing,
+                                        uint64_t length, enum http1_way way)
+{
+    static splitter *const splitters[] = {all, one, some};
+    static struct outcome outcomes[N_ITEMS(splitters)];
+
+    for (size_t i = 0; i < N_ITEMS(splitters); i++) {
+        struct http1_body body;
+        http1_body_init(&body, framing, length, way);
+        take(&outcomes[i], &body, bytes, splitters[i]);
+        assert_int_equal(outcomes[i].err, outcomes[0].err);
+        assert_int_equal(outcomes[i].used, outcomes[0].used);
+        assert_int_equal(outcomes[i].n, outcomes[0].n);
+        assert_memory_equal(outcomes[i].text, outcomes[0].text, outcomes[0].n);
+    }
+    return &outcomes[0];
+}
+
+static const struct outcome *chunked(struct slice bytes, enum http1_way way)
+{
+    return outcome_of(bytes, HTTP1_CHUNKED, 0, way);
+}
+
+/* The whole text is a body, of which this goes on. */
+static void assert_gives(struct slice bytes, const char *passed, const char *decoded)
+{
+    const struct outcome *outcome = chunked(bytes, HTTP1_PASS);
+
+    assert_int_equal(outcome->err, ERR_NONE);
+    assert_int_equal(outcome->used, bytes.n);
+    assert_string_equal(outcome->text, passed);
+    outcome = chunked(bytes, HTTP1_DECODE);
+    assert_int_equal(outcome->err, ERR_NONE);
+    assert_int_equal(outcome->used, bytes.n);
+    assert_string_equal(outcome->text, decoded);
+}
+
+static void a_body_without_chunks_ends_after_its_length(void **state)
+{
+    (void)state;
+    const struct outcome *outcome = outcome_of(SLICE("12345GET"), HTTP1_BY_LENGTH, 5, HTTP1_PASS);
+    assert_int_equal(outcome->err, ERR_NONE);
+    assert_int_equal(outcome->used, 5);
+    assert_string_equal(outcome->text, "12345");
+    assert_int_equal(outcome_of(SLICE("1234"), HTTP1_BY_LENGTH, 5, HTTP1_DECODE)->err, ERR_MORE);
+    assert_int_equal(outcome_of(SLICE("GET"), HTTP1_BY_LENGTH, 0, HTTP1_PASS)->used, 0);
+    assert_int_equal(outcome_of(SLICE("GET"), HTTP1_NO_BODY, 7, HTTP1_PASS)->err, ERR_NONE);
+}
+
+static void a_body_may_end_where_its_framing_says_so(void **state)
+{
+    struct http1_body body;
+
+    (void)state;
+    const struct outcome *outcome = outcome_of(SLICE("\0\r\n0"), HTTP1_BY_CLOSE, 0, HTTP1_PASS);
+    assert_int_equal(outcome->err, ERR_MORE);
+    assert_int_equal(outcome->n, 4);
+    http1_body_init(&body, HTTP1_BY_CLOSE, 0, HTTP1_PASS);
+    assert_true(http1_body_may_end(&body));
+    http1_body_init(&body, HTTP1_NO_BODY, 0, HTTP1_PASS);
+    assert_true(http1_body_may_end(&body));
+    http1_body_init(&body, HTTP1_BY_LENGTH, 1, HTTP1_PASS);
+    assert_false(http1_body_may_end(&body));
+    http1_body_skip(&body, 1);
+    assert_true(http1_body_may_end(&body));
+    http1_body_init(&body, HTTP1_CHUNKED, 0, HTTP1_PASS);
+    assert_false(http1_body_may_end(&body));
+}
+
+static void chunks_go_on_as_they_came_or_without_their_framing(void **state)
+{
+    (void)state;
+    assert_gives(SLICE("0\r\n\r\n"), "0\r\n\r\n", "");
+    assert_gives(SLICE("3\r\nabc\r\n0A\r\n0\r\n\r\n12345\r\n0\r\n\r\n"),
+                 "3\r\nabc\r\n0A\r\n0\r\n\r\n12345\r\n0\r\n\r\n", "abc0\r\n\r\n12345");
+    assert_gives(SLICE("000000000000001\r\nx\r\n000\r\n\r\n"),
+                 "000000000000001\r\nx\r\n000\r\n\r\n", "x");
+}
+
+static void what_follows_the_last_chunk_is_not_taken(void **state)
+{
+    (void)state;
+    const struct outcome *outcome = chunked(SLICE("1\r\nx\r\n0\r\n\r\nGET /"), HTTP1_PASS);
+    assert_int_equal(outcome->err, ERR_NONE);
+    assert_int_equal(outcome->used, 11);
+}
+
+static void a_plain_body_is_one_run(void **state)
+{
+    static const char bytes[] = "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n";
+    struct http1_body body;
+    struct slice run;
+    size_t used;
+
+    (void)state;
+    http1_body_init(&body, HTTP1_CHUNKED, 0, HTTP1_PASS);
+    assert_int_equal(
+        http1_body_advance(&body, (const uint8_t *)bytes, sizeof bytes - 1, &used, &run), ERR_NONE);
+    assert_ptr_equal(run.at, bytes);
+    assert_int_equal(run.n, sizeof bytes - 1);
+    assert_int_equal(used, sizeof bytes - 1);
+    assert_true(http1_body_is_done(&body));
+}
+
+static void extensions_go_no_further(void **state)
+{
+    (void)state;
+    assert_gives(SLICE("1;a=b\r\nx\r\n1 ;a;\"\xff\"\r\ny\r\n1 \t\r\nz\r\n0;l\r\n\r\n"),
+                 "1\r\nx\r\n1\r\ny\r\n1\r\nz\r\n0\r\n\r\n", "xyz");
+}
+
+static void trailers_go_on_but_those_that_mean_something_to_a_proxy(void **state)
+{
+    (void)state;
+    assert_gives(SLICE("0\r\nEtag: x\r\n\r\n"), "0\r\nEtag: x\r\n\r\n", "");
+    assert_gives(
+        SLICE("1\r\nx\r\n0\r\nA:\r\nContent-Length: 5\r\nb: c:d \r\ntransfer-ENCODING: chunked\r\n"
+              "Host: h\r\nConnection: a\r\nProxy-Authorization: Basic YTpi\r\nTE: x\r\n"
+              "Expect: y\r\nTrailer: z\r\nUpgrade: q\r\nKeep-Alive: 1\r\nE: f\r\n\r\n"),
+        "1\r\nx\r\n0\r\nA:\r\nb: c:d \r\nE: f\r\n\r\n", "x");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_body_without_chunks_ends_after_its_length),
+        cmocka_unit_test(a_body_may_end_where_its_framing_says_so),
+        cmocka_unit_test(chunks_go_on_as_they_came_or_without_their_framing),
+        cmocka_unit_test(what_follows_the_last_chunk_is_not_taken),
+        cmocka_unit_test(a_plain_body_is_one_run),
+        cmocka_unit_test(extensions_go_no_further),
+        cmocka_unit_test(trailers_go_on_but_those_that_mean_something_to_a_proxy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
