@@ -2,9 +2,11 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "inbound/protocols.h"
 #include "outbound/outbounds.h"
+#include "route/route.h"
 
 static const struct inbound_protocol *const protocols[] = {
     [INBOUND_SOCKS] = &inbound_socks,
@@ -44,7 +46,7 @@ static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
     inbound->ruleset = &runtime->ruleset;
     inbound->protocol = protocols[from->type];
     inbound->name = from->name;
-    inbound->outbound = runtime->ruleset.outbounds[from->outbound];
+    inbound->outbound = from->has_outbound ? runtime->ruleset.outbounds[from->outbound] : NULL;
     inbound->allow = (struct cidr_list){from->allow.items, from->allow.n};
     inbound->deny = (struct cidr_list){from->deny.items, from->deny.n};
     inbound->allow_targets =
@@ -148,6 +150,54 @@ static enum err set_inbounds(struct runtime *runtime)
     return err;
 }
 
+static const enum route_kind route_kinds[] = {
+    [RULE_DOMAIN] = ROUTE_DOMAIN,
+    [RULE_DOMAIN_SUFFIX] = ROUTE_DOMAIN_SUFFIX,
+    [RULE_DOMAIN_KEYWORD] = ROUTE_DOMAIN_KEYWORD,
+    [RULE_DOMAIN_SET] = ROUTE_DOMAIN_SET,
+    [RULE_IP_CIDR] = ROUTE_IP_CIDR,
+    [RULE_SRC_IP_CIDR] = ROUTE_SRC_IP_CIDR,
+    [RULE_DST_PORT] = ROUTE_DST_PORT,
+    [RULE_IN_NAME] = ROUTE_IN_NAME,
+    [RULE_IN_USER] = ROUTE_IN_USER,
+    [RULE_MATCH] = ROUTE_MATCH,
+};
+
+static struct route_rule rule_of(const struct config_rule *from)
+{
+    bool is_set = from->kind == RULE_DOMAIN_SET;
+    const char *text = is_set ? from->set : from->text;
+    return (struct route_rule){
+        .kind = route_kinds[from->kind],
+        .text = text,
+        .n_text = is_set         ? from->n_set
+                  : text == NULL ? 0
+                                 : strlen(text),
+        .cidr = from->cidr,
+        .port_from = from->port_from,
+        .port_to = from->port_to,
+        .outbound = (uint32_t)from->outbound,
+        .resolve = from->resolve,
+    };
+}
+
+static enum err set_routes(struct runtime *runtime)
+{
+    const struct config *config = runtime->config;
+    if (config->n_rules == 0)
+        return ERR_NONE;
+    struct route_rule *rules = calloc(config->n_rules, sizeof *rules);
+    if (rules == NULL)
+        return ERR_MEMORY;
+    for (size_t i = 0; i < config->n_rules; i++)
+        rules[i] = rule_of(&config->rules[i]);
+    struct route_table *table = NULL;
+    enum err err = route_table_new(&table, rules, config->n_rules, 0);
+    runtime->ruleset.routes = table;
+    free(rules);
+    return err;
+}
+
 enum err convert_config(struct runtime *runtime)
 {
     runtime->prefer = prefer_of(&runtime->config->dns);
@@ -155,6 +205,8 @@ enum err convert_config(struct runtime *runtime)
     enum err err = set_outbounds(runtime);
     if (err == ERR_NONE)
         err = set_inbounds(runtime);
+    if (err == ERR_NONE)
+        err = set_routes(runtime);
     return err;
 }
 
@@ -177,4 +229,5 @@ void convert_free(struct runtime *runtime)
     for (size_t i = 0; i < ruleset->n_outbounds; i++)
         free_outbound(ruleset->outbounds[i]);
     free(ruleset->outbounds);
+    route_table_free(ruleset->routes);
 }

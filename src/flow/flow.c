@@ -121,9 +121,7 @@ static void add_up(struct counters *counters, const struct flow *flow)
 void flow_close(struct flow *flow, enum flow_end end, bool reset)
 {
     struct flow_env *env = flow->env;
-    if (flow->opening != NULL)
-        flow->outbound->ops->cancel(flow->outbound, flow->opening);
-    opening_drop(flow);
+    opening_cancel(flow);
     flow_set_state(flow, FLOW_CLOSED);
     write_log(flow, end);
     idle_leave(&flow->wait);

@@ -2,24 +2,49 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow/routing.h"
 #include "flow/stages.h"
 #include "io/socket.h"
 
-void opening_drop(struct flow *flow)
+static struct flow_opening *asked_by(const struct flow *flow)
+{
+    return CONTAINER_OF(flow->opening, struct flow_opening, opening);
+}
+
+static void drop_routing(struct flow_opening *asked)
+{
+    if (asked->routing == NULL)
+        return;
+    routing_cancel(asked->routing);
+    free(asked->routing);
+    asked->routing = NULL;
+}
+
+/* Forgets the opening, which was cancelled or is done. */
+static void drop(struct flow *flow)
 {
     struct opening *opening = flow->opening;
     if (opening == NULL)
         return;
+    struct flow_opening *asked = asked_by(flow);
+    drop_routing(asked);
     flow->opening = NULL;
     flow->dialled = opening->dialled;
     free(opening->early);
-    slab_put(&flow->env->openings, CONTAINER_OF(opening, struct flow_opening, opening));
+    slab_put(&flow->env->openings, asked);
+}
+
+void opening_cancel(struct flow *flow)
+{
+    if (flow->opening != NULL && flow->outbound != NULL)
+        flow->outbound->ops->cancel(flow->outbound, flow->opening);
+    drop(flow);
 }
 
 static void fail(struct flow *flow, enum err err)
 {
     struct flow_env *env = flow->env;
-    opening_drop(flow);
+    drop(flow);
     if (err == ERR_DESCRIPTORS)
         flow_env_refuse(env, REFUSAL_DESCRIPTORS, flow->inbound->name, &flow->from);
     if (err == ERR_MEMORY)
@@ -52,7 +77,7 @@ static void finish(struct flow *flow, enum err err)
     flow->target = flow->opening->endpoint;
     if (flow->command != REQUEST_EXCHANGE)
         answer(flow);
-    opening_drop(flow);
+    drop(flow);
     if (flow->is_cut_off)
         flow_close(flow, FLOW_END_RESET, true);
     else if (flow->command == REQUEST_EXCHANGE)
@@ -107,6 +132,43 @@ static char *target_text(const struct target *target)
     return copy;
 }
 
+/* Gives the opening to the outbound that was chosen. */
+static enum err open_by(struct flow *flow, struct outbound *outbound)
+{
+    flow->outbound = outbound;
+    const struct outbound_ops *ops = flow->outbound->ops;
+    if (flow->command != REQUEST_BIND)
+        return ops->open(flow->outbound, flow->opening);
+    if (ops->bind == NULL)
+        return ERR_COMMAND;
+    flow->opening->is_bind = true;
+    flow->opening->bound = own_addr(flow);
+    return ops->bind(flow->outbound, flow->opening);
+}
+
+static void on_routed(struct routing *routing, struct outbound *outbound)
+{
+    struct flow *flow = routing->flow;
+    drop_routing(asked_by(flow));
+    enum err err = open_by(flow, outbound);
+    if (err != ERR_AGAIN)
+        finish(flow, err);
+}
+
+/* The rules want to know the name's addresses first. */
+static enum err look_up(struct flow_opening *asked)
+{
+    asked->routing = malloc(sizeof *asked->routing);
+    if (asked->routing == NULL)
+        return ERR_MEMORY;
+    struct outbound *outbound =
+        routing_begin(asked->routing, asked->flow, &asked->opening.target, on_routed);
+    if (outbound == NULL)
+        return ERR_AGAIN;
+    drop_routing(asked);
+    return open_by(asked->flow, outbound);
+}
+
 static enum err ask(struct flow *flow, const struct request *request)
 {
     struct flow_env *env = flow->env;
@@ -128,15 +190,8 @@ static enum err ask(struct flow *flow, const struct request *request)
         .done = on_opened,
     };
     flow->opening = &asked->opening;
-    flow->outbound = flow->inbound->outbound;
-    const struct outbound_ops *ops = flow->outbound->ops;
-    if (flow->command != REQUEST_BIND)
-        return ops->open(flow->outbound, flow->opening);
-    if (ops->bind == NULL)
-        return ERR_COMMAND;
-    flow->opening->is_bind = true;
-    flow->opening->bound = own_addr(flow);
-    return ops->bind(flow->outbound, flow->opening);
+    struct outbound *outbound = routing_find(flow, &asked->opening.target);
+    return outbound == NULL ? look_up(asked) : open_by(flow, outbound);
 }
 
 void opening_begin(struct flow *flow, const struct request *request)
@@ -153,7 +208,7 @@ void opening_begin(struct flow *flow, const struct request *request)
 
 void opening_on_timeout(struct flow *flow)
 {
-    flow->outbound->ops->cancel(flow->outbound, flow->opening);
+    opening_cancel(flow);
     fail(flow, ERR_TIMEOUT);
 }
 

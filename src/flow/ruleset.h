@@ -26,8 +26,8 @@ struct ruleset {
     size_t n_inbounds;
     struct outbound **outbounds; /* the first is the default */
     size_t n_outbounds;
-    const struct route_table *routes; /* NULL: none */
-    const struct addr *listening;     /* every address and port we listen on */
+    struct route_table *routes;   /* NULL: none */
+    const struct addr *listening; /* every address and port we listen on */
     size_t n_listening;
     void (*free)(struct ruleset *); /* nobody holds it any more */
 };

@@ -8,6 +8,7 @@
 struct flow_opening {
     struct opening opening;
     struct flow *flow;
+    struct routing *routing; /* owned, while rules wait for the name's addresses; else NULL */
 };
 
 /* The only one that changes a flow's state: traces it and asserts that it may. */
@@ -29,8 +30,7 @@ void handshake_resume(struct flow *flow); /* after INBOUND_WAIT */
 void opening_begin(struct flow *flow, const struct request *request);
 void opening_on_ready(struct flow *flow, unsigned events);
 void opening_on_timeout(struct flow *flow);
-void opening_drop(
-    struct flow *flow); /* forgets the opening; what is under way was cancelled or is done */
+void opening_cancel(struct flow *flow); /* harmless when none is under way */
 
 /* exchanging.c */
 void exchanging_begin(struct flow *flow); /* flow->target is set */

@@ -1,0 +1,99 @@
+#include "flow/routing.h"
+
+#include <assert.h>
+
+#include "flow/flow.h"
+#include "flow/ruleset.h"
+#include "route/route.h"
+
+static enum route_answer find(const struct flow *flow, const struct target *to,
+                              const struct routing *resolved, struct outbound **outbound)
+{
+    const struct ruleset *ruleset = flow->inbound->ruleset;
+    struct route_query query = {
+        .name = to->name,
+        .n_name = to->name_bytes,
+        .addrs = &to->addr,
+        .n_addrs = to->name_bytes == 0,
+        .port = to->addr.port,
+        .from = &flow->from,
+        .inbound = flow->inbound->name,
+        .user = flow->user,
+    };
+    if (resolved != NULL) {
+        query.addrs = resolved->addrs;
+        query.n_addrs = resolved->n_addrs;
+        query.is_resolved = true;
+    }
+    uint32_t index = 0;
+    enum route_answer answer = route_find(ruleset->routes, &query, &index);
+    assert(index < ruleset->n_outbounds);
+    *outbound = ruleset->outbounds[index];
+    return answer;
+}
+
+struct outbound *routing_find(const struct flow *flow, const struct target *to)
+{
+    const struct inbound *inbound = flow->inbound;
+    struct outbound *outbound;
+    if (inbound->outbound != NULL)
+        return inbound->outbound;
+    if (inbound->ruleset->routes == NULL)
+        return inbound->ruleset->outbounds[0];
+    return find(flow, to, NULL, &outbound) == ROUTE_FOUND ? outbound : NULL;
+}
+
+/* The addresses are known, as far as they can be. */
+static struct outbound *decide(const struct routing *routing)
+{
+    struct outbound *outbound;
+    enum route_answer answer = find(routing->flow, routing->to, routing, &outbound);
+    assert(answer == ROUTE_FOUND);
+    (void)answer;
+    return outbound;
+}
+
+static void keep_answer(struct routing *routing, const struct lookup *lookup)
+{
+    for (size_t i = 0; lookup->err == ERR_NONE && i < lookup->n_addrs; i++) {
+        if (routing->n_addrs < ROUTING_ADDRS_MAX)
+            routing->addrs[routing->n_addrs++] = lookup->addrs[i];
+    }
+}
+
+static bool is_pending(const struct routing *routing)
+{
+    return routing->questions[0].lookup.pending || routing->questions[1].lookup.pending;
+}
+
+static void on_looked_up(struct lookup *lookup)
+{
+    struct routing *routing = CONTAINER_OF(lookup, struct routing_question, lookup)->routing;
+    keep_answer(routing, lookup);
+    if (!is_pending(routing))
+        routing->done(routing, decide(routing));
+}
+
+static void ask(struct routing *routing, struct routing_question *question, enum addr_family family)
+{
+    question->routing = routing;
+    list_init(&question->lookup.link);
+    if (resolver_ask(routing->flow->env->resolver, &question->lookup, routing->to->name, family,
+                     on_looked_up) != ERR_AGAIN)
+        keep_answer(routing, &question->lookup);
+}
+
+struct outbound *routing_begin(struct routing *routing, struct flow *flow, const struct target *to,
+                               void (*done)(struct routing *, struct outbound *))
+{
+    *routing = (struct routing){.flow = flow, .to = to, .done = done};
+    ask(routing, &routing->questions[0], ADDR_V4);
+    ask(routing, &routing->questions[1], ADDR_V6);
+    return is_pending(routing) ? NULL : decide(routing);
+}
+
+void routing_cancel(struct routing *routing)
+{
+    resolver_cancel(&routing->questions[0].lookup);
+    resolver_cancel(&routing->questions[1].lookup);
+}
