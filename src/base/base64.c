@@ -48,3 +48,26 @@ enum err base64_decode(uint8_t *out, size_t cap, size_t *out_bytes, const char *
     *out_bytes = used;
     return ERR_NONE;
 }
+
+static char char_of(unsigned value)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    return alphabet[value & 63];
+}
+
+size_t base64_encode(char *text, const uint8_t *bytes, size_t n)
+{
+    char *at = text;
+    for (size_t i = 0; i < n; i += 3) {
+        size_t n_group = n - i < 3 ? n - i : 3;
+        uint32_t bits = (uint32_t)bytes[i] << 16;
+        if (n_group > 1)
+            bits |= (uint32_t)bytes[i + 1] << 8;
+        if (n_group > 2)
+            bits |= bytes[i + 2];
+        for (unsigned k = 0; k < 4; k++)
+            *at++ = k <= n_group ? char_of(bits >> (18 - 6 * k)) : '=';
+    }
+    return (size_t)(at - text);
+}

@@ -11,4 +11,11 @@
 NODISCARD enum err base64_decode(uint8_t *out, size_t cap, size_t *out_bytes, const char *text,
                                  size_t n);
 
+/* Of n bytes, without a zero at the end. */
+#define BASE64_BYTES(n) (((n) + 2) / 3 * 4)
+
+/* Encodes n bytes into BASE64_BYTES(n) characters of text, which is their number; nothing is put
+ * behind them. */
+size_t base64_encode(char *text, const uint8_t *bytes, size_t n);
+
 #endif

@@ -32,6 +32,8 @@ enum err {
     ERR_NET_UNREACH,  /* network unreachable */
     ERR_HOST_UNREACH, /* host unreachable */
     ERR_REFUSED,      /* connection refused */
+    ERR_TTL_EXPIRED,  /* an upstream says that packets do not live long enough to get there */
+    ERR_UPSTREAM,     /* an upstream failed, or did not say why it could not */
     ERR_TIMEOUT,      /* time is up */
     ERR_RESET,        /* connection reset */
 

@@ -113,9 +113,28 @@ static struct outbound *new_block(const struct config_outbound *from)
     return outbound;
 }
 
+static struct upstream_server server_of(const struct config_outbound *from)
+{
+    return (struct upstream_server){&from->server, from->username, from->password};
+}
+
+static struct outbound *new_socks(const struct config_outbound *from)
+{
+    struct upstream_server server = server_of(from);
+    return outbound_socks_new(from->name, &server);
+}
+
+static struct outbound *new_http(const struct config_outbound *from)
+{
+    struct upstream_server server = server_of(from);
+    return outbound_http_new(from->name, &server);
+}
+
 static struct outbound *(*const new_outbound[])(const struct config_outbound *from) = {
     [OUTBOUND_DIRECT] = new_direct,
     [OUTBOUND_BLOCK] = new_block,
+    [OUTBOUND_SOCKS] = new_socks,
+    [OUTBOUND_HTTP] = new_http,
 };
 
 /* In the order of the configuration's, since other parts name them by index. */
@@ -133,6 +152,9 @@ static enum err set_outbounds(struct runtime *runtime)
             return ERR_MEMORY;
         ruleset->outbounds[ruleset->n_outbounds] = outbound;
     }
+    for (size_t i = 0; i < config->n_outbounds; i++)
+        if (config->outbounds[i].has_via)
+            outbound_set_via(ruleset->outbounds[i], ruleset->outbounds[config->outbounds[i].via]);
     return ERR_NONE;
 }
 

@@ -58,6 +58,7 @@ enum flow_end flow_end_of(enum err err)
         return FLOW_END_DENIED;
     case ERR_NET_UNREACH:
     case ERR_HOST_UNREACH:
+    case ERR_TTL_EXPIRED:
         return FLOW_END_UNREACHABLE;
     case ERR_LOOKUP:
         return FLOW_END_LOOKUP;

@@ -16,4 +16,23 @@ struct outbound_direct {
 /* Denies everything. */
 extern const struct outbound_ops outbound_block;
 
+/* An upstream proxy. All is borrowed for as long as the outbound lives. */
+struct upstream_server {
+    const struct target *at;
+    const char *username, *password; /* 1 to 255 and 0 to 255 bytes; NULL: no login */
+};
+
+/*
+ * Asks a SOCKS proxy to connect: by SOCKS5, or by SOCKS4a where that is all the proxy speaks and no
+ * login is set. Names are sent on as they are. Returns owned; NULL: out of memory.
+ */
+struct outbound *outbound_socks_new(const char *name, const struct upstream_server *server);
+
+/* Asks an HTTP proxy by CONNECT, with Basic credentials. As above. */
+struct outbound *outbound_http_new(const char *name, const struct upstream_server *server);
+
+/* Says by which outbound an upstream of the above is reached; none: it is dialled. Chains may have any
+ * length, but no circle. */
+void outbound_set_via(struct outbound *upstream, struct outbound *via);
+
 #endif

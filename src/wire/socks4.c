@@ -73,3 +73,47 @@ void socks4_write_reply(uint8_t out[static SOCKS4_REPLY_BYTES], enum socks4_repl
     if (bound->family == ADDR_V4)
         memcpy(out + 4, bound->ip, 4);
 }
+
+enum err socks4_write_request(uint8_t out[static SOCKS4_REQUEST_MAX_BYTES], size_t *n,
+                              enum socks4_command command, const struct target *target)
+{
+    static const uint8_t name_marker[4] = {0, 0, 0, 1};
+    bool is_name = target->name_bytes > 0;
+
+    if (!is_name && target->addr.family != ADDR_V4)
+        return ERR_ADDRESS_TYPE;
+    out[0] = SOCKS4_VERSION;
+    out[1] = (uint8_t)command;
+    out[2] = (uint8_t)(target->addr.port >> 8);
+    out[3] = (uint8_t)target->addr.port;
+    memcpy(out + 4, is_name ? name_marker : target->addr.ip, 4);
+    out[HEADER_BYTES] = 0; /* the user */
+    *n = HEADER_BYTES + 1;
+    if (is_name) {
+        memcpy(out + *n, target->name, (size_t)target->name_bytes + 1);
+        *n += (size_t)target->name_bytes + 1;
+    }
+    return ERR_NONE;
+}
+
+enum err socks4_parse_reply(const uint8_t *bytes, size_t n, struct socks4_answer *out, size_t *used)
+{
+    enum { CODE_FIRST = 90, CODE_LAST = 93 };
+
+    if (n > 0 && bytes[0] != 0)
+        return ERR_VERSION;
+    if (n > 1 && (bytes[1] < CODE_FIRST || bytes[1] > CODE_LAST))
+        return ERR_BAD;
+    if (n < 2 || (bytes[1] == SOCKS4_GRANTED && n < SOCKS4_REPLY_BYTES))
+        return ERR_MORE;
+    bool is_granted = bytes[1] == SOCKS4_GRANTED;
+    *out = (struct socks4_answer){.err = ERR_UPSTREAM};
+    *used = 2; /* of a refusal no more is looked at */
+    if (is_granted) {
+        *out = (struct socks4_answer){.bound = {.family = ADDR_V4}};
+        out->bound.port = (uint16_t)(bytes[2] << 8 | bytes[3]);
+        memcpy(out->bound.ip, bytes + 4, 4);
+        *used = SOCKS4_REPLY_BYTES;
+    }
+    return ERR_NONE;
+}

@@ -1,6 +1,6 @@
 /*
  * SOCKS4 and SOCKS4a (Ying-Da Lee's "SOCKS: A protocol for TCP proxy across firewalls" and its
- * extension), the proxy's side.
+ * extension), the proxy's side and the client's.
  *
  *     request   | 4 | command | port (2) | address (4) | user ... | 0 |
  *     4a adds   | name ... | 0 |   where the address is 0.0.0.x with x not 0
@@ -47,5 +47,21 @@ enum socks4_reply socks4_code(enum err err);
 /* Writes a reply. An address that is not IPv4 is written as zeros, the port remains. */
 void socks4_write_reply(uint8_t out[static SOCKS4_REPLY_BYTES], enum socks4_reply code,
                         const struct addr *bound);
+
+/* ---- the client's side ---- */
+
+/* What a proxy answers to a request. */
+struct socks4_answer {
+    enum err err;      /* ERR_NONE: it is granted; ERR_UPSTREAM: it is not, whatever the reason */
+    struct addr bound; /* IPv4 */
+};
+
+/* Writes a request without a user, a name by 4a. ERR_ADDRESS_TYPE: IPv6 cannot be asked for. */
+NODISCARD enum err socks4_write_request(uint8_t out[static SOCKS4_REQUEST_MAX_BYTES], size_t *n,
+                                        enum socks4_command command, const struct target *target);
+
+/* ERR_VERSION: the first byte is not 0. ERR_BAD: the code is none of a reply's. */
+NODISCARD enum err socks4_parse_reply(const uint8_t *bytes, size_t n, struct socks4_answer *out,
+                                      size_t *used);
 
 #endif

@@ -132,6 +132,7 @@ static const uint8_t codes[N_ERRS] = {
     [ERR_LOOKUP] = SOCKS5_HOST_UNREACHABLE,
     [ERR_TIMEOUT] = SOCKS5_HOST_UNREACHABLE,
     [ERR_REFUSED] = SOCKS5_REFUSED,
+    [ERR_TTL_EXPIRED] = SOCKS5_TTL_EXPIRED,
     [ERR_COMMAND] = SOCKS5_COMMAND_NOT_SUPPORTED,
     [ERR_ADDRESS_TYPE] = SOCKS5_ADDRESS_TYPE_NOT_SUPPORTED,
 };
@@ -143,6 +144,22 @@ enum socks5_reply socks5_code(enum err err)
     if ((unsigned)err >= N_ERRS || codes[err] == 0)
         return SOCKS5_FAILED;
     return (enum socks5_reply)codes[err];
+}
+
+enum err socks5_err(uint8_t code)
+{
+    static const enum err errs[] = {
+        [SOCKS5_SUCCEEDED] = ERR_NONE,
+        [SOCKS5_FAILED] = ERR_UPSTREAM,
+        [SOCKS5_NOT_ALLOWED] = ERR_DENIED,
+        [SOCKS5_NET_UNREACHABLE] = ERR_NET_UNREACH,
+        [SOCKS5_HOST_UNREACHABLE] = ERR_HOST_UNREACH,
+        [SOCKS5_REFUSED] = ERR_REFUSED,
+        [SOCKS5_TTL_EXPIRED] = ERR_TTL_EXPIRED,
+        [SOCKS5_COMMAND_NOT_SUPPORTED] = ERR_COMMAND,
+        [SOCKS5_ADDRESS_TYPE_NOT_SUPPORTED] = ERR_ADDRESS_TYPE,
+    };
+    return code < sizeof errs / sizeof errs[0] ? errs[code] : ERR_UPSTREAM;
 }
 
 static_assert(SOCKS5_REPLY_MAX_BYTES == REQUEST_HEADER_BYTES + 16 + PORT_BYTES,
@@ -211,4 +228,118 @@ uint8_t *socks5_put_udp_header(uint8_t *payload, const struct target *target)
     at[0] = at[1] = at[2] = 0;
     at[3] = (uint8_t)type;
     return at;
+}
+
+size_t socks5_write_greeting(uint8_t out[static SOCKS5_OFFER_BYTES], bool has_password)
+{
+    out[0] = SOCKS5_VERSION;
+    out[1] = has_password ? 2 : 1;
+    out[2] = SOCKS5_METHOD_NONE;
+    out[3] = SOCKS5_METHOD_PASSWORD;
+    return 2 + (size_t)out[1];
+}
+
+enum err socks5_parse_method(const uint8_t *bytes, size_t n, uint8_t *method, size_t *used)
+{
+    if (n > 0 && bytes[0] != SOCKS5_VERSION)
+        return ERR_VERSION;
+    if (n < SOCKS5_METHOD_REPLY_BYTES)
+        return ERR_MORE;
+    *method = bytes[1];
+    *used = SOCKS5_METHOD_REPLY_BYTES;
+    return ERR_NONE;
+}
+
+static size_t put_counted(uint8_t *out, const char *text, size_t n)
+{
+    assert(n <= UINT8_MAX);
+    out[0] = (uint8_t)n;
+    memcpy(out + 1, text, n);
+    return 1 + n;
+}
+
+size_t socks5_write_login(uint8_t out[static SOCKS5_LOGIN_MAX_BYTES], struct slice user,
+                          struct slice password)
+{
+    size_t n = 1;
+    out[0] = SOCKS5_LOGIN_VERSION;
+    n += put_counted(out + n, user.at, user.n);
+    return n + put_counted(out + n, password.at, password.n);
+}
+
+enum err socks5_parse_login_reply(const uint8_t *bytes, size_t n, size_t *used)
+{
+    if (n > 0 && bytes[0] != SOCKS5_LOGIN_VERSION && bytes[0] != SOCKS5_VERSION)
+        return ERR_VERSION;
+    if (n < SOCKS5_LOGIN_REPLY_BYTES)
+        return ERR_MORE;
+    if (bytes[1] != 0)
+        return ERR_AUTH;
+    *used = SOCKS5_LOGIN_REPLY_BYTES;
+    return ERR_NONE;
+}
+
+static size_t put_address(uint8_t *out, const struct addr *addr)
+{
+    size_t n = addr->family == ADDR_V6 ? 16 : 4;
+    out[0] = addr->family == ADDR_V6 ? TYPE_IPV6 : TYPE_IPV4;
+    memcpy(out + 1, addr->ip, n);
+    return 1 + n;
+}
+
+size_t socks5_write_request(uint8_t out[static SOCKS5_REQUEST_MAX_BYTES],
+                            enum socks5_command command, const struct target *target)
+{
+    size_t n = 3;
+    out[0] = SOCKS5_VERSION;
+    out[1] = (uint8_t)command;
+    out[2] = 0;
+    if (target->name_bytes == 0) {
+        n += put_address(out + n, &target->addr);
+    } else {
+        out[n++] = TYPE_DOMAIN;
+        n += put_counted(out + n, target->name, target->name_bytes);
+    }
+    out[n++] = (uint8_t)(target->addr.port >> 8);
+    out[n++] = (uint8_t)target->addr.port;
+    return n;
+}
+
+/* A domain says nothing that could be passed on: it is stepped over, whatever it is. */
+static enum err skip_domain(const uint8_t *bytes, size_t n, size_t *at)
+{
+    struct slice name;
+    if (!take_counted(&name, bytes, n, at) || n - *at < PORT_BYTES)
+        return ERR_MORE;
+    *at += PORT_BYTES;
+    return ERR_NONE;
+}
+
+enum err socks5_parse_reply(const uint8_t *bytes, size_t n, struct socks5_answer *out, size_t *used)
+{
+    size_t at = REQUEST_HEADER_BYTES;
+    struct target bound = {0};
+    enum err err = ERR_NONE;
+
+    if (n > 0 && bytes[0] != SOCKS5_VERSION)
+        return ERR_VERSION;
+    if (n < 2)
+        return ERR_MORE;
+    if (bytes[1] != SOCKS5_SUCCEEDED)
+        at = 2;
+    else if (n < REQUEST_HEADER_BYTES)
+        err = ERR_MORE;
+    else if (bytes[3] == TYPE_IPV4)
+        err = take_address(&bound, ADDR_V4, 4, bytes, n, &at);
+    else if (bytes[3] == TYPE_IPV6)
+        err = take_address(&bound, ADDR_V6, 16, bytes, n, &at);
+    else if (bytes[3] == TYPE_DOMAIN)
+        err = skip_domain(bytes, n, &at);
+    else
+        err = ERR_BAD;
+    if (err != ERR_NONE)
+        return err;
+    *out = (struct socks5_answer){.err = socks5_err(bytes[1]), .bound = bound.addr};
+    *used = at;
+    return ERR_NONE;
 }

@@ -1,5 +1,5 @@
 /*
- * SOCKS5 (RFC 1928) with user and password (RFC 1929), the proxy's side.
+ * SOCKS5 (RFC 1928) with user and password (RFC 1929), the proxy's side and the client's.
  *
  *     client                                      proxy
  *     greeting   | 5 | n | methods (n) |     -->
@@ -31,8 +31,10 @@
 #define SOCKS5_GREETING_MAX_BYTES (2 + 255)
 #define SOCKS5_LOGIN_MAX_BYTES (2 + 255 + 1 + 255)
 #define SOCKS5_REQUEST_MAX_BYTES (4 + 1 + HOST_NAME_MAX_BYTES + 2)
+#define SOCKS5_ANSWER_MAX_BYTES (4 + 1 + 255 + 2) /* to a client: it may name a domain */
 
 #define SOCKS5_UDP_HEADER_MAX_BYTES (4 + 1 + HOST_NAME_MAX_BYTES + 2)
+#define SOCKS5_OFFER_BYTES 4
 #define SOCKS5_METHOD_REPLY_BYTES 2
 #define SOCKS5_LOGIN_REPLY_BYTES 2
 #define SOCKS5_REPLY_MAX_BYTES (4 + 16 + 2)
@@ -57,6 +59,7 @@ enum socks5_reply {
     SOCKS5_NET_UNREACHABLE = 3,
     SOCKS5_HOST_UNREACHABLE = 4,
     SOCKS5_REFUSED = 5,
+    SOCKS5_TTL_EXPIRED = 6,
     SOCKS5_COMMAND_NOT_SUPPORTED = 7,
     SOCKS5_ADDRESS_TYPE_NOT_SUPPORTED = 8,
 };
@@ -107,6 +110,10 @@ NODISCARD enum err socks5_parse_request(const uint8_t *bytes, size_t n, struct s
 /* The reply's code for the outcome of a request. */
 enum socks5_reply socks5_code(enum err err);
 
+/* And back: what a reply's code says, for a client. Each code of RFC 1928 section 6 but 0 becomes
+ * an error that socks5_code() turns into that code again, and any other is ERR_UPSTREAM. */
+enum err socks5_err(uint8_t code);
+
 /* Writes a reply and returns its length. Without an address (family NONE) 0.0.0.0 is written. */
 size_t socks5_write_reply(uint8_t out[static SOCKS5_REPLY_MAX_BYTES], enum socks5_reply code,
                           const struct addr *bound);
@@ -119,5 +126,40 @@ NODISCARD enum err socks5_parse_datagram(const uint8_t *bytes, size_t n,
 /* Writes a header into the SOCKS5_UDP_HEADER_MAX_BYTES before the payload, right in front of it, and
  * returns where it begins. Of a target with a name the name is written. */
 uint8_t *socks5_put_udp_header(uint8_t *payload, const struct target *target);
+
+/* ---- the client's side ---- */
+
+/* What a proxy answers to a request. */
+struct socks5_answer {
+    enum err err;      /* ERR_NONE: it is granted, else why not */
+    struct addr bound; /* family NONE: none, or the proxy names a domain */
+};
+
+/* Writes a greeting that offers to go without a login, and one by password where there is one;
+ * returns its length. */
+size_t socks5_write_greeting(uint8_t out[static SOCKS5_OFFER_BYTES], bool has_password);
+
+/* *method is as sent: whether it was offered is the caller's to say. ERR_VERSION: the first byte
+ * is not 5. */
+NODISCARD enum err socks5_parse_method(const uint8_t *bytes, size_t n, uint8_t *method,
+                                       size_t *used);
+
+/* Writes a login and returns its length; texts are 255 bytes at most. It holds a secret, for the
+ * caller to wipe. */
+size_t socks5_write_login(uint8_t out[static SOCKS5_LOGIN_MAX_BYTES], struct slice user,
+                          struct slice password);
+
+/* ERR_AUTH: the login is refused. ERR_VERSION: the first byte is neither 1 nor, as some proxies
+ * have it, 5. */
+NODISCARD enum err socks5_parse_login_reply(const uint8_t *bytes, size_t n, size_t *used);
+
+/* Writes a request and returns its length. An IPv6 zone is not sent. */
+size_t socks5_write_request(uint8_t out[static SOCKS5_REQUEST_MAX_BYTES],
+                            enum socks5_command command, const struct target *target);
+
+/* Of a refusal no more than the code is looked at, since some proxies send no more. ERR_VERSION:
+ * the first byte is not 5. ERR_BAD: granted with an address that is none. */
+NODISCARD enum err socks5_parse_reply(const uint8_t *bytes, size_t n, struct socks5_answer *out,
+                                      size_t *used);
 
 #endif

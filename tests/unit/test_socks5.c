@@ -246,6 +246,9 @@ static void acc_51_each_error_has_its_reply_code(void **state)
         case ERR_REFUSED:
             expected = 5;
             break;
+        case ERR_TTL_EXPIRED:
+            expected = 6;
+            break;
         case ERR_COMMAND:
             expected = 7;
             break;
