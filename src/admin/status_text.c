@@ -20,6 +20,7 @@ static const char *const refusal_reasons[] = {
     [REFUSAL_MEMORY] = "memory had run out",
     [REFUSAL_PORTS] = "local ports had run out",
     [REFUSAL_LOGIN] = "wrong credentials, or no method in common",
+    [REFUSAL_UNVERIFIED] = "a password that could not be verified",
     [REFUSAL_HANDSHAKE] = "no request, or none that could be understood",
 };
 

@@ -4,9 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow/users.h"
 #include "inbound/protocols.h"
 #include "outbound/outbounds.h"
 #include "route/route.h"
+
+/* Long enough to make guessing slow, short enough for who has mistyped. */
+#define PENALTY_MS 1000
 
 static const struct inbound_protocol *const protocols[] = {
     [INBOUND_SOCKS] = &inbound_socks,
@@ -15,19 +19,28 @@ static const struct inbound_protocol *const protocols[] = {
     [INBOUND_RELAY] = &inbound_relay,
 };
 
-static enum err set_credentials(struct inbound *inbound, const struct config_inbound *from)
+/* Passwords that are hashes want a verifier; it belongs to the process, as what it knows does. */
+static enum err set_users(struct runtime *runtime, struct inbound *inbound,
+                          const struct config_inbound *from)
 {
-    if (from->n_users == 0)
+    if (!from->has_users)
         return ERR_NONE;
-    struct credential *credentials = calloc(from->n_users, sizeof *credentials);
-    if (credentials == NULL)
+    struct user *list = calloc(from->n_users + 1, sizeof *list); /* never 0 bytes */
+    if (list == NULL)
         return ERR_MEMORY;
-    for (size_t i = 0; i < from->n_users; i++)
-        credentials[i] =
-            (struct credential){.user = from->users[i].name, .password = from->users[i].password};
-    inbound->credentials = credentials;
-    inbound->n_credentials = from->n_users;
-    return ERR_NONE;
+    bool has_hashes = false;
+    for (size_t i = 0; i < from->n_users; i++) {
+        const struct config_user *user = &from->users[i];
+        list[i] = (struct user){user->name, user->password, user->is_hash};
+        has_hashes |= user->is_hash;
+    }
+    struct users *users = NULL;
+    enum err err = users_new(&users, list, from->n_users);
+    free(list);
+    inbound->users = users;
+    if (err == ERR_NONE && has_hashes && runtime->shared->verifier == NULL)
+        err = verifier_new(&runtime->shared->verifier);
+    return err;
 }
 
 static struct inbound_command command_of(const struct config_command *from)
@@ -60,7 +73,7 @@ static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
     inbound->max_connections = from->connections;
     inbound->max_per_client = from->per_client;
     enum err err = counts_hold(&runtime->shared->counts, from->name, &inbound->counts);
-    return err == ERR_NONE ? set_credentials(inbound, from) : err;
+    return err == ERR_NONE ? set_users(runtime, inbound, from) : err;
 }
 
 static enum dial_prefer prefer_of(const struct config_dns *dns)
@@ -80,6 +93,7 @@ static void set_limits(struct runtime *runtime)
         .handshake_ms = limits->handshake_ms,
         .idle_ms = limits->idle_ms,
         .half_closed_ms = limits->half_closed_ms,
+        .penalty_ms = PENALTY_MS,
         .max_connections = limits->connections,
         .max_held_bytes = limits->memory_mb * 1024 * 1024,
         .keepalive_s = limits->keepalive_s > INT_MAX ? INT_MAX : (unsigned)limits->keepalive_s,
@@ -244,7 +258,7 @@ void convert_free(struct runtime *runtime)
 {
     struct ruleset *ruleset = &runtime->ruleset;
     for (size_t i = 0; i < ruleset->n_inbounds; i++) {
-        free((void *)(uintptr_t)ruleset->inbounds[i].credentials);
+        users_free(ruleset->inbounds[i].users);
         counts_release(&runtime->shared->counts, ruleset->inbounds[i].counts);
     }
     free(ruleset->inbounds);

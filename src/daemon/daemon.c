@@ -292,6 +292,9 @@ static void take_down(struct daemon *daemon)
         loop_remove(&daemon->signals);
         sys_close(daemon->signals.fd);
     }
+    /* It posts to the mailboxes of the workers. */
+    verifier_free(daemon->shared.verifier);
+    daemon->shared.verifier = NULL;
     /* The first has the mailbox that the others' last letters go to. */
     for (size_t i = daemon->n_workers; i-- > 0;)
         worker_free(daemon->workers[i]);

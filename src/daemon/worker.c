@@ -136,6 +136,7 @@ static enum err set_up_env(struct worker *worker)
     const struct resolver_options options = {.servers = dns->servers, .n_servers = dns->n_servers};
     env->shared = runtime->shared;
     env->loop = worker->loop;
+    env->mailbox = &worker->mailbox;
     env->log = logsink_log(worker->port);
     env->limits = runtime->limits;
     env->prefer = runtime->prefer;

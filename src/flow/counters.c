@@ -15,10 +15,15 @@ static const char *const end_texts[] = {
 static_assert(sizeof end_texts / sizeof end_texts[0] == N_FLOW_ENDS, "an end without a text");
 
 static const char *const refusal_texts[] = {
-    [REFUSAL_CONNECTIONS] = "connections", [REFUSAL_PER_CLIENT] = "per_client",
-    [REFUSAL_CLIENT] = "client",           [REFUSAL_DESCRIPTORS] = "descriptors",
-    [REFUSAL_MEMORY] = "memory",           [REFUSAL_LOGIN] = "login",
-    [REFUSAL_HANDSHAKE] = "handshake",     [REFUSAL_PORTS] = "ports",
+    [REFUSAL_CONNECTIONS] = "connections",
+    [REFUSAL_PER_CLIENT] = "per_client",
+    [REFUSAL_CLIENT] = "client",
+    [REFUSAL_DESCRIPTORS] = "descriptors",
+    [REFUSAL_MEMORY] = "memory",
+    [REFUSAL_LOGIN] = "login",
+    [REFUSAL_UNVERIFIED] = "unverified",
+    [REFUSAL_HANDSHAKE] = "handshake",
+    [REFUSAL_PORTS] = "ports",
 };
 
 static_assert(sizeof refusal_texts / sizeof refusal_texts[0] == N_REFUSALS,

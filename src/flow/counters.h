@@ -32,7 +32,8 @@ enum refusal {
     REFUSAL_MEMORY,      /* memory had run out */
     REFUSAL_PORTS,       /* local ports had run out */
     REFUSAL_LOGIN,       /* wrong credentials, or no method in common */
-    REFUSAL_HANDSHAKE,   /* a request that is none, or that never came */
+    REFUSAL_UNVERIFIED, /* a password whose hash could not be computed: too many at once, or a shortage */
+    REFUSAL_HANDSHAKE, /* a request that is none, or that never came */
     N_REFUSALS
 };
 

@@ -26,6 +26,7 @@ void flow_shared_init(struct flow_shared *shared)
 
 void flow_shared_deinit(struct flow_shared *shared)
 {
+    verifier_free(shared->verifier);
     clients_deinit(&shared->clients);
     counts_deinit(&shared->counts);
 }
@@ -50,6 +51,7 @@ void flow_env_init(struct flow_env *env)
     idle_queue_init(&env->binding, loop, BIND_MS, flow_on_expired);
     idle_queue_init(&env->relaying, loop, limits->idle_ms, flow_on_expired);
     idle_queue_init(&env->half_closed, loop, limits->half_closed_ms, flow_on_expired);
+    idle_queue_init(&env->penalty, loop, limits->penalty_ms, login_on_penalty_over);
     idle_queue_init(&env->lingering, loop, LINGER_MS, flow_on_expired);
     idle_queue_init(&env->settling, loop, settle_ms(limits), flow_on_settled);
     idle_queue_be_lazy(&env->relaying);
@@ -64,6 +66,7 @@ void flow_env_set_limits(struct flow_env *env, const struct flow_limits *limits)
     idle_queue_set_limit(&env->connecting, limits->connect_ms);
     idle_queue_set_limit(&env->relaying, limits->idle_ms);
     idle_queue_set_limit(&env->half_closed, limits->half_closed_ms);
+    idle_queue_set_limit(&env->penalty, limits->penalty_ms);
     idle_queue_set_limit(&env->settling, settle_ms(limits));
 }
 
@@ -74,6 +77,7 @@ void flow_env_deinit(struct flow_env *env)
     idle_queue_deinit(&env->binding);
     idle_queue_deinit(&env->relaying);
     idle_queue_deinit(&env->half_closed);
+    idle_queue_deinit(&env->penalty);
     idle_queue_deinit(&env->lingering);
     idle_queue_deinit(&env->settling);
     slab_deinit(&env->flows);

@@ -16,6 +16,7 @@
 #include "flow/counters.h"
 #include "flow/counts.h"
 #include "flow/idle.h"
+#include "flow/verifier.h"
 #include "io/loop.h"
 #include "io/pipe.h"
 #include "io/resolver.h"
@@ -30,6 +31,7 @@ struct flow_limits {
     uint64_t max_connections;
     uint64_t max_held_bytes; /* what all flows together hold in buffers */
     unsigned keepalive_s;    /* 0: off */
+    uint64_t penalty_ms;     /* how long a wrong login waits for its answer; 0: not at all */
 };
 
 /* What limits are measured by. */
@@ -38,6 +40,7 @@ struct flow_shared {
     _Atomic(uint64_t) max_by_descriptors; /* beyond it connections wait in the backlog */
     struct clients clients;
     struct counts counts;
+    struct verifier *verifier; /* NULL: no inbound has users with hashes */
 };
 
 /* A trouble that comes thousands of times is said once in a while, with its count. */
@@ -52,6 +55,7 @@ enum dial_prefer { DIAL_AUTO, DIAL_V4_FIRST, DIAL_V6_FIRST, DIAL_V4_ONLY, DIAL_V
 struct flow_env {
     struct flow_shared *shared;
     struct loop *loop;
+    struct mailbox *mailbox; /* where verdicts on passwords come in */
     struct resolver *resolver;
     struct log *log;
     struct flow_limits limits;
@@ -59,7 +63,8 @@ struct flow_env {
     struct pipe_pool pipes;
     struct slab flows, socks, openings, dials;
     struct list live; /* every flow */
-    struct idle_queue handshaking, connecting, binding, relaying, half_closed, lingering, settling;
+    struct idle_queue handshaking, connecting, binding, relaying, half_closed, lingering, settling,
+        penalty;
     struct flow_complaint complaints[N_REFUSALS];
     struct counters counters;
     /* A flow has ended, its descriptors are free again. */

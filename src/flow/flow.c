@@ -123,6 +123,7 @@ void flow_close(struct flow *flow, enum flow_end end, bool reset)
 {
     struct flow_env *env = flow->env;
     opening_cancel(flow);
+    login_drop(flow);
     flow_set_state(flow, FLOW_CLOSED);
     write_log(flow, end);
     idle_leave(&flow->wait);
@@ -165,7 +166,7 @@ static void on_client_ready(struct endpoint *ep, unsigned events)
     struct flow *flow = ep->owner;
     switch ((enum flow_state)flow->state) {
     case FLOW_HANDSHAKE:
-        handshake_on_ready(flow);
+        handshake_on_ready(flow, events);
         break;
     case FLOW_OPENING:
         opening_on_ready(flow, events);

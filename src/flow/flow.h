@@ -54,17 +54,19 @@ struct flow {
     struct endpoint *client, *target;        /* NULL: none */
     struct outbound *outbound;               /* that the request was given to; NULL: none yet */
     struct opening *opening;                 /* while OPENING */
+    struct login *login;                     /* while a login is judged; NULL otherwise */
     void *exchange;                          /* the protocol's own; NULL: none */
     struct direction up, down;               /* up->held has the client's bytes not used up yet */
     uint64_t began_ms;
     struct addr from, dialled;
     char *to;         /* the target's text for the log line, owned; NULL: no request yet */
-    const char *user; /* borrowed from the inbound's credentials */
+    const char *user; /* borrowed from the inbound's users */
     uint8_t state;    /* enum flow_state, set by one function only */
     uint8_t end;      /* enum flow_end, for LINGERING */
     uint8_t phase;    /* the protocol's own */
     uint8_t command;  /* enum request_command, of the request that is served */
     bool has_logged;  /* a target that it is through with has had its line */
+    bool has_more;    /* bytes of the client's behind the login that is judged */
     bool is_cut_off;  /* an answer could not be given: the client is gone, or memory is */
 };
 
@@ -89,12 +91,12 @@ void flow_on_settled(struct idle_wait *settling);
 /* Sends an answer to the client; what it does not take at once is kept and sent first. Where that
  * is not possible the flow ends when the inbound returns. */
 void flow_answer(struct flow *flow, const void *bytes, size_t n);
-/* Checks name and password against the inbound's users; remembers who it is, or logs the failed login by `method`. */
-enum flow_login {
-    LOGIN_RIGHT,
-    LOGIN_WRONG,
-    LOGIN_WAIT, /* it takes its time: the protocol returns INBOUND_WAIT, and asks again when called */
-};
+/*
+ * Checks name and password against the inbound's users; remembers who it is, or logs the failed
+ * login by `method`. With LOGIN_WAIT it takes its time: the protocol returns INBOUND_WAIT and asks
+ * again, the same, when it is called next; in an exchange that is on_ready() of the client with LOOP_READ.
+ */
+enum flow_login { LOGIN_RIGHT, LOGIN_WRONG, LOGIN_WAIT };
 NODISCARD enum flow_login flow_login(struct flow *flow, const char *user, size_t n_user,
                                      const char *password, size_t n_password, const char *method);
 

@@ -18,26 +18,6 @@ void flow_answer(struct flow *flow, const void *bytes, size_t n)
         flow->is_cut_off = true;
 }
 
-enum flow_login flow_login(struct flow *flow, const char *user, size_t n_user, const char *password,
-                           size_t n_password, const char *method)
-{
-    const struct credential *known =
-        inbound_authenticate(flow->inbound, user, n_user, password, n_password);
-    if (known != NULL) {
-        flow->user = known->user;
-        return LOGIN_RIGHT;
-    }
-    flow->env->counters.refused[REFUSAL_LOGIN]++;
-    struct log_line line;
-    log_begin(&line, flow->env->log, LOG_LEVEL_WARN, "login");
-    log_str(&line, "in", flow->inbound->name);
-    log_addr(&line, "from", &flow->from);
-    log_bytes(&line, "user", user, n_user);
-    log_str(&line, "method", method);
-    log_end(&line);
-    return LOGIN_WRONG;
-}
-
 /* Keeps what is not used up yet. Once there is a request, it is what goes to the target first. */
 static bool keep_rest(struct flow *flow, size_t at, size_t n)
 {
@@ -52,6 +32,14 @@ static void wait_for_client(struct flow *flow, unsigned events)
     endpoint_want(flow->client, events | (direction_wants_write(&flow->down) ? LOOP_WRITE : 0u));
 }
 
+/* What is kept of the n bytes in scratch may be a part of a login. */
+static void wait_further(struct flow *flow, enum inbound_step step, size_t n)
+{
+    if (flow->inbound->users != NULL)
+        secret_wipe(flow->env->scratch, n);
+    wait_for_client(flow, step == INBOUND_WAIT ? LOOP_HANGUP : LOOP_READ);
+}
+
 /* Goes through the n bytes in scratch, message by message. */
 static void use_up(struct flow *flow, size_t n)
 {
@@ -63,10 +51,13 @@ static void use_up(struct flow *flow, size_t n)
     do {
         size_t used = 0;
         step = flow->protocol->advance(flow, env->scratch + at, n - at, &used, &request, &why);
-        at += used;
+        if (step == INBOUND_WAIT)
+            flow->has_more = used < n - at;
+        else
+            at += used;
     } while (step == INBOUND_NEXT);
 
-    if (flow->inbound->n_credentials > 0)
+    if (flow->inbound->users != NULL)
         secret_wipe(env->scratch, at); /* a password may have been in it */
     if (flow->is_cut_off) {
         flow_close(flow, FLOW_END_RESET, true);
@@ -78,7 +69,7 @@ static void use_up(struct flow *flow, size_t n)
         if (step == INBOUND_REQUEST)
             opening_begin(flow, &request);
         else
-            wait_for_client(flow, step == INBOUND_WAIT ? LOOP_HANGUP : LOOP_READ);
+            wait_further(flow, step, n);
     }
 }
 
@@ -95,9 +86,40 @@ void handshake_resume(struct flow *flow)
     use_up(flow, n_held);
 }
 
-void handshake_on_ready(struct flow *flow)
+static void break_off(struct flow *flow, enum err err)
+{
+    flow->env->counters.refused[REFUSAL_HANDSHAKE]++;
+    flow_close(flow, flow_end_of(err), false);
+}
+
+/* While a login is judged the client's bytes wait in the kernel. After its fin those that have
+ * come behind the login may want an answer; without any it is gone. */
+static void watch_client(struct flow *flow, unsigned events)
 {
     struct flow_env *env = flow->env;
+    size_t n_held = flow->up.n_held, n = 0;
+    enum err err = direction_flush(&flow->down, env, flow->client);
+    if (events & LOOP_ERROR && endpoint_is_broken(flow->client))
+        err = ERR_RESET;
+    if ((err == ERR_NONE || err == ERR_AGAIN) && events & LOOP_HANGUP && !flow->has_more) {
+        err = endpoint_read(flow->client, env->scratch, FLOW_READ_BYTES - n_held, &n);
+        flow->has_more = n > 0;
+        if (err == ERR_NONE)
+            err = direction_hold(&flow->up, env, env->scratch, n);
+    }
+    if (err == ERR_NONE || err == ERR_AGAIN)
+        wait_for_client(flow, flow->has_more ? 0 : LOOP_HANGUP);
+    else
+        break_off(flow, err);
+}
+
+void handshake_on_ready(struct flow *flow, unsigned events)
+{
+    struct flow_env *env = flow->env;
+    if (flow->login != NULL) {
+        watch_client(flow, events);
+        return;
+    }
     size_t n_held = flow->up.n_held, n = 0;
     enum err err = direction_flush(&flow->down, env, flow->client);
     if (err == ERR_NONE || err == ERR_AGAIN)
@@ -105,8 +127,7 @@ void handshake_on_ready(struct flow *flow)
     if (err == ERR_AGAIN) {
         wait_for_client(flow, LOOP_READ);
     } else if (err != ERR_NONE) {
-        env->counters.refused[REFUSAL_HANDSHAKE]++;
-        flow_close(flow, flow_end_of(err), false);
+        break_off(flow, err);
     } else {
         direction_take_held(&flow->up, env);
         use_up(flow, n_held + n);

@@ -19,6 +19,7 @@ struct flow;
 struct inbound_counts;
 struct outbound;
 struct ruleset;
+struct users;
 
 enum inbound_step {
     INBOUND_MORE,    /* the bytes are the beginning of a message: call again with more of them */
@@ -46,7 +47,7 @@ struct inbound_protocol {
     bool speaks_first;                   /* advance() is called before any byte has come */
     /*
      * Looks at all bytes that have come and are not used up yet. Sets *used to how many it has used
-     * (0 with INBOUND_MORE and INBOUND_WAIT). It answers with flow_answer() and may keep its place in flow->phase.
+     * (0 with INBOUND_MORE; with INBOUND_WAIT it has looked at so many, and gets them again). It answers with flow_answer() and may keep its place in flow->phase.
      */
     enum inbound_step (*advance)(struct flow *flow, const uint8_t *bytes, size_t n, size_t *used,
                                  struct request *request, enum err *why);
@@ -62,18 +63,12 @@ struct inbound_command {
     struct addr advertise;       /* told to clients in place of our own; family NONE: not so */
 };
 
-struct credential {
-    const char *user;
-    const char *password;
-};
-
 struct inbound {
     struct ruleset *ruleset; /* which it is part of */
     const struct inbound_protocol *protocol;
     const char *name;
     struct outbound *outbound;
-    const struct credential *credentials;
-    size_t n_credentials; /* 0: anyone may use it */
+    struct users *users; /* NULL: anyone may use it */
     struct cidr_list allow, deny;
     struct target_rule_list allow_targets, deny_targets;
     struct target target; /* where a relay leads to */
@@ -82,10 +77,5 @@ struct inbound {
     uint64_t max_connections, max_per_client; /* 0: no limit */
     struct inbound_counts *counts;            /* survives reloads */
 };
-
-/* The user whose name and password these are, or NULL; in time that does not tell how much of a password is right. */
-const struct credential *inbound_authenticate(const struct inbound *inbound, const char *user,
-                                              size_t n_user, const char *password,
-                                              size_t n_password);
 
 #endif

@@ -23,8 +23,12 @@ void flow_close(struct flow *flow, enum flow_end end, bool reset);
 
 /* handshake.c */
 void handshake_begin(struct flow *flow);
-void handshake_on_ready(struct flow *flow);
+void handshake_on_ready(struct flow *flow, unsigned events);
 void handshake_resume(struct flow *flow); /* after INBOUND_WAIT */
+
+/* login.c */
+void login_on_penalty_over(struct idle_wait *wait);
+void login_drop(struct flow *flow); /* forgets a login that is being judged; harmless without one */
 
 /* opening.c: from a request to an answer. */
 void opening_begin(struct flow *flow, const struct request *request);

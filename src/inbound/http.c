@@ -40,7 +40,7 @@ static enum inbound_step refuse(struct flow *flow, unsigned status, const char *
 /* Whether the request is from a user of the inbound, or the inbound has none. */
 static enum flow_login login(struct flow *flow, const struct http1_head *head)
 {
-    if (flow->inbound->n_credentials == 0)
+    if (flow->inbound->users == NULL)
         return LOGIN_RIGHT;
     const struct slice *given = http1_find(head, "Proxy-Authorization");
     if (given == NULL)
@@ -77,10 +77,8 @@ static enum inbound_step advance(struct flow *flow, const uint8_t *bytes, size_t
     if (err != ERR_NONE)
         return refuse(flow, http1_status(err), what_is_wrong(err), why, err);
     enum flow_login verdict = login(flow, &head);
-    if (verdict == LOGIN_WAIT) {
-        *used = 0;
+    if (verdict == LOGIN_WAIT)
         return INBOUND_WAIT;
-    }
     if (verdict == LOGIN_WRONG)
         return refuse(flow, 407, "this proxy asks for a user name and a password", why, ERR_AUTH);
     if (!http1_is_method(&head, "CONNECT"))

@@ -71,7 +71,7 @@ static enum inbound_step take_request4(struct flow *flow, const uint8_t *bytes, 
         return INBOUND_MORE;
     flow->phase = PHASE_V4;
     /* SOCKS4 has a user's name and no password: it cannot show that it may. */
-    if (err == ERR_NONE && flow->inbound->n_credentials > 0)
+    if (err == ERR_NONE && flow->inbound->users != NULL)
         err = ERR_AUTH;
     else if (err == ERR_NONE)
         err = serve(flow, (enum socks5_command)asked.command, request);
@@ -94,7 +94,7 @@ static enum inbound_step take_greeting(struct flow *flow, const uint8_t *bytes, 
         return INBOUND_MORE;
     if (err != ERR_NONE)
         return refuse(why, err);
-    bool has_users = flow->inbound->n_credentials > 0;
+    bool has_users = flow->inbound->users != NULL;
     enum socks5_method method = has_users ? SOCKS5_METHOD_PASSWORD : SOCKS5_METHOD_NONE;
     bool is_offered = socks5_offers(&greeting, method);
     uint8_t answer[SOCKS5_METHOD_REPLY_BYTES];
@@ -119,10 +119,8 @@ static enum inbound_step take_login(struct flow *flow, const uint8_t *bytes, siz
     if (err == ERR_NONE)
         verdict = flow_login(flow, login.user.at, login.user.n, login.password.at, login.password.n,
                              "socks5");
-    if (verdict == LOGIN_WAIT) {
-        *used = 0;
+    if (verdict == LOGIN_WAIT)
         return INBOUND_WAIT;
-    }
     bool is_right = verdict == LOGIN_RIGHT;
     uint8_t answer[SOCKS5_LOGIN_REPLY_BYTES];
     socks5_write_login_reply(answer, is_right);

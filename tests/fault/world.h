@@ -17,6 +17,7 @@
 #include "../unit/resolver_fixture.h"
 #include "flow/flow.h"
 #include "flow/ruleset.h"
+#include "flow/users.h"
 #include "inbound/protocols.h"
 #include "io/listener.h"
 #include "io/sys.h"
@@ -109,7 +110,7 @@ static inline void world_on_shortage(struct listener *listener, enum err err)
 
 static inline void world_set_inbound(const struct play *play)
 {
-    static const struct credential credentials[] = {{PLAYER_USER, PLAYER_PASSWORD}};
+    static const struct user user = {PLAYER_USER, PLAYER_PASSWORD, false};
     world.outbound.base = (struct outbound){.ops = &outbound_direct, .name = "direct"};
     world.denied = (struct target_rule){
         .port_from = PLAYER_DENIED_PORT, .port_to = PLAYER_DENIED_PORT, .has_port = true};
@@ -117,10 +118,8 @@ static inline void world_set_inbound(const struct play *play)
     world.inbound.name = "in";
     world.inbound.outbound = &world.outbound.base;
     world.inbound.deny_targets = (struct target_rule_list){&world.denied, 1};
-    if (play->has_users) {
-        world.inbound.credentials = credentials;
-        world.inbound.n_credentials = 1;
-    }
+    if (play->has_users)
+        assert_int_equal(users_new(&world.inbound.users, &user, 1), ERR_NONE);
     if (play->counts_clients)
         world.inbound.max_per_client = 10;
 }
@@ -140,6 +139,7 @@ static inline void world_set_env(const struct play *play)
         .connect_ms = 3000,
         .idle_ms = play->idle_ms > 0 ? play->idle_ms : 15000,
         .half_closed_ms = 15000,
+        .penalty_ms = 20,
         .keepalive_s = 60,
     };
     env->on_ended = world_on_ended;
@@ -207,6 +207,7 @@ static inline void world_close(const struct play *play)
     listener_stop(&world.listener);
     flow_env_deinit(env);
     flow_shared_deinit(&world.shared);
+    users_free(world.inbound.users);
     assert_int_equal(world.ruleset.n_holders, 1);
     fixture_deinit(&world.fixture);
 }

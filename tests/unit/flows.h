@@ -10,6 +10,7 @@
 
 #include "flow/flow.h"
 #include "flow/ruleset.h"
+#include "flow/users.h"
 #include "inbound/protocols.h"
 #include "io/socket.h"
 #include "loops.h"
@@ -141,6 +142,13 @@ static inline void flows_begin(enum loop_backend backend, const struct inbound_p
     flow_env_init(&flows.env);
 }
 
+/* The inbound has users, whose texts are borrowed. */
+static inline void flows_set_users(const struct user *list, size_t n)
+{
+    assert_null(flows.inbound.users);
+    assert_int_equal(users_new(&flows.inbound.users, list, n), ERR_NONE);
+}
+
 /* Lets what is under way go on, without time passing. */
 static inline void flows_settle(void)
 {
@@ -176,6 +184,7 @@ static inline void flows_end(void)
     loop_free(flows.env.loop);
     flow_shared_deinit(&flows.shared);
     assert_int_equal(flows.ruleset.n_holders, 1);
+    users_free(flows.inbound.users);
     if (flows.origin >= 0)
         close(flows.origin);
 }

@@ -9,15 +9,13 @@
 #define USER "ann"
 #define PASSWORD "s3cret"
 
-static const struct credential credentials[] = {{"bob", "other"}, {USER, PASSWORD}};
+static const struct user users[] = {{"bob", "other", false}, {USER, PASSWORD, false}};
 
 static void begin(void **state, const struct inbound_protocol *protocol, bool has_users)
 {
     flows_begin(backend_of(state), protocol, (struct flow_limits){0});
-    if (has_users) {
-        flows.inbound.credentials = credentials;
-        flows.inbound.n_credentials = N_ITEMS(credentials);
-    }
+    if (has_users)
+        flows_set_users(users, N_ITEMS(users));
 }
 
 struct talk {

@@ -1,0 +1,56 @@
+/*
+ * Verifies passwords by crypt(5) hashes, which takes from milliseconds to seconds: off the workers'
+ * loops, in one thread of the process that is started when it is first needed.
+ *
+ *     worker: verifier_begin() --> queue --> the thread: crypt_r() --> the worker's mailbox --> done()
+ *
+ * What was right once is known for the life of the process, as a keyed hash (SipHash-128 under a
+ * random key) of the stored hash and the password: a second connection costs nothing, and a hash that
+ * has changed is another one. Wrong ones are not kept.
+ */
+#ifndef SOCKEYE_FLOW_VERIFIER_H
+#define SOCKEYE_FLOW_VERIFIER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "io/mailbox.h"
+
+/* How many may wait. Were there more, the last would wait too long in any case. */
+#define VERIFIER_QUEUE_MAX 256
+
+struct verifier;
+struct verification;
+
+enum verdict {
+    VERDICT_RIGHT,
+    VERDICT_WRONG,
+    VERDICT_NONE, /* the hash is none that crypt(3) knows, or memory had run out */
+};
+
+/* Returns owned. ERR_MEMORY, or ERR_SYSTEM without randomness. */
+NODISCARD enum err verifier_new(struct verifier **out);
+/*
+ * No mailbox hears of it any more; what waits is dropped. A hash that is being computed is not
+ * waited for: the thread ends by itself after it. NULL is fine.
+ */
+void verifier_free(struct verifier *verifier);
+
+/* Whether this was found right before. */
+bool verifier_knows(struct verifier *verifier, const char *hash, const char *password,
+                    size_t n_password);
+
+/*
+ * Begins to verify a password of at most USERS_PASSWORD_MAX_BYTES; copies what it needs. `done` is
+ * called from the loop of the mailbox, once, unless the verification is abandoned; it is gone when
+ * that returns. ERR_LIMIT: too many wait. ERR_MEMORY. ERR_SYSTEM: there is no thread to be had.
+ */
+NODISCARD enum err verifier_begin(struct verifier *verifier, struct verification **out,
+                                  struct mailbox *mailbox, const char *hash, const char *password,
+                                  size_t n_password, void (*done)(void *arg, enum verdict verdict),
+                                  void *arg);
+/* On the loop's thread: `done` will not be called. */
+void verification_abandon(struct verification *verification);
+
+#endif
