@@ -16,6 +16,12 @@ struct arena_chunk {
     alignas(max_align_t) unsigned char bytes[];
 };
 
+struct arena_block {
+    struct arena_block *next;
+    void *bytes;
+    size_t n;
+};
+
 /* A chunk is twice the one before it, so that few are needed for a large file and little is lost
  * on a small one. */
 static struct arena_chunk *add_chunk(struct arena *arena, size_t least_bytes)
@@ -64,14 +70,35 @@ char *arena_text(struct arena *arena, const char *text, size_t n)
     return copy;
 }
 
+static void wipe_and_free(void *bytes, size_t n)
+{
+    secret_wipe(bytes, n);
+    free(bytes);
+}
+
+bool arena_take(struct arena *arena, void *bytes, size_t n)
+{
+    struct arena_block *block = arena_alloc(arena, 1, sizeof *block);
+
+    if (block == NULL) {
+        wipe_and_free(bytes, n);
+        return false;
+    }
+    *block = (struct arena_block){.next = arena->blocks, .bytes = bytes, .n = n};
+    arena->blocks = block;
+    return true;
+}
+
 void arena_free(struct arena *arena)
 {
     struct arena_chunk *next;
 
+    for (struct arena_block *block = arena->blocks; block != NULL; block = block->next)
+        wipe_and_free(block->bytes, block->n);
     for (struct arena_chunk *chunk = arena->chunks; chunk != NULL; chunk = next) {
         next = chunk->next;
         secret_wipe(chunk->bytes, chunk->used_bytes);
         free(chunk);
     }
-    arena->chunks = NULL;
+    *arena = (struct arena){0};
 }

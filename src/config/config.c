@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "config/check.h"
+#include "config/files.h"
 #include "config/schema.h"
 
 #define MAX_FILE_BYTES ((size_t)4 * 1024 * 1024)
@@ -29,15 +30,19 @@ static void read_config(struct reading *reading, const struct tree_input *input,
                      "1080}]\"");
         return;
     }
-    walk_defaults(reading, &schema, config);
     walk_read(reading, &schema, root, config);
     if (!reading->report->no_memory)
         check_config(reading, root, config);
+    if (!reading->report->no_memory)
+        files_list(reading, config);
 }
 
 static enum err parse(struct owner *owner, struct report *report, struct tree_input *input)
 {
-    struct reading reading = {.report = report, .scratch = report->arena, .keep = &owner->arena};
+    struct reading reading = {.report = report,
+                              .sources = input->sources,
+                              .scratch = report->arena,
+                              .keep = &owner->arena};
 
     input->report = report;
     input->arena = report->arena;
@@ -57,7 +62,7 @@ enum err config_parse(struct config **out, const char *file, const char *text, s
 {
     struct arena scratch = {0};
     struct report report = {.file = file, .arena = &scratch};
-    struct tree_input input = {.env = sources->getenv, .text = text, .n_text = n};
+    struct tree_input input = {.sources = sources, .text = text, .n_text = n};
     struct owner *owner = calloc(1, sizeof *owner);
 
     if (owner == NULL)
@@ -82,7 +87,8 @@ static void say_nothing(struct config_messages *messages, const char *message)
 enum err config_new_plain(struct config **out)
 {
     static const char text[] = "limits: {connect_ms: 8000, idle_ms: 64000, drain_s: 0}\n"
-                               "inbounds: [{type: socks, name: socks, listen: '127.0.0.1:1080'}]\n";
+                               "inbounds: [{type: socks, name: socks, listen: '127.0.0.1:1080',\n"
+                               "            bind: {enabled: true}}]\n";
     static const struct config_sources none;
     struct config_messages messages = {.say = say_nothing};
 

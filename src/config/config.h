@@ -178,7 +178,8 @@ struct config_messages {
 struct config_sources {
     /* How ${NAME} is resolved: returns borrowed text or NULL when unset. */
     const char *(*getenv)(const char *name);
-    /* Reads a whole file; *text is returned owned (malloc'ed). ERR_TOO_LONG: it has more than
+    /* Reads a whole file; *text is returned owned (malloc'ed), with a zero byte after its *n
+     * bytes. ERR_TOO_LONG: it has more than
      * max_bytes. ERR_NOT_FOUND, ERR_PERMITTED, ERR_BAD (a directory), ERR_SYSTEM, ERR_MEMORY. */
     enum err (*read_file)(const char *path, size_t max_bytes, char **text, size_t *n);
 };

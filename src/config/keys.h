@@ -23,6 +23,7 @@ struct table;
 struct listen_use {
     struct listen_use *next;
     struct addr addr;
+    const char *path; /* of a unix socket, else NULL */
     struct mark at;
     size_t order;
 };
@@ -30,10 +31,19 @@ struct listen_use {
 /* All that reading one file needs to know. */
 struct reading {
     struct report *report;
+    const struct config_sources *sources;
     struct arena *scratch; /* lives as long as the reading */
     struct arena *keep;    /* lives as long as the configuration */
     struct listen_use *listens;
     size_t n_listens;
+    struct file_use *files;
+    size_t n_files;
+};
+
+/* A file that was read beside the configuration. */
+struct file_use {
+    struct file_use *next;
+    char *path;
 };
 
 /* `base` is the struct that a table describes. */
@@ -60,18 +70,23 @@ struct key {
     const char *name;
     const struct kind *kind;
     size_t offset, bytes; /* where in the struct it is stored */
-    size_t n_offset;      /* of lists: where the number of entries is stored */
+    size_t n_offset;      /* of lists: where the number of entries is stored; of an outbound's
+                             name: where it is stored whether there is one */
     uint64_t min, max; /* of numbers: the value's; of texts: the length's; of lists: the count's */
     uint64_t number;   /* of numbers, choices, true and false: the default */
     const char *text;  /* of texts: the default */
     const struct choice *choices;
     const struct table *table; /* of mappings and lists of them */
     const char *example;       /* how it is written, for messages; NULL: needs none */
+    unsigned types;            /* the types that have the key, as TYPE() bits; 0: all */
     bool required;
     bool secret; /* what it holds is never in messages; a text is printed as *** */
 };
 
-#define MAX_TABLE_KEYS 32
+/* A type's bit in struct key's `types`. */
+#define TYPE(type) (1U << (type))
+
+#define MAX_TABLE_KEYS 40
 
 struct table {
     const char *place; /* " in an inbound", as messages say it; "" at the top */
@@ -83,7 +98,11 @@ struct table {
 };
 
 /* walk.c */
+
+/* What a mapping that is not there stands for. */
 void walk_defaults(struct reading *reading, const struct table *table, void *base);
+
+/* Reads a mapping into its struct, which is zeroed. */
 void walk_read(struct reading *reading, const struct table *table, const struct node *map,
                void *base);
 void walk_print(struct printer *printer, const struct table *table, const void *base);
@@ -108,6 +127,12 @@ bool value_is_null(const struct node *node);
 /* Parses a decimal number without sign or leading zeros; false: it is none, or beyond max. */
 bool value_parse_number(uint64_t *out, uint64_t max, const char *text, size_t n);
 
+/* Whether no byte beyond ASCII is among them. */
+bool value_is_ascii(const char *text, size_t n);
+
+/* Parses "443" or "40000-40009", from 0, the first not beyond the second. */
+bool value_parse_ports(uint16_t *from, uint16_t *to, const char *text, size_t n);
+
 /* How messages show what a node holds: "the text \"x\"", "a list"; secrets only by their kind. */
 const char *value_describe(struct quoted *room, const struct key *key, const struct node *node);
 
@@ -121,10 +146,24 @@ struct entries value_entries(const struct node *node);
 /* Memory that lasts as long as the configuration, or NULL with no_memory set. */
 void *value_alloc(struct reading *reading, size_t n, size_t size);
 
+/* rules.c */
+
+#define BLOCK_TEXT_BYTES (ADDR_TEXT_BYTES + 4) /* "ipv6/128" and its zero */
+
+/* Writes "10.0.0.0/8" or "*". */
+void block_format(char out[static BLOCK_TEXT_BYTES], const struct cidr *block);
+
+/* Makes "10.0.0.0/8" of "10.1.2.3/8"; false: bits beyond the prefix are not what is wrong. */
+bool block_correct(char out[static BLOCK_TEXT_BYTES], const char *text, size_t n);
+
 extern const struct kind kind_number, kind_bool, kind_choice, kind_text; /* scalars.c */
 extern const struct kind kind_outbound, kind_log_sink;                   /* scalars.c */
+extern const struct kind kind_upstream_password;                         /* scalars.c */
 extern const struct kind kind_map, kind_maps, kind_later;                /* maps.c */
 extern const struct kind kind_listen, kind_servers;                      /* listen.c */
+extern const struct kind kind_target, kind_ports, kind_advertise;        /* addresses.c */
+extern const struct kind kind_source_addrs, kind_interface;              /* addresses.c */
 extern const struct kind kind_cidrs, kind_target_rules;                  /* rules.c */
+extern const struct kind kind_routes;                                    /* routes.c */
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define DNS_PORT 53
+#define MAX_SOCKET_PATH 107 /* what struct sockaddr_un holds */
 
 /* The addresses that `1080` and `*:1080` stand for, IPv4 first. */
 static const struct addr loopbacks[] = {
@@ -24,6 +25,7 @@ static void add_listen(struct reading *reading, struct config_inbound *inbound,
     }
     *use = (struct listen_use){.next = reading->listens,
                                .addr = listen.addr,
+                               .path = listen.path,
                                .at = node->at,
                                .order = reading->n_listens++};
     reading->listens = use;
@@ -47,15 +49,35 @@ static void say_bad_listen(struct reading *reading, const struct key *key, const
     struct quoted q;
     const char *shown = node->from_env ? "this" : quote(&q, node->text, node->n_text);
 
-    if (strncmp(node->text, "unix:", 5) == 0)
-        report_error(reading->report, node->at, "%s: this version does not have unix sockets",
-                     key->name);
-    else if (addr_parse_ip(&addr, node->text, node->n_text) == ERR_NONE)
+    if (addr_parse_ip(&addr, node->text, node->n_text) == ERR_NONE)
         report_error(reading->report, node->at, "%s: %s has no port; write \"%s%s%s:1080\"",
                      key->name, shown, addr.family == ADDR_V6 ? "[" : "",
                      node->from_env ? "ADDRESS" : node->text, addr.family == ADDR_V6 ? "]" : "");
     else
         value_unexpected(reading, key, node);
+}
+
+/* The path must be whole, as the socket outlives the folder that the process started in. */
+static void read_unix(struct reading *reading, const struct key *key, const struct node *node,
+                      struct config_inbound *inbound, uint16_t group)
+{
+    const char *path = node->text + strlen("unix:");
+    size_t n = node->n_text - strlen("unix:");
+
+    if (path[0] != '/') {
+        report_error(reading->report, node->at,
+                     "%s: a unix socket needs an absolute path, such as \"unix:/run/x.sock\"",
+                     key->name);
+    } else if (n > MAX_SOCKET_PATH) {
+        report_error(reading->report, node->at,
+                     "%s: the path of a unix socket has up to %d bytes, this one has %zu",
+                     key->name, MAX_SOCKET_PATH, n);
+    } else {
+        struct config_listen listen = {.group = group, .path = arena_text(reading->keep, path, n)};
+        reading->report->no_memory |= listen.path == NULL;
+        if (listen.path != NULL)
+            add_listen(reading, inbound, listen, node);
+    }
 }
 
 static void read_listen_entry(struct reading *reading, const struct key *key, uint16_t group,
@@ -75,6 +97,8 @@ static void read_listen_entry(struct reading *reading, const struct key *key, ui
     } else if (node->n_text > 2 && memcmp(node->text, "*:", 2) == 0 &&
                addr_parse_port(&port, node->text + 2, node->n_text - 2) == ERR_NONE) {
         add_pair(reading, inbound, group, wildcards, port, node);
+    } else if (strncmp(node->text, "unix:", 5) == 0) {
+        read_unix(reading, key, node, inbound, group);
     } else if (addr_parse(&listen.addr, node->text, node->n_text) == ERR_NONE) {
         addr_unmap(&listen.addr);
         add_listen(reading, inbound, listen, node);
@@ -99,7 +123,8 @@ static void read_listen(struct reading *reading, const struct key *key, const st
     for (size_t i = 0; i < entries.n; i++, entries.next = entries.next->next)
         read_listen_entry(reading, key, (uint16_t)i, entries.next, inbound);
     for (size_t i = 0; i < inbound->n_listens; i++)
-        inbound->is_exposed |= !addr_is_loopback(&inbound->listens[i].addr);
+        inbound->is_exposed |=
+            inbound->listens[i].path == NULL && !addr_is_loopback(&inbound->listens[i].addr);
 }
 
 static void print_addr(struct printer *printer, const struct addr *addr)
@@ -113,6 +138,12 @@ static void print_addr(struct printer *printer, const struct addr *addr)
 /* A pair goes back to the entry that it was made of: both ends of it must share a port. */
 static size_t print_listen_entry(struct printer *printer, const struct config_listen *listen)
 {
+    if (listen->path != NULL) {
+        char text[MAX_SOCKET_PATH + sizeof "unix:"];
+        snprintf(text, sizeof text, "unix:%s", listen->path);
+        print_quoted(printer, text);
+        return 1;
+    }
     if (!listen->optional) {
         print_addr(printer, &listen->addr);
         return 1;
@@ -142,10 +173,10 @@ static void print_listen(struct printer *printer, const struct key *key, const v
     print_raw(printer, "]\n");
 }
 
-const struct kind kind_listen = {.expects =
-                                     "a port, \"address:port\", \"*:port\" or a list of them",
-                                 .read = read_listen,
-                                 .print = print_listen};
+const struct kind kind_listen = {
+    .expects = "a port, \"address:port\", \"*:port\", \"unix:/path\" or a list of them",
+    .read = read_listen,
+    .print = print_listen};
 
 static void read_servers(struct reading *reading, const struct key *key, const struct node *value,
                          void *base)

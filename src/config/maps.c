@@ -33,7 +33,6 @@ const struct kind kind_map = {.expects = "a mapping of keys to values",
 static void read_entry(struct reading *reading, const struct key *key, const struct node *entry,
                        void *base)
 {
-    walk_defaults(reading, key->table, base);
     if (entry->kind == NODE_BROKEN)
         return;
     if (entry->kind != NODE_MAP)

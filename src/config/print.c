@@ -78,6 +78,12 @@ void print_section(struct printer *printer, const char *key)
     print_raw(printer, ":\n");
 }
 
+void print_entry(struct printer *printer)
+{
+    printer->begins_entry = true;
+    begin_line(printer);
+}
+
 void print_key(struct printer *printer, const char *key)
 {
     begin_line(printer);

@@ -25,6 +25,9 @@ void print_quoted(struct printer *printer, const char *text);
 /* "key:" on a line of its own. */
 void print_section(struct printer *printer, const char *key);
 
+/* "- " at the right place of a new line, for an entry that is one value. */
+void print_entry(struct printer *printer);
+
 /* "key: " at the right place of a new line; whoever calls it ends the line. */
 void print_key(struct printer *printer, const char *key);
 

@@ -8,48 +8,79 @@
 #include "config/utf8.h"
 
 #define MAX_MESSAGE_BYTES 512
+#define MAX_PATH_BYTES 4096 /* what is beyond is cut */
 #define MAX_QUOTED_BYTES 72 /* of the text, escaped; quotes and dots come on top */
 
-static void keep(struct report *report, struct mark at, const char *text)
+static void keep(struct report *report, struct mark at, struct file_line other, const char *prefix,
+                 const char *format, va_list args)
 {
-    const char *kept = arena_text(report->arena, text, strlen(text));
+    char text[MAX_MESSAGE_BYTES];
+    size_t n = strlen(prefix);
 
+    if (report_is_full(report))
+        return;
+    memcpy(text, prefix, n);
+    vsnprintf(text + n, sizeof text - n, format, args);
+    const char *kept = arena_text(report->arena, text, strlen(text));
     if (kept == NULL) {
         report->no_memory = true;
         return;
     }
     report->shown[report->n_shown] =
-        (struct report_message){.at = at, .text = kept, .order = report->n_shown};
+        (struct report_message){.at = at, .other = other, .text = kept, .order = report->n_shown};
     report->n_shown++;
+}
+
+static void keep_error(struct report *report, struct mark at, struct file_line other,
+                       const char *format, va_list args)
+{
+    report->n_errors++;
+    keep(report, at, other, "", format, args);
+}
+
+static void keep_warning(struct report *report, struct mark at, struct file_line other,
+                         const char *format, va_list args)
+{
+    report->n_warnings++;
+    keep(report, at, other, "warning: ", format, args);
 }
 
 void report_error(struct report *report, struct mark at, const char *format, ...)
 {
-    char text[MAX_MESSAGE_BYTES];
     va_list args;
 
-    report->n_errors++;
-    if (report_is_full(report))
-        return;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    keep_error(report, at, (struct file_line){0}, format, args);
     va_end(args);
-    keep(report, at, text);
 }
 
 void report_warning(struct report *report, struct mark at, const char *format, ...)
 {
-    char text[MAX_MESSAGE_BYTES] = "warning: ";
-    size_t n = strlen(text);
     va_list args;
 
-    report->n_warnings++;
-    if (report_is_full(report))
-        return;
     va_start(args, format);
-    vsnprintf(text + n, sizeof text - n, format, args);
+    keep_warning(report, at, (struct file_line){0}, format, args);
     va_end(args);
-    keep(report, at, text);
+}
+
+void report_file_error(struct report *report, struct mark at, struct file_line other,
+                       const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    keep_error(report, at, other, format, args);
+    va_end(args);
+}
+
+void report_file_warning(struct report *report, struct mark at, struct file_line other,
+                         const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    keep_warning(report, at, other, format, args);
+    va_end(args);
 }
 
 bool report_is_full(const struct report *report)
@@ -72,20 +103,29 @@ static int compare_messages(const void *left, const void *right)
     return order != 0 ? order : a->order < b->order ? -1 : a->order > b->order;
 }
 
+static void say(const struct report *report, const struct report_message *message,
+                struct config_messages *messages)
+{
+    char line[MAX_MESSAGE_BYTES + MAX_PATH_BYTES + 64];
+
+    if (message->other.file != NULL)
+        snprintf(line, sizeof line, "%s:%zu: %s", message->other.file, message->other.line,
+                 message->text);
+    else if (message->at.line == 0)
+        snprintf(line, sizeof line, "%s: %s", report->file, message->text);
+    else
+        snprintf(line, sizeof line, "%s:%u:%u: %s", report->file, (unsigned)message->at.line,
+                 (unsigned)message->at.column, message->text);
+    messages->say(messages, line);
+}
+
 void report_flush(struct report *report, struct config_messages *messages)
 {
-    char line[MAX_MESSAGE_BYTES + 4096 + 64];
+    char line[MAX_PATH_BYTES + 64];
 
     qsort(report->shown, report->n_shown, sizeof report->shown[0], compare_messages);
-    for (size_t i = 0; i < report->n_shown; i++) {
-        const struct report_message *message = &report->shown[i];
-        if (message->at.line == 0)
-            snprintf(line, sizeof line, "%s: %s", report->file, message->text);
-        else
-            snprintf(line, sizeof line, "%s:%u:%u: %s", report->file, (unsigned)message->at.line,
-                     (unsigned)message->at.column, message->text);
-        messages->say(messages, line);
-    }
+    for (size_t i = 0; i < report->n_shown; i++)
+        say(report, &report->shown[i], messages);
     size_t hidden = (size_t)report->n_errors + report->n_warnings - report->n_shown;
     if (hidden > 0) {
         snprintf(line, sizeof line, "%s: %zu more messages not shown", report->file, hidden);

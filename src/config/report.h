@@ -22,8 +22,15 @@ struct mark {
 /* Whether a comes before b (below 0), after it (above 0), or is the same place. */
 int mark_compare(struct mark a, struct mark b);
 
+/* A line of another file that the configuration names. */
+struct file_line {
+    const char *file;
+    size_t line;
+};
+
 struct report_message {
-    struct mark at;
+    struct mark at;         /* where it stands among the others */
+    struct file_line other; /* where it is, if not there; file NULL: it is there */
     const char *text;
     size_t order;
 };
@@ -42,6 +49,13 @@ void report_error(struct report *report, struct mark at, const char *format, ...
     __attribute__((format(printf, 3, 4)));
 void report_warning(struct report *report, struct mark at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The same of a line of another file, which is borrowed as long as the report lives; `at` is where
+ * the configuration names the file. */
+void report_file_error(struct report *report, struct mark at, struct file_line other,
+                       const char *format, ...) __attribute__((format(printf, 4, 5)));
+void report_file_warning(struct report *report, struct mark at, struct file_line other,
+                         const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* Nothing more would be shown: work on the words of a message can be spared. */
 bool report_is_full(const struct report *report);

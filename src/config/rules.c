@@ -9,9 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK_TEXT_BYTES (ADDR_TEXT_BYTES + 4)
-
-static void format_block(char out[static BLOCK_TEXT_BYTES], const struct cidr *block)
+void block_format(char out[static BLOCK_TEXT_BYTES], const struct cidr *block)
 {
     struct addr addr = {.family = block->family};
     char ip[ADDR_TEXT_BYTES];
@@ -25,8 +23,7 @@ static void format_block(char out[static BLOCK_TEXT_BYTES], const struct cidr *b
     snprintf(out, BLOCK_TEXT_BYTES, "%s/%u", ip, (unsigned)block->prefix_bits);
 }
 
-/* Makes "10.0.0.0/8" of "10.1.2.3/8"; false: bits beyond the prefix are not what is wrong. */
-static bool correct_block(char out[static BLOCK_TEXT_BYTES], const char *text, size_t n)
+bool block_correct(char out[static BLOCK_TEXT_BYTES], const char *text, size_t n)
 {
     const char *slash = memchr(text, '/', n);
     struct cidr block = {0};
@@ -46,7 +43,7 @@ static bool correct_block(char out[static BLOCK_TEXT_BYTES], const char *text, s
         unsigned mask = kept >= 8 ? 0xff : 0xffU & ~(0xffU >> kept);
         block.ip[i] = (uint8_t)(addr.ip[i] & mask);
     }
-    format_block(out, &block);
+    block_format(out, &block);
     return true;
 }
 
@@ -59,7 +56,7 @@ static bool read_block(struct reading *reading, const struct key *key, const str
 
     if (cidr_parse(out, text, n) == ERR_NONE)
         return true;
-    if (!node->from_env && correct_block(corrected, text, n))
+    if (!node->from_env && block_correct(corrected, text, n))
         report_error(reading->report, node->at,
                      "%s: %s has bits set beyond its prefix; did you mean \"%s\"?", key->name,
                      quote(&q, text, n), corrected);
@@ -101,7 +98,7 @@ static void print_cidrs(struct printer *printer, const struct key *key, const vo
     /* Where a list must not be empty, its absence means all. */
     print_raw(printer, cidrs->n == 0 && key->min > 0 ? "[\"*\"" : "[");
     for (size_t i = 0; i < cidrs->n; i++) {
-        format_block(text, &cidrs->items[i]);
+        block_format(text, &cidrs->items[i]);
         print_raw(printer, i > 0 ? ", " : "");
         print_quoted(printer, text);
     }
@@ -163,19 +160,6 @@ static bool split_rule(struct rule_text *out, const char *text, size_t n)
     return true;
 }
 
-static bool parse_ports(struct target_rule *out, const char *text, size_t n)
-{
-    const char *dash = memchr(text, '-', n);
-    size_t n_from = dash != NULL ? (size_t)(dash - text) : n;
-
-    out->has_port = true;
-    if (addr_parse_port(&out->port_from, text, n_from) != ERR_NONE)
-        return false;
-    out->port_to = out->port_from;
-    return dash == NULL || (addr_parse_port(&out->port_to, dash + 1, n - n_from - 1) == ERR_NONE &&
-                            out->port_from <= out->port_to);
-}
-
 static bool read_rule(struct reading *reading, const struct key *key, const struct node *node,
                       struct target_rule *out)
 {
@@ -185,10 +169,12 @@ static bool read_rule(struct reading *reading, const struct key *key, const stru
     if (!value_is_text(reading, key, node))
         return false;
     if (!split_rule(&parts, node->text, node->n_text) ||
-        (parts.ports != NULL && !parse_ports(&rule, parts.ports, parts.n_ports))) {
+        (parts.ports != NULL &&
+         !value_parse_ports(&rule.port_from, &rule.port_to, parts.ports, parts.n_ports))) {
         value_unexpected(reading, key, node);
         return false;
     }
+    rule.has_port = parts.ports != NULL;
     if (!read_block(reading, key, node, parts.block, parts.n_block, &rule.cidr))
         return false;
     *out = rule;
@@ -214,7 +200,7 @@ static void print_rule(struct printer *printer, const struct target_rule *rule)
     char block[BLOCK_TEXT_BYTES], ports[16] = "", text[BLOCK_TEXT_BYTES + 24];
     bool needs_brackets = rule->has_port && rule->cidr.family == ADDR_V6;
 
-    format_block(block, &rule->cidr);
+    block_format(block, &rule->cidr);
     if (rule->has_port && rule->port_from == rule->port_to)
         snprintf(ports, sizeof ports, ":%u", (unsigned)rule->port_from);
     else if (rule->has_port)

@@ -169,6 +169,8 @@ static void print_text(struct printer *printer, const struct key *key, const voi
     const char *text;
 
     memcpy(&text, const_member(base, key), sizeof text);
+    if (text == NULL)
+        return;
     print_key(printer, key->name);
     if (key->secret)
         print_raw(printer, "\"***\"");
@@ -180,6 +182,19 @@ static void print_text(struct printer *printer, const struct key *key, const voi
 const struct kind kind_text = {
     .expects = "a text", .set_default = default_text, .read = read_text, .print = print_text};
 
+/* Where it is from a file, the file is what is printed. */
+static void print_upstream_password(struct printer *printer, const struct key *key,
+                                    const void *base)
+{
+    const struct config_outbound *outbound = base;
+
+    if (outbound->password_file == NULL)
+        print_text(printer, key, base);
+}
+
+const struct kind kind_upstream_password = {
+    .expects = "a text", .read = read_text, .print = print_upstream_password};
+
 /* The name of an outbound becomes its index when all outbounds are known (check.c). */
 static void read_outbound(struct reading *reading, const struct key *key, const struct node *value,
                           void *base)
@@ -190,10 +205,15 @@ static void read_outbound(struct reading *reading, const struct key *key, const 
 
 static void print_outbound(struct printer *printer, const struct key *key, const void *base)
 {
-    const struct config_inbound *inbound = base;
+    bool is_named;
+    size_t index;
 
+    memcpy(&is_named, (const char *)base + key->n_offset, sizeof is_named);
+    memcpy(&index, const_member(base, key), sizeof index);
+    if (!is_named)
+        return;
     print_key(printer, key->name);
-    print_quoted(printer, printer->config->outbounds[inbound->outbound].name);
+    print_quoted(printer, printer->config->outbounds[index].name);
     print_raw(printer, "\n");
 }
 

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "config/users.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Where a member of a struct is, for a row. */
@@ -50,9 +52,9 @@
 #define MAX_PATH_BYTES 4095
 #define MAX_SOCKET_PATH 107 /* what struct sockaddr_un holds */
 #define MAX_NAME_BYTES 255
+#define MAX_INTERFACE_BYTES 15 /* IFNAMSIZ without its zero */
 #define MAX_LISTENS 256
 #define MAX_SERVERS 8
-#define MAX_USERS 1000000
 
 static const struct choice log_levels[] = {
     {"error", LOG_LEVEL_ERROR}, {"warn", LOG_LEVEL_WARN},   {"info", LOG_LEVEL_INFO},
@@ -70,16 +72,38 @@ static const struct choice families[] = {{"auto", 0}, {"4", 4}, {"6", 6}, {NULL,
 
 static const struct choice inbound_types[] = {
     {"socks", INBOUND_SOCKS}, {"http", INBOUND_HTTP},   {"mixed", INBOUND_MIXED},
-    {"relay", CHOICE_LATER},  {"tunnel", CHOICE_LATER}, {NULL, 0},
+    {"relay", INBOUND_RELAY}, {"tunnel", CHOICE_LATER}, {NULL, 0},
 };
 
-const struct choice schema_outbound_types[] = {
+static const struct choice outbound_types[] = {
     {"direct", OUTBOUND_DIRECT}, {"block", OUTBOUND_BLOCK},
-    {"socks", CHOICE_LATER},     {"http", CHOICE_LATER},
+    {"socks", OUTBOUND_SOCKS},   {"http", OUTBOUND_HTTP},
     {"tunnel", CHOICE_LATER},    {"select", CHOICE_LATER},
     {"fastest", CHOICE_LATER},   {"fallback", CHOICE_LATER},
     {"sticky", CHOICE_LATER},    {NULL, 0},
 };
+
+const struct choice schema_built_in[] = {
+    {"direct", OUTBOUND_DIRECT}, {"block", OUTBOUND_BLOCK}, {NULL, 0}};
+
+/* Which types have a key. */
+#define COMMANDS (TYPE(INBOUND_SOCKS) | TYPE(INBOUND_MIXED))
+#define PROXIES (COMMANDS | TYPE(INBOUND_HTTP))
+#define UPSTREAMS (TYPE(OUTBOUND_SOCKS) | TYPE(OUTBOUND_HTTP))
+
+/* `udp` and `bind` differ in one default. */
+#define COMMAND_KEYS(on)                                                                      \
+    {                                                                                         \
+        SWITCH(config_command, enabled, on),                                                  \
+            {.name = "ports", .kind = &kind_ports, FIELD(config_command, ports)},             \
+            {.name = "advertise", .kind = &kind_advertise, FIELD(config_command, advertise)}, \
+    }
+static const struct key udp_keys[] = COMMAND_KEYS(true);
+static const struct key bind_keys[] = COMMAND_KEYS(false);
+static const struct table udp_table = {
+    .place = " in udp", .keys = udp_keys, .n_keys = COUNT(udp_keys)};
+static const struct table bind_table = {
+    .place = " in bind", .keys = bind_keys, .n_keys = COUNT(bind_keys)};
 
 static const struct key user_keys[] = {
     {.name = "name",
@@ -129,7 +153,16 @@ static const struct key inbound_keys[] = {
      .max = MAX_LISTENS,
      .required = true,
      .example = "listen: 1080"},
-    {.name = "outbound", .kind = &kind_outbound},
+    {.name = "target",
+     .kind = &kind_target,
+     FIELD(config_inbound, target),
+     .types = TYPE(INBOUND_RELAY),
+     .required = true,
+     .example = "target: \"192.0.2.5:22\""},
+    {.name = "outbound",
+     .kind = &kind_outbound,
+     FIELD(config_inbound, outbound),
+     .n_offset = offsetof(struct config_inbound, has_outbound)},
     RULES(config_inbound, allow, &kind_cidrs, 1),
     RULES(config_inbound, deny, &kind_cidrs, 0),
     RULES(config_inbound, allow_targets, &kind_target_rules, 0),
@@ -140,17 +173,30 @@ static const struct key inbound_keys[] = {
     {.name = "users",
      .kind = &kind_maps,
      .offset = offsetof(struct config_inbound, users),
-     .n_offset = offsetof(struct config_inbound, n_users),
+     .n_offset = offsetof(struct config_inbound, n_inline_users),
+     .types = PROXIES,
      .table = &user_table,
      .min = 1,
      .max = MAX_USERS,
      .secret = true,
      .example = "users: [{name: ann, password: \"...\"}]"},
+    {.name = "users_file",
+     .kind = &kind_text,
+     FIELD(config_inbound, users_file),
+     .types = PROXIES,
+     .min = 1,
+     .max = MAX_PATH_BYTES},
+    {.name = "udp",
+     .kind = &kind_map,
+     FIELD(config_inbound, udp),
+     .types = COMMANDS,
+     .table = &udp_table},
+    {.name = "bind",
+     .kind = &kind_map,
+     FIELD(config_inbound, bind),
+     .types = COMMANDS,
+     .table = &bind_table},
     LATER("listen_via"),
-    LATER("users_file"),
-    LATER("udp"),
-    LATER("bind"),
-    LATER("target"),
     LATER("key"),
     LATER("key_file"),
     LATER("identity"),
@@ -175,7 +221,7 @@ static const struct key outbound_keys[] = {
     {.name = "type",
      .kind = &kind_choice,
      FIELD(config_outbound, type),
-     .choices = schema_outbound_types,
+     .choices = outbound_types,
      .required = true,
      .example = "type: direct"},
     {.name = "name",
@@ -184,15 +230,56 @@ static const struct key outbound_keys[] = {
      .min = 1,
      .max = MAX_NAME_BYTES,
      .required = true},
-    LATER("bind"),
-    LATER("interface"),
-    LATER("fwmark"),
-    LATER("fast_open"),
-    LATER("server"),
-    LATER("username"),
-    LATER("password"),
-    LATER("password_file"),
-    LATER("via"),
+    {.name = "bind",
+     .kind = &kind_source_addrs,
+     .types = TYPE(OUTBOUND_DIRECT),
+     .min = 1,
+     .max = 2},
+    {.name = "interface",
+     .kind = &kind_interface,
+     FIELD(config_outbound, interface),
+     .types = TYPE(OUTBOUND_DIRECT),
+     .min = 1,
+     .max = MAX_INTERFACE_BYTES},
+    {.name = "fwmark",
+     .kind = &kind_number,
+     FIELD(config_outbound, fwmark),
+     .types = TYPE(OUTBOUND_DIRECT),
+     .max = UINT32_MAX},
+    {.name = "fast_open",
+     .kind = &kind_bool,
+     FIELD(config_outbound, fast_open),
+     .types = TYPE(OUTBOUND_DIRECT)},
+    {.name = "server",
+     .kind = &kind_target,
+     FIELD(config_outbound, server),
+     .types = UPSTREAMS,
+     .required = true,
+     .example = "server: \"192.0.2.5:1080\""},
+    {.name = "username",
+     .kind = &kind_text,
+     FIELD(config_outbound, username),
+     .types = UPSTREAMS,
+     .min = 1,
+     .max = MAX_NAME_BYTES},
+    {.name = "password",
+     .kind = &kind_upstream_password,
+     FIELD(config_outbound, password),
+     .types = UPSTREAMS,
+     .min = 1,
+     .max = MAX_NAME_BYTES,
+     .secret = true},
+    {.name = "password_file",
+     .kind = &kind_text,
+     FIELD(config_outbound, password_file),
+     .types = UPSTREAMS,
+     .min = 1,
+     .max = MAX_PATH_BYTES},
+    {.name = "via",
+     .kind = &kind_outbound,
+     FIELD(config_outbound, via),
+     .n_offset = offsetof(struct config_outbound, has_via),
+     .types = UPSTREAMS},
     LATER("key"),
     LATER("key_file"),
     LATER("identity"),
@@ -281,7 +368,7 @@ static const struct key top_keys[] = {
      .n_offset = offsetof(struct config, n_outbounds),
      .table = &outbound_table,
      .max = MAX_OUTBOUNDS},
-    LATER("routes"),
+    {.name = "routes", .kind = &kind_routes},
 };
 const struct table schema = {.place = "", .keys = top_keys, .n_keys = COUNT(top_keys)};
 
@@ -293,3 +380,12 @@ FITS(limit_keys);
 FITS(log_keys);
 FITS(dns_keys);
 FITS(top_keys);
+
+const char *schema_inbound_type(enum config_inbound_type type)
+{
+    const struct choice *choice = inbound_types;
+
+    while (choice->value != (int)type)
+        choice++;
+    return choice->name;
+}

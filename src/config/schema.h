@@ -10,7 +10,10 @@
 /* Describes struct config. */
 extern const struct table schema;
 
-/* The names of outbound types, which are also the names of those that always exist. */
-extern const struct choice schema_outbound_types[];
+/* The outbounds that always exist, by their names and types. */
+extern const struct choice schema_built_in[];
+
+/* How an inbound's type is written. */
+const char *schema_inbound_type(enum config_inbound_type type);
 
 #endif

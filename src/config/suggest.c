@@ -1,5 +1,6 @@
 #include "config/suggest.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 /* Longer words get no suggestion, which bounds the work. */
@@ -8,6 +9,14 @@
 static size_t min(size_t a, size_t b)
 {
     return a < b ? a : b;
+}
+
+/* DIRECT is likely meant for direct. */
+static bool is_same(char a, char b)
+{
+    bool is_letter = (a | 0x20) >= 'a' && (a | 0x20) <= 'z';
+
+    return a == b || (is_letter && (a ^ b) == 0x20);
 }
 
 /*
@@ -26,7 +35,8 @@ static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b)
         const size_t *second = rows[(i + 1) % 3];
         row[0] = i;
         for (size_t j = 1; j <= n_b; j++) {
-            row[j] = min(min(above[j], row[j - 1]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
+            row[j] =
+                min(min(above[j], row[j - 1]) + 1, above[j - 1] + !is_same(a[i - 1], b[j - 1]));
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
                 row[j] = min(row[j], second[j - 2] + 1);
         }

@@ -16,7 +16,7 @@ static inline struct suggest suggest_for(const char *given)
 }
 
 /* Offers a word, which is borrowed. Near is a Damerau-Levenshtein distance of two or of a third of
- * the longer word, yet at most half of it. */
+ * the longer word, yet at most half of it; capitals count as small letters. */
 void suggest_offer(struct suggest *suggest, const char *known);
 
 #endif

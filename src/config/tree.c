@@ -260,7 +260,9 @@ const struct node *tree_parse(const struct tree_input *input)
     struct builder b = {
         .report = input->report,
         .arena = input->arena,
-        .expansion = {.env = input->env, .report = input->report, .arena = input->arena},
+        .expansion = {.env = input->sources->getenv,
+                      .report = input->report,
+                      .arena = input->arena},
     };
     if (!syntax_check_characters(input->report, input->text, input->n_text))
         return NULL;

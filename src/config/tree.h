@@ -35,8 +35,8 @@ struct node {
 
 struct tree_input {
     struct report *report;
-    struct arena *arena;                  /* the tree's */
-    const char *(*env)(const char *name); /* of struct config_sources */
+    struct arena *arena; /* the tree's */
+    const struct config_sources *sources;
     const char *text;
     size_t n_text;
 };

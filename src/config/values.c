@@ -94,6 +94,26 @@ bool value_parse_number(uint64_t *out, uint64_t max, const char *text, size_t n)
     return true;
 }
 
+bool value_is_ascii(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)text[i] >= 0x80)
+            return false;
+    return true;
+}
+
+bool value_parse_ports(uint16_t *from, uint16_t *to, const char *text, size_t n)
+{
+    const char *dash = memchr(text, '-', n);
+    size_t n_from = dash != NULL ? (size_t)(dash - text) : n;
+
+    if (addr_parse_port(from, text, n_from) != ERR_NONE)
+        return false;
+    *to = *from;
+    return dash == NULL ||
+           (addr_parse_port(to, dash + 1, n - n_from - 1) == ERR_NONE && *from <= *to);
+}
+
 const char *value_describe(struct quoted *room, const struct key *key, const struct node *node)
 {
     struct quoted q;
@@ -203,7 +223,8 @@ bool value_is_text(struct reading *reading, const struct key *key, const struct 
         return true;
     if (node->kind == NODE_BROKEN)
         return false;
-    if (key->kind == &kind_text && node->kind == NODE_PLAIN && !value_is_null(node))
+    bool is_text = key->kind == &kind_text || key->kind == &kind_upstream_password;
+    if (is_text && node->kind == NODE_PLAIN && !value_is_null(node))
         report_error(reading->report, node->at, "%s: expected a text, found %s; put it in quotes",
                      key->name, value_describe(&found, key, node));
     else

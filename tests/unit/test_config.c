@@ -261,14 +261,14 @@ static void acc_78_an_unknown_key_is_named_with_the_nearest_known_one(void **sta
         /* Nothing of a file moves the cursor of whoever reads the message. */
         {"\"\\e[2J\\u202a\\n\": 1\n" GOOD,
          "s.yaml:1:1: unknown key \"\\x1b[2J\xe2\x80\xaa\\x0a\"; known are workers, state, user, "
-         "limits, dns, log, admin, inbounds, outbounds\n",
+         "limits, dns, log, admin, inbounds, outbounds, routes\n",
          0},
         {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: "
          "1\n" GOOD,
          "s.yaml:1:1: unknown key "
          "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...\"; known "
          "are "
-         "workers, state, user, limits, dns, log, admin, inbounds, outbounds\n",
+         "workers, state, user, limits, dns, log, admin, inbounds, outbounds, routes\n",
          0},
     };
     (void)state;
@@ -399,28 +399,22 @@ static void limits_end_where_sums_would_overflow(void **state)
 static void what_is_not_built_yet_is_said_plainly(void **state)
 {
     static const struct bad bad[] = {
-        {GOOD "routes: []", "s.yaml:2:1: this version does not have the key \"routes\"\n", 0},
-        {"inbounds: [{type: mixed, listen: 1080, udp: {}, bind: , users_file: x, listen_via: y}]",
-         "s.yaml:1:40: this version does not have the key \"udp\"\n"
-         "s.yaml:1:49: this version does not have the key \"bind\"\n"
-         "s.yaml:1:57: this version does not have the key \"users_file\"\n"
-         "s.yaml:1:72: this version does not have the key \"listen_via\"\n",
+        {"inbounds: [{type: mixed, listen: 1080, listen_via: y, key: }]",
+         "s.yaml:1:40: this version does not have the key \"listen_via\"\n"
+         "s.yaml:1:55: this version does not have the key \"key\"\n",
          0},
         /* Of a type that is not there, the type alone is told; its name can be referred to. */
         {"inbounds:\n"
-         "  - {type: relay, listen: \"0.0.0.0:1\", target: x, nonsense: 1}\n"
+         "  - {type: tunnel, listen: \"0.0.0.0:1\", target: x, nonsense: 1}\n"
          "  - {type: http, listen: 8080, outbound: home}\n"
          "outbounds: [{type: tunnel, name: home, server: x}]\n",
-         "s.yaml:2:12: type: this version does not have \"relay\"\n"
+         "s.yaml:2:12: type: this version does not have \"tunnel\"\n"
          "s.yaml:4:20: type: this version does not have \"tunnel\"\n",
          0},
-        {GOOD "outbounds: [{type: direct, name: out, fwmark: 1, fast_open: true, bind: 192.0.2.1}]",
-         "s.yaml:2:39: this version does not have the key \"fwmark\"\n"
-         "s.yaml:2:50: this version does not have the key \"fast_open\"\n"
-         "s.yaml:2:67: this version does not have the key \"bind\"\n",
-         0},
-        {"inbounds: [{type: mixed, listen: \"unix:/run/s.sock\"}]",
-         "s.yaml:1:34: listen: this version does not have unix sockets\n", 0},
+        {GOOD "outbounds: [{type: http, name: out, server: \"x:1\", links: 1}]",
+         "s.yaml:2:52: this version does not have the key \"links\"\n", 0},
+        {GOOD "routes: [\"GEOIP,DE,direct\"]",
+         "s.yaml:2:10: routes: this version does not have GEOIP\n", 0},
     };
     (void)state;
     assert_all_refused(bad, N_ITEMS(bad));
@@ -432,25 +426,34 @@ static void an_address_that_is_none_is_told(void **state)
         {"inbounds: [{type: mixed, listen: [localhost:1080, \"127.0.0.1\", \"::1\", 65536, \"\", "
          "~,\n"
          "\"[::1]\", true, \"*\", [1080], \"010.0.0.1:80\"]}]",
-         "s.yaml:1:35: listen: expected a port, \"address:port\", \"*:port\" or a list of them, "
+         "s.yaml:1:35: listen: expected a port, \"address:port\", \"*:port\", \"unix:/path\" or a "
+         "list of them, "
          "found \"localhost:1080\"\n"
          "s.yaml:1:51: listen: \"127.0.0.1\" has no port; write \"127.0.0.1:1080\"\n"
          "s.yaml:1:64: listen: \"::1\" has no port; write \"[::1]:1080\"\n"
-         "s.yaml:1:71: listen: expected a port, \"address:port\", \"*:port\" or a list of them, "
+         "s.yaml:1:71: listen: expected a port, \"address:port\", \"*:port\", \"unix:/path\" or a "
+         "list of them, "
          "found 65536\n"
-         "s.yaml:1:78: listen: expected a port, \"address:port\", \"*:port\" or a list of them, "
+         "s.yaml:1:78: listen: expected a port, \"address:port\", \"*:port\", \"unix:/path\" or a "
+         "list of them, "
          "found \"\" in quotes\n"
-         "s.yaml:1:82: listen: expected a port, \"address:port\", \"*:port\" or a list of them, "
+         "s.yaml:1:82: listen: expected a port, \"address:port\", \"*:port\", \"unix:/path\" or a "
+         "list of them, "
          "found nothing\n"
-         "s.yaml:2:1: listen: expected a port, \"address:port\", \"*:port\" or a list of them, "
+         "s.yaml:2:1: listen: expected a port, \"address:port\", \"*:port\", \"unix:/path\" or a "
+         "list of them, "
          "found \"[::1]\" in quotes\n"
-         "s.yaml:2:10: listen: expected a port, \"address:port\", \"*:port\" or a list of them, "
+         "s.yaml:2:10: listen: expected a port, \"address:port\", \"*:port\", \"unix:/path\" or a "
+         "list of them, "
          "found true\n"
-         "s.yaml:2:16: listen: expected a port, \"address:port\", \"*:port\" or a list of them, "
+         "s.yaml:2:16: listen: expected a port, \"address:port\", \"*:port\", \"unix:/path\" or a "
+         "list of them, "
          "found \"*\" in quotes\n"
-         "s.yaml:2:21: listen: expected a port, \"address:port\", \"*:port\" or a list of them, "
+         "s.yaml:2:21: listen: expected a port, \"address:port\", \"*:port\", \"unix:/path\" or a "
+         "list of them, "
          "found a list\n"
-         "s.yaml:2:29: listen: expected a port, \"address:port\", \"*:port\" or a list of them, "
+         "s.yaml:2:29: listen: expected a port, \"address:port\", \"*:port\", \"unix:/path\" or a "
+         "list of them, "
          "found \"010.0.0.1:80\" in quotes\n",
          0},
         {"inbounds: [{type: mixed, listen: [1080, '${NOT_SET}', *x ]}]",
