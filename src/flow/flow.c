@@ -228,24 +228,36 @@ static bool admit(struct flow_env *env, struct inbound *inbound, const struct ad
     return false;
 }
 
-/* ERR_MEMORY: no flow was made, and fd is the caller's still. */
-static enum err begin(struct flow_env *env, struct inbound *inbound, int fd,
-                      const struct addr *from)
+/* Counted if it may come in; else its refusal is counted and said. */
+static bool is_welcome(struct flow_env *env, struct inbound *inbound, const struct addr *from)
+{
+    env->counters.accepted++;
+    if (access_client(&inbound->allow, &inbound->deny, from))
+        return admit(env, inbound, from);
+    log_denied(env, inbound, from);
+    return false;
+}
+
+static void turn_away(struct flow_env *env, struct inbound *inbound, const struct addr *from)
+{
+    uncount(env, inbound, from);
+    flow_env_refuse(env, REFUSAL_MEMORY, inbound->name, from);
+}
+
+static void begin(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
+                  const struct addr *from)
 {
     struct flow *flow = slab_get(&env->flows);
-    if (flow == NULL)
-        return ERR_MEMORY;
-    struct sock *client;
-    enum err err = sock_new(&client, env->loop, &env->socks, fd, LOOP_READ, on_client_ready, flow);
-    if (err != ERR_NONE) {
-        slab_put(&env->flows, flow);
-        return err;
+    if (flow == NULL) {
+        turn_away(env, inbound, from);
+        endpoint_close(client, false);
+        return;
     }
     ruleset_hold(inbound->ruleset);
     flow->env = env;
     flow->inbound = inbound;
     flow->protocol = inbound->protocol;
-    flow->client = &client->ep;
+    flow->client = client;
     flow->from = *from;
     flow->began_ms = loop_now_ms(env->loop);
     idle_wait_init(&flow->wait);
@@ -254,22 +266,32 @@ static enum err begin(struct flow_env *env, struct inbound *inbound, int fd,
     list_append(&env->live, &flow->link);
     env->counters.flows_now++;
     env->counters.flows_total++;
+    client->owner = flow;
+    client->on_ready = on_client_ready;
+    endpoint_want(client, LOOP_READ);
     handshake_begin(flow);
-    return ERR_NONE;
 }
 
 void flow_accept(struct flow_env *env, struct inbound *inbound, int fd, const struct addr *from)
 {
-    env->counters.accepted++;
-    if (!access_client(&inbound->allow, &inbound->deny, from)) {
-        log_denied(env, inbound, from);
-    } else if (admit(env, inbound, from)) {
-        if (begin(env, inbound, fd, from) == ERR_NONE)
-            return;
-        uncount(env, inbound, from);
-        flow_env_refuse(env, REFUSAL_MEMORY, inbound->name, from);
+    struct sock *client;
+    if (!is_welcome(env, inbound, from)) {
+        sys_close(fd);
+    } else if (sock_new(&client, env->loop, &env->socks, fd, LOOP_READ, NULL, NULL) != ERR_NONE) {
+        turn_away(env, inbound, from);
+        sys_close(fd);
+    } else {
+        begin(env, inbound, &client->ep, from);
     }
-    sys_close(fd);
+}
+
+void flow_accept_endpoint(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
+                          const struct addr *from)
+{
+    if (is_welcome(env, inbound, from))
+        begin(env, inbound, client, from);
+    else
+        endpoint_close(client, false);
 }
 
 void flow_end_all(struct flow_env *env)

@@ -76,6 +76,10 @@ struct flow {
  */
 void flow_accept(struct flow_env *env, struct inbound *inbound, int fd, const struct addr *from);
 
+/* The same with an endpoint that is there already and belongs to env's loop. */
+void flow_accept_endpoint(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
+                          const struct addr *from);
+
 /* Ends every flow of the worker, as the program's end. */
 void flow_end_all(struct flow_env *env);
 

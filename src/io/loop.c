@@ -96,6 +96,14 @@ enum err loop_add(struct loop *loop, struct watch *watch, int fd, unsigned want,
     return ERR_NONE;
 }
 
+void loop_add_source(struct loop *loop, struct watch *watch, unsigned want,
+                     void (*on_event)(struct watch *, unsigned events))
+{
+    *watch = (struct watch){.loop = loop, .fd = -1, .want = (uint8_t)want, .on_event = on_event};
+    list_init(&watch->running);
+    loop->n_watches++;
+}
+
 /* Keeps the rule: among the running ones exactly while something wanted is ready. */
 static void place(struct watch *watch)
 {
@@ -111,7 +119,7 @@ void loop_want(struct watch *watch, unsigned want)
     if (watch->loop == NULL || watch->want == want)
         return;
     watch->want = (uint8_t)want;
-    if ((want & ~(unsigned)watch->armed) != 0 &&
+    if (watch->fd >= 0 && (want & ~(unsigned)watch->armed) != 0 &&
         watch->loop->ops->arm(watch->loop, watch) != ERR_NONE) {
         watch->is_lost = true;
         watch->ready |= LOOP_ERROR;
@@ -131,8 +139,10 @@ void loop_remove(struct watch *watch)
     struct loop *loop = watch->loop;
     if (loop == NULL)
         return;
-    loop->ops->remove(loop, watch);
-    loop->slots[watch->fd] = NULL;
+    if (watch->fd >= 0) {
+        loop->ops->remove(loop, watch);
+        loop->slots[watch->fd] = NULL;
+    }
     loop->n_watches--;
     list_remove(&watch->running);
     watch->loop = NULL;
@@ -147,7 +157,8 @@ struct watch *loop_find(struct loop *loop, int fd, uint32_t generation)
 void loop_report(struct watch *watch, unsigned events)
 {
     watch->ready |= (uint8_t)events;
-    place(watch);
+    if (watch->loop != NULL)
+        place(watch);
 }
 
 void loop_defer(struct loop *loop, struct deferred *deferred, void (*run)(struct deferred *))

@@ -43,8 +43,8 @@ struct watch {
     void (*on_event)(
         struct watch *,
         unsigned events); /* what is wanted and ready, and HANGUP, ERROR, URGENT as remembered */
-    int fd;
-    uint32_t generation; /* tells it from others that had the descriptor before */
+    int fd;               /* -1: a source without a descriptor */
+    uint32_t generation;  /* tells it from others that had the descriptor before */
     uint8_t want, ready;
     uint8_t armed;    /* what the backend was told */
     bool is_lost;     /* out of memory it could not be armed: it will not be told of readiness */
@@ -65,11 +65,16 @@ void loop_free(struct loop *loop);
 /* Begins to watch fd, which stays the caller's. */
 NODISCARD enum err loop_add(struct loop *loop, struct watch *watch, int fd, unsigned want,
                             void (*on_event)(struct watch *, unsigned events));
+/* Begins to watch something without a descriptor: its own module says by loop_report() what is ready. */
+void loop_add_source(struct loop *loop, struct watch *watch, unsigned want,
+                     void (*on_event)(struct watch *, unsigned events));
+/* Remembers that `events` are ready. They are told from the next turn on, never from within. */
+void loop_report(struct watch *watch, unsigned events);
 /* Changes what is waited for. */
 void loop_want(struct watch *watch, unsigned want);
 /* Says that `events` are used up: EAGAIN was met (or is sure to be). */
 void loop_used_up(struct watch *watch, unsigned events);
-/* Forgets the watch, whose descriptor is closed next (what only rests is loop_want(w, 0)). Harmless
+/* Forgets the watch, whose descriptor, if any, is closed next (what only rests is loop_want(w, 0)). Harmless
  * when not added. Its handler is not called any more. */
 void loop_remove(struct watch *watch);
 

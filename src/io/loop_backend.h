@@ -38,7 +38,5 @@ struct loop {
 /* The watch that has this descriptor and generation, or NULL: an event that was under way when its
  * descriptor was closed, and even taken by another, reaches nobody. */
 struct watch *loop_find(struct loop *loop, int fd, uint32_t generation);
-/* Remembers events of a watch and puts it among the running ones where they are wanted. */
-void loop_report(struct watch *watch, unsigned events);
 
 #endif

@@ -552,6 +552,64 @@ static void what_can_never_be_told_is_an_error_of_the_watch(void **state)
     end_loop(loop);
 }
 
+/* ---- sources, which have no descriptor ---- */
+
+static void report_again(struct watched *watched)
+{
+    loop_used_up(&watched->watch, LOOP_READ);
+    loop_report(&watched->watch, LOOP_READ);
+}
+
+static void a_source_is_told_what_is_reported_of_it_by_the_same_rule(void **state)
+{
+    struct loop *loop = new_loop(state);
+    struct watched watched = {.theirs = -1};
+    loop_add_source(loop, &watched.watch, LOOP_READ, on_event);
+    assert_int_equal(loop_n_watches(loop), 1);
+    loop_report(&watched.watch, LOOP_WRITE);
+    turn_at_once(loop, 3);
+    assert_int_equal(watched.n_runs, 0);
+    loop_report(&watched.watch, LOOP_READ);
+    assert_int_equal(watched.n_runs, 0);
+    /* With something to tell a turn does not wait. */
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_true(loop_turn(loop, -1));
+        assert_int_equal(watched.n_runs, i);
+    }
+    loop_used_up(&watched.watch, LOOP_READ);
+    turn_at_once(loop, 3);
+    assert_int_equal(watched.n_runs, 3);
+    loop_want(&watched.watch, LOOP_WRITE);
+    turn_at_once(loop, 1);
+    assert_int_equal(watched.last, LOOP_WRITE);
+    loop_want(&watched.watch, 0);
+    loop_report(&watched.watch, LOOP_ERROR);
+    turn_at_once(loop, 3);
+    assert_int_equal(watched.n_runs, 5);
+    assert_int_equal(watched.last, LOOP_ERROR);
+    loop_remove(&watched.watch);
+    loop_report(&watched.watch, LOOP_ERROR);
+    turn_at_once(loop, 3);
+    assert_int_equal(watched.n_runs, 5);
+    end_loop(loop);
+}
+
+static void what_a_source_reports_in_its_handler_is_told_in_the_next_turn(void **state)
+{
+    struct loop *loop = new_loop(state);
+    struct watched source = {.theirs = -1, .then = report_again}, other;
+    begin(&other, loop, LOOP_WRITE);
+    TURN_UNTIL(loop, other.n_runs == 1);
+    loop_add_source(loop, &source.watch, LOOP_READ, on_event);
+    loop_report(&source.watch, LOOP_READ);
+    turn_at_once(loop, 5);
+    assert_int_equal(source.n_runs, 5);
+    assert_int_equal(other.n_runs, 6);
+    loop_remove(&source.watch);
+    end(&other);
+    end_loop(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -574,6 +632,8 @@ int main(void)
         ON_BOTH(the_loop_sleeps_until_the_earliest_timer_and_no_less),
         ON_BOTH(a_loop_runs_until_it_is_stopped),
         ON_BOTH(hundreds_of_watches_are_each_told_of_their_own),
+        ON_BOTH(a_source_is_told_what_is_reported_of_it_by_the_same_rule),
+        ON_BOTH(what_a_source_reports_in_its_handler_is_told_in_the_next_turn),
         cmocka_unit_test(what_cannot_be_registered_is_not_added),
         cmocka_unit_test(what_can_never_be_told_is_an_error_of_the_watch),
     };
