@@ -101,7 +101,7 @@ static bool turn(struct upstream *upstream)
 static enum upstream_step next(struct upstream *upstream, enum phase phase, enum err sent,
                                enum err *why)
 {
-    upstream->phase = phase;
+    upstream->phase = (uint8_t)phase;
     *why = sent;
     return sent == ERR_NONE ? UPSTREAM_NEXT : UPSTREAM_REFUSED;
 }

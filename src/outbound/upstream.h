@@ -14,8 +14,6 @@
 #ifndef SOCKEYE_OUTBOUND_UPSTREAM_H
 #define SOCKEYE_OUTBOUND_UPSTREAM_H
 
-#include <stdatomic.h>
-
 #include "flow/env.h"
 #include "flow/outbound.h"
 #include "flow/relay.h"
