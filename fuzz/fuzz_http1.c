@@ -1,69 +1,8 @@
 #include "fuzz.h"
-#include "wire/http1.h"
+#include "http1.h"
 #include "wire/http1_basic.h"
+#include "wire/http1_forward.h"
 #include "wire/http1_target.h"
-
-struct result {
-    enum err err;
-    size_t used;
-    struct http1_head head;
-};
-
-static struct result parse(const uint8_t *data, size_t n)
-{
-    struct result result;
-
-    result.used = 0;
-    result.err = http1_parse_request(data, n, &result.head, &result.used);
-    CHECK(result.err != ERR_MORE || n < HTTP1_HEAD_MAX_BYTES);
-    if (result.err == ERR_NONE) {
-        CHECK(result.used <= n && result.used <= HTTP1_HEAD_MAX_BYTES);
-        CHECK(result.head.n_fields <= HTTP1_MAX_FIELDS && result.head.minor <= 9);
-        CHECK(result.head.method.n > 0 && slice_within(result.head.method, data, result.used));
-        CHECK(result.head.target.n > 0 && slice_within(result.head.target, data, result.used));
-    }
-    return result;
-}
-
-static void check_same_head(const struct http1_head *a, const struct http1_head *b)
-{
-    CHECK(same_slice(a->method, b->method) && same_slice(a->target, b->target));
-    CHECK(a->minor == b->minor && a->n_fields == b->n_fields);
-    for (size_t i = 0; i < a->n_fields; i++) {
-        CHECK(same_slice(a->fields[i].name, b->fields[i].name));
-        CHECK(same_slice(a->fields[i].value, b->fields[i].value));
-    }
-}
-
-static enum err check(const uint8_t *data, size_t n, const void *expected)
-{
-    const struct result *whole = expected;
-    struct result part = parse(data, n);
-
-    if (part.err != ERR_MORE)
-        CHECK(part.err == whole->err && part.used == whole->used);
-    if (part.err == ERR_NONE)
-        check_same_head(&part.head, &whole->head);
-    return part.err;
-}
-
-/* What a careless reader could see in the bytes of a head that was taken: no line that ends
- * otherwise than in CRLF, no zero byte, no empty line but the one at its end. */
-static void check_lines(const uint8_t *data, size_t used)
-{
-    size_t start = data[0] == '\r' ? 2 : 0;
-
-    for (size_t i = start; i < used; i++) {
-        CHECK(data[i] != 0);
-        if (data[i] == '\r')
-            CHECK(i + 1 < used && data[i + 1] == '\n');
-        if (data[i] == '\n')
-            CHECK(i > start && data[i - 1] == '\r');
-        if (i + 4 < used)
-            CHECK(memcmp(data + i, "\r\n\r\n", 4) != 0);
-    }
-    CHECK(memcmp(data + used - 4, "\r\n\r\n", 4) == 0);
-}
 
 static size_t put(char *out, size_t n, struct slice text, const char *after)
 {
@@ -87,17 +26,60 @@ static void check_rewritten(const struct http1_head *head)
         n = put(out, n, head->fields[i].value, "\r\n");
     }
     n = put(out, n, (struct slice){"", 0}, "\r\n");
-    struct result again = parse((const uint8_t *)out, n);
+    struct parsed again = parsed_of(http1_parse_request, (const uint8_t *)out, n);
     CHECK(again.err == ERR_NONE && again.used == n);
     check_same_head(head, &again.head);
 }
 
-static void check_parts(const struct http1_head *head)
+/* Written for the next hop, it says the same there. */
+static void check_forwarded(const struct parsed *from, const struct http1_uri *uri, bool keep_open)
 {
-    struct target target;
+    size_t size = from->used + HTTP1_FORWARD_MORE_BYTES, n = 0;
+    char *out = malloc(size);
 
+    CHECK(out != NULL);
+    CHECK(http1_forward_request(out, size, &n, &from->head, uri, keep_open) == ERR_NONE);
+    CHECK(n <= size);
+    size_t n_too_small = 0;
+    char *exact = malloc(n);
+    CHECK(exact != NULL);
+    CHECK(http1_forward_request(exact, n - 1, &n_too_small, &from->head, uri, keep_open) ==
+          ERR_TOO_LONG);
+    free(exact);
+    /* More fields than were parsed: Host, TE and Connection may be new. */
+    if (from->head.n_fields + 3 <= HTTP1_MAX_FIELDS && n <= HTTP1_HEAD_MAX_BYTES) {
+        struct parsed to = parsed_of(http1_parse_request, (const uint8_t *)out, n);
+        CHECK(to.err == ERR_NONE && to.used == n);
+        check_lines((const uint8_t *)out, n);
+        check_passed_on(&from->head, &to.head);
+        CHECK(same_slice(to.head.method, from->head.method));
+        CHECK(to.head.target.n > 0 && strchr("/*", to.head.target.at[0]) != NULL);
+        CHECK(same_slice(*http1_find(&to.head, "Host"), uri->authority));
+        CHECK(http1_request_framing(&to.head) == http1_request_framing(&from->head));
+        CHECK(to.head.length == from->head.length);
+        CHECK(to.head.upgrades == from->head.upgrades);
+        CHECK(to.head.takes_trailers == from->head.takes_trailers);
+        CHECK(to.head.expects_continue == from->head.expects_continue);
+        CHECK(to.head.keeps_open == keep_open);
+    }
+    free(out);
+}
+
+static void check_parts(const struct parsed *parsed)
+{
+    const struct http1_head *head = &parsed->head;
+    struct target target;
+    struct http1_uri uri;
+
+    CHECK(head->method.n > 0 && head->target.n > 0 && head->status == 0);
     if (http1_parse_authority(&target, head->target) == ERR_NONE)
         CHECK(target_is_sound(&target) && target.addr.port != 0);
+    if (http1_parse_absolute(&uri, head) == ERR_NONE) {
+        CHECK(target_is_sound(&uri.target) && uri.target.addr.port != 0);
+        CHECK(uri.authority.n > 0);
+        check_forwarded(parsed, &uri, true);
+        check_forwarded(parsed, &uri, false);
+    }
     for (size_t i = 0; i < head->n_fields; i++) {
         struct http1_basic basic;
         if (http1_parse_basic(&basic, head->fields[i].value) != ERR_NONE)
@@ -111,13 +93,13 @@ static void check_parts(const struct http1_head *head)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    struct result whole = parse(data, n);
+    struct parsed whole = parsed_of(http1_parse_request, data, n);
 
-    check_prefixes(check, data, n, &whole, whole.used);
+    check_prefixes(check_parsed, data, n, &whole, whole.used);
     if (whole.err == ERR_NONE) {
         check_lines(data, whole.used);
         check_rewritten(&whole.head);
-        check_parts(&whole.head);
+        check_parts(&whole);
     }
     return 0;
 }

@@ -208,10 +208,26 @@ static enum err note_encoding(struct http1_head *head, struct slice value)
     return ERR_NONE;
 }
 
+/* Whether servers that hand fields on as variables (CGI and its like), where '-' and '_' are one,
+ * could take this one for what says how long the body is. */
+static bool looks_like_framing(struct slice name)
+{
+    char text[sizeof "transfer-encoding"];
+
+    if (name.n >= sizeof text || memchr(name.at, '_', name.n) == NULL)
+        return false;
+    for (size_t i = 0; i < name.n; i++)
+        text[i] = name.at[i] == '_' ? '-' : name.at[i];
+    enum http1_name id = http1_name_of((struct slice){.at = text, .n = name.n});
+    return id == HTTP1_CONTENT_LENGTH || id == HTTP1_TRANSFER_ENCODING;
+}
+
 static enum err note_field(struct http1_head *head, struct facts *facts,
                            const struct http1_field *field)
 {
     switch (field->id) {
+    case HTTP1_OTHER:
+        return looks_like_framing(field->name) ? ERR_BAD : ERR_NONE;
     case HTTP1_HOST:
         if (head->has_host && head->status == 0)
             return ERR_BAD;

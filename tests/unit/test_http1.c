@@ -9,9 +9,6 @@
 
 #include "prefixes.h"
 #include "wire/http1.h"
-#include "wire/http1_basic.h"
-#include "wire/http1_reply.h"
-#include "wire/http1_target.h"
 
 #define N_ITEMS(array) (sizeof(array) / sizeof(array)[0])
 #define DESCRIBE(literal) describe_all_prefixes(describe, literal, sizeof(literal) - 1)
@@ -156,6 +153,33 @@ static void acc_74_ambiguous_heads_are_malformed(void **state)
         SLICE(LINE "Transfer-Encoding: identity\r\n\r\n"),
         SLICE(LINE "Transfer-Encoding:\r\n\r\n"),
         SLICE("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding: chunked, chunked\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding: chunked, identity\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding: chunked;q=1\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding: \"chunked\"\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding: \vchunked\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding: chunked\0\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding: chunk\xc3\xa9"
+                   "d\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding : chunked\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding\r\n: chunked\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding:\r\n chunked\r\n\r\n"),
+        SLICE(LINE " Transfer-Encoding: chunked\r\n\r\n"),
+        SLICE(LINE "a: b\nTransfer-Encoding: chunked\r\n\r\n"),
+        SLICE(LINE "a: b\r\n\rTransfer-Encoding: chunked\r\n\r\n"),
+        SLICE(LINE "a: b\r\n\nTransfer-Encoding: chunked\r\n\r\n"),
+        SLICE(LINE "Content-Length\xc2\xa0: 1\r\n\r\n"),
+        SLICE(LINE "Content-Length: 1 \0\r\n\r\n"),
+        SLICE(LINE "Content-Length: 1;\r\n\r\n"),
+        SLICE(LINE "Content-Length: \"1\"\r\n\r\n"),
+        SLICE(LINE "Content-Length: 1_0\r\n\r\n"),
+        SLICE(LINE "Content-Length: 1e1\r\n\r\n"),
+        SLICE(LINE "Content-Length: \xef\xbc\x91\r\n\r\n"),
+        SLICE(LINE "Content-Length: 00000000000000000001\r\n\r\n"),
+        /* what a server that makes variables of fields takes for the above */
+        SLICE(LINE "Content_Length: 1\r\n\r\n"),
+        SLICE(LINE "TRANSFER_ENCODING: chunked\r\n\r\n"),
         SLICE(LINE "Host: a\r\nHost: a\r\n\r\n"),
         SLICE(LINE "Host: a\r\nhOST: b\r\n\r\n"),
     };
@@ -177,6 +201,87 @@ static void a_body_may_be_announced_once(void **state)
                         "A b 1 (Transfer-Encoding=Chunked) 44");
 }
 
+/* What the fields of a request say to a proxy, one letter each. */
+static void assert_says(const char *version, const char *fields, const char *letters)
+{
+    char bytes[1024], said[8];
+    struct http1_head head;
+    size_t used, n = 0;
+
+    int n_bytes = snprintf(bytes, sizeof bytes, "GET / HTTP/%s\r\n%s\r\n", version, fields);
+    enum err err = http1_parse_request((uint8_t *)bytes, (size_t)n_bytes, &head, &used);
+    assert_int_equal(err, ERR_NONE);
+    const struct {
+        bool is_said;
+        char letter;
+    } all[] = {
+        {head.keeps_open, 'k'},     {head.upgrades, 'u'}, {head.expects_continue, 'e'},
+        {head.takes_trailers, 't'}, {head.has_host, 'h'},
+    };
+    for (size_t i = 0; i < N_ITEMS(all); i++) {
+        if (all[i].is_said)
+            said[n++] = all[i].letter;
+    }
+    said[n] = '\0';
+    if (strcmp(said, letters) != 0)
+        fail_msg("'%s' says '%s', not '%s'", bytes, said, letters);
+}
+
+static void acc_39_connections_are_kept_open_as_either_version_says(void **state)
+{
+    (void)state;
+    assert_says("1.1", "", "k");
+    assert_says("1.1", "Connection: close\r\n", "");
+    assert_says("1.1", "Connection: x, CLOSE\r\n", "");
+    assert_says("1.1", "Connection: keep-alive\r\nConnection: close\r\n", "");
+    assert_says("1.1", "Proxy-Connection: close\r\n", "");
+    assert_says("1.1", "Connection: closed\r\n", "k");
+    assert_says("1.0", "", "");
+    assert_says("1.0", "Connection: Keep-Alive\r\n", "k");
+    assert_says("1.0", "Proxy-Connection: keep-alive\r\n", "k");
+    assert_says("1.0", "Connection: keep-alive, close\r\n", "");
+    assert_says("1.9", "", "k");
+}
+
+static void acc_39_a_protocol_is_changed_where_both_fields_say_so(void **state)
+{
+    (void)state;
+    assert_says("1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "ku");
+    assert_says("1.1", "Connection: keep-alive , upgrade\r\nUpgrade: websocket\r\n", "ku");
+    assert_says("1.1", "Upgrade: websocket\r\n", "k");
+    assert_says("1.1", "Connection: upgrade\r\n", "k");
+    assert_says("1.0", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "");
+}
+
+static void expectations_and_trailers_are_of_http_1_1(void **state)
+{
+    (void)state;
+    assert_says("1.1", "Expect: 100-Continue\r\nHost: a\r\n", "keh");
+    assert_says("1.1", "Expect: 200-ok\r\n", "k");
+    assert_says("1.0", "Expect: 100-continue\r\nHost:\r\n", "h");
+    assert_says("1.1", "TE: trailers\r\n", "kt");
+    assert_says("1.1", "TE: gzip;q=0.5, Trailers\r\n", "kt");
+    assert_says("1.1", "TE: xtrailers\r\n", "k");
+    assert_says("1.0", "TE: trailers\r\n", "");
+}
+
+static void connection_may_list_as_many_fields_as_its_bound(void **state)
+{
+    (void)state;
+    for (int n_listed = 16; n_listed <= 17; n_listed++) {
+        char bytes[512];
+        int n = snprintf(bytes, sizeof bytes, "A b HTTP/1.1\r\nConnection: close, te, keep-alive");
+        for (int i = 0; i < n_listed; i++)
+            n += snprintf(bytes + n, sizeof bytes - (size_t)n, "%s,,x%d",
+                          i == 8 ? "\r\nConnection: " : "", i);
+        n += snprintf(bytes + n, sizeof bytes - (size_t)n, "\r\n\r\n");
+        struct http1_head head;
+        size_t used;
+        enum err err = http1_parse_request((uint8_t *)bytes, (size_t)n, &head, &used);
+        assert_int_equal(err, n_listed <= HTTP1_MAX_LISTED ? ERR_NONE : ERR_TOO_LONG);
+    }
+}
+
 static void every_control_byte_is_malformed_everywhere(void **state)
 {
     static const char good[] = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -193,7 +298,8 @@ static void every_control_byte_is_malformed_everywhere(void **state)
                 continue;
             memcpy(bytes, good, sizeof good);
             bytes[at] = (char)c;
-            enum err err = http1_parse_request((const uint8_t *)bytes, sizeof good - 1, &head, &used);
+            enum err err =
+                http1_parse_request((const uint8_t *)bytes, sizeof good - 1, &head, &used);
             if (err != ERR_BAD)
                 fail_msg("byte %d at %zu: %s", c, at, err_text(err));
         }
@@ -292,218 +398,6 @@ static void fields_are_found_by_name_in_any_case(void **state)
     assert_false(http1_is_method(&head, "Ge"));
 }
 
-static void an_authority_is_a_host_and_a_port_from_1(void **state)
-{
-    static const struct slice good[] = {SLICE("example.com:443"), SLICE("192.0.2.1:1"),
-                                        SLICE("[2001:db8::1]:65535")};
-    static const struct slice bad[] = {
-        SLICE("example.com"), SLICE("example.com:"),   SLICE("example.com:0"), SLICE("[::1]:0"),
-        SLICE("a:65536"),     SLICE(":443"),           SLICE("::1:443"),       SLICE("[::1]"),
-        SLICE("[a]:443"),     SLICE("user@host:443"),  SLICE("a:b:443"),       SLICE("a:443/"),
-        SLICE("//a:443"),     SLICE("http://a:443"),   SLICE("a:+443"),        SLICE(""),
-        SLICE("[1.2.3.4]:1"), SLICE("2130706433:443"),
-    };
-    struct target target;
-    char text[TARGET_TEXT_BYTES];
-
-    (void)state;
-    for (size_t i = 0; i < N_ITEMS(good); i++) {
-        assert_int_equal(http1_parse_authority(&target, good[i]), ERR_NONE);
-        target_format(&target, text);
-        assert_string_equal(text, good[i].at);
-    }
-    for (size_t i = 0; i < N_ITEMS(bad); i++) {
-        if (http1_parse_authority(&target, bad[i]) != ERR_BAD)
-            fail_msg("'%s' was taken", bad[i].at);
-    }
-}
-
-static void assert_basic(struct slice value, const char *user, const char *password)
-{
-    struct http1_basic basic;
-
-    assert_int_equal(http1_parse_basic(&basic, value), ERR_NONE);
-    assert_int_equal(basic.user.n, strlen(user));
-    assert_memory_equal(basic.user.at, user, basic.user.n);
-    assert_int_equal(basic.password.n, strlen(password));
-    assert_memory_equal(basic.password.at, password, basic.password.n);
-}
-
-static void basic_credentials_are_user_and_password(void **state)
-{
-    (void)state;
-    /* RFC 7617 section 2 */
-    assert_basic(SLICE("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), "Aladdin", "open sesame");
-    assert_basic(SLICE("bASIC   YTpi"), "a", "b");
-    assert_basic(SLICE("Basic YTpiOmM="), "a", "b:c");
-    assert_basic(SLICE("Basic Og=="), "", "");
-    /* section 2.1 */
-    assert_basic(SLICE("Basic dGVzdDoxMjPCow=="), "test", "123\xc2\xa3");
-}
-
-static void other_credentials_are_refused(void **state)
-{
-    static const struct slice bad[] = {
-        SLICE(""),
-        SLICE("Basic"),
-        SLICE("Basic "),
-        SLICE("BasicYTpi"),
-        SLICE("Basic\tYTpi"),
-        SLICE("Basix YTpi"),
-        SLICE("Digest YTpi"),
-        SLICE("Basic YWI="),      /* no colon */
-        SLICE("Basic YTpi="),     /* not base64 */
-        SLICE("Basic YTp"),       /* no padding */
-        SLICE("Basic YTp i"),     /* a blank inside */
-        SLICE("Basic YTpi YTpi"), /* two of them */
-        SLICE("Basic AGE6Yg=="),  /* a zero byte */
-        SLICE("Basic YToKYg=="),  /* a line's end */
-        SLICE("Basic YTp/"),      /* DEL */
-    };
-    struct http1_basic basic;
-
-    (void)state;
-    for (size_t i = 0; i < N_ITEMS(bad); i++) {
-        if (http1_parse_basic(&basic, bad[i]) != ERR_AUTH)
-            fail_msg("'%s' was taken", bad[i].at);
-    }
-}
-
-static void credentials_have_at_most_their_bound(void **state)
-{
-    /* "a:" and then z's: 512 bytes as 170 groups of three and one of two; then one of three. */
-    char value[6 + 4 * 171 + 1];
-    struct http1_basic basic;
-
-    (void)state;
-    size_t n = (size_t)snprintf(value, sizeof value, "Basic YTp6");
-    for (int i = 0; i < 169; i++)
-        n += (size_t)snprintf(value + n, sizeof value - n, "enp6");
-    snprintf(value + n, sizeof value - n, "eno=");
-    assert_int_equal(http1_parse_basic(&basic, (struct slice){value, n + 4}), ERR_NONE);
-    assert_int_equal(basic.user.n, 1);
-    assert_int_equal(basic.password.n, HTTP1_BASIC_MAX_BYTES - 2);
-    snprintf(value + n, sizeof value - n, "enp6");
-    assert_int_equal(http1_parse_basic(&basic, (struct slice){value, n + 4}), ERR_AUTH);
-}
-
-static void acc_51_each_error_has_its_status(void **state)
-{
-    (void)state;
-    for (unsigned err = 0; err < N_ERRS; err++) {
-        unsigned expected = 502;
-        switch (err) {
-        case ERR_NONE:
-            expected = 200;
-            break;
-        case ERR_BAD:
-            expected = 400;
-            break;
-        case ERR_DENIED:
-            expected = 403;
-            break;
-        case ERR_COMMAND:
-            expected = 405;
-            break;
-        case ERR_SCHEME:
-            expected = 501;
-            break;
-        case ERR_AUTH:
-            expected = 407;
-            break;
-        case ERR_TOO_LONG:
-            expected = 431;
-            break;
-        case ERR_TIMEOUT:
-            expected = 504;
-            break;
-        case ERR_VERSION:
-            expected = 505;
-            break;
-        }
-        assert_int_equal(http1_status((enum err)err), expected);
-    }
-    assert_int_equal(http1_status(N_ERRS), 502);
-}
-
-static void replies_are_exact_to_the_byte(void **state)
-{
-    char out[HTTP1_REPLY_MAX_BYTES];
-
-    (void)state;
-    size_t n = http1_write_reply(out, 502, "connection refused: example.com:443", false);
-    const char *expected = "HTTP/1.1 502 Bad Gateway\r\n"
-                           "Content-Type: text/plain; charset=utf-8\r\n"
-                           "Content-Length: 36\r\n"
-                           "Connection: close\r\n"
-                           "\r\n"
-                           "connection refused: example.com:443\n";
-    assert_int_equal(n, strlen(expected));
-    assert_memory_equal(out, expected, n);
-
-    n = http1_write_reply(out, 407, "who are you?", true);
-    expected = "HTTP/1.1 407 Proxy Authentication Required\r\n"
-               "Proxy-Authenticate: Basic realm=\"sockeye\"\r\n"
-               "Content-Type: text/plain; charset=utf-8\r\n"
-               "Content-Length: 13\r\n"
-               "Connection: keep-alive\r\n"
-               "\r\n"
-               "who are you?\n";
-    assert_int_equal(n, strlen(expected));
-    assert_memory_equal(out, expected, n);
-    assert_string_equal(HTTP1_CONNECTED, "HTTP/1.1 200 Connection established\r\n\r\n");
-}
-
-static void every_status_has_its_reason(void **state)
-{
-    static const char *const lines[] = {
-        "200 OK",
-        "400 Bad Request",
-        "403 Forbidden",
-        "405 Method Not Allowed\r\nAllow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT",
-        "407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"sockeye\"",
-        "408 Request Timeout",
-        "413 Content Too Large",
-        "431 Request Header Fields Too Large",
-        "501 Not Implemented",
-        "502 Bad Gateway",
-        "503 Service Unavailable",
-        "504 Gateway Timeout",
-        "505 HTTP Version Not Supported",
-        "599 Error",
-    };
-    char out[HTTP1_REPLY_MAX_BYTES], expected[128];
-
-    (void)state;
-    for (size_t i = 0; i < N_ITEMS(lines); i++) {
-        snprintf(expected, sizeof expected, "HTTP/1.1 %s\r\nContent-Type:", lines[i]);
-        size_t n = http1_write_reply(out, (unsigned)atoi(lines[i]), "", false);
-        assert_true(n > strlen(expected));
-        assert_memory_equal(out, expected, strlen(expected));
-    }
-}
-
-static void the_longest_reply_fits_and_its_length_is_true(void **state)
-{
-    static const unsigned statuses[] = {200, 400, 403, 405, 407, 431, 502, 504, 505};
-    char body[2 * HTTP1_BODY_MAX_BYTES], out[HTTP1_REPLY_MAX_BYTES + 1];
-
-    (void)state;
-    memset(body, 'b', sizeof body - 1);
-    body[sizeof body - 1] = '\0';
-    for (size_t i = 0; i < N_ITEMS(statuses); i++) {
-        size_t n = http1_write_reply(out, statuses[i], body, true);
-        assert_in_range(n, HTTP1_BODY_MAX_BYTES, HTTP1_REPLY_MAX_BYTES - 1);
-        out[n] = '\0';
-        const char *end = strstr(out, "\r\n\r\n");
-        const char *length = strstr(out, "Content-Length: ");
-        assert_non_null(end);
-        assert_non_null(length);
-        assert_int_equal(strlen(end + 4), HTTP1_BODY_MAX_BYTES + 1);
-        assert_int_equal(atoi(length + 16), HTTP1_BODY_MAX_BYTES + 1);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -513,19 +407,15 @@ int main(void)
         cmocka_unit_test(one_empty_line_before_the_request_is_skipped),
         cmocka_unit_test(acc_74_ambiguous_heads_are_malformed),
         cmocka_unit_test(a_body_may_be_announced_once),
+        cmocka_unit_test(acc_39_connections_are_kept_open_as_either_version_says),
+        cmocka_unit_test(acc_39_a_protocol_is_changed_where_both_fields_say_so),
+        cmocka_unit_test(expectations_and_trailers_are_of_http_1_1),
+        cmocka_unit_test(connection_may_list_as_many_fields_as_its_bound),
         cmocka_unit_test(every_control_byte_is_malformed_everywhere),
         cmocka_unit_test(other_versions_are_refused_by_that_name),
         cmocka_unit_test(a_head_has_at_most_its_bound),
         cmocka_unit_test(a_head_has_at_most_100_fields),
         cmocka_unit_test(fields_are_found_by_name_in_any_case),
-        cmocka_unit_test(an_authority_is_a_host_and_a_port_from_1),
-        cmocka_unit_test(basic_credentials_are_user_and_password),
-        cmocka_unit_test(other_credentials_are_refused),
-        cmocka_unit_test(credentials_have_at_most_their_bound),
-        cmocka_unit_test(acc_51_each_error_has_its_status),
-        cmocka_unit_test(replies_are_exact_to_the_byte),
-        cmocka_unit_test(every_status_has_its_reason),
-        cmocka_unit_test(the_longest_reply_fits_and_its_length_is_true),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -206,6 +206,153 @@ static void trailers_go_on_but_those_that_mean_something_to_a_proxy(void **state
         "1\r\nx\r\n0\r\nA:\r\nb: c:d \r\nE: f\r\n\r\n", "x");
 }
 
+/* What is refused, and what has gone on until then. */
+static void acc_74_malformed_chunks_are_refused(void **state)
+{
+    static const struct {
+        struct slice bytes;
+        const char *passed;
+    } bad[] = {
+        /* sizes */
+        {SLICE("\r\n"), ""},
+        {SLICE(";x\r\n"), ""},
+        {SLICE(" 5\r\n"), ""},
+        {SLICE("-1\r\n"), ""},
+        {SLICE("+5\r\n"), ""},
+        {SLICE("0x5\r\n"), "0"},
+        {SLICE("5_0\r\n"), "5"},
+        {SLICE("5.\r\n"), "5"},
+        {SLICE("g\r\n"), ""},
+        {SLICE("5\0\r\n"), "5"},
+        {SLICE("5\v\r\n"), "5"},
+        {SLICE("\xef\xbc\x95\r\n"), ""},
+        /* line ends */
+        {SLICE("5\nhello\r\n"), "5"},
+        {SLICE("5\r\r\nhello\r\n"), "5\r"},
+        {SLICE("5\rhello\r\n"), "5\r"},
+        {SLICE("5;a\nhello\r\n"), "5"},
+        {SLICE("5;a\rb\r\nhello"), "5\r"},
+        {SLICE("5;\"a\r\n\"\r\n"), "5\r\n\"\r\n"},
+        {SLICE("5;a\0\r\nhello"), "5"},
+        {SLICE("1\r\nx\n0\r\n\r\n"), "1\r\nx"},
+        {SLICE("1\r\nxy\r\n0\r\n\r\n"), "1\r\nx"},
+        {SLICE("1\r\nx0\r\n\r\n"), "1\r\nx"},
+        {SLICE("1\r\nx\r0\r\n\r\n"), "1\r\nx\r"},
+        {SLICE("1\r\nx\r\n\r\n0\r\n\r\n"), "1\r\nx\r\n"},
+        {SLICE("0\r\n\n"), "0\r\n"},
+        {SLICE("0\r\n\r\r\n"), "0\r\n\r"},
+        /* trailers */
+        {SLICE("0\r\n a: b\r\n\r\n"), "0\r\n"},
+        {SLICE("0\r\na: b\r\n c\r\n\r\n"), "0\r\na: b\r\n"},
+        {SLICE("0\r\na : b\r\n\r\n"), "0\r\n"},
+        {SLICE("0\r\n: b\r\n\r\n"), "0\r\n"},
+        {SLICE("0\r\na\r\n\r\n"), "0\r\n"},
+        {SLICE("0\r\na: b\n\r\n"), "0\r\na: b"},
+        {SLICE("0\r\na: b\0\r\n\r\n"), "0\r\na: b"},
+        {SLICE("0\r\na: b\rc: d\r\n\r\n"), "0\r\na: b\r"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < N_ITEMS(bad); i++) {
+        const struct outcome *outcome = chunked(bad[i].bytes, HTTP1_PASS);
+        /* A line's end within quotes is one all the same: what follows is data. */
+        enum err expected = strstr(bad[i].bytes.at, "\"a\r") != NULL ? ERR_MORE : ERR_BAD;
+        if (outcome->err != expected || strcmp(outcome->text, bad[i].passed) != 0)
+            fail_msg("%zu: '%s' gave '%s', %s", i, bad[i].bytes.at, outcome->text,
+                     err_text(outcome->err));
+        assert_int_equal(chunked(bad[i].bytes, HTTP1_DECODE)->err, expected);
+    }
+}
+
+static enum err verdict_on(const char *text, size_t n)
+{
+    return chunked((struct slice){.at = text, .n = n}, HTTP1_PASS)->err;
+}
+
+static void a_chunk_has_at_most_15_digits(void **state)
+{
+    struct http1_body body;
+    struct slice run;
+    size_t used;
+
+    (void)state;
+    http1_body_init(&body, HTTP1_CHUNKED, 0, HTTP1_PASS);
+    assert_int_equal(
+        http1_body_advance(&body, (const uint8_t *)"fffffffffffffff\r\n", 17, &used, &run),
+        ERR_NONE);
+    assert_true(http1_body_left(&body) == UINT64_C(0xfffffffffffffff));
+    assert_int_equal(verdict_on("0000000000000000\r\n\r\n", 20), ERR_TOO_LONG);
+    assert_int_equal(verdict_on("10000000000000001\r\n", 19), ERR_TOO_LONG);
+}
+
+static void extensions_have_their_bounds(void **state)
+{
+    static char text[OUTCOME_BYTES];
+
+    (void)state;
+    for (int n_bytes = 256; n_bytes <= 257; n_bytes++) {
+        int n = snprintf(text, sizeof text, "0;%0*d\r\n\r\n", n_bytes - 1, 0);
+        assert_int_equal(verdict_on(text, (size_t)n),
+                         n_bytes <= HTTP1_EXTENSION_MAX_BYTES ? ERR_NONE : ERR_TOO_LONG);
+    }
+    for (int n_chunks = 64; n_chunks <= 65; n_chunks++) {
+        int n = 0;
+        for (int i = 0; i < n_chunks; i++)
+            n += snprintf(text + n, sizeof text - (size_t)n, "1;%0255d\r\nx\r\n", 0);
+        n += snprintf(text + n, sizeof text - (size_t)n, "0\r\n\r\n");
+        assert_int_equal(verdict_on(text, (size_t)n), n_chunks == 64 ? ERR_NONE : ERR_TOO_LONG);
+    }
+}
+
+static void trailers_have_their_bounds(void **state)
+{
+    static char text[OUTCOME_BYTES];
+
+    (void)state;
+    for (int n_name = 64; n_name <= 65; n_name++) {
+        int n = snprintf(text, sizeof text, "0\r\n%0*d: x\r\n\r\n", n_name, 0);
+        assert_int_equal(verdict_on(text, (size_t)n), n_name == 64 ? ERR_NONE : ERR_TOO_LONG);
+    }
+    for (int n_all = HTTP1_TRAILERS_MAX_BYTES; n_all <= HTTP1_TRAILERS_MAX_BYTES + 1; n_all++) {
+        int n = snprintf(text, sizeof text, "0\r\na:%0*d\r\nb:c\r\n\r\n", n_all - 11, 0);
+        assert_int_equal(n, 3 + n_all);
+        assert_int_equal(verdict_on(text, (size_t)n),
+                         n_all == HTTP1_TRAILERS_MAX_BYTES ? ERR_NONE : ERR_TOO_LONG);
+    }
+}
+
+static void data_can_be_moved_unseen(void **state)
+{
+    struct http1_body body;
+    struct slice run;
+    size_t used;
+
+    (void)state;
+    http1_body_init(&body, HTTP1_CHUNKED, 0, HTTP1_PASS);
+    assert_true(http1_body_left(&body) == 0);
+    assert_int_equal(http1_body_advance(&body, (const uint8_t *)"10\r\nabc", 7, &used, &run),
+                     ERR_NONE);
+    assert_int_equal(used, 7);
+    assert_true(http1_body_left(&body) == 13);
+    http1_body_skip(&body, 12);
+    assert_true(http1_body_left(&body) == 1);
+    http1_body_skip(&body, 1);
+    assert_true(http1_body_left(&body) == 0);
+    assert_int_equal(http1_body_advance(&body, (const uint8_t *)"\r\n0\r\n\r\n", 7, &used, &run),
+                     ERR_NONE);
+    assert_true(http1_body_is_done(&body));
+
+    http1_body_init(&body, HTTP1_BY_LENGTH, UINT64_C(9999999999999999999), HTTP1_PASS);
+    http1_body_skip(&body, UINT64_C(9999999999999999998));
+    assert_false(http1_body_is_done(&body));
+    http1_body_skip(&body, 1);
+    assert_true(http1_body_is_done(&body));
+
+    http1_body_init(&body, HTTP1_BY_CLOSE, 0, HTTP1_PASS);
+    http1_body_skip(&body, 1000);
+    assert_true(http1_body_left(&body) == UINT64_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +363,11 @@ int main(void)
         cmocka_unit_test(a_plain_body_is_one_run),
         cmocka_unit_test(extensions_go_no_further),
         cmocka_unit_test(trailers_go_on_but_those_that_mean_something_to_a_proxy),
+        cmocka_unit_test(acc_74_malformed_chunks_are_refused),
+        cmocka_unit_test(a_chunk_has_at_most_15_digits),
+        cmocka_unit_test(extensions_have_their_bounds),
+        cmocka_unit_test(trailers_have_their_bounds),
+        cmocka_unit_test(data_can_be_moved_unseen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
