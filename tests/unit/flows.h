@@ -1,6 +1,6 @@
 /*
- * Flows with an outbound of the test's own: what a client sends goes in by a real connection, and
- * the outbound opens whatever the test says, at once, later or never. The clock is the test's, by
+ * Flows with an outbound of the test's own: what a client sends goes in by a real connection (or by
+ * an endpoint in memory, see ON_ALL), and the outbound opens whatever the test says, at once, later or never. The clock is the test's, by
  * the linker's --wrap=sys_monotonic_ms. Include it once.
  */
 #ifndef SOCKEYE_TESTS_FLOWS_H
@@ -14,6 +14,7 @@
 #include "inbound/protocols.h"
 #include "io/socket.h"
 #include "loops.h"
+#include "streams.h"
 #include "tcp.h"
 
 /* The linker chooses this name. NOLINTNEXTLINE(bugprone-reserved-identifier) */
@@ -28,8 +29,9 @@ static struct {
     struct outbound outbound;
     struct log log;
     uint64_t now_ms;
-    char lines[16 * 1024]; /* of the log, each with its newline */
-    unsigned n_ended;      /* calls of on_ended */
+    char lines[16 * 1024];                   /* of the log, each with its newline */
+    unsigned n_ended;                        /* calls of on_ended */
+    bool client_is_stream, target_is_stream; /* and not TCP */
 
     /* The outbound: */
     enum err answer; /* ERR_AGAIN: it stays pending until flows_open() */
@@ -74,12 +76,16 @@ static inline void flows_make_endpoint(struct opening *opening)
     int fds[2];
     struct sock *sock;
     assert_int_equal(flows.origin, -1);
+    opening->bound = flows.bound;
+    if (flows.target_is_stream) {
+        opening->endpoint = stream_new(flows.env.loop, STREAM_BYTES, NULL, &flows.origin);
+        return;
+    }
     tcp_pair(fds);
     flows.origin = fds[1];
     assert_int_equal(sock_new(&sock, flows.env.loop, &flows.env.socks, fds[0], 0, NULL, NULL),
                      ERR_NONE);
     opening->endpoint = &sock->ep;
-    opening->bound = flows.bound;
 }
 
 static inline enum err flows_on_open(struct outbound *outbound, struct opening *opening)
@@ -114,12 +120,43 @@ static inline void flows_open(enum err err)
 
 /* ---- beginning and end ---- */
 
+/* What a test listed by ON_ALL has for its state; backend_of() gives the first. */
+struct flows_setting {
+    enum loop_backend backend;
+    bool client_is_stream, target_is_stream;
+};
+
+#define FLOWS_ON(test, where, ...)                                      \
+    {                                                                   \
+#test " (" where ")", test, NULL, NULL, &(struct flows_setting) \
+        {                                                               \
+            __VA_ARGS__                                                 \
+        }                                                               \
+    }
+
+/* A test between TCP connections, on each backend, and with streams in the place of either. */
+#define ON_ALL(test)                                                 \
+    FLOWS_ON(test, "epoll", LOOP_EPOLL, false, false),               \
+        FLOWS_ON(test, "poll", LOOP_POLL, false, false),             \
+        FLOWS_ON(test, "client in memory", LOOP_EPOLL, true, false), \
+        FLOWS_ON(test, "target in memory", LOOP_POLL, false, true),  \
+        FLOWS_ON(test, "both in memory", LOOP_EPOLL, true, true)
+
+/* After flows_begin(), where ON_ALL lists the test. */
+static inline void flows_set(void **state)
+{
+    const struct flows_setting *setting = *state;
+    flows.client_is_stream = setting->client_is_stream;
+    flows.target_is_stream = setting->target_is_stream;
+}
+
 /* Flows of one inbound; flows.inbound, flows.env.limits and flows.answer may be changed afterwards. */
 static inline void flows_begin(enum loop_backend backend, const struct inbound_protocol *protocol,
                                struct flow_limits limits)
 {
     static const struct outbound_ops ops = {.open = flows_on_open, .cancel = flows_on_cancel};
     memset(&flows, 0, sizeof flows);
+    streams_forget();
     flows.now_ms = 1000000;
     flows.origin = -1;
     flows.bound = tcp_addr("192.0.2.9", 999);
@@ -177,6 +214,7 @@ static inline void flows_end(void)
     assert_int_equal(flows.env.flows.n_used, 0);
     assert_int_equal(flows.env.socks.n_used, 0);
     assert_int_equal(flows.env.openings.n_used, 0);
+    assert_int_equal(n_streams, 0);
     assert_int_equal(flows.env.pipes.n_held, 0);
     assert_int_equal(loop_n_watches(flows.env.loop), 0);
     assert_true(timer_heap_next(loop_timers(flows.env.loop)) == UINT64_MAX);
@@ -186,7 +224,7 @@ static inline void flows_end(void)
     assert_int_equal(flows.ruleset.n_holders, 1);
     users_free(flows.inbound.users);
     if (flows.origin >= 0)
-        close(flows.origin);
+        far_close(flows.origin);
 }
 
 /* ---- clients ---- */
@@ -196,6 +234,11 @@ static inline int flows_client_from(const char *ip)
 {
     int fds[2];
     struct addr from = tcp_addr(ip, 4242);
+    if (flows.client_is_stream) {
+        struct endpoint *near = stream_new(flows.env.loop, STREAM_BYTES, NULL, &fds[1]);
+        flow_accept_endpoint(&flows.env, &flows.inbound, near, &from);
+        return fds[1];
+    }
     tcp_pair(fds);
     flow_accept(&flows.env, &flows.inbound, fds[0], &from);
     return fds[1];
@@ -210,12 +253,12 @@ static inline void flows_send(int fd, const char *bytes, size_t n, bool one_by_o
 {
     for (size_t i = 0; one_by_one && i < n; i++) {
         /* It may have been refused in the middle, and closed. */
-        if (send(fd, bytes + i, 1, MSG_NOSIGNAL) < 0)
+        if (far_send(fd, bytes + i, 1) < 0)
             return;
         assert_true(loop_turn(flows.env.loop, 0));
     }
     if (!one_by_one)
-        tcp_send(fd, bytes, n);
+        far_send_all(fd, bytes, n);
 }
 
 /* Receives exactly this. */
@@ -229,7 +272,7 @@ static inline void flows_expect(int fd, const char *expected, size_t n)
         if (now_ms() > give_up)
             fail_msg("%zu of %zu bytes came", n_got, n);
         assert_true(loop_turn(flows.env.loop, 1));
-        ssize_t got = recv(fd, bytes + n_got, n - n_got, 0);
+        ssize_t got = far_receive(fd, bytes + n_got, n - n_got);
         if (got == 0)
             fail_msg("the end came after %zu of %zu bytes", n_got, n);
         n_got += got > 0 ? (size_t)got : 0;
@@ -243,7 +286,7 @@ static inline void flows_expect_end(int fd, int why)
     char byte;
     ssize_t got;
     uint64_t give_up = now_ms() + PATIENCE_MS;
-    while ((got = recv(fd, &byte, 1, 0)) < 0 && errno == EAGAIN) {
+    while ((got = far_receive(fd, &byte, 1)) < 0 && errno == EAGAIN) {
         if (now_ms() > give_up)
             fail_msg("no end came");
         assert_true(loop_turn(flows.env.loop, 1));
@@ -257,7 +300,7 @@ static inline void flows_expect_end(int fd, int why)
 static inline bool flows_is_silent(int fd)
 {
     char byte;
-    return recv(fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+    return far_take(fd, &byte, 1, true) < 0 && errno == EAGAIN;
 }
 
 #endif

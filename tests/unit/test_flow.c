@@ -17,6 +17,7 @@ static const struct flow_limits limits = {
 static void begin(void **state)
 {
     flows_begin(backend_of(state), &inbound_socks, limits);
+    flows_set(state);
 }
 
 /* A client that is being relayed. */
@@ -40,7 +41,7 @@ static int opening(void)
 
 static void close_origin(void)
 {
-    close(flows.origin);
+    far_close(flows.origin);
     flows.origin = -1;
 }
 
@@ -66,14 +67,14 @@ static void acc_50_beyond_the_limits_of_connections_clients_are_closed(void **st
         assert_true(is_admitted(first) && is_admitted(second));
         flows_expect_end(third, 0);
         assert_int_equal(flows.env.counters.refused[REFUSAL_CONNECTIONS], 1);
-        close(first);
+        far_close(first);
         FLOWS_UNTIL(flows.n_ended == 1);
         int fourth = flows_client();
         assert_true(is_admitted(fourth));
         assert_int_equal(flows.env.counters.accepted, 4);
-        close(second);
-        close(third);
-        close(fourth);
+        far_close(second);
+        far_close(third);
+        far_close(fourth);
         FLOWS_UNTIL(list_empty(&flows.env.live));
         flows_end();
     }
@@ -88,9 +89,9 @@ static void beyond_per_client_an_address_is_closed_and_others_are_not(void **sta
     assert_true(is_admitted(first) && is_admitted(other));
     flows_expect_end(second, 0);
     assert_int_equal(flows.env.counters.refused[REFUSAL_PER_CLIENT], 1);
-    close(first);
-    close(second);
-    close(other);
+    far_close(first);
+    far_close(second);
+    far_close(other);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     flows_end();
 }
@@ -111,9 +112,9 @@ static void acc_35_clients_that_are_not_allowed_are_closed_and_logged(void **sta
     assert_int_equal(flows.env.counters.refused[REFUSAL_CLIENT], 2);
     assert_true(has_line(" flow in=in from=198.51.100.1:4242 end=denied\n"));
     assert_true(has_line(" flow in=in from=192.0.2.66:4242 end=denied\n"));
-    close(mapped);
-    close(wrong);
-    close(bad);
+    far_close(mapped);
+    far_close(wrong);
+    far_close(bad);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     flows_end();
 }
@@ -124,22 +125,22 @@ static void a_refusal_that_comes_a_thousand_times_is_said_once_a_minute(void **s
     flows.env.limits.max_connections = 1;
     int first = flows_client();
     for (int i = 0; i < 100; i++)
-        close(flows_client());
+        far_close(flows_client());
     assert_int_equal(flows.env.counters.refused[REFUSAL_CONNECTIONS], 100);
     assert_true(has_line(" warn refused in=in from=192.0.2.7:4242 why=connections n=1\n"));
     assert_ptr_equal(strchr(flows.lines, '\n'), strrchr(flows.lines, '\n'));
     flows.env.limits.handshake_ms = 0;
-    close(first);
+    far_close(first);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     first = flows_client();
     flows_pass(59999);
-    close(first);
+    far_close(first);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     first = flows_client();
     flows_pass(1);
-    close(flows_client());
+    far_close(flows_client());
     assert_true(has_line("why=connections n=100\n"));
-    close(first);
+    far_close(first);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     flows_end();
 }
@@ -160,7 +161,7 @@ static void a_handshake_has_its_time_and_single_bytes_do_not_prolong_it(void **s
     flows_expect_end(client, 0);
     assert_true(has_line("end=timeout\n"));
     assert_int_equal(flows.env.counters.refused[REFUSAL_HANDSHAKE], 1);
-    close(client);
+    far_close(client);
     flows_end();
 }
 
@@ -174,7 +175,7 @@ static void acc_50_opening_has_its_time_and_then_it_is_cancelled(void **state)
     flows_expect(client, NO4, 8);
     flows_expect_end(client, 0);
     assert_int_equal(flows.n_cancelled, 1);
-    close(client);
+    far_close(client);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     assert_true(has_line("end=timeout\n"));
     flows_end();
@@ -187,7 +188,7 @@ static void acc_50_an_idle_flow_ends_with_a_reset_after_idle_ms_and_a_quarter(vo
     /* Traffic in either direction keeps it. */
     for (int i = 0; i < 10; i++) {
         flows_pass(60000);
-        tcp_send(i % 2 ? client : flows.origin, "x", 1);
+        far_send_all(i % 2 ? client : flows.origin, "x", 1);
         flows_expect(i % 2 ? flows.origin : client, "x", 1);
     }
     flows_pass(79999);
@@ -196,7 +197,7 @@ static void acc_50_an_idle_flow_ends_with_a_reset_after_idle_ms_and_a_quarter(vo
     flows_expect_end(client, ECONNRESET);
     flows_expect_end(flows.origin, ECONNRESET);
     assert_true(has_line("up=5 down=5 ms=700000 end=idle\n"));
-    close(client);
+    far_close(client);
     flows_end();
 }
 
@@ -206,17 +207,17 @@ static void after_one_fin_half_closed_ms_holds(void **state)
         begin(state);
         int client = relayed();
         int ends = from_client ? client : flows.origin, other = from_client ? flows.origin : client;
-        shutdown(ends, SHUT_WR);
+        far_shutdown(ends);
         flows_expect_end(other, 0);
         flows_pass(39000);
-        tcp_send(other, "x", 1);
+        far_send_all(other, "x", 1);
         flows_expect(ends, "x", 1);
         flows_pass(39999);
         assert_true(flows_is_silent(ends));
         flows_pass(10001);
         flows_expect_end(ends, ECONNRESET);
         assert_true(has_line("end=idle\n"));
-        close(client);
+        far_close(client);
         close_origin();
         flows_end();
     }
@@ -225,12 +226,13 @@ static void after_one_fin_half_closed_ms_holds(void **state)
 static void without_limits_nothing_ends_by_itself(void **state)
 {
     flows_begin(backend_of(state), &inbound_socks, (struct flow_limits){0});
+    flows_set(state);
     int silent = flows_client(), client = relayed();
     flows_pass(UINT64_C(365) * 86400 * 1000);
     assert_true(flows_is_silent(silent) && flows_is_silent(client));
     assert_true(timer_heap_next(loop_timers(flows.env.loop)) == UINT64_MAX);
-    close(silent);
-    close(client);
+    far_close(silent);
+    far_close(client);
     close_origin();
     FLOWS_UNTIL(list_empty(&flows.env.live));
     flows_end();
@@ -253,7 +255,7 @@ static void acc_82_keepalive_is_set_on_both_sides_of_what_has_lasted(void **stat
         }
         flows_pass(2000);
     }
-    close(client);
+    far_close(client);
     close_origin();
     FLOWS_UNTIL(list_empty(&flows.env.live));
     flows_end();
@@ -269,22 +271,22 @@ static void acc_53_all_four_closing_orders_deliver_everything(void **state)
         int client = relayed();
         int ends = order == CLIENT_FIRST || order == CLIENT_HALF ? client : flows.origin;
         int other = ends == client ? flows.origin : client;
-        tcp_send(ends, "last words", 10);
+        far_send_all(ends, "last words", 10);
         if (order >= CLIENT_HALF) {
-            shutdown(ends, SHUT_WR);
+            far_shutdown(ends);
             flows_expect(other, "last words", 10);
             flows_expect_end(other, 0);
             flows_settle();
-            tcp_send(other, "answer", 6);
-            close(other);
+            far_send_all(other, "answer", 6);
+            far_close(other);
             flows_expect(ends, "answer", 6);
             flows_expect_end(ends, 0);
-            close(ends);
+            far_close(ends);
         } else {
-            close(ends);
+            far_close(ends);
             flows_expect(other, "last words", 10);
             flows_expect_end(other, 0);
-            close(other);
+            far_close(other);
         }
         flows.origin = -1;
         FLOWS_UNTIL(list_empty(&flows.env.live));
@@ -301,13 +303,13 @@ static void a_reset_on_one_side_becomes_a_reset_on_the_other(void **state)
             int client = relayed(), origin = flows.origin;
             int breaks = from_client ? client : origin, other = from_client ? origin : client;
             if (half_closed) {
-                shutdown(other, SHUT_WR);
+                far_shutdown(other);
                 flows_expect_end(breaks, 0);
             }
-            tcp_reset(breaks);
+            far_reset(breaks);
             flows_expect_end(other, ECONNRESET);
             flows.origin = -1;
-            close(other);
+            far_close(other);
             FLOWS_UNTIL(list_empty(&flows.env.live));
             assert_true(has_line("end=reset\n"));
             flows_end();
@@ -323,14 +325,14 @@ static void a_reset_is_noticed_though_the_other_side_takes_no_more(void **state)
         int breaks = from_client ? client : origin, other = from_client ? origin : client;
         /* Until the flow holds bytes and reads no more. */
         for (int n_full = 0; n_full < 20;) {
-            n_full = tcp_fill(breaks) == 0 ? n_full + 1 : 0;
+            n_full = far_fill(breaks) == 0 ? n_full + 1 : 0;
             assert_true(loop_turn(flows.env.loop, 1));
         }
-        tcp_reset(breaks);
+        far_reset(breaks);
         FLOWS_UNTIL(list_empty(&flows.env.live));
         assert_true(has_line("end=reset\n"));
         flows.origin = -1;
-        close(other);
+        far_close(other);
         flows_end();
     }
 }
@@ -341,9 +343,9 @@ static void a_client_gone_while_opening_cancels_it(void **state)
         begin(state);
         int client = opening();
         if (resets)
-            tcp_reset(client);
+            far_reset(client);
         else
-            close(client);
+            far_close(client);
         FLOWS_UNTIL(list_empty(&flows.env.live));
         assert_int_equal(flows.n_cancelled, 1);
         assert_true(has_line(" flow in=in out=out from=192.0.2.7:4242 to=203.0.113.5:80 "));
@@ -358,18 +360,18 @@ static void a_client_that_has_sent_bytes_and_its_fin_while_opening_is_served(voi
     int client = opening();
     flows_send(client, "question", 8, false);
     flows_settle();
-    shutdown(client, SHUT_WR);
+    far_shutdown(client);
     flows_settle();
     assert_int_equal(flows.n_cancelled, 0);
     flows_open(ERR_NONE);
     flows_expect(client, BOUND4, 8);
     flows_expect(flows.origin, "question", 8);
     flows_expect_end(flows.origin, 0);
-    tcp_send(flows.origin, "answer", 6);
+    far_send_all(flows.origin, "answer", 6);
     close_origin();
     flows_expect(client, "answer", 6);
     flows_expect_end(client, 0);
-    close(client);
+    far_close(client);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     assert_true(has_line("up=8 down=6 "));
     flows_end();
@@ -381,7 +383,7 @@ static void what_a_client_sends_while_opening_waits_in_the_system(void **state)
     int client = opening();
     size_t n = 0;
     for (int n_full = 0; n_full < 5;) {
-        size_t sent = tcp_fill(client);
+        size_t sent = far_fill(client);
         n += sent;
         n_full = sent == 0 ? n_full + 1 : 0;
         assert_true(loop_turn(flows.env.loop, 1));
@@ -394,10 +396,10 @@ static void what_a_client_sends_while_opening_waits_in_the_system(void **state)
     for (size_t n_got = 0; n_got < n;) {
         assert_true(now_ms() < give_up);
         assert_true(loop_turn(flows.env.loop, 1));
-        ssize_t got = recv(flows.origin, bytes, sizeof bytes, 0);
+        ssize_t got = far_receive(flows.origin, bytes, sizeof bytes);
         n_got += got > 0 ? (size_t)got : 0;
     }
-    close(client);
+    far_close(client);
     close_origin();
     FLOWS_UNTIL(list_empty(&flows.env.live));
     flows_end();
@@ -412,9 +414,9 @@ static void a_client_gone_in_its_handshake_leaves_nothing(void **state)
             flows_send(client, REQUEST4, n, false);
             flows_settle();
             if (resets)
-                tcp_reset(client);
+                far_reset(client);
             else
-                close(client);
+                far_close(client);
             FLOWS_UNTIL(list_empty(&flows.env.live));
             assert_int_equal(flows.env.counters.refused[REFUSAL_HANDSHAKE], 1);
             flows_end();
@@ -438,7 +440,7 @@ static void a_refused_client_that_goes_on_sending_gets_its_answer_and_a_moment(v
     flows_pass(1);
     assert_true(list_empty(&flows.env.live));
     assert_true(has_line("end=refused\n"));
-    close(client);
+    far_close(client);
     flows_end();
 }
 
@@ -453,9 +455,9 @@ static void at_the_programs_end_all_are_reset(void **state)
     flows_expect_end(in_opening, ECONNRESET);
     flows_expect_end(in_relay, ECONNRESET);
     flows_expect_end(flows.origin, ECONNRESET);
-    close(in_handshake);
-    close(in_opening);
-    close(in_relay);
+    far_close(in_handshake);
+    far_close(in_opening);
+    far_close(in_relay);
     flows_end();
 }
 
@@ -463,16 +465,16 @@ static void the_log_line_has_all_that_is_known(void **state)
 {
     begin(state);
     int client = relayed();
-    tcp_send(client, "abc", 3);
+    far_send_all(client, "abc", 3);
     flows_expect(flows.origin, "abc", 3);
-    tcp_send(flows.origin, "hello", 5);
+    far_send_all(flows.origin, "hello", 5);
     flows_expect(client, "hello", 5);
     struct counters live = {0};
     flow_count_live(&flows.env, &live);
     assert_int_equal(live.bytes_up, 3);
     assert_int_equal(live.bytes_down, 5);
     flows_pass(1234);
-    close(client);
+    far_close(client);
     close_origin();
     FLOWS_UNTIL(list_empty(&flows.env.live));
     assert_string_equal(flows.lines,
@@ -485,26 +487,26 @@ static void the_log_line_has_all_that_is_known(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(acc_50_beyond_the_limits_of_connections_clients_are_closed),
-        ON_BOTH(beyond_per_client_an_address_is_closed_and_others_are_not),
-        ON_BOTH(acc_35_clients_that_are_not_allowed_are_closed_and_logged),
-        ON_BOTH(a_refusal_that_comes_a_thousand_times_is_said_once_a_minute),
-        ON_BOTH(a_handshake_has_its_time_and_single_bytes_do_not_prolong_it),
-        ON_BOTH(acc_50_opening_has_its_time_and_then_it_is_cancelled),
-        ON_BOTH(acc_50_an_idle_flow_ends_with_a_reset_after_idle_ms_and_a_quarter),
-        ON_BOTH(after_one_fin_half_closed_ms_holds),
-        ON_BOTH(without_limits_nothing_ends_by_itself),
+        ON_ALL(acc_50_beyond_the_limits_of_connections_clients_are_closed),
+        ON_ALL(beyond_per_client_an_address_is_closed_and_others_are_not),
+        ON_ALL(acc_35_clients_that_are_not_allowed_are_closed_and_logged),
+        ON_ALL(a_refusal_that_comes_a_thousand_times_is_said_once_a_minute),
+        ON_ALL(a_handshake_has_its_time_and_single_bytes_do_not_prolong_it),
+        ON_ALL(acc_50_opening_has_its_time_and_then_it_is_cancelled),
+        ON_ALL(acc_50_an_idle_flow_ends_with_a_reset_after_idle_ms_and_a_quarter),
+        ON_ALL(after_one_fin_half_closed_ms_holds),
+        ON_ALL(without_limits_nothing_ends_by_itself),
         ON_BOTH(acc_82_keepalive_is_set_on_both_sides_of_what_has_lasted),
-        ON_BOTH(acc_53_all_four_closing_orders_deliver_everything),
-        ON_BOTH(a_reset_on_one_side_becomes_a_reset_on_the_other),
-        ON_BOTH(a_reset_is_noticed_though_the_other_side_takes_no_more),
-        ON_BOTH(a_client_gone_while_opening_cancels_it),
-        ON_BOTH(a_client_that_has_sent_bytes_and_its_fin_while_opening_is_served),
-        ON_BOTH(what_a_client_sends_while_opening_waits_in_the_system),
-        ON_BOTH(a_client_gone_in_its_handshake_leaves_nothing),
-        ON_BOTH(a_refused_client_that_goes_on_sending_gets_its_answer_and_a_moment),
-        ON_BOTH(at_the_programs_end_all_are_reset),
-        ON_BOTH(the_log_line_has_all_that_is_known),
+        ON_ALL(acc_53_all_four_closing_orders_deliver_everything),
+        ON_ALL(a_reset_on_one_side_becomes_a_reset_on_the_other),
+        ON_ALL(a_reset_is_noticed_though_the_other_side_takes_no_more),
+        ON_ALL(a_client_gone_while_opening_cancels_it),
+        ON_ALL(a_client_that_has_sent_bytes_and_its_fin_while_opening_is_served),
+        ON_ALL(what_a_client_sends_while_opening_waits_in_the_system),
+        ON_ALL(a_client_gone_in_its_handshake_leaves_nothing),
+        ON_ALL(a_refused_client_that_goes_on_sending_gets_its_answer_and_a_moment),
+        ON_ALL(at_the_programs_end_all_are_reset),
+        ON_ALL(the_log_line_has_all_that_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
