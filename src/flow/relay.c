@@ -75,9 +75,26 @@ void direction_take_held(struct direction *direction, struct flow_env *env)
     drop_held(direction, env, direction->n_held);
 }
 
+/* Bytes that wait in a pipe are the kernel's memory, and held for the flow all the same. */
+static void count_stuck(struct direction *direction, struct flow_env *env, size_t n)
+{
+    if (n == direction->n_stuck)
+        return;
+    atomic_fetch_add(&env->shared->n_held_bytes, n - direction->n_stuck);
+    direction->n_stuck = (uint32_t)n;
+}
+
+/* Whether a pipe that gets stuck would be within the limit; copying holds far less. */
+static bool may_splice(const struct flow_env *env)
+{
+    uint64_t max = env->limits.max_held_bytes;
+    return max == 0 || atomic_load(&env->shared->n_held_bytes) + SPLICE_BYTES <= max;
+}
+
 void direction_deinit(struct direction *direction, struct flow_env *env)
 {
     free_held(direction, env);
+    count_stuck(direction, env, 0);
     pipe_put(&env->pipes, direction->pipe);
     direction->pipe = NULL;
 }
@@ -107,11 +124,13 @@ static enum err flush_pipe(struct direction *direction, struct flow_env *env, st
             enum err err = sys_err(errno);
             if (err == ERR_AGAIN)
                 endpoint_used_up(sink, LOOP_WRITE);
+            count_stuck(direction, env, pipe->n_bytes);
             return err;
         }
         pipe->n_bytes -= (size_t)n;
         direction->n_bytes += (size_t)n;
     }
+    count_stuck(direction, env, 0);
     pipe_put(&env->pipes, pipe);
     direction->pipe = NULL;
     return ERR_NONE;
@@ -147,7 +166,9 @@ static enum err copy_once(struct direction *direction, struct flow_env *env,
 static enum err splice_once(struct direction *direction, struct flow_env *env,
                             struct endpoint *source, struct endpoint *sink, size_t *n_moved)
 {
-    struct pipe *pipe = pipe_get(&env->pipes, loop_now_ms(env->loop));
+    struct pipe *pipe = NULL;
+    if (may_splice(env))
+        pipe = pipe_get(&env->pipes, loop_now_ms(env->loop));
     if (pipe == NULL)
         return copy_once(direction, env, source, sink, n_moved);
     ssize_t n = sys_splice(source->fd, pipe->write_fd, SPLICE_BYTES);

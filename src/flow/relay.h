@@ -28,6 +28,7 @@ struct direction {
     uint32_t held_from, n_held, held_cap; /* of held_cap bytes */
     uint32_t n_own;    /* of the held bytes the first are an answer of ours, and not counted */
     struct pipe *pipe; /* NULL or with bytes in it */
+    uint32_t n_stuck;  /* of them, as counted among what all flows hold */
     bool is_bulk;      /* moves by splice */
     bool is_at_end;    /* the source's fin has been read */
     bool is_finished;  /* and passed on */

@@ -281,8 +281,9 @@ static void what_the_sink_does_not_take_is_held_bounded_and_the_source_not_read(
             unsigned before = n_advanced;
             assert_true(loop_turn(env.loop, 1));
             n_idle = n == 0 && n_advanced == before ? n_idle + 1 : 0;
-            assert_true(shared.n_held_bytes <= 64 * 1024);
-            assert_int_equal(direction.n_held, shared.n_held_bytes);
+            assert_true(direction.n_held <= 64 * 1024);
+            size_t n_stuck = direction.pipe == NULL ? 0 : direction.pipe->n_bytes;
+            assert_int_equal(shared.n_held_bytes, direction.n_held + n_stuck);
         }
         assert_true(direction_wants_write(&direction));
         assert_int_equal(direction.pipe != NULL, splices);
@@ -291,6 +292,26 @@ static void what_the_sink_does_not_take_is_held_bounded_and_the_source_not_read(
         assert_holds_nothing();
         end();
     }
+}
+
+static void near_the_limit_of_memory_it_copies(void **state)
+{
+    struct stream stream = {0};
+    begin(state);
+    env.limits.max_held_bytes = 1 << 20;
+    shared.n_held_bytes = (1 << 20) - 100000; /* others' */
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+    while (!direction_wants_write(&direction)) {
+        assert_true(now_ms() < give_up);
+        send_more(&stream, SIZE_MAX);
+        turn_at_once(env.loop, 1);
+    }
+    assert_null(direction.pipe);
+    assert_true(direction.n_held <= 32 * 1024);
+    shared.n_held_bytes -= (1 << 20) - 100000;
+    drain(&stream);
+    assert_holds_nothing();
+    end();
 }
 
 static void held_bytes_beyond_the_limit_of_memory_end_it(void **state)
@@ -473,6 +494,7 @@ int main(void)
         ON_BOTH(any_sizes_and_pauses_on_both_sides_change_no_byte),
         ON_BOTH(acc_65_urgent_bytes_neither_stall_nor_get_lost_while_splicing),
         ON_BOTH(what_the_sink_does_not_take_is_held_bounded_and_the_source_not_read),
+        ON_BOTH(near_the_limit_of_memory_it_copies),
         ON_BOTH(held_bytes_beyond_the_limit_of_memory_end_it),
         ON_BOTH(what_is_held_first_goes_first_and_our_own_answers_are_not_counted),
         ON_BOTH(what_is_held_can_be_taken_back),
