@@ -93,6 +93,9 @@ NODISCARD enum err target_set_host(struct target *out, const char *host, size_t 
 /* Parses "host:port", "1.2.3.4:80", "[::1]:80". ERR_BAD: it is not one. */
 NODISCARD enum err target_parse(struct target *out, const char *text, size_t n);
 
+/* Whether both have the same name, to the byte; the ports do not count. */
+bool target_same_name(const struct target *a, const struct target *b);
+
 /* Writes "name:port" or the address's text, zero terminated; returns its length. */
 size_t target_format(const struct target *target, char out[static TARGET_TEXT_BYTES]);
 

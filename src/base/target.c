@@ -75,6 +75,11 @@ enum err target_parse(struct target *out, const char *text, size_t n)
     return target_set_host(out, text, colon, port);
 }
 
+bool target_same_name(const struct target *a, const struct target *b)
+{
+    return a->name_bytes == b->name_bytes && memcmp(a->name, b->name, a->name_bytes) == 0;
+}
+
 size_t target_format(const struct target *target, char out[static TARGET_TEXT_BYTES])
 {
     if (target->name_bytes == 0)

@@ -94,6 +94,7 @@ static void set_limits(struct runtime *runtime)
         .idle_ms = limits->idle_ms,
         .half_closed_ms = limits->half_closed_ms,
         .penalty_ms = PENALTY_MS,
+        .udp_idle_ms = limits->udp_idle_ms,
         .max_connections = limits->connections,
         .max_held_bytes = limits->memory_mb * 1024 * 1024,
         .keepalive_s = limits->keepalive_s > INT_MAX ? INT_MAX : (unsigned)limits->keepalive_s,

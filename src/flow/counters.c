@@ -29,6 +29,14 @@ static const char *const refusal_texts[] = {
 static_assert(sizeof refusal_texts / sizeof refusal_texts[0] == N_REFUSALS,
               "a refusal without a text");
 
+static const char *const drop_texts[] = {
+    [DROP_FOREIGN] = "foreign", [DROP_MALFORMED] = "malformed", [DROP_DENIED] = "denied",
+    [DROP_LOOKUP] = "lookup",   [DROP_UNSERVED] = "unserved",   [DROP_FULL] = "full",
+    [DROP_UNSENT] = "unsent",   [DROP_OVERRUN] = "overrun",
+};
+
+static_assert(sizeof drop_texts / sizeof drop_texts[0] == N_DROPS, "a drop without a text");
+
 const char *flow_end_text(enum flow_end end)
 {
     return (unsigned)end < N_FLOW_ENDS ? end_texts[end] : "error";
@@ -37,6 +45,11 @@ const char *flow_end_text(enum flow_end end)
 const char *refusal_text(enum refusal refusal)
 {
     return (unsigned)refusal < N_REFUSALS ? refusal_texts[refusal] : "unknown";
+}
+
+const char *drop_text(enum drop drop)
+{
+    return (unsigned)drop < N_DROPS ? drop_texts[drop] : "unknown";
 }
 
 void counters_add(struct counters *sum, const struct counters *more)
@@ -50,4 +63,9 @@ void counters_add(struct counters *sum, const struct counters *more)
         sum->ended[i] += more->ended[i];
     for (size_t i = 0; i < N_REFUSALS; i++)
         sum->refused[i] += more->refused[i];
+    sum->associations_now += more->associations_now;
+    sum->datagrams_up += more->datagrams_up;
+    sum->datagrams_down += more->datagrams_down;
+    for (size_t i = 0; i < N_DROPS; i++)
+        sum->dropped[i] += more->dropped[i];
 }

@@ -37,6 +37,19 @@ enum refusal {
     N_REFUSALS
 };
 
+/* Why a datagram went no further. */
+enum drop {
+    DROP_FOREIGN,   /* not from the client of the association */
+    DROP_MALFORMED, /* no header of SOCKS5 before it, or a fragment */
+    DROP_DENIED,    /* a rule says no to its target */
+    DROP_LOOKUP,    /* its name does not resolve */
+    DROP_UNSERVED,  /* the outbound carries no datagrams, or is not to be had now */
+    DROP_FULL,      /* a queue, or memory */
+    DROP_UNSENT,    /* the system would not send it */
+    DROP_OVERRUN,   /* it came faster than we read */
+    N_DROPS
+};
+
 struct counters {
     uint64_t accepted;    /* connections taken in, whatever became of them */
     uint64_t flows_now;   /* being served */
@@ -45,6 +58,10 @@ struct counters {
     uint64_t bytes_down;
     uint64_t ended[N_FLOW_ENDS];
     uint64_t refused[N_REFUSALS];
+    uint64_t associations_now;
+    uint64_t datagrams_up; /* passed on; their bytes are in bytes_up */
+    uint64_t datagrams_down;
+    uint64_t dropped[N_DROPS];
 };
 
 /* The word in log lines and in JSON, such as "closed"; never NULL. */
@@ -52,6 +69,9 @@ const char *flow_end_text(enum flow_end end);
 
 /* One word, such as "per_client"; never NULL. */
 const char *refusal_text(enum refusal refusal);
+
+/* One word, such as "denied"; never NULL. */
+const char *drop_text(enum drop drop);
 
 /* Adds every field of `more` to `sum`. */
 void counters_add(struct counters *sum, const struct counters *more);

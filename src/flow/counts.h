@@ -18,7 +18,7 @@ struct inbound_counts {
     struct list link;
     const char *name;
     size_t n_holders; /* inbounds of that name, one for each reading of the configuration in use */
-    _Atomic(uint64_t) n_connections;
+    _Atomic(uint64_t) n_connections, n_associations;
 };
 
 /* Those of all inbounds. Its lock is taken only where a reading of the configuration comes or goes. */

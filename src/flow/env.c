@@ -1,8 +1,11 @@
 #include "flow/env.h"
 
+#include "flow/association.h"
 #include "flow/dial.h"
 #include "flow/flow.h"
+#include "flow/sender.h"
 #include "flow/stages.h"
+#include "flow/way.h"
 #include "io/socket.h"
 
 /* How long an answered client may take to close. */
@@ -45,7 +48,13 @@ void flow_env_init(struct flow_env *env)
     slab_init(&env->socks, sizeof(struct sock));
     slab_init(&env->openings, sizeof(struct flow_opening));
     slab_init(&env->dials, dial_bytes());
+    slab_init(&env->associations, sizeof(struct association));
+    slab_init(&env->ways, sizeof(struct way));
+    slab_init(&env->senders, sender_bytes());
+    datagram_pool_init(&env->datagrams, loop, &env->shared->n_held_bytes,
+                       &env->limits.max_held_bytes);
     list_init(&env->live);
+    list_init(&env->associated);
     idle_queue_init(&env->handshaking, loop, limits->handshake_ms, flow_on_expired);
     idle_queue_init(&env->connecting, loop, limits->connect_ms, flow_on_expired);
     idle_queue_init(&env->binding, loop, BIND_MS, flow_on_expired);
@@ -54,6 +63,9 @@ void flow_env_init(struct flow_env *env)
     idle_queue_init(&env->penalty, loop, limits->penalty_ms, login_on_penalty_over);
     idle_queue_init(&env->lingering, loop, LINGER_MS, flow_on_expired);
     idle_queue_init(&env->settling, loop, settle_ms(limits), flow_on_settled);
+    idle_queue_init(&env->associating, loop, limits->udp_idle_ms, flow_on_expired);
+    idle_queue_init(&env->ways_opening, loop, limits->connect_ms, way_on_expired);
+    idle_queue_be_lazy(&env->associating);
     idle_queue_be_lazy(&env->relaying);
     idle_queue_be_lazy(&env->half_closed);
     idle_queue_be_lazy(&env->settling);
@@ -67,6 +79,8 @@ void flow_env_set_limits(struct flow_env *env, const struct flow_limits *limits)
     idle_queue_set_limit(&env->relaying, limits->idle_ms);
     idle_queue_set_limit(&env->half_closed, limits->half_closed_ms);
     idle_queue_set_limit(&env->penalty, limits->penalty_ms);
+    idle_queue_set_limit(&env->associating, limits->udp_idle_ms);
+    idle_queue_set_limit(&env->ways_opening, limits->connect_ms);
     idle_queue_set_limit(&env->settling, settle_ms(limits));
 }
 
@@ -80,10 +94,16 @@ void flow_env_deinit(struct flow_env *env)
     idle_queue_deinit(&env->penalty);
     idle_queue_deinit(&env->lingering);
     idle_queue_deinit(&env->settling);
+    idle_queue_deinit(&env->associating);
+    idle_queue_deinit(&env->ways_opening);
     slab_deinit(&env->flows);
     slab_deinit(&env->socks);
     slab_deinit(&env->openings);
     slab_deinit(&env->dials);
+    slab_deinit(&env->associations);
+    slab_deinit(&env->ways);
+    slab_deinit(&env->senders);
+    datagram_pool_deinit(&env->datagrams);
     pipe_pool_deinit(&env->pipes);
 }
 

@@ -17,6 +17,7 @@
 #include "flow/counts.h"
 #include "flow/idle.h"
 #include "flow/verifier.h"
+#include "io/datagram.h"
 #include "io/loop.h"
 #include "io/pipe.h"
 #include "io/resolver.h"
@@ -28,6 +29,7 @@
 /* A reload changes them: each worker has its own copy, which it changes itself. 0: no limit. */
 struct flow_limits {
     uint64_t connect_ms, handshake_ms, idle_ms, half_closed_ms;
+    uint64_t udp_idle_ms;
     uint64_t max_connections;
     uint64_t max_held_bytes; /* what all flows together hold in buffers */
     unsigned keepalive_s;    /* 0: off */
@@ -37,6 +39,7 @@ struct flow_limits {
 /* What limits are measured by. */
 struct flow_shared {
     _Atomic(uint64_t) n_connections, n_held_bytes;
+    _Atomic(uint64_t) n_associations;     /* of the connections; each takes as much again */
     _Atomic(uint64_t) max_by_descriptors; /* beyond it connections wait in the backlog */
     struct clients clients;
     struct counts counts;
@@ -61,10 +64,12 @@ struct flow_env {
     struct flow_limits limits;
     enum dial_prefer prefer;
     struct pipe_pool pipes;
-    struct slab flows, socks, openings, dials;
-    struct list live; /* every flow */
+    struct datagram_pool datagrams;
+    struct slab flows, socks, openings, dials, associations, ways, senders;
+    struct list live;       /* every flow */
+    struct list associated; /* every association, the longest unused first */
     struct idle_queue handshaking, connecting, binding, relaying, half_closed, lingering, settling,
-        penalty;
+        penalty, associating, ways_opening;
     struct flow_complaint complaints[N_REFUSALS];
     struct counters counters;
     /* A flow has ended, its descriptors are free again. */

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "flow/association.h"
 #include "flow/ruleset.h"
 #include "flow/stages.h"
 #include "io/socket.h"
@@ -134,6 +135,7 @@ void flow_close(struct flow *flow, enum flow_end end, bool reset)
     endpoint_close(flow->target, reset);
     if (flow->exchange != NULL)
         flow->protocol->exchange->deinit(flow);
+    association_free(flow->association);
     free(flow->to);
     add_up(&env->counters, flow);
     env->counters.ended[end]++;
@@ -177,10 +179,12 @@ static void on_client_ready(struct endpoint *ep, unsigned events)
     case FLOW_EXCHANGING:
         exchanging_on_ready(flow, ep, events);
         break;
+    case FLOW_ASSOCIATED:
+        associating_on_ready(flow);
+        break;
     case FLOW_LINGERING:
         lingering_on_ready(flow);
         break;
-    case FLOW_ASSOCIATED:
     case FLOW_CLOSED:
     case N_FLOW_STATES:
         break;
@@ -304,6 +308,9 @@ void flow_count_live(const struct flow_env *env, struct counters *counters)
 {
     for (struct list *at = env->live.next; at != &env->live; at = at->next)
         add_up(counters, CONTAINER_OF(at, struct flow, link));
+    counters->dropped[DROP_FULL] += env->datagrams.n_full;
+    counters->dropped[DROP_UNSENT] += env->datagrams.n_unsent;
+    counters->dropped[DROP_OVERRUN] += env->datagrams.n_overrun;
 }
 
 void flow_on_expired(struct idle_wait *wait)
@@ -335,5 +342,6 @@ void flow_on_settled(struct idle_wait *settling)
 {
     struct flow *flow = CONTAINER_OF(settling, struct flow, settling);
     endpoint_keep_alive(flow->client, flow->env->limits.keepalive_s);
-    endpoint_keep_alive(flow->target, flow->env->limits.keepalive_s);
+    if (flow->target != NULL)
+        endpoint_keep_alive(flow->target, flow->env->limits.keepalive_s);
 }

@@ -56,6 +56,7 @@ struct flow {
     struct opening *opening;                 /* while OPENING */
     struct login *login;                     /* while a login is judged; NULL otherwise */
     void *exchange;                          /* the protocol's own; NULL: none */
+    struct association *association;         /* while ASSOCIATED; NULL: none */
     struct direction up, down;               /* up->held has the client's bytes not used up yet */
     uint64_t began_ms;
     struct addr from, dialled;

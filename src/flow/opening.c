@@ -86,8 +86,7 @@ static void finish(struct flow *flow, enum err err)
         relaying_begin(flow);
 }
 
-/* By which of our addresses the client has reached us; none where it has no socket. */
-static struct addr own_addr(const struct flow *flow)
+struct addr flow_own_addr(const struct flow *flow)
 {
     struct addr own;
     if (flow->client->fd < 0 || sock_addr_of(flow->client->fd, &own) != ERR_NONE)
@@ -102,8 +101,8 @@ static struct addr address_to_tell(const struct flow *flow, const struct addr *a
     struct addr told = *at;
     if (advertise->family != ADDR_NONE)
         told = *advertise;
-    else if (addr_is_unspecified(at) && own_addr(flow).family == at->family)
-        told = own_addr(flow);
+    else if (addr_is_unspecified(at) && flow_own_addr(flow).family == at->family)
+        told = flow_own_addr(flow);
     told.port = at->port;
     return told;
 }
@@ -122,7 +121,7 @@ static void on_opened(struct opening *opening, enum err err)
     finish(CONTAINER_OF(opening, struct flow_opening, opening)->flow, err);
 }
 
-static char *target_text(const struct target *target)
+char *flow_target_text(const struct target *target)
 {
     char text[TARGET_TEXT_BYTES];
     size_t n = target_format(target, text);
@@ -142,7 +141,7 @@ static enum err open_by(struct flow *flow, struct outbound *outbound)
     if (ops->bind == NULL)
         return ERR_COMMAND;
     flow->opening->is_bind = true;
-    flow->opening->bound = own_addr(flow);
+    flow->opening->bound = flow_own_addr(flow);
     return ops->bind(flow->outbound, flow->opening);
 }
 
@@ -172,7 +171,7 @@ static enum err look_up(struct flow_opening *asked)
 static enum err ask(struct flow *flow, const struct request *request)
 {
     struct flow_env *env = flow->env;
-    flow->to = target_text(&request->target);
+    flow->to = flow_target_text(&request->target);
     if (flow->to == NULL)
         return ERR_MEMORY;
     if (request->target.addr.port == 0 && flow->command != REQUEST_BIND)
@@ -198,6 +197,12 @@ void opening_begin(struct flow *flow, const struct request *request)
 {
     flow_set_state(flow, FLOW_OPENING);
     flow->command = (uint8_t)request->command;
+    if (request->command == REQUEST_ASSOCIATE) {
+        enum err why_not = associating_begin(flow, &request->target);
+        if (why_not != ERR_NONE)
+            fail(flow, why_not);
+        return;
+    }
     idle_enter(&flow->env->connecting, &flow->wait);
     enum err err = ask(flow, request);
     if (err == ERR_AGAIN)

@@ -13,6 +13,8 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "base/list.h"
+#include "flow/counters.h"
 
 /* RSV, FRAG, ATYP, a length, a name and a port: the largest header of RFC 1928 section 7. */
 #define PACKET_HEADROOM 262
@@ -20,6 +22,7 @@
 /* What UDP carries over IPv4 at most. */
 #define PACKET_MAX_BYTES 65507
 
+struct flow_env;
 struct packets;
 
 struct packets_ops {
@@ -36,5 +39,33 @@ struct packets {
     void (*on_broken)(struct packets *, enum err);
     void *owner; /* of whoever set the two */
 };
+
+/* Datagrams that wait until a way is open or a name is known: no more than so much, what they are
+ * kept in included; it counts as memory that flows hold. */
+#define PACKET_QUEUE_BYTES ((size_t)64 * 1024)
+
+struct packet {
+    struct list link;
+    struct target to;
+    size_t n;
+    uint8_t room[]; /* PACKET_HEADROOM, then n bytes */
+};
+
+struct packet_queue {
+    struct list packets;
+    size_t n_bytes;
+};
+
+void packet_queue_init(struct packet_queue *queue);
+/* Keeps a copy; what there is no room for is dropped and counted. */
+void packet_queue_put(struct packet_queue *queue, struct flow_env *env, const struct target *to,
+                      const uint8_t *bytes, size_t n);
+/* Returns the first, owned (free), of those to this target's name or, with NULL, of all. NULL: there
+ * is none. */
+struct packet *packet_queue_take(struct packet_queue *queue, struct flow_env *env,
+                                 const struct target *to);
+/* Drops those, counted so. */
+void packet_queue_drop(struct packet_queue *queue, struct flow_env *env, const struct target *to,
+                       enum drop why);
 
 #endif

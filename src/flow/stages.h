@@ -21,6 +21,12 @@ enum flow_end flow_end_of(enum err err);
  * one. */
 void flow_close(struct flow *flow, enum flow_end end, bool reset);
 
+/* By which of our addresses the client has reached us; family NONE where it has no socket. */
+struct addr flow_own_addr(const struct flow *flow);
+
+/* The target's text, owned; NULL: out of memory. */
+char *flow_target_text(const struct target *target);
+
 /* handshake.c */
 void handshake_begin(struct flow *flow);
 void handshake_on_ready(struct flow *flow, unsigned events);
@@ -35,6 +41,10 @@ void opening_begin(struct flow *flow, const struct request *request);
 void opening_on_ready(struct flow *flow, unsigned events);
 void opening_on_timeout(struct flow *flow);
 void opening_cancel(struct flow *flow); /* harmless when none is under way */
+
+/* associating.c: on an error there is none, and the request is to be answered so. */
+NODISCARD enum err associating_begin(struct flow *flow, const struct target *announced);
+void associating_on_ready(struct flow *flow);
 
 /* exchanging.c */
 void exchanging_begin(struct flow *flow); /* flow->target is set */

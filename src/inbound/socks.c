@@ -54,6 +54,10 @@ static enum err serve(const struct flow *flow, enum socks5_command command, stru
     case SOCKS5_BIND:
         request->command = REQUEST_BIND;
         return flow->inbound->bind.is_enabled ? ERR_NONE : ERR_COMMAND;
+    case SOCKS5_UDP_ASSOCIATE:
+        request->command = REQUEST_ASSOCIATE;
+        /* SOCKS4 has no such command. */
+        return flow->phase != PHASE_V4 && flow->inbound->udp.is_enabled ? ERR_NONE : ERR_COMMAND;
     default:
         return ERR_COMMAND;
     }

@@ -7,6 +7,9 @@
 
 #include "io/sys.h"
 
+/* Where so many ports in a row are taken, the rest is not worth the time. */
+#define PORTS_TRIED_MAX 1024
+
 struct sock *sock_of(struct endpoint *ep)
 {
     return CONTAINER_OF(ep, struct sock, ep);
@@ -229,6 +232,23 @@ enum err sock_addr_of(int fd, struct addr *out)
 enum err sock_local_addr(const struct sock *sock, struct addr *out)
 {
     return sock_addr_of(sock->ep.fd, out);
+}
+
+enum err sock_bind_port(int fd, struct addr *at, uint16_t port_from, uint16_t port_to)
+{
+    unsigned n = (unsigned)(port_to - port_from) + 1;
+    uint16_t first = 0;
+    enum err err = sys_random(&first, sizeof first);
+    for (unsigned i = 0; i < n && i < PORTS_TRIED_MAX && err == ERR_NONE; i++) {
+        struct sockaddr_storage sa;
+        at->port = (uint16_t)(port_from + (first + i) % n);
+        socklen_t sa_bytes = sys_addr_to_sockaddr(at, &sa);
+        if (sys_bind(fd, (struct sockaddr *)&sa, sa_bytes) == 0)
+            return sock_addr_of(fd, at);
+        if (errno != EADDRINUSE)
+            err = errno == EADDRNOTAVAIL ? ERR_HOST_UNREACH : sys_err(errno);
+    }
+    return err == ERR_NONE ? ERR_PORTS : err;
 }
 
 bool sock_addr_is_ours(const struct addr *addr)

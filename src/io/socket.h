@@ -53,6 +53,11 @@ NODISCARD enum err sock_local_addr(const struct sock *sock, struct addr *out);
 /* The same of any descriptor. */
 NODISCARD enum err sock_addr_of(int fd, struct addr *out);
 
+/* Binds to the address at a free port from one to another (0, 0: any), beginning anywhere among them
+ * so that the next one cannot be guessed; *at gets the one chosen. ERR_PORTS: as many as were tried
+ * are taken. ERR_HOST_UNREACH: not our address. */
+NODISCARD enum err sock_bind_port(int fd, struct addr *at, uint16_t port_from, uint16_t port_to);
+
 /* Whether an address is one of this machine's own, now. */
 bool sock_addr_is_ours(const struct addr *addr);
 

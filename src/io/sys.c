@@ -142,6 +142,25 @@ ssize_t sys_writev(int fd, const struct iovec *iov, int n_iov)
     return sent;
 }
 
+int sys_recvmmsg(int fd, struct mmsghdr *messages, unsigned n)
+{
+    if (FAULT_FAILS("recvmmsg", ENOMEM) || FAULT_LATE("recvmmsg"))
+        return -1;
+    int got;
+    AGAIN_IF_INTERRUPTED(got, recvmmsg(fd, messages, (unsigned)FAULT_SIZE(n), MSG_DONTWAIT, NULL));
+    return got;
+}
+
+int sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned n)
+{
+    if (FAULT_FAILS("sendmmsg", ENOBUFS) || FAULT_LATE("sendmmsg"))
+        return -1;
+    int sent;
+    AGAIN_IF_INTERRUPTED(
+        sent, sendmmsg(fd, messages, (unsigned)FAULT_SIZE(n), MSG_DONTWAIT | MSG_NOSIGNAL));
+    return sent;
+}
+
 ssize_t sys_read(int fd, void *buf, size_t n)
 {
     if (FAULT_FAILS("read", EIO))

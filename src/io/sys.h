@@ -37,6 +37,9 @@ ssize_t sys_recv(int fd, void *buf, size_t n, int flags);
 ssize_t sys_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *sa, socklen_t *sa_n);
 ssize_t sys_send(int fd, const void *buf, size_t n, int flags);
 ssize_t sys_writev(int fd, const struct iovec *iov, int n_iov); /* sockets only */
+struct mmsghdr;
+int sys_recvmmsg(int fd, struct mmsghdr *messages, unsigned n);
+int sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned n);
 ssize_t sys_read(int fd, void *buf, size_t n);
 ssize_t sys_write(int fd, const void *buf, size_t n);
 ssize_t sys_splice(int from, int to, size_t n);

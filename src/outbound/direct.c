@@ -2,6 +2,7 @@
 
 #include "base/list.h"
 #include "flow/dial.h"
+#include "flow/sender.h"
 
 static const struct sock_options *options_of(struct outbound *outbound)
 {
@@ -11,6 +12,11 @@ static const struct sock_options *options_of(struct outbound *outbound)
 static enum err open_direct(struct outbound *outbound, struct opening *opening)
 {
     return dial_open(opening, options_of(outbound));
+}
+
+static enum err associate_direct(struct outbound *outbound, struct opening *opening)
+{
+    return sender_open(opening, options_of(outbound));
 }
 
 static enum err bind_direct(struct outbound *outbound, struct opening *opening)
@@ -29,6 +35,7 @@ static void cancel_direct(struct outbound *outbound, struct opening *opening)
 
 const struct outbound_ops outbound_direct = {
     .open = open_direct,
+    .associate = associate_direct,
     .bind = bind_direct,
     .cancel = cancel_direct,
 };

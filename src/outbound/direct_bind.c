@@ -132,28 +132,10 @@ static struct addr address_to_listen_on(const struct binding *binding)
     return (struct addr){.family = is_v4 ? ADDR_V4 : ADDR_V6};
 }
 
-/* Binds to a free port of those that the inbound may use, beginning anywhere among them, so that
- * the next one cannot be guessed. */
-static enum err bind_port(int fd, struct addr *at, const struct inbound_command *command)
-{
-    unsigned n = (unsigned)(command->port_to - command->port_from) + 1;
-    uint16_t first = 0;
-    enum err err = sys_random(&first, sizeof first);
-    for (unsigned i = 0; i < n && err == ERR_NONE; i++) {
-        struct sockaddr_storage sa;
-        at->port = (uint16_t)(command->port_from + (first + i) % n);
-        socklen_t sa_bytes = sys_addr_to_sockaddr(at, &sa);
-        if (sys_bind(fd, (struct sockaddr *)&sa, sa_bytes) == 0)
-            return sock_addr_of(fd, at);
-        if (errno != EADDRINUSE)
-            err = errno == EADDRNOTAVAIL ? ERR_HOST_UNREACH : sys_err(errno);
-    }
-    return err == ERR_NONE ? ERR_PORTS : err;
-}
-
 static enum err listen_on(struct binding *binding, int fd, struct addr *at)
 {
     struct opening *opening = binding->opening;
+    const struct inbound_command *ports = &opening->inbound->bind;
     const struct sock_options rest = {.interface = binding->options->interface,
                                       .mark = binding->options->mark};
     static const int on = 1;
@@ -162,7 +144,7 @@ static enum err listen_on(struct binding *binding, int fd, struct addr *at)
         sys_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
         err = sys_err(errno);
     if (err == ERR_NONE)
-        err = bind_port(fd, at, &opening->inbound->bind);
+        err = sock_bind_port(fd, at, ports->port_from, ports->port_to);
     if (err == ERR_NONE && sys_listen(fd, ACCEPTS_A_TURN) < 0)
         err = sys_err(errno);
     if (err == ERR_NONE)

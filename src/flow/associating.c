@@ -1,0 +1,68 @@
+/* Associated: the TCP connection does no more than live; its end is the association's. */
+#include "flow/association.h"
+#include "flow/stages.h"
+
+/* A client that keeps sending is read this often a turn. */
+#define READS_A_TURN 16
+
+static enum err discard(struct flow *flow)
+{
+    struct flow_env *env = flow->env;
+    enum err err = ERR_NONE;
+    for (int i = 0; i < READS_A_TURN && err == ERR_NONE; i++) {
+        size_t n;
+        err = endpoint_read(flow->client, env->scratch, sizeof env->scratch, &n);
+    }
+    return err;
+}
+
+static void wait_for_client(struct flow *flow)
+{
+    endpoint_want(flow->client, LOOP_READ | (direction_wants_write(&flow->down) ? LOOP_WRITE : 0u));
+}
+
+void associating_on_ready(struct flow *flow)
+{
+    enum err err = direction_flush(&flow->down, flow->env, flow->client);
+    if (err == ERR_NONE || err == ERR_AGAIN)
+        err = discard(flow);
+    if (err == ERR_NONE || err == ERR_AGAIN)
+        wait_for_client(flow);
+    else
+        flow_close(flow, flow_end_of(err), err != ERR_EOF);
+}
+
+/* Where the client shall send to. */
+static struct addr address_to_tell(const struct flow *flow, const struct addr *at)
+{
+    const struct addr *advertise = &flow->inbound->udp.advertise;
+    struct addr told = advertise->family != ADDR_NONE ? *advertise : *at;
+    told.port = at->port;
+    return told;
+}
+
+enum err associating_begin(struct flow *flow, const struct target *announced)
+{
+    struct addr at;
+    bool says_where = announced->name_bytes > 0 || !addr_is_unspecified(&announced->addr);
+    if (says_where) {
+        flow->to = flow_target_text(announced);
+        if (flow->to == NULL)
+            return ERR_MEMORY;
+    }
+    enum err err = association_new(&flow->association, flow, announced, &at);
+    if (err != ERR_NONE)
+        return err;
+    flow_set_state(flow, FLOW_ASSOCIATED);
+    direction_take_held(&flow->up, flow->env); /* nothing is to follow the request */
+    struct addr told = address_to_tell(flow, &at);
+    flow->protocol->reply(flow, ERR_NONE, &told);
+    if (flow->is_cut_off) {
+        flow_close(flow, FLOW_END_RESET, true);
+        return ERR_NONE;
+    }
+    idle_enter(&flow->env->associating, &flow->wait);
+    idle_enter(&flow->env->settling, &flow->settling);
+    wait_for_client(flow);
+    return ERR_NONE;
+}

@@ -1,0 +1,384 @@
+#include "io/datagram.h"
+
+#include <errno.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/socket.h"
+#include "io/sys.h"
+
+/* How many datagrams one system call moves at most, and how many such calls a turn makes. */
+#define BATCH 32
+#define BATCHES_A_TURN 4
+
+#define MAX_BYTES 65535
+
+/* Not a multiple of a page, so that the beginnings of slots do not meet in the same cache lines. */
+#define SLOT_BYTES (DATAGRAM_HEADROOM + MAX_BYTES + 1 + 256)
+
+/* Some milliseconds of a busy sender must find room while we do something else. */
+#define RECEIVE_BUFFER_BYTES (1024 * 1024)
+
+struct message {
+    struct sockaddr_in6 sa; /* or a sockaddr_in */
+    struct iovec iov;
+};
+
+/* One mapping; of a slot only the pages that a datagram has filled are ever touched. */
+struct datagram_batch {
+    struct mmsghdr in[BATCH], out[BATCH];
+    struct message in_messages[BATCH], out_messages[BATCH];
+    struct addr to[BATCH]; /* of `out`, for those that must be queued */
+    uint8_t slots[BATCH][SLOT_BYTES];
+};
+
+struct queued {
+    struct list link;
+    struct addr to;
+    uint16_t n;
+    uint8_t bytes[];
+};
+
+void datagram_pool_init(struct datagram_pool *pool, struct loop *loop,
+                        _Atomic(uint64_t) *n_held_bytes, const uint64_t *max_held_bytes)
+{
+    *pool = (struct datagram_pool){
+        .loop = loop, .n_held_bytes = n_held_bytes, .max_held_bytes = max_held_bytes};
+}
+
+void datagram_pool_deinit(struct datagram_pool *pool)
+{
+    if (pool->batch != NULL)
+        sys_unmap(pool->batch, sizeof *pool->batch);
+    pool->batch = NULL;
+}
+
+bool datagram_pool_hold(struct datagram_pool *pool, size_t n)
+{
+    uint64_t held = atomic_fetch_add(pool->n_held_bytes, n) + n;
+    if (*pool->max_held_bytes == 0 || held <= *pool->max_held_bytes)
+        return true;
+    datagram_pool_release(pool, n);
+    return false;
+}
+
+void datagram_pool_release(struct datagram_pool *pool, size_t n)
+{
+    atomic_fetch_sub(pool->n_held_bytes, n);
+}
+
+static void set_header(struct mmsghdr *header, struct message *message)
+{
+    *header = (struct mmsghdr){.msg_hdr = {.msg_name = &message->sa,
+                                           .msg_namelen = sizeof message->sa,
+                                           .msg_iov = &message->iov,
+                                           .msg_iovlen = 1}};
+}
+
+/* Returns NULL where there is no memory for it. */
+static struct datagram_batch *batch_of(struct datagram_pool *pool)
+{
+    if (pool->batch != NULL)
+        return pool->batch;
+    struct datagram_batch *batch = sys_map(sizeof *batch);
+    if (batch == NULL)
+        return NULL;
+    for (unsigned i = 0; i < BATCH; i++) {
+        set_header(&batch->in[i], &batch->in_messages[i]);
+        set_header(&batch->out[i], &batch->out_messages[i]);
+        batch->in_messages[i].iov =
+            (struct iovec){.iov_base = batch->slots[i] + DATAGRAM_HEADROOM, .iov_len = MAX_BYTES};
+    }
+    pool->batch = batch;
+    return batch;
+}
+
+/* ---- the queue ---- */
+
+static size_t cost_of(size_t n)
+{
+    return sizeof(struct queued) + n;
+}
+
+static void enqueue(struct datagram_sock *sock, const struct addr *to, const uint8_t *bytes,
+                    size_t n)
+{
+    struct queued *queued = NULL;
+    size_t cost = cost_of(n);
+    if (sock->queued_bytes + cost <= DATAGRAM_QUEUE_BYTES && datagram_pool_hold(sock->pool, cost)) {
+        queued = malloc(cost);
+        if (queued == NULL)
+            datagram_pool_release(sock->pool, cost);
+    }
+    if (queued == NULL) {
+        sock->pool->n_full++;
+        return;
+    }
+    queued->to = *to;
+    queued->n = (uint16_t)n;
+    if (n > 0)
+        memcpy(queued->bytes, bytes, n);
+    list_init(&queued->link);
+    list_append(&sock->queue, &queued->link);
+    sock->queued_bytes += cost;
+}
+
+static void drop_first(struct datagram_sock *sock)
+{
+    struct queued *first = CONTAINER_OF(sock->queue.next, struct queued, link);
+    size_t cost = cost_of(first->n);
+    list_remove(&first->link);
+    sock->queued_bytes -= cost;
+    datagram_pool_release(sock->pool, cost);
+    free(first);
+}
+
+/* ---- sending ---- */
+
+static void put_out(struct datagram_sock *sock, unsigned i, const struct addr *to, uint8_t *bytes,
+                    size_t n)
+{
+    struct datagram_batch *batch = sock->pool->batch;
+    struct message *message = &batch->out_messages[i];
+    struct msghdr *header = &batch->out[i].msg_hdr;
+    batch->to[i] = *to;
+    message->iov = (struct iovec){.iov_base = bytes, .iov_len = n};
+    header->msg_name = NULL;
+    header->msg_namelen = 0;
+    if (sock->is_connected)
+        return; /* a name would make the system look up the way again */
+    struct sockaddr_storage sa;
+    header->msg_name = &message->sa;
+    header->msg_namelen = sys_addr_to_sockaddr(to, &sa);
+    memcpy(&message->sa, &sa, header->msg_namelen);
+}
+
+/*
+ * Sends n of `out` from the first on, as far as the system takes them. Returns how many are done
+ * with, sent or refused for good; fewer than n: it takes no more now. A connected socket may tell of
+ * what became of an earlier datagram, so none is given up at its first error.
+ */
+static unsigned send_out(struct datagram_sock *sock, unsigned n)
+{
+    unsigned done = 0;
+    bool has_failed = false;
+    while (done < n) {
+        int sent = sys_sendmmsg(sock->watch.fd, &sock->pool->batch->out[done], n - done);
+        if (sent > 0) {
+            done += (unsigned)sent;
+            has_failed = false;
+        } else if (sys_err(errno) == ERR_AGAIN) {
+            loop_used_up(&sock->watch, LOOP_WRITE);
+            return done;
+        } else if (sock->is_connected && !has_failed) {
+            has_failed = true;
+        } else {
+            sock->pool->n_unsent++;
+            done++;
+            has_failed = false;
+        }
+    }
+    return done;
+}
+
+static void want_as_needed(struct datagram_sock *sock)
+{
+    loop_want(&sock->watch, LOOP_READ | (list_empty(&sock->queue) ? 0u : LOOP_WRITE));
+}
+
+void datagram_pool_flush(struct datagram_pool *pool)
+{
+    struct datagram_sock *sock = pool->sending;
+    unsigned n = pool->n_gathered;
+    pool->sending = NULL;
+    pool->n_gathered = 0;
+    if (sock == NULL)
+        return;
+    /* Behind those that wait, lest they be overtaken. */
+    unsigned done = list_empty(&sock->queue) ? send_out(sock, n) : 0;
+    if (done == n)
+        return;
+    for (unsigned i = done; i < n; i++) {
+        const struct iovec *iov = &pool->batch->out_messages[i].iov;
+        enqueue(sock, &pool->batch->to[i], iov->iov_base, iov->iov_len);
+    }
+    want_as_needed(sock);
+}
+
+static void send_queued(struct datagram_sock *sock)
+{
+    while (!list_empty(&sock->queue)) {
+        unsigned n = 0;
+        for (struct list *at = sock->queue.next; at != &sock->queue && n < BATCH; at = at->next) {
+            struct queued *queued = CONTAINER_OF(at, struct queued, link);
+            put_out(sock, n++, &queued->to, queued->bytes, queued->n);
+        }
+        unsigned done = send_out(sock, n);
+        for (unsigned i = 0; i < done; i++)
+            drop_first(sock);
+        if (done < n)
+            break;
+    }
+    want_as_needed(sock);
+}
+
+void datagram_send(struct datagram_sock *sock, const struct addr *to, uint8_t *bytes, size_t n)
+{
+    struct datagram_pool *pool = sock->pool;
+    if (batch_of(pool) == NULL || n > MAX_BYTES) {
+        pool->n_unsent++;
+        return;
+    }
+    if (pool->sending != sock || pool->n_gathered == BATCH)
+        datagram_pool_flush(pool);
+    pool->sending = sock;
+    put_out(sock, pool->n_gathered++, to, bytes, n);
+    if (!pool->is_receiving)
+        datagram_pool_flush(pool);
+}
+
+/* ---- receiving ---- */
+
+static void deliver(struct datagram_sock *sock, unsigned n)
+{
+    struct datagram_pool *pool = sock->pool;
+    struct datagram_batch *batch = pool->batch;
+    pool->is_receiving = true;
+    for (unsigned i = 0; i < n; i++) {
+        struct addr from;
+        struct msghdr *header = &batch->in[i].msg_hdr;
+        enum err err = sys_addr_from_sockaddr(&from, header->msg_name, header->msg_namelen);
+        header->msg_namelen = sizeof batch->in_messages[i].sa;
+        /* A datagram before may have closed the socket. */
+        if (err == ERR_NONE && datagram_is_open(sock))
+            sock->on_datagram(sock, &from, batch->slots[i] + DATAGRAM_HEADROOM,
+                              batch->in[i].msg_len);
+    }
+    pool->is_receiving = false;
+    datagram_pool_flush(pool);
+}
+
+static void receive(struct datagram_sock *sock)
+{
+    struct datagram_batch *batch = batch_of(sock->pool);
+    for (int i = 0; batch != NULL && i < BATCHES_A_TURN && datagram_is_open(sock); i++) {
+        int n = sys_recvmmsg(sock->watch.fd, batch->in, BATCH);
+        if (n < 0) {
+            if (sys_err(errno) == ERR_AGAIN) {
+                loop_used_up(&sock->watch, LOOP_READ);
+                return;
+            }
+            continue; /* what an ICMP message has told is told once */
+        }
+        deliver(sock, (unsigned)n);
+        if (n < BATCH && datagram_is_open(sock)) {
+            loop_used_up(&sock->watch, LOOP_READ);
+            return;
+        }
+    }
+}
+
+static void on_event(struct watch *watch, unsigned events)
+{
+    struct datagram_sock *sock = CONTAINER_OF(watch, struct datagram_sock, watch);
+    if (events & LOOP_WRITE && !list_empty(&sock->queue))
+        send_queued(sock);
+    if (events & (LOOP_READ | LOOP_ERROR))
+        receive(sock);
+}
+
+/* ---- opening and closing ---- */
+
+static void set_option(int fd, int level, int name, int value)
+{
+    (void)sys_setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static enum err open_socket(int *fd, enum addr_family family)
+{
+    static const int on = 1;
+    *fd = sys_socket(family == ADDR_V4 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+    if (*fd < 0)
+        return sys_err(errno);
+    set_option(*fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
+    if (family == ADDR_V4 || sys_setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0)
+        return ERR_NONE;
+    enum err err = sys_err(errno);
+    sys_close(*fd);
+    return err;
+}
+
+/* Takes the descriptor, or closes it. */
+static enum err begin(struct datagram_sock *sock, struct datagram_pool *pool, int fd, enum err err,
+                      void (*on_datagram)(struct datagram_sock *, const struct addr *, uint8_t *,
+                                          size_t))
+{
+    *sock = (struct datagram_sock){.pool = pool, .on_datagram = on_datagram};
+    list_init(&sock->queue);
+    if (err == ERR_NONE)
+        err = loop_add(pool->loop, &sock->watch, fd, LOOP_READ, on_event);
+    if (err != ERR_NONE)
+        sys_close(fd);
+    return err;
+}
+
+enum err datagram_open_at(struct datagram_sock *sock, struct datagram_pool *pool, struct addr *at,
+                          uint16_t port_from, uint16_t port_to,
+                          void (*on_datagram)(struct datagram_sock *, const struct addr *,
+                                              uint8_t *, size_t))
+{
+    int fd;
+    enum err err = open_socket(&fd, (enum addr_family)at->family);
+    if (err != ERR_NONE)
+        return err;
+    err = sock_bind_port(fd, at, port_from, port_to);
+    return begin(sock, pool, fd, err, on_datagram);
+}
+
+enum err datagram_open_towards(struct datagram_sock *sock, struct datagram_pool *pool,
+                               enum addr_family family, const struct sock_options *options,
+                               void (*on_datagram)(struct datagram_sock *, const struct addr *,
+                                                   uint8_t *, size_t))
+{
+    int fd;
+    enum err err = open_socket(&fd, family);
+    if (err != ERR_NONE)
+        return err;
+    if (options != NULL)
+        err = sock_apply_options(fd, family, options);
+    return begin(sock, pool, fd, err, on_datagram);
+}
+
+void datagram_connect(struct datagram_sock *sock, const struct addr *to)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = sys_addr_to_sockaddr(to, &sa);
+    sock->is_connected = sys_connect(sock->watch.fd, (struct sockaddr *)&sa, n) == 0;
+}
+
+/* What the system has dropped because its buffer was full. */
+static uint64_t count_overrun(int fd)
+{
+    uint32_t info[SK_MEMINFO_VARS] = {0};
+    socklen_t n = sizeof info;
+    if (sys_getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &n) < 0)
+        return 0;
+    return info[SK_MEMINFO_DROPS];
+}
+
+void datagram_close(struct datagram_sock *sock)
+{
+    if (!datagram_is_open(sock))
+        return;
+    if (sock->pool->sending == sock)
+        datagram_pool_flush(sock->pool);
+    while (!list_empty(&sock->queue)) {
+        sock->pool->n_unsent++;
+        drop_first(sock);
+    }
+    sock->pool->n_overrun += count_overrun(sock->watch.fd);
+    loop_remove(&sock->watch);
+    sys_close(sock->watch.fd);
+}
