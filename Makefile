@@ -3,7 +3,7 @@ PREFIX = /usr/local
 # Options of bench/run, such as --quick.
 BENCH =
 
-.PHONY: help run check lint bench fuzz install check-install clean
+.PHONY: help run check lint bench fuzz soak install check-install clean
 
 help:
 	@echo 'make run            build it, start it on 127.0.0.1, fetch a page through it'
@@ -11,6 +11,7 @@ help:
 	@echo 'make lint           include table, format, static analysis'
 	@echo 'make bench          speed and memory beside a bare relay and other proxies'
 	@echo 'make fuzz           every fuzzer for FUZZ_SECONDS=30'
+	@echo 'make soak           busy with everything for SOAK_MINUTES=60; runs add up'
 	@echo 'make install        to $$(DESTDIR)$$(PREFIX), by default $(PREFIX)'
 	@echo 'make check-install  the above in a fresh Debian 12, as root'
 	@echo 'make clean          remove build/'
@@ -29,6 +30,9 @@ bench:
 
 fuzz:
 	@scripts/fuzz
+
+soak:
+	@scripts/soak
 
 install:
 	@scripts/setup build
