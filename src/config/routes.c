@@ -81,8 +81,9 @@ static bool read_set(struct rule_reading *r, struct config_rule *rule, char *val
     if (!keep_text(r, rule, value, n) ||
         !file_read(r->reading, &file, "DOMAIN-SET", r->node, value, n, MAX_SET_BYTES))
         return false;
+    unsigned n_errors = r->reading->report->n_errors;
     set_normalise(r->reading, &file, r->node->at);
-    if (file.n == 0)
+    if (file.n == 0 && r->reading->report->n_errors == n_errors)
         report_warning(r->reading->report, r->node->at,
                        "routes: there is no domain in this file, so that the rule never matches");
     rule->set = file.text;

@@ -131,8 +131,11 @@ void upstreams_check(struct reading *reading, const struct node *root, struct co
     const struct node *node = check_entries(root, "outbounds");
 
     for (size_t i = 0; i < n && !reading->report->no_memory; i++, node = node->next) {
-        check_login(reading, node, &config->outbounds[i]);
-        find_via(reading, node, config, &config->outbounds[i]);
+        struct config_outbound *outbound = &config->outbounds[i];
+        if (outbound->type != OUTBOUND_SOCKS && outbound->type != OUTBOUND_HTTP)
+            continue;
+        check_login(reading, node, outbound);
+        find_via(reading, node, config, outbound);
     }
     check_loops(reading, root, config);
 }
