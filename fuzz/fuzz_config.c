@@ -18,16 +18,34 @@ static const char *environment(const char *name)
     return name[0] == 'A' ? "1080" : name[0] == 'B' ? "a ${A} \"\\" : NULL;
 }
 
-static enum err no_file(const char *path, size_t max_bytes, char **text, size_t *n)
+/* What is in a file is told by the first letter of its name; there are no others. */
+static enum err read_file(const char *path, size_t max_bytes, char **text, size_t *n)
 {
-    (void)path;
-    (void)max_bytes;
-    (void)text;
-    (void)n;
-    return ERR_NOT_FOUND;
+    const char *content = NULL;
+
+    switch (path[0]) {
+    case 'u':
+        content = "ann:pw\r\n# c\nbob:$6$x$y\n";
+        break;
+    case 'd':
+        content = "Example.com\n*.a.org # x\n";
+        break;
+    case 'p':
+        content = "secret\nmore";
+        break;
+    case 'w':
+        content = "\x1b[2J\n:\n/x y\nb\xff:\n";
+        break;
+    default:
+        return path[0] == 'l' ? ERR_TOO_LONG : ERR_NOT_FOUND;
+    }
+    CHECK(strlen(content) <= max_bytes);
+    *n = strlen(content);
+    *text = (char *)exact_copy((const uint8_t *)content, *n + 1);
+    return ERR_NONE;
 }
 
-static const struct config_sources sources = {.getenv = environment, .read_file = no_file};
+static const struct config_sources sources = {.getenv = environment, .read_file = read_file};
 
 struct printed {
     char *text;
@@ -61,6 +79,11 @@ static enum err parse_and_print(const char *text, size_t n, struct printed *prin
     for (size_t i = 0; i < config->n_inbounds; i++)
         CHECK(config->inbounds[i].n_listens > 0 &&
               config->inbounds[i].outbound < config->n_outbounds);
+    for (size_t i = 0; i < config->n_rules; i++) {
+        const struct config_rule *rule = &config->rules[i];
+        CHECK(rule->outbound < config->n_outbounds);
+        CHECK(rule->n_set == 0 || rule->set[rule->n_set - 1] == '\n');
+    }
     config_print(config, append, printed);
     config_free(config);
     return ERR_NONE;

@@ -17,6 +17,15 @@ static char *path_beside(struct reading *reading, const char *path, size_t n_pat
     return joined;
 }
 
+/* The path begins messages, and nothing in those moves a terminal's cursor. */
+static bool is_printable(const char *path, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)path[i] < ' ' || path[i] == 0x7f)
+            return false;
+    return true;
+}
+
 static void add_use(struct reading *reading, char *path)
 {
     struct file_use *use = arena_alloc(reading->scratch, 1, sizeof *use);
@@ -55,6 +64,10 @@ bool file_read(struct reading *reading, struct file *out, const char *key, const
     *out = (struct file){.path = joined};
     if (joined == NULL)
         return false;
+    if (!is_printable(path, n_path)) {
+        report_error(reading->report, value->at, "%s: a path cannot hold control characters", key);
+        return false;
+    }
     enum err err = reading->sources->read_file(joined, max_bytes, &out->text, &out->n);
     if (err == ERR_MEMORY) {
         reading->report->no_memory = true;

@@ -11,14 +11,25 @@
 #define MAX_PATH_BYTES 4096 /* what is beyond is cut */
 #define MAX_QUOTED_BYTES 72 /* of the text, escaped; quotes and dots come on top */
 
-static void keep(struct report *report, struct mark at, struct file_line other, const char *prefix,
-                 const char *format, va_list args)
-{
-    char text[MAX_MESSAGE_BYTES];
-    size_t n = strlen(prefix);
+enum severity { IS_ERROR, IS_WARNING };
 
+static void collect(struct report *report, enum severity severity, struct mark at,
+                    struct file_line other, const char *format, va_list args)
+    __attribute__((format(printf, 5, 0)));
+
+static void collect(struct report *report, enum severity severity, struct mark at,
+                    struct file_line other, const char *format, va_list args)
+{
+    const char *prefix = severity == IS_WARNING ? "warning: " : "";
+    char text[MAX_MESSAGE_BYTES];
+
+    if (severity == IS_ERROR)
+        report->n_errors++;
+    else
+        report->n_warnings++;
     if (report_is_full(report))
         return;
+    size_t n = strlen(prefix);
     memcpy(text, prefix, n);
     vsnprintf(text + n, sizeof text - n, format, args);
     const char *kept = arena_text(report->arena, text, strlen(text));
@@ -31,26 +42,12 @@ static void keep(struct report *report, struct mark at, struct file_line other, 
     report->n_shown++;
 }
 
-static void keep_error(struct report *report, struct mark at, struct file_line other,
-                       const char *format, va_list args)
-{
-    report->n_errors++;
-    keep(report, at, other, "", format, args);
-}
-
-static void keep_warning(struct report *report, struct mark at, struct file_line other,
-                         const char *format, va_list args)
-{
-    report->n_warnings++;
-    keep(report, at, other, "warning: ", format, args);
-}
-
 void report_error(struct report *report, struct mark at, const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
-    keep_error(report, at, (struct file_line){0}, format, args);
+    collect(report, IS_ERROR, at, (struct file_line){0}, format, args);
     va_end(args);
 }
 
@@ -59,7 +56,7 @@ void report_warning(struct report *report, struct mark at, const char *format, .
     va_list args;
 
     va_start(args, format);
-    keep_warning(report, at, (struct file_line){0}, format, args);
+    collect(report, IS_WARNING, at, (struct file_line){0}, format, args);
     va_end(args);
 }
 
@@ -69,7 +66,7 @@ void report_file_error(struct report *report, struct mark at, struct file_line o
     va_list args;
 
     va_start(args, format);
-    keep_error(report, at, other, format, args);
+    collect(report, IS_ERROR, at, other, format, args);
     va_end(args);
 }
 
@@ -79,7 +76,7 @@ void report_file_warning(struct report *report, struct mark at, struct file_line
     va_list args;
 
     va_start(args, format);
-    keep_warning(report, at, other, format, args);
+    collect(report, IS_WARNING, at, other, format, args);
     va_end(args);
 }
 
