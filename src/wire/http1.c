@@ -272,7 +272,9 @@ static enum err judge(struct http1_head *head)
         return ERR_BAD;
     bool is_1_1 = head->minor > 0;
     head->expects_continue = is_1_1 && facts.expects_continue;
-    head->upgrades = is_1_1 && facts.has_upgrade && facts.lists_upgrade;
+    /* Some servers take what follows such a head for the new protocol, body or not. */
+    bool has_body = head->is_chunked || (head->has_length && head->length > 0);
+    head->upgrades = is_1_1 && facts.has_upgrade && facts.lists_upgrade && !has_body;
     head->takes_trailers = is_1_1 && facts.takes_trailers;
     head->keeps_open = !facts.closes && (is_1_1 || facts.keeps_alive);
     return ERR_NONE;

@@ -74,7 +74,7 @@ struct http1_head {
     bool has_length;
     bool is_chunked;
     bool expects_continue; /* Expect: 100-continue, in HTTP/1.1 */
-    bool upgrades;         /* Upgrade is there and Connection lists it, in HTTP/1.1 */
+    bool upgrades;         /* Upgrade is there and Connection lists it, in HTTP/1.1, no body */
     bool takes_trailers;   /* TE: trailers, in HTTP/1.1 */
     bool keeps_open;       /* its sender will keep the connection for a next message */
     uint64_t length;       /* Content-Length */

@@ -1,14 +1,12 @@
 /*
- *            +----------------------------------------------------------+
- *            v                                                          |
- *     -->  SIZE --\r--> SIZE_END --\n--> DATA --> DATA_END --\r--> DATA_LF --\n
- *          | blank, ;       |  (of 0)
- *          v   --\r--^      v
- *        EXTENSION     +-> LINE --\r--> LAST_LF --\n--> DONE
- *                      |    | a name's byte
- *                      |    v
- *                      |  NAME --:--> HELD (the name goes on) --> VALUE --\r--> VALUE_LF --\n--+
- *                      +-----------------------------------------------------------------------+
+ *     SIZE --CR--> SIZE_END --LF--> DATA --> DATA_END --CR--> DATA_LF --LF--> SIZE
+ *       |          ^     |
+ *       ; or space |     LF, of size 0
+ *       v          |     v
+ *     EXTENSION,  CR   LINE --CR--> LAST_LF --LF--> DONE
+ *     PADDING -----+     |
+ *                        v
+ *                      NAME --colon--> HELD --> VALUE --CR--> VALUE_LF --LF--> LINE
  *
  * A step takes a stretch of bytes of which all go on or none, and changes nothing where it fails,
  * so that what was good before it can be handed out first. http1_body_advance() joins the
@@ -26,6 +24,7 @@ enum { MAX_SIZE_DIGITS = 15 };
 enum state {
     SIZE,
     EXTENSION,
+    PADDING,
     SIZE_END,
     DATA,
     DATA_END,
@@ -118,21 +117,22 @@ static enum err step_size(struct http1_body *body, uint8_t byte, struct stretch 
         body->state = SIZE_END;
         return ERR_NONE;
     }
-    if (byte != ';' && byte != ' ' && byte != '\t')
+    if (byte != ';' && byte != ' ')
         return ERR_BAD;
-    body->state = EXTENSION;
+    body->state = byte == ';' ? EXTENSION : PADDING;
     out->n = 0;
     return ERR_NONE;
 }
 
-/* What stands behind the size goes no further, be it blanks or extensions. */
+/* What stands behind the size goes no further: an extension, or the spaces by which some servers
+ * make all sizes equally long. */
 static enum err step_extension(struct http1_body *body, uint8_t byte, struct stretch *out)
 {
     if (byte == '\r') {
         body->state = SIZE_END;
         return ERR_NONE;
     }
-    if (!http1_is_in(byte, HTTP1_VALUE))
+    if (body->state == PADDING ? byte != ' ' : !http1_is_in(byte, HTTP1_VALUE))
         return ERR_BAD;
     if (body->n_extension == HTTP1_EXTENSION_MAX_BYTES ||
         body->n_extensions == HTTP1_EXTENSIONS_MAX_BYTES)
@@ -251,6 +251,7 @@ static enum err step(struct http1_body *body, const uint8_t *bytes, size_t n, st
     case SIZE:
         return step_size(body, *bytes, out);
     case EXTENSION:
+    case PADDING:
         return step_extension(body, *bytes, out);
     case SIZE_END:
         return step_size_end(body, *bytes);

@@ -62,6 +62,17 @@ static enum err parse_literal(struct target *out, struct slice host)
     return err == ERR_NONE && out->addr.family != ADDR_V6 ? ERR_BAD : err;
 }
 
+/* Whether there is a byte that no part of a URI holds, but that a name might (RFC 3986 section
+ * 3.2.2). */
+static bool is_foreign(struct slice text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        if (strchr("\"`{}", text.at[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
 /* Parses "host", "host:port", "[::1]" or "[::1]:port". */
 static enum err parse_host_and_port(struct target *out, struct slice text)
 {
@@ -71,7 +82,7 @@ static enum err parse_host_and_port(struct target *out, struct slice text)
     size_t n_before_port = is_literal ? n_host + 1 : n_host;
     enum err err;
 
-    if (is_literal && host_end == NULL)
+    if (is_foreign(text) || (is_literal && host_end == NULL))
         return ERR_BAD;
     if (is_literal)
         err = parse_literal(out, (struct slice){text.at + 1, n_host - 1});

@@ -251,6 +251,9 @@ static void acc_39_a_protocol_is_changed_where_both_fields_say_so(void **state)
     assert_says("1.1", "Upgrade: websocket\r\n", "k");
     assert_says("1.1", "Connection: upgrade\r\n", "k");
     assert_says("1.0", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "");
+    assert_says("1.1", "Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n", "ku");
+    assert_says("1.1", "Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 1\r\n", "k");
+    assert_says("1.1", "Connection: Upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n", "k");
 }
 
 static void expectations_and_trailers_are_of_http_1_1(void **state)

@@ -191,7 +191,7 @@ static void a_plain_body_is_one_run(void **state)
 static void extensions_go_no_further(void **state)
 {
     (void)state;
-    assert_gives(SLICE("1;a=b\r\nx\r\n1 ;a;\"\xff\"\r\ny\r\n1 \t\r\nz\r\n0;l\r\n\r\n"),
+    assert_gives(SLICE("1;a=b\r\nx\r\n1;a\t;\"\xff\" \r\ny\r\n1  \r\nz\r\n0;l\r\n\r\n"),
                  "1\r\nx\r\n1\r\ny\r\n1\r\nz\r\n0\r\n\r\n", "xyz");
 }
 
@@ -222,6 +222,10 @@ static void acc_74_malformed_chunks_are_refused(void **state)
         {SLICE("0x5\r\n"), "0"},
         {SLICE("5_0\r\n"), "5"},
         {SLICE("5.\r\n"), "5"},
+        {SLICE("5 ;a\r\nhello\r\n"), "5"},
+        {SLICE("5 a\r\nhello\r\n"), "5"},
+        {SLICE("5 5\r\nhello\r\n"), "5"},
+        {SLICE("5\t\r\nhello\r\n"), "5"},
         {SLICE("g\r\n"), ""},
         {SLICE("5\0\r\n"), "5"},
         {SLICE("5\v\r\n"), "5"},

@@ -122,6 +122,9 @@ static void acc_74_other_targets_are_not_forwarded(void **state)
         "http://a%2eb/",
         "http://a\\b/",
         "http://a|b/",
+        "http://a\"b/",
+        "http://{a}/",
+        "http://`a`/",
     };
     static const char *const other_schemes[] = {"https://a/", "ftp://a/", "httpx://a", "ws://a/",
                                                 "a+b-c.1://"};
