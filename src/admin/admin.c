@@ -16,8 +16,8 @@
 #define LINE_BYTES 32
 #define CLIENT_MS 5000 /* for all a client does */
 
-static const char unknown_request[] = "unknown request; expected: status, or: status json\n";
-static const char no_memory[] = "out of memory\n";
+static const char unknown_request[] = "error: unknown request; expected: status, or: status json\n";
+static const char no_memory[] = "error: out of memory\n";
 
 struct admin {
     struct listener listener;

@@ -59,9 +59,9 @@ static void print_inbound(FILE *out, const struct status_inbound *inbound)
     fputs(",\"type\":", out);
     print_string(out, inbound->type);
     fputs(",\"addresses\":[", out);
-    for (size_t i = 0; i < inbound->n_addresses; i++) {
-        char text[ADDR_TEXT_BYTES];
-        addr_format(&inbound->addresses[i], text);
+    for (size_t i = 0; i < inbound->n_listens; i++) {
+        char text[LISTENING_TEXT_BYTES];
+        listening_format(&inbound->listens[i], text);
         fputs(i == 0 ? "" : ",", out);
         print_string(out, text);
     }
@@ -99,6 +99,10 @@ void admin_print_json(FILE *out, const struct status *status, const struct count
     print_string(out, status->version);
     fprintf(out, ",\"pid\":%d,", status->pid);
     print_number(out, "uptime_ms", status->uptime_ms);
+    fputc(',', out);
+    print_number(out, "reloads", status->n_reloads);
+    fputc(',', out);
+    print_number(out, "config_read_ms", status->config_read_ms);
     fputs(",\"together\":", out);
     print_counters(out, sum);
     fputs(",\"workers\":[", out);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "admin/status_json.h"
 #include "base/addr.h"
@@ -92,6 +93,12 @@ static void print_head(FILE *out, const struct status *status)
         fprintf(out, "%" PRIu64 "d ", s / 86400);
     fprintf(out, "%02u:%02u:%02u, workers: %zu\n", (unsigned)(s / 3600 % 24),
             (unsigned)(s / 60 % 60), (unsigned)(s % 60), status->n_workers);
+    time_t at = (time_t)(status->config_read_ms / 1000);
+    struct tm utc;
+    char when[40] = "";
+    if (gmtime_r(&at, &utc) != NULL)
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    fprintf(out, "configuration read %s, reloads: %" PRIu64 "\n", when, status->n_reloads);
 }
 
 static void print_flows(FILE *out, const char *label, const struct counters *counters)
@@ -126,9 +133,9 @@ static void print_inbounds(FILE *out, const struct status *status)
         snprintf(label, sizeof label, "%s (%s)", inbound->name, inbound->type);
         fprintf(out, "  %-18s %12s %14s %12s ", label, count(inbound->flows_now).text,
                 limit(inbound->connections).text, limit(inbound->per_client).text);
-        for (size_t k = 0; k < inbound->n_addresses; k++) {
-            char text[ADDR_TEXT_BYTES];
-            addr_format(&inbound->addresses[k], text);
+        for (size_t k = 0; k < inbound->n_listens; k++) {
+            char text[LISTENING_TEXT_BYTES];
+            listening_format(&inbound->listens[k], text);
             fprintf(out, " %s", text);
         }
         fputc('\n', out);

@@ -52,11 +52,27 @@ static void say(struct config_messages *messages, const char *message)
     fprintf(stderr, "%s\n", message);
 }
 
-int cli_load_config(struct config **out, const char *path, char used[static PATHS_BYTES])
+enum err cli_read_config(struct config **out, const char *path, struct config_messages *messages)
 {
     char message[PATHS_MESSAGE_BYTES];
     char *text;
     size_t n;
+    enum err err = paths_read_config(path, &text, &n, message);
+    if (err == ERR_MEMORY)
+        return err;
+    if (err != ERR_NONE) {
+        messages->say(messages, message);
+        return ERR_BAD;
+    }
+    err = config_parse(out, path, text, n, &paths_sources, messages);
+    /* There may be passwords in it. */
+    secret_wipe(text, n);
+    free(text);
+    return err;
+}
+
+int cli_load_config(struct config **out, const char *path, char used[static PATHS_BYTES])
+{
     if (path == NULL) {
         if (paths_find_config(used) != ERR_NONE)
             return say_none_found();
@@ -64,15 +80,8 @@ int cli_load_config(struct config **out, const char *path, char used[static PATH
         fprintf(stderr, "sockeye: the configuration's path is too long\n");
         return EX_CONFIG;
     }
-    if (paths_read_config(used, &text, &n, message) != ERR_NONE) {
-        fprintf(stderr, "%s\n", message);
-        return EX_CONFIG;
-    }
     struct config_messages messages = {.say = say};
-    enum err err = config_parse(out, used, text, n, &paths_sources, &messages);
-    /* There may be passwords in it. */
-    secret_wipe(text, n);
-    free(text);
+    enum err err = cli_read_config(out, used, &messages);
     if (err == ERR_MEMORY) {
         fprintf(stderr, "sockeye: out of memory\n");
         return EX_OSERR;

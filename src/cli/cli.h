@@ -25,6 +25,11 @@ int cli_usage_error(const struct cli_verb *verb, const char *format, ...)
  * EX_USAGE. */
 int cli_option_error(const struct cli_verb *verb, int returned, char **argv);
 
+/* Reads and checks the configuration at `path`, saying every error and warning. *out is owned
+ * (config_free). ERR_MEMORY: nothing was said. */
+NODISCARD enum err cli_read_config(struct config **out, const char *path,
+                                   struct config_messages *messages);
+
 /*
  * Reads and checks the configuration at `path`, or where it is found if that is NULL; its path is
  * then in `used`. Says every error and warning. Returns 0 with *out owned (config_free), or an exit

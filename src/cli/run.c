@@ -7,6 +7,11 @@
 #include "cli/cli.h"
 #include "daemon/daemon.h"
 
+static enum err load(void *arg, struct config **out, struct config_messages *messages)
+{
+    return cli_read_config(out, arg, messages);
+}
+
 static int run(const struct cli_verb *verb, int argc, char **argv)
 {
     static const struct option options[] = {
@@ -32,7 +37,8 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     int code = cli_load_config(&config, path, used);
     if (code != EX_OK)
         return code;
-    const struct daemon_options daemon_options = {.config_path = used, .admin = &admin_for_daemon};
+    const struct daemon_options daemon_options = {
+        .config_path = used, .load = load, .load_arg = used, .admin = &admin_for_daemon};
     return daemon_run(config, &daemon_options);
 }
 

@@ -20,16 +20,27 @@ static void warn_if_exposed(const struct cli_verb *verb, const struct socks_opti
         verb == &cli_osocks ? "osocks" : "sockeye", options->n_listens > 1 ? "*" : where);
 }
 
+/* At the start, and again for a reload. */
+static enum err make_config(void *arg, struct config **out, struct config_messages *messages)
+{
+    (void)messages;
+    enum err err = config_new_plain(out);
+    if (err == ERR_NONE)
+        socks_options_apply(arg, *out);
+    return err;
+}
+
 static int serve(const struct cli_verb *verb, struct socks_options *options)
 {
     struct config *config;
-    if (config_new_plain(&config) != ERR_NONE) {
+    if (make_config(options, &config, NULL) != ERR_NONE) {
         fprintf(stderr, "sockeye: out of memory\n");
         return EX_OSERR;
     }
-    socks_options_apply(options, config);
     warn_if_exposed(verb, options);
     const struct daemon_options daemon_options = {.verbose = options->verbosity > 0,
+                                                  .load = make_config,
+                                                  .load_arg = options,
                                                   .admin = &admin_for_daemon};
     return daemon_run(config, &daemon_options);
 }

@@ -25,23 +25,53 @@ static bool await(int fd, short events, uint64_t until_ms)
     }
 }
 
-/* Copies the answer to stdout. ERR_EOF: it ended before its end. */
-static enum err print_answer(int fd, uint64_t until_ms)
+/* How an answer begins that is none. */
+static const char error_head[] = "error: ";
+#define ERROR_HEAD_BYTES (sizeof error_head - 1)
+
+/* Fills `bytes` as far as `cap`, or to the end of the answer. */
+static enum err receive(int fd, char *bytes, size_t cap, size_t *n, uint64_t until_ms)
 {
-    char bytes[4096];
-    char last = '\0';
-    for (;;) {
+    *n = 0;
+    while (*n < cap) {
         if (!await(fd, POLLIN, until_ms))
             return ERR_TIMEOUT;
-        ssize_t got = sys_recv(fd, bytes, sizeof bytes, 0);
+        ssize_t got = sys_recv(fd, bytes + *n, cap - *n, 0);
         if (got < 0 && errno == EAGAIN)
             continue;
         if (got < 0)
             return sys_err(errno);
         if (got == 0)
-            return last == '\n' ? ERR_NONE : ERR_EOF;
-        fwrite(bytes, 1, (size_t)got, stdout);
-        last = bytes[got - 1];
+            return ERR_EOF;
+        *n += (size_t)got;
+    }
+    return ERR_NONE;
+}
+
+/* Copies the answer to stdout, an error to stderr. ERR_EOF: it ended before its end. ERR_BAD: it was
+ * an error, and said. */
+static enum err print_answer(int fd, uint64_t until_ms)
+{
+    char bytes[4096];
+    char last = '\0';
+    bool is_error = false;
+    for (bool is_first = true;; is_first = false) {
+        size_t n;
+        enum err err = receive(fd, bytes, sizeof bytes, &n, until_ms);
+        if (err != ERR_NONE && err != ERR_EOF)
+            return err;
+        if (is_first && n >= ERROR_HEAD_BYTES && memcmp(bytes, error_head, ERROR_HEAD_BYTES) == 0) {
+            is_error = true;
+            fprintf(stderr, "sockeye: the running sockeye says: %.*s", (int)(n - ERROR_HEAD_BYTES),
+                    bytes + ERROR_HEAD_BYTES);
+        } else {
+            fwrite(bytes, 1, n, is_error ? stderr : stdout);
+        }
+        last = n > 0 ? bytes[n - 1] : last;
+        if (err == ERR_EOF && last != '\n')
+            return ERR_EOF;
+        if (err == ERR_EOF)
+            return is_error ? ERR_BAD : ERR_NONE;
     }
 }
 
@@ -74,6 +104,8 @@ static int say_failure(const char *path, enum err err)
     case ERR_PERMITTED:
         fprintf(stderr, "sockeye: %s: not permitted; ask as the user that started it\n", path);
         return EX_NOPERM;
+    case ERR_BAD:
+        return EX_UNAVAILABLE;
     case ERR_TIMEOUT:
     case ERR_AGAIN:
         fprintf(stderr, "sockeye: %s: no answer within %d s\n", path, ANSWER_MS / 1000);

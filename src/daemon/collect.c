@@ -18,19 +18,17 @@ struct letter {
 struct collecting {
     const struct collector *collector;
     struct status_request *request;
-    struct status_inbound *inbounds;
     struct counters *counters;
     size_t n_missing;
     struct letter letters[]; /* one for each worker */
 };
 
-static void fill_inbounds(struct collecting *collecting)
+static void fill_inbounds(struct status_inbound *inbounds, const struct collector *collector,
+                          const struct runtime *runtime)
 {
-    const struct collector *collector = collecting->collector;
-    const struct runtime *runtime = *collector->runtime;
     for (size_t i = 0; i < runtime->ruleset.n_inbounds; i++) {
         const struct inbound *inbound = &runtime->ruleset.inbounds[i];
-        struct status_inbound *status = &collecting->inbounds[i];
+        struct status_inbound *status = &inbounds[i];
         *status = (struct status_inbound){
             .name = inbound->name,
             .type = inbound->protocol->name,
@@ -42,8 +40,8 @@ static void fill_inbounds(struct collecting *collecting)
         for (size_t j = 0; j < collector->listening->n; j++) {
             if (collector->listening->items[j].inbound != i)
                 continue;
-            if (status->n_addresses++ == 0)
-                status->addresses = &collector->listening->addrs[j];
+            if (status->n_listens++ == 0)
+                status->listens = &collector->listening->items[j];
         }
     }
 }
@@ -60,26 +58,35 @@ static uint64_t count_descriptors(void)
     return n - 1; /* the one that looks */
 }
 
+/* By the configuration in force now, which need not be that of when it was asked. */
 static void answer(struct collecting *collecting)
 {
     const struct collector *collector = collecting->collector;
+    const struct runtime *runtime = *collector->runtime;
     struct status_request *request = collecting->request;
-    fill_inbounds(collecting);
-    request->status = (struct status){
-        .version = SOCKEYE_VERSION,
-        .pid = getpid(),
-        .uptime_ms = sys_monotonic_ms() - collector->began_ms,
-        .workers = collecting->counters,
-        .n_workers = collector->n_workers,
-        .inbounds = collecting->inbounds,
-        .n_inbounds = (*collector->runtime)->ruleset.n_inbounds,
-        .limits = &(*collector->runtime)->config->limits,
-        .descriptors_limit = collector->descriptors_limit,
-        .descriptors_in_use = count_descriptors(),
-    };
+    size_t n_inbounds = runtime->ruleset.n_inbounds;
+    struct status_inbound *inbounds = calloc(n_inbounds, sizeof *inbounds);
+    request->status = (struct status){.version = SOCKEYE_VERSION};
+    if (inbounds != NULL) {
+        fill_inbounds(inbounds, collector, runtime);
+        request->status = (struct status){
+            .version = SOCKEYE_VERSION,
+            .pid = getpid(),
+            .uptime_ms = sys_monotonic_ms() - collector->began_ms,
+            .n_reloads = collector->reloads->n,
+            .config_read_ms = collector->reloads->read_at_ms,
+            .workers = collecting->counters,
+            .n_workers = collector->n_workers,
+            .inbounds = inbounds,
+            .n_inbounds = n_inbounds,
+            .limits = &runtime->config->limits,
+            .descriptors_limit = collector->descriptors_limit,
+            .descriptors_in_use = count_descriptors(),
+        };
+    }
     request->done(request);
+    free(inbounds);
     free(collecting->counters);
-    free(collecting->inbounds);
     free(collecting);
 }
 
@@ -107,15 +114,12 @@ void collect_status(void *arg, struct status_request *request)
 {
     const struct collector *collector = arg;
     size_t n = collector->n_workers;
-    size_t n_inbounds = (*collector->runtime)->ruleset.n_inbounds;
     struct collecting *collecting =
         calloc(1, sizeof *collecting + n * sizeof collecting->letters[0]);
     struct counters *counters = calloc(n, sizeof *counters);
-    struct status_inbound *inbounds = calloc(n_inbounds, sizeof *inbounds);
-    if (collecting == NULL || counters == NULL || inbounds == NULL) {
+    if (collecting == NULL || counters == NULL) {
         free(collecting);
         free(counters);
-        free(inbounds);
         request->status = (struct status){.version = SOCKEYE_VERSION};
         request->done(request);
         return;
@@ -123,7 +127,6 @@ void collect_status(void *arg, struct status_request *request)
     collecting->collector = collector;
     collecting->request = request;
     collecting->counters = counters;
-    collecting->inbounds = inbounds;
     collecting->n_missing = n;
     for (size_t i = 0; i < n; i++) {
         struct letter *letter = &collecting->letters[i];

@@ -3,11 +3,13 @@
 #define SOCKEYE_DAEMON_COLLECT_H
 
 #include "daemon/listening.h"
+#include "daemon/reload.h"
 #include "daemon/status.h"
 #include "daemon/worker.h"
 
 struct collector {
     struct runtime *const *runtime; /* the one in force */
+    const struct reload_history *reloads;
     const struct listening *listening;
     struct worker *const *workers; /* the first is the one that asks and answers */
     size_t n_workers;

@@ -1,6 +1,7 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,59 +11,44 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "daemon/collect.h"
-#include "daemon/listening.h"
-#include "daemon/logsink.h"
 #include "daemon/privileges.h"
 #include "daemon/rlimit.h"
-#include "daemon/runtime.h"
-#include "daemon/worker.h"
-#include "io/netwatch.h"
+#include "daemon/state.h"
 #include "io/sys.h"
 
-#define WORKERS_MAX 1024 /* as the configuration allows */
-
-struct daemon {
-    const struct daemon_options *options;
-    uint64_t descriptors;
-    struct flow_shared shared;
-    struct runtime *runtime; /* in force; held */
-    struct listening listening;
-    struct logsink *sink;
-    struct worker *workers[WORKERS_MAX];
-    size_t n_workers;
-    size_t n_running, n_drained; /* of the workers */
-    enum { RUNNING, DRAINING, ENDING_AT_ONCE } ending;
-    struct collector collector;
-    struct admin *admin;
-    struct watch signals;
-    struct netwatch netwatch;
-};
-
-/* Gives an order to every worker that runs. */
-static void order_all(struct daemon *daemon, void (*order)(struct worker *))
-{
-    for (size_t i = 0; i < daemon->n_running; i++)
-        order(daemon->workers[i]);
-}
+/* For the log's thread to write what it was given last. */
+#define LAST_LINES_MS 100
 
 static void on_network_changed(struct netwatch *netwatch)
 {
-    order_all(CONTAINER_OF(netwatch, struct daemon, netwatch), worker_order_refresh);
+    daemon_order_all(CONTAINER_OF(netwatch, struct daemon, netwatch), worker_order_refresh);
 }
 
 /* On the first worker's thread. Until the last has drained all run on, and answer `sockeye status`. */
 static void on_drained_mail(struct mail *mail)
 {
     struct daemon *daemon = CONTAINER_OF(mail, struct worker, drained)->owner;
-    if (++daemon->n_drained == daemon->n_running)
-        order_all(daemon, worker_order_stop);
+    daemon->n_drained++;
+    daemon_stop_if_drained(daemon);
 }
 
 static void on_worker_drained(struct worker *worker)
 {
     struct daemon *daemon = worker->owner;
     mailbox_post(&daemon->workers[0]->mailbox, &worker->drained);
+}
+
+static void on_ping_mail(struct mail *mail)
+{
+    struct daemon *daemon = CONTAINER_OF(mail, struct worker, orders.ping)->owner;
+    watchdog_take_answer(&daemon->watchdog);
+}
+
+static void on_worker_pinged(struct worker *worker)
+{
+    struct daemon *daemon = worker->owner;
+    worker->orders.ping.deliver = on_ping_mail;
+    mailbox_post(&daemon->workers[0]->mailbox, &worker->orders.ping);
 }
 
 static void end(struct daemon *daemon)
@@ -73,11 +59,12 @@ static void end(struct daemon *daemon)
         log_say(log, LOG_LEVEL_INFO, "ending: %llu connections have %llu s",
                 (unsigned long long)atomic_load(&daemon->shared.n_connections),
                 (unsigned long long)daemon->runtime->config->limits.drain_s);
-        order_all(daemon, worker_order_drain);
+        notify_stopping(&daemon->notify);
+        daemon_order_all(daemon, worker_order_drain);
     } else if (daemon->ending == DRAINING) {
         daemon->ending = ENDING_AT_ONCE;
         log_say(log, LOG_LEVEL_INFO, "ending at once");
-        order_all(daemon, worker_order_end);
+        daemon_order_all(daemon, worker_order_end);
     }
 }
 
@@ -90,7 +77,9 @@ static void on_signal(struct watch *watch, unsigned events)
     while ((got = sys_read(watch->fd, &info, sizeof info)) == sizeof info) {
         if (info.ssi_signo == SIGHUP) {
             logsink_reopen(daemon->sink);
-            log_say(daemon->workers[0]->env.log, LOG_LEVEL_INFO, "SIGHUP: the log is opened anew");
+            log_say(daemon->workers[0]->env.log, LOG_LEVEL_INFO,
+                    "SIGHUP: the log is opened anew, the configuration read again");
+            reload_begin(daemon);
         } else {
             end(daemon);
         }
@@ -167,6 +156,8 @@ static enum err make_workers(struct daemon *daemon)
         worker->owner = daemon;
         worker->on_drained = on_worker_drained;
         worker->drained.deliver = on_drained_mail;
+        worker->on_turned = reload_on_turned;
+        worker->on_pinged = on_worker_pinged;
         daemon->workers[i] = worker;
     }
     enum err err = watch_signals(daemon);
@@ -183,11 +174,12 @@ static int start_admin(struct daemon *daemon)
     struct worker *first = daemon->workers[0];
     daemon->collector = (struct collector){
         .runtime = &daemon->runtime,
+        .reloads = &daemon->reloads,
         .listening = &daemon->listening,
         .workers = daemon->workers,
         .n_workers = daemon->n_workers,
         .began_ms = sys_monotonic_ms(),
-        .descriptors_limit = daemon->descriptors,
+        .descriptors_limit = daemon->n_descriptors,
     };
     if (*socket == '\0')
         return EX_OK;
@@ -198,21 +190,48 @@ static int start_admin(struct daemon *daemon)
     return err == ERR_PERMITTED ? EX_NOPERM : EX_UNAVAILABLE;
 }
 
-static int drop_privileges(const struct daemon *daemon)
+/* What a reload may do too, as long as the configuration names it at the start. */
+static struct privileges_need needed_by(const struct daemon *daemon)
 {
+    const struct config *config = daemon->runtime->config;
     struct privileges_need need = {0};
-    for (size_t i = 0; i < daemon->listening.n; i++) {
-        uint16_t port = daemon->listening.addrs[i].port;
-        need.low_ports |= port < 1024;
+    for (size_t i = 0; i < daemon->listening.n_addrs; i++)
+        need.low_ports |= daemon->listening.addrs[i].port < 1024;
+    for (size_t i = 0; i < config->n_outbounds; i++) {
+        need.net_admin |= config->outbounds[i].fwmark != 0;
+        need.net_raw |= config->outbounds[i].interface != NULL;
     }
+    return need;
+}
+
+static void warn_if_unreadable(struct daemon *daemon, const char *path)
+{
+    int fd = sys_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd >= 0)
+        sys_close(fd);
+    else
+        log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN,
+                "the user this runs as cannot read %s again (%s): a reload will be refused", path,
+                strerror(errno));
+}
+
+static int drop_privileges(struct daemon *daemon)
+{
+    const struct config *config = daemon->runtime->config;
+    struct privileges_need need = needed_by(daemon);
     char message[PRIVILEGES_MESSAGE_BYTES];
-    enum err err = privileges_drop(daemon->runtime->config->user, &need, message);
-    if (err == ERR_NONE)
-        return EX_OK;
-    fprintf(stderr, "sockeye: %s\n", message);
-    if (err == ERR_NOT_FOUND)
-        return EX_CONFIG;
-    return err == ERR_PERMITTED ? EX_NOPERM : EX_OSERR;
+    enum err err = privileges_drop(config->user, &need, message);
+    if (err != ERR_NONE) {
+        fprintf(stderr, "sockeye: %s\n", message);
+        if (err == ERR_NOT_FOUND)
+            return EX_CONFIG;
+        return err == ERR_PERMITTED ? EX_NOPERM : EX_OSERR;
+    }
+    if (daemon->options->config_path != NULL)
+        warn_if_unreadable(daemon, daemon->options->config_path);
+    for (size_t i = 0; i < config->n_files; i++)
+        warn_if_unreadable(daemon, config->files[i]);
+    return EX_OK;
 }
 
 static void *run_worker(void *arg)
@@ -220,6 +239,23 @@ static void *run_worker(void *arg)
     struct worker *worker = arg;
     loop_run(worker->loop);
     return NULL;
+}
+
+void daemon_notify_ready(struct daemon *daemon, const char *first_words)
+{
+    char status[DAEMON_STATUS_BYTES];
+    snprintf(status, sizeof status, "%s; %zu inbounds, %zu addresses listened on, %llu reloads",
+             first_words, daemon->runtime->ruleset.n_inbounds, daemon->listening.n,
+             (unsigned long long)daemon->reloads.n);
+    notify_ready(&daemon->notify, status);
+}
+
+static void begin_watchdog(struct daemon *daemon)
+{
+    if (watchdog_start(&daemon->watchdog, &daemon->notify, daemon->workers, daemon->n_workers) !=
+        ERR_NONE)
+        log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN,
+                "no memory for the watchdog's timer: the service manager will miss its signs");
 }
 
 /* The first worker runs here, the others in threads of their own. */
@@ -237,10 +273,12 @@ static int run_workers(struct daemon *daemon)
     }
     if (code == EX_OK) {
         fprintf(stderr, "sockeye: ready\n");
+        daemon_notify_ready(daemon, "Running");
+        begin_watchdog(daemon);
     } else {
         daemon->ending = ENDING_AT_ONCE;
-        order_all(daemon, worker_order_drain);
-        order_all(daemon, worker_order_end);
+        daemon_order_all(daemon, worker_order_drain);
+        daemon_order_all(daemon, worker_order_end);
     }
     loop_run(daemon->workers[0]->loop);
     for (size_t i = 1; i < daemon->n_running; i++)
@@ -254,18 +292,50 @@ static uint64_t own_descriptors(const struct daemon *daemon)
     int next = sys_eventfd();
     if (next >= 0)
         sys_close(next);
-    return (uint64_t)(next >= 0 ? next : 0) + 16 + 8 * daemon->n_workers;
+    uint64_t n_listeners = daemon->listening.n * daemon->n_workers;
+    uint64_t n = (uint64_t)(next >= 0 ? next : 0) + 16 + 8 * daemon->n_workers;
+    return n > n_listeners ? n - n_listeners : 0;
+}
+
+void daemon_count_descriptors(struct daemon *daemon)
+{
+    uint64_t own = daemon->n_own_descriptors + daemon->listening.n * daemon->n_workers;
+    atomic_store(&daemon->shared.max_by_descriptors,
+                 rlimit_connections(daemon->n_descriptors, own));
+    char warning[RLIMIT_WARNING_BYTES];
+    if (rlimit_is_low(daemon->n_descriptors, own, daemon->runtime->config->limits.connections,
+                      warning))
+        log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN, "%s", warning);
+}
+
+static int open_listening(struct daemon *daemon)
+{
+    const struct config *config = daemon->runtime->config;
+    const struct listening_wishes wishes = {
+        .config = config,
+        .n_workers = daemon->n_workers,
+        .given = &daemon->activation,
+        .voice = &voice_stderr,
+    };
+    struct listening *listening = &daemon->listening;
+    int code = listening_open(listening, &wishes);
+    activation_close(&daemon->activation, &voice_stderr);
+    if (code != EX_OK)
+        return code;
+    uid_t uid;
+    gid_t gid;
+    if (privileges_would_be(config->user, &uid, &gid))
+        listening_give_to(listening, uid, gid);
+    enum err err = runtime_set_listening(daemon->runtime, listening->addrs, listening->n_addrs);
+    return err == ERR_NONE ? EX_OK : complain(err);
 }
 
 static int set_up(struct daemon *daemon)
 {
-    struct listening *listening = &daemon->listening;
-    int code = listening_open(listening, daemon->runtime->config, daemon->n_workers);
+    int code = open_listening(daemon);
     if (code != EX_OK)
         return code;
-    enum err err = runtime_set_listening(daemon->runtime, listening->addrs, listening->n);
-    if (err == ERR_NONE)
-        err = make_workers(daemon);
+    enum err err = make_workers(daemon);
     if (err != ERR_NONE)
         return complain(err);
     code = start_admin(daemon);
@@ -273,12 +343,8 @@ static int set_up(struct daemon *daemon)
         code = drop_privileges(daemon);
     if (code != EX_OK)
         return code;
-    uint64_t own = own_descriptors(daemon);
-    atomic_store(&daemon->shared.max_by_descriptors, rlimit_connections(daemon->descriptors, own));
-    char warning[RLIMIT_WARNING_BYTES];
-    if (rlimit_is_low(daemon->descriptors, own, daemon->runtime->config->limits.connections,
-                      warning))
-        log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN, "%s", warning);
+    daemon->n_own_descriptors = own_descriptors(daemon);
+    daemon_count_descriptors(daemon);
     err = logsink_start(daemon->sink);
     return err == ERR_NONE ? EX_OK : complain(err);
 }
@@ -287,6 +353,7 @@ static void take_down(struct daemon *daemon)
 {
     if (daemon->admin != NULL)
         daemon->options->admin->stop(daemon->admin);
+    watchdog_stop(&daemon->watchdog);
     netwatch_deinit(&daemon->netwatch);
     if (daemon->signals.loop != NULL) {
         loop_remove(&daemon->signals);
@@ -298,7 +365,19 @@ static void take_down(struct daemon *daemon)
     /* The first has the mailbox that the others' last letters go to. */
     for (size_t i = daemon->n_workers; i-- > 0;)
         worker_free(daemon->workers[i]);
-    listening_close(&daemon->listening);
+    listening_close(&daemon->listening, NULL);
+}
+
+/* A reading of the configuration that hangs still uses what there is, so nothing is freed. */
+static void leave(struct daemon *daemon, int code)
+{
+    for (size_t i = 0; i < daemon->n_workers; i++)
+        logsink_flush(daemon->workers[i]->port);
+    if (daemon->admin != NULL)
+        daemon->options->admin->stop(daemon->admin);
+    listening_remove_files(&daemon->listening);
+    sys_pause(LAST_LINES_MS);
+    exit(code);
 }
 
 /* With the configuration in force, from the log to the end. */
@@ -311,6 +390,8 @@ static int run_with_log(struct daemon *daemon)
     code = set_up(daemon);
     if (code == EX_OK)
         code = run_workers(daemon);
+    if (!reload_end(daemon))
+        leave(daemon, code);
     take_down(daemon);
     logsink_free(daemon->sink);
     return code;
@@ -328,7 +409,10 @@ int daemon_run(struct config *config, const struct daemon_options *options)
     mallopt(M_ARENA_MAX, 1);
 #endif
     daemon->options = options;
-    daemon->descriptors = rlimit_raise_descriptors();
+    daemon->reloads.read_at_ms = sys_wall_ms();
+    notify_init(&daemon->notify, &voice_stderr);
+    activation_init(&daemon->activation, &voice_stderr);
+    daemon->n_descriptors = rlimit_raise_descriptors();
     flow_shared_init(&daemon->shared);
     int code;
     enum err err = runtime_new(&daemon->runtime, config, &daemon->shared);
@@ -340,6 +424,8 @@ int daemon_run(struct config *config, const struct daemon_options *options)
         config_free(config);
     }
     flow_shared_deinit(&daemon->shared);
+    activation_close(&daemon->activation, &voice_stderr);
+    notify_deinit(&daemon->notify);
     free(daemon);
     return code;
 }

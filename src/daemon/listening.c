@@ -1,193 +1,504 @@
+/*
+ * First every address looks for a socket that is there already, then the others are opened:
+ *
+ *     the same address --> what was given at the start, or listened on before
+ *     port 0           --> what port 0 was before, of the inbound of that name if it can be
+ */
 #include "daemon/listening.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
+#include "daemon/activation.h"
+#include "daemon/unixsock.h"
 #include "io/listener.h"
 #include "io/sys.h"
 
 /* A port that is free in one family may be taken in the other; then another is drawn. */
 #define PORT_DRAWS_MAX 16
 
+/* Whoever may connect can use the proxy, and a unix socket has no other lock. */
+#define UNIX_MODE 0600
+
 static const char *const type_names[] = {[INBOUND_SOCKS] = "socks",
                                          [INBOUND_HTTP] = "http",
                                          [INBOUND_MIXED] = "mixed",
                                          [INBOUND_RELAY] = "relay"};
 
-/* Opens an address once for each worker; the first decides about the port. */
-static enum err open_for_workers(struct listening_on *on, const struct config *config,
-                                 size_t n_workers)
+const char *listening_type_text(enum config_inbound_type type)
 {
-    const struct config_inbound *inbound = &config->inbounds[on->inbound];
-    struct listener_options options = {
-        .shares_port = inbound->reuse_port,
-        .for_workers = n_workers > 1,
-    };
+    return type_names[type];
+}
+
+/* ---- sockets ---- */
+
+static struct listening_socket *new_socket(size_t n_workers)
+{
+    struct listening_socket *made = calloc(1, sizeof *made + n_workers * sizeof made->fds[0]);
+    for (size_t i = 0; made != NULL && i < n_workers; i++)
+        made->fds[i] = -1;
+    return made;
+}
+
+/* The file may be another's by now. */
+static bool is_own_file(const struct listening_socket *socket)
+{
+    struct stat st;
+    return sys_stat(socket->path, &st) == 0 && st.st_dev == socket->dev && st.st_ino == socket->ino;
+}
+
+static void remove_file(const struct listening_socket *socket)
+{
+    if (socket->path != NULL && !socket->is_given && is_own_file(socket))
+        sys_unlink(socket->path);
+}
+
+static void free_socket(struct listening_socket *socket, size_t n_workers)
+{
     for (size_t i = 0; i < n_workers; i++) {
-        enum err err = listener_open(&on->fds[i], &on->addr, &options);
-        if (err != ERR_NONE) {
-            on->fds[i] = -1;
-            for (size_t opened = 0; opened < i; opened++) {
-                sys_close(on->fds[opened]);
-                on->fds[opened] = -1;
-            }
-            return err;
-        }
-        options.shares_port = options.for_workers; /* with the first, which keeps others out */
+        if (socket->fds[i] >= 0)
+            sys_close(socket->fds[i]);
+    }
+    remove_file(socket);
+    free(socket->path);
+    free(socket);
+}
+
+/* The first worker has a descriptor, the others get their own of the same socket. */
+static enum err share(struct listening_socket *socket, size_t n_workers)
+{
+    socket->is_shared = n_workers > 1 || socket->is_given;
+    for (size_t i = 1; i < n_workers; i++) {
+        socket->fds[i] = sys_dup(socket->fds[0]);
+        if (socket->fds[i] < 0)
+            return sys_err(errno);
     }
     return ERR_NONE;
 }
+
+static enum err open_unix(struct listening_socket *socket, const char *path, size_t n_workers)
+{
+    struct stat st;
+    socket->path = strdup(path);
+    if (socket->path == NULL)
+        return ERR_MEMORY;
+    enum err err = unixsock_listen(&socket->fds[0], path, UNIX_MODE);
+    if (err != ERR_NONE) {
+        socket->fds[0] = -1;
+        return err;
+    }
+    if (sys_stat(path, &st) == 0) {
+        socket->dev = st.st_dev;
+        socket->ino = st.st_ino;
+    }
+    return share(socket, n_workers);
+}
+
+/* Whether one of our own, which this reload may be about to close, keeps others from the address. */
+static bool is_in_our_way(const struct listening *before, const struct addr *addr)
+{
+    for (size_t i = 0; before != NULL && i < before->n; i++) {
+        const struct addr *own = &before->items[i].addr;
+        if (own->family == addr->family && own->port == addr->port &&
+            (addr_equal(own, addr, false) || addr_is_unspecified(own) || addr_is_unspecified(addr)))
+            return true;
+    }
+    return false;
+}
+
+/* Opens an address once for each worker; the first decides about the port. */
+static enum err open_tcp(struct listening_socket *socket, bool shares_port,
+                         const struct listening_wishes *wishes)
+{
+    struct listener_options options = {.shares_port = shares_port, .for_own = true};
+    for (size_t i = 0; i < wishes->n_workers; i++) {
+        enum err err = listener_open(&socket->fds[i], &socket->addr, &options);
+        if (err == ERR_IN_USE && i == 0 && is_in_our_way(wishes->before, &socket->addr)) {
+            options.shares_port = true;
+            err = listener_open(&socket->fds[i], &socket->addr, &options);
+        }
+        if (err != ERR_NONE) {
+            socket->fds[i] = -1;
+            return err;
+        }
+        options.shares_port = true; /* with the first, which keeps others out */
+    }
+    return ERR_NONE;
+}
+
+static enum err open_socket(struct listening_on *on, const struct listening_wishes *wishes)
+{
+    const struct config_listen *listen = on->listen;
+    struct listening_socket *made = new_socket(wishes->n_workers);
+    if (made == NULL)
+        return ERR_MEMORY;
+    made->asked = listen->addr;
+    made->addr = on->addr;
+    bool shares_port = wishes->config->inbounds[on->inbound].reuse_port;
+    enum err err = listen->path != NULL ? open_unix(made, listen->path, wishes->n_workers)
+                                        : open_tcp(made, shares_port, wishes);
+    if (err != ERR_NONE) {
+        free_socket(made, wishes->n_workers);
+        return err;
+    }
+    on->addr = made->addr;
+    on->socket = made;
+    on->is_new = true;
+    return ERR_NONE;
+}
+
+/* ---- sockets that are there already ---- */
+
+static bool is_used(const struct listening *listening, const struct listening_socket *socket)
+{
+    for (size_t i = 0; i < listening->n; i++) {
+        if (listening->items[i].socket == socket)
+            return true;
+    }
+    return false;
+}
+
+static bool is_at(const struct listening_socket *socket, const struct config_listen *listen)
+{
+    if (listen->path != NULL)
+        return socket->path != NULL && strcmp(socket->path, listen->path) == 0 &&
+               (socket->is_given || is_own_file(socket));
+    return socket->path == NULL && addr_equal(&socket->addr, &listen->addr, true);
+}
+
+static bool was_port_0(const struct listening_socket *socket, const struct config_listen *listen)
+{
+    return socket->path == NULL && listen->path == NULL && listen->addr.port == 0 &&
+           addr_equal(&socket->asked, &listen->addr, true);
+}
+
+static struct listening_socket *
+find_kept(const struct listening *listening, const struct listening *before,
+          const struct config_listen *listen, const char *name,
+          bool (*fits)(const struct listening_socket *, const struct config_listen *))
+{
+    for (size_t i = 0; i < before->n; i++) {
+        struct listening_on *old = &before->items[i];
+        const char *old_name = before->config->inbounds[old->inbound].name;
+        if (old->socket != NULL && !is_used(listening, old->socket) && fits(old->socket, listen) &&
+            (name == NULL || strcmp(name, old_name) == 0))
+            return old->socket;
+    }
+    return NULL;
+}
+
+/* Gives the items that have none yet a socket from before. By name, only to the inbound that had it. */
+static void keep(struct listening *listening, const struct listening *before, bool by_name,
+                 bool (*fits)(const struct listening_socket *, const struct config_listen *))
+{
+    for (size_t i = 0; before != NULL && i < listening->n; i++) {
+        struct listening_on *on = &listening->items[i];
+        const char *name = by_name ? listening->config->inbounds[on->inbound].name : NULL;
+        if (on->socket == NULL)
+            on->socket = find_kept(listening, before, on->listen, name, fits);
+        if (on->socket != NULL)
+            on->addr = on->socket->addr;
+    }
+}
+
+static enum err adopt(struct listening_on *on, struct activation *given, size_t n_workers)
+{
+    struct activation_socket *found = activation_find(given, &on->listen->addr, on->listen->path);
+    if (found == NULL)
+        return ERR_NONE;
+    struct listening_socket *made = new_socket(n_workers);
+    if (made == NULL)
+        return ERR_MEMORY;
+    made->asked = made->addr = on->listen->addr;
+    made->is_given = true;
+    made->is_dual = found->is_dual;
+    made->path = on->listen->path == NULL ? NULL : strdup(on->listen->path);
+    made->fds[0] = activation_take(found);
+    enum err err = on->listen->path != NULL && made->path == NULL ? ERR_MEMORY : ERR_NONE;
+    if (err == ERR_NONE && made->path == NULL)
+        err = listener_adopt(made->fds[0]);
+    if (err == ERR_NONE)
+        err = share(made, n_workers);
+    if (err != ERR_NONE) {
+        free_socket(made, n_workers);
+        return err;
+    }
+    on->socket = made;
+    on->is_new = true;
+    return ERR_NONE;
+}
+
+/* Whether the inbound has a socket that takes in connections to this IPv4 address. */
+static bool is_served_by_dual(const struct listening *listening, const struct listening_on *on)
+{
+    if (on->addr.family != ADDR_V4 || !addr_is_unspecified(&on->addr))
+        return false;
+    for (size_t i = 0; i < listening->n; i++) {
+        const struct listening_on *other = &listening->items[i];
+        if (other->inbound == on->inbound && other->socket != NULL && other->socket->is_dual &&
+            other->addr.port == on->addr.port)
+            return true;
+    }
+    return false;
+}
+
+/* ---- what is wrong ---- */
 
 static bool is_family_missing(enum err err)
 {
     return err == ERR_NET_UNREACH || err == ERR_HOST_UNREACH;
 }
 
-static int complain(const struct listening_on *on, const struct config *config, enum err err)
+static const char *why_not(enum err err, bool is_unix)
 {
-    const struct config_inbound *inbound = &config->inbounds[on->inbound];
-    char where[ADDR_TEXT_BYTES];
-    addr_format(&on->addr, where);
-    fprintf(stderr, "sockeye: cannot listen on %s (%s %s): ", where, type_names[inbound->type],
-            inbound->name);
     switch (err) {
     case ERR_IN_USE:
-        fprintf(stderr, "the port is taken; end whoever has it (ss -ltnp shows who), choose "
-                        "another port, or 0 for a free one\n");
-        return EX_UNAVAILABLE;
+        return is_unix ? "another process answers there, or it is no socket"
+                       : "the port is taken; end whoever has it (ss -ltnp shows who), choose "
+                         "another port, or 0 for a free one";
     case ERR_PERMITTED:
-        fprintf(stderr, "not permitted; a port below 1024 needs root or CAP_NET_BIND_SERVICE: "
-                        "start it as root, or choose a higher port\n");
-        return EX_NOPERM;
+        return is_unix ? "not permitted; the user this runs as needs the right to make files in "
+                         "that directory"
+                       : "not permitted; a port below 1024 needs root or CAP_NET_BIND_SERVICE: "
+                         "start it as root, or choose a higher port";
     case ERR_HOST_UNREACH:
-        fprintf(stderr, "not an address of this machine (ip address shows those it has)\n");
-        return EX_UNAVAILABLE;
+        return "not an address of this machine (ip address shows those it has)";
     case ERR_NET_UNREACH:
-        fprintf(stderr, "this machine does not have that address family\n");
-        return EX_UNAVAILABLE;
+        return "this machine does not have that address family";
+    case ERR_NOT_FOUND:
+        return is_unix ? "no such directory" : err_text(err);
+    case ERR_TOO_LONG:
+        return is_unix ? "longer than a socket's path may be (107 bytes)" : err_text(err);
     default:
-        fprintf(stderr, "%s\n", err_text(err));
-        return EX_UNAVAILABLE;
+        return err_text(err);
     }
 }
 
-static void close_fds(struct listening_on *on, size_t n_workers)
+static int complain(const struct listening_on *on, const struct listening_wishes *wishes,
+                    enum err err)
 {
-    for (size_t i = 0; i < n_workers; i++) {
-        if (on->fds[i] >= 0)
-            sys_close(on->fds[i]);
-        on->fds[i] = -1;
-    }
+    const struct config_inbound *inbound = &wishes->config->inbounds[on->inbound];
+    char where[LISTENING_TEXT_BYTES];
+    listening_format(on, where);
+    voice_say(wishes->voice, LOG_LEVEL_ERROR, "cannot listen on %s (%s %s): %s", where,
+              type_names[inbound->type], inbound->name, why_not(err, on->listen->path != NULL));
+    if (err == ERR_PERMITTED)
+        return EX_NOPERM;
+    return err == ERR_MEMORY ? EX_OSERR : EX_UNAVAILABLE;
 }
 
-/* Opens the addresses of one group, which share a port. Adds those that could be opened. ERR_NONE,
- * or why *wrong could not be. */
-static enum err open_group(struct listening *listening, const struct config *config,
-                           size_t inbound_index, size_t from, size_t to,
-                           struct listening_on **wrong)
+/* ---- opening ---- */
+
+static void close_new(struct listening_on *on, size_t n_workers)
 {
-    const struct config_inbound *inbound = &config->inbounds[inbound_index];
-    size_t n_before = listening->n;
-    uint16_t port = 0;
+    if (!on->is_new)
+        return;
+    free_socket(on->socket, n_workers);
+    on->socket = NULL;
+    on->is_new = false;
+    on->addr = on->listen->addr;
+}
+
+/* The port that the items of a group share: of one that was kept, else as configured. */
+static uint16_t port_of_group(const struct listening_on *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (items[i].socket != NULL)
+            return items[i].addr.port;
+    }
+    return items[0].listen->addr.port;
+}
+
+/* Opens what a group lacks; ERR_NONE, or why *wrong could not be. Families that the machine lacks
+ * are left without a socket, as long as one is there. */
+static enum err open_group(struct listening_on *items, size_t n,
+                           const struct listening_wishes *wishes, const struct listening_on **wrong)
+{
+    uint16_t port = port_of_group(items, n);
     enum err missing = ERR_NONE;
-    for (size_t i = from; i < to; i++) {
-        struct listening_on *on = &listening->items[listening->n];
-        on->inbound = inbound_index;
-        on->addr = inbound->listens[i].addr;
-        if (on->addr.port == 0)
-            on->addr.port = port;
-        enum err err = open_for_workers(on, config, listening->n_workers);
+    size_t n_open = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct listening_on *on = &items[i];
+        enum err err = ERR_NONE;
         *wrong = on;
+        if (on->socket == NULL && !on->is_served) {
+            on->addr.port = port;
+            err = open_socket(on, wishes);
+        }
         if (err == ERR_NONE) {
             port = on->addr.port;
-            listening->n++;
-        } else if (inbound->listens[i].optional && is_family_missing(err)) {
+            n_open++;
+        } else if (on->listen->optional && is_family_missing(err)) {
             missing = err;
-            fprintf(stderr, "sockeye: warning: no IPv%d on this machine, %s listens without it\n",
-                    on->addr.family, inbound->name);
         } else {
-            while (listening->n > n_before)
-                close_fds(&listening->items[--listening->n], listening->n_workers);
+            for (size_t j = 0; j < i; j++)
+                close_new(&items[j], wishes->n_workers);
             return err;
         }
     }
-    return listening->n > n_before ? ERR_NONE : missing;
+    return n_open > 0 ? ERR_NONE : missing;
 }
 
-static int open_inbound(struct listening *listening, const struct config *config, size_t index)
+static int open_missing(struct listening *listening, const struct listening_wishes *wishes)
 {
-    const struct config_inbound *inbound = &config->inbounds[index];
-    for (size_t from = 0, to; from < inbound->n_listens; from = to) {
-        const struct config_listen *first = &inbound->listens[from];
-        for (to = from + 1; to < inbound->n_listens; to++) {
-            if (inbound->listens[to].group != first->group)
+    for (size_t from = 0, to; from < listening->n; from = to) {
+        struct listening_on *items = &listening->items[from];
+        for (to = from + 1; to < listening->n; to++) {
+            const struct listening_on *next = &listening->items[to];
+            if (next->inbound != items->inbound || next->listen->group != items->listen->group)
                 break;
         }
-        struct listening_on *wrong = NULL;
+        const struct listening_on *wrong = NULL;
         enum err err = ERR_IN_USE;
-        int n_draws = first->addr.port == 0 ? PORT_DRAWS_MAX : 1;
+        int n_draws = port_of_group(items, to - from) == 0 ? PORT_DRAWS_MAX : 1;
         for (int i = 0; i < n_draws && err == ERR_IN_USE; i++)
-            err = open_group(listening, config, index, from, to, &wrong);
+            err = open_group(items, to - from, wishes, &wrong);
         if (err != ERR_NONE)
-            return complain(wrong, config, err);
+            return complain(wrong, wishes, err);
     }
     return EX_OK;
 }
 
-static int allocate(struct listening *listening, const struct config *config, size_t n_workers)
+static int adopt_given(struct listening *listening, const struct listening_wishes *wishes)
 {
+    for (size_t i = 0; wishes->given != NULL && i < listening->n; i++) {
+        enum err err = adopt(&listening->items[i], wishes->given, wishes->n_workers);
+        if (err != ERR_NONE)
+            return complain(&listening->items[i], wishes, err);
+    }
+    for (size_t i = 0; i < listening->n; i++) {
+        struct listening_on *on = &listening->items[i];
+        on->is_served = on->socket == NULL && is_served_by_dual(listening, on);
+    }
+    return EX_OK;
+}
+
+/* Takes out the families that the machine lacks, and lists the addresses. */
+static void settle(struct listening *listening, const struct listening_wishes *wishes)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < listening->n; i++) {
+        struct listening_on *on = &listening->items[i];
+        const char *name = listening->config->inbounds[on->inbound].name;
+        if (on->socket == NULL && !on->is_served) {
+            voice_say(wishes->voice, LOG_LEVEL_WARN,
+                      "no IPv%d on this machine, %s listens without it", on->addr.family, name);
+            continue;
+        }
+        if (on->addr.family != ADDR_NONE)
+            listening->addrs[listening->n_addrs++] = on->addr;
+        listening->items[n++] = *on;
+    }
+    listening->n = n;
+    for (size_t i = 0; i < n; i++) {
+        const struct listening_on *on = &listening->items[i];
+        const struct config_inbound *inbound = &listening->config->inbounds[on->inbound];
+        char where[LISTENING_TEXT_BYTES];
+        listening_format(on, where);
+        if (on->is_new || (on->is_served && wishes->before == NULL))
+            voice_say(wishes->voice, LOG_LEVEL_INFO, "listening on %s (%s %s)", where,
+                      type_names[inbound->type], inbound->name);
+    }
+}
+
+static enum err allocate(struct listening *listening, const struct listening_wishes *wishes)
+{
+    const struct config *config = wishes->config;
     size_t n = 0;
     for (size_t i = 0; i < config->n_inbounds; i++)
         n += config->inbounds[i].n_listens;
-    *listening = (struct listening){.n_workers = n_workers};
+    *listening = (struct listening){.config = config, .n_workers = wishes->n_workers};
     listening->items = calloc(n, sizeof *listening->items);
     listening->addrs = calloc(n, sizeof *listening->addrs);
-    listening->fds = calloc(n * n_workers, sizeof *listening->fds);
-    if (listening->items == NULL || listening->addrs == NULL || listening->fds == NULL) {
+    if (listening->items == NULL || listening->addrs == NULL) {
         free(listening->items);
         free(listening->addrs);
-        free(listening->fds);
+        return ERR_MEMORY;
+    }
+    for (size_t i = 0; i < config->n_inbounds; i++) {
+        const struct config_inbound *inbound = &config->inbounds[i];
+        for (size_t j = 0; j < inbound->n_listens; j++)
+            listening->items[listening->n++] = (struct listening_on){
+                .inbound = i, .listen = &inbound->listens[j], .addr = inbound->listens[j].addr};
+    }
+    return ERR_NONE;
+}
+
+int listening_open(struct listening *listening, const struct listening_wishes *wishes)
+{
+    if (allocate(listening, wishes) != ERR_NONE) {
         *listening = (struct listening){0};
-        fprintf(stderr, "sockeye: out of memory\n");
+        voice_say(wishes->voice, LOG_LEVEL_ERROR, "out of memory");
         return EX_OSERR;
     }
-    for (size_t i = 0; i < n * n_workers; i++)
-        listening->fds[i] = -1;
-    for (size_t i = 0; i < n; i++)
-        listening->items[i].fds = listening->fds + i * n_workers;
-    return EX_OK;
+    keep(listening, wishes->before, false, is_at);
+    keep(listening, wishes->before, true, was_port_0);
+    keep(listening, wishes->before, false, was_port_0);
+    int code = adopt_given(listening, wishes);
+    if (code == EX_OK)
+        code = open_missing(listening, wishes);
+    if (code == EX_OK)
+        settle(listening, wishes);
+    else
+        listening_close(listening, wishes->before);
+    return code;
 }
 
-int listening_open(struct listening *listening, const struct config *config, size_t n_workers)
+void listening_close(struct listening *listening, const struct listening *kept)
 {
-    int code = allocate(listening, config, n_workers);
-    if (code != EX_OK)
-        return code;
-    for (size_t i = 0; i < config->n_inbounds && code == EX_OK; i++)
-        code = open_inbound(listening, config, i);
-    if (code != EX_OK) {
-        listening_close(listening);
-        return code;
-    }
     for (size_t i = 0; i < listening->n; i++) {
-        const struct listening_on *on = &listening->items[i];
-        const struct config_inbound *inbound = &config->inbounds[on->inbound];
-        char where[ADDR_TEXT_BYTES];
-        addr_format(&on->addr, where);
-        fprintf(stderr, "sockeye: listening on %s (%s %s)\n", where, type_names[inbound->type],
-                inbound->name);
-        listening->addrs[i] = on->addr;
+        struct listening_socket *socket = listening->items[i].socket;
+        if (socket != NULL && (kept == NULL || !is_used(kept, socket)))
+            free_socket(socket, listening->n_workers);
     }
-    return EX_OK;
-}
-
-void listening_close(struct listening *listening)
-{
-    for (size_t i = 0; i < listening->n; i++)
-        close_fds(&listening->items[i], listening->n_workers);
-    free(listening->fds);
     free(listening->items);
     free(listening->addrs);
     *listening = (struct listening){0};
+}
+
+void listening_remove_files(const struct listening *listening)
+{
+    for (size_t i = 0; i < listening->n; i++) {
+        if (listening->items[i].socket != NULL)
+            remove_file(listening->items[i].socket);
+    }
+}
+
+void listening_tell_closed(const struct listening *listening, const struct listening *kept,
+                           struct voice *voice)
+{
+    for (size_t i = 0; i < listening->n; i++) {
+        const struct listening_on *on = &listening->items[i];
+        char where[LISTENING_TEXT_BYTES];
+        if (on->socket == NULL || is_used(kept, on->socket))
+            continue;
+        listening_format(on, where);
+        voice_say(voice, LOG_LEVEL_INFO, "no longer listening on %s", where);
+    }
+}
+
+void listening_give_to(const struct listening *listening, uid_t uid, gid_t gid)
+{
+    for (size_t i = 0; i < listening->n; i++) {
+        const struct listening_socket *socket = listening->items[i].socket;
+        for (size_t j = 0; socket != NULL && !socket->is_given && j < listening->n_workers; j++) {
+            /* Where it does not work, a restart is needed where a reload would have done. */
+            if (socket->fds[j] >= 0 && fchown(socket->fds[j], uid, gid) < 0)
+                return;
+        }
+    }
+}
+
+void listening_format(const struct listening_on *on, char out[static LISTENING_TEXT_BYTES])
+{
+    static_assert(LISTENING_TEXT_BYTES >= ADDR_TEXT_BYTES, "room for an address");
+    if (on->listen->path != NULL)
+        snprintf(out, LISTENING_TEXT_BYTES, "unix:%s", on->listen->path);
+    else
+        addr_format(&on->addr, out);
 }

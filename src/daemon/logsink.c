@@ -47,19 +47,22 @@ struct logsink_port {
 };
 
 struct logsink {
-    struct log settings; /* what every port's log is a copy of */
-    bool is_syslog;
-    char terminator;
     pthread_t thread;
     bool has_thread;
 
-    pthread_mutex_t lock; /* of the next six */
+    pthread_mutex_t lock; /* of the next eight */
     pthread_cond_t work;  /* for the thread: something to do */
     pthread_cond_t ended; /* for logsink_free() */
     struct buffer filling;
     uint64_t n_dropped;
     bool must_reopen, is_stopping, has_ended;
-    bool is_abandoned; /* logsink_free() waits no longer: the thread frees the sink */
+    bool is_abandoned;     /* logsink_free() waits no longer: the thread frees the sink */
+    struct log settings;   /* what every port's log begins as */
+    struct logwriter next; /* what the thread shall turn to */
+    bool has_next;
+
+    struct logwriter prepared; /* of who prepares a change */
+    bool is_prepared;
 
     /* The thread's own: */
     struct logwriter writer;
@@ -73,33 +76,17 @@ static uint64_t wall_ms(struct log *log)
     return sys_wall_ms();
 }
 
-/* syslog has its own time and level: in text form the line begins after those words. */
-static void skip_time_and_level(const char **line, size_t *n)
-{
-    for (int i = 0; i < 2; i++) {
-        const char *space = memchr(*line, ' ', *n);
-        if (space == NULL)
-            return;
-        *n -= (size_t)(space + 1 - *line);
-        *line = space + 1;
-    }
-}
-
 static void emit(struct log *log, enum log_level level, const char *line, size_t n)
 {
     struct logsink_port *port = CONTAINER_OF(log, struct logsink_port, log);
-    const struct logsink *sink = port->sink;
-    if (sink->is_syslog && log->format == LOG_FORMAT_TEXT)
-        skip_time_and_level(&line, &n);
     if (n > LOG_LINE_BYTES)
         n = LOG_LINE_BYTES;
     if (n + 2 > sizeof port->bytes - port->n)
         logsink_flush(port);
-    if (sink->is_syslog)
-        port->bytes[port->n++] = (char)('0' + level);
+    port->bytes[port->n++] = (char)('0' + level);
     memcpy(port->bytes + port->n, line, n);
     port->n += n;
-    port->bytes[port->n++] = sink->terminator;
+    port->bytes[port->n++] = '\n';
     port->n_lines++;
 }
 
@@ -110,9 +97,9 @@ static void enqueue(struct logsink *sink, const struct logsink_port *port)
     size_t room = sink->n_dropped > 0 ? 0 : QUEUE_BYTES - queue->n;
     size_t n = port->n, n_lines = port->n_lines;
     if (n > room) {
-        const char *last = memrchr(port->bytes, sink->terminator, room);
+        const char *last = memrchr(port->bytes, '\n', room);
         n = last == NULL ? 0 : (size_t)(last + 1 - port->bytes);
-        n_lines = logwriter_count_lines(port->bytes, n, sink->terminator);
+        n_lines = logwriter_count_lines(port->bytes, n);
     }
     memcpy(queue->bytes + queue->n, port->bytes, n);
     queue->n += n;
@@ -143,24 +130,31 @@ static void write_own(struct logsink *sink)
 struct round {
     uint64_t n_dropped;
     bool must_reopen, is_last;
+    bool has_next;
+    struct logwriter next;
+    enum log_format format;
 };
 
 /* Sleeps until there is something to do, and takes it: the full buffer for the empty one. */
 static struct round await_round(struct logsink *sink)
 {
     pthread_mutex_lock(&sink->lock);
-    while (sink->filling.n == 0 && sink->n_dropped == 0 && !sink->must_reopen && !sink->is_stopping)
+    while (sink->filling.n == 0 && sink->n_dropped == 0 && !sink->must_reopen && !sink->has_next &&
+           !sink->is_stopping)
         pthread_cond_wait(&sink->work, &sink->lock);
     struct round round = {
         .n_dropped = sink->n_dropped,
         .must_reopen = sink->must_reopen,
         .is_last = sink->is_stopping,
+        .has_next = sink->has_next,
+        .next = sink->next,
+        .format = sink->settings.format,
     };
     struct buffer empty = sink->writing;
     sink->writing = sink->filling;
     sink->filling = empty;
     sink->n_dropped = 0;
-    sink->must_reopen = false;
+    sink->must_reopen = sink->has_next = false;
     pthread_mutex_unlock(&sink->lock);
     return round;
 }
@@ -178,6 +172,7 @@ static void write_batch(struct logsink *sink)
 static void do_round(struct logsink *sink, const struct round *round)
 {
     struct log *log = &sink->own->log;
+    log->format = round->format;
     write_batch(sink);
     uint64_t n_lost = logwriter_take_lost(&sink->writer);
     if (n_lost > 0)
@@ -191,11 +186,18 @@ static void do_round(struct logsink *sink, const struct round *round)
         log_say(log, LOG_LEVEL_ERROR, "cannot open the log %s again: %s; going on with the old one",
                 sink->writer.path, strerror(errno));
     write_own(sink);
+    if (round->has_next) {
+        logwriter_close(&sink->writer);
+        sink->writer = round->next;
+    }
 }
 
 static void release(struct logsink *sink)
 {
     logwriter_close(&sink->writer);
+    if (sink->has_next)
+        logwriter_close(&sink->next);
+    logsink_forget(sink);
     if (sink->filling.bytes != NULL)
         sys_unmap(sink->filling.bytes, QUEUE_BYTES);
     if (sink->writing.bytes != NULL)
@@ -245,8 +247,6 @@ static enum err init(struct logsink *sink, const struct config_log *config)
     enum err err = logwriter_open(&sink->writer, config);
     if (err != ERR_NONE)
         return err;
-    sink->is_syslog = config->sink == LOG_TO_SYSLOG;
-    sink->terminator = logwriter_terminator(&sink->writer);
     sink->settings = (struct log){
         .level = config->level,
         .format = config->format,
@@ -323,6 +323,48 @@ void logsink_reopen(struct logsink *sink)
     pthread_cond_signal(&sink->work);
 }
 
+enum err logsink_prepare(struct logsink *sink, const struct config_log *config)
+{
+    logsink_forget(sink);
+    enum err err = logwriter_open(&sink->prepared, config);
+    sink->is_prepared = err == ERR_NONE;
+    return err;
+}
+
+void logsink_forget(struct logsink *sink)
+{
+    if (sink->is_prepared)
+        logwriter_close(&sink->prepared);
+    sink->is_prepared = false;
+}
+
+static void set(struct log *log, const struct config_log *config)
+{
+    log->level = config->level;
+    log->format = config->format;
+    log->access = config->access;
+}
+
+void logsink_turn(struct logsink *sink, const struct config_log *config)
+{
+    pthread_mutex_lock(&sink->lock);
+    set(&sink->settings, config);
+    if (sink->is_prepared && sink->has_next)
+        logwriter_close(&sink->next);
+    if (sink->is_prepared) {
+        sink->next = sink->prepared;
+        sink->has_next = true;
+    }
+    sink->is_prepared = false;
+    pthread_mutex_unlock(&sink->lock);
+    pthread_cond_signal(&sink->work);
+}
+
+void logsink_port_turn(struct logsink_port *port, const struct config_log *config)
+{
+    set(&port->log, config);
+}
+
 /* Whether the thread has come to its end in time; if not, it owns the sink from now on. */
 static bool await_end(struct logsink *sink)
 {
@@ -365,7 +407,9 @@ struct logsink_port *logsink_port_new(struct logsink *sink)
     struct logsink_port *port = malloc(sizeof *port);
     if (port == NULL)
         return NULL;
+    pthread_mutex_lock(&sink->lock);
     port->log = sink->settings;
+    pthread_mutex_unlock(&sink->lock);
     port->sink = sink;
     port->n = port->n_lines = 0;
     return port;

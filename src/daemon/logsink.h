@@ -39,6 +39,17 @@ NODISCARD enum err logsink_start(struct logsink *sink);
  * thread may call it. */
 void logsink_reopen(struct logsink *sink);
 
+/*
+ * Another reading of the configuration, in two steps of which only the first can fail: prepare
+ * opens what `config` names, which is spared where that has not changed; then the sink turns to it,
+ * or forgets it. Ports that are there are told apart, each by its own thread. One thread at a time.
+ * Errors are those of logsink_new().
+ */
+NODISCARD enum err logsink_prepare(struct logsink *sink, const struct config_log *config);
+void logsink_turn(struct logsink *sink, const struct config_log *config);
+void logsink_forget(struct logsink *sink);
+void logsink_port_turn(struct logsink_port *port, const struct config_log *config);
+
 /* Writes what is queued, for a second at most, and ends. All ports must be gone. NULL is fine. */
 void logsink_free(struct logsink *sink);
 

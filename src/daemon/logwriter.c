@@ -34,7 +34,13 @@ enum err logwriter_open(struct logwriter *writer, const struct config_log *confi
     if (writer->path == NULL)
         return ERR_MEMORY;
     writer->fd = open_file(writer->path, O_CREAT);
-    return writer->fd < 0 ? sys_err(errno) : ERR_NONE;
+    if (writer->fd >= 0)
+        return ERR_NONE;
+    int saved_errno = errno;
+    free(writer->path);
+    writer->path = NULL;
+    errno = saved_errno;
+    return sys_err(errno);
 }
 
 void logwriter_close(struct logwriter *writer)
@@ -68,15 +74,10 @@ bool logwriter_can_reopen(const struct logwriter *writer)
     return true;
 }
 
-char logwriter_terminator(const struct logwriter *writer)
-{
-    return writer->type == LOG_TO_SYSLOG ? '\0' : '\n';
-}
-
-size_t logwriter_count_lines(const char *bytes, size_t n, char terminator)
+size_t logwriter_count_lines(const char *bytes, size_t n)
 {
     size_t n_lines = 0;
-    for (const char *at; (at = memchr(bytes, terminator, n)) != NULL; n_lines++) {
+    for (const char *at; (at = memchr(bytes, '\n', n)) != NULL; n_lines++) {
         n -= (size_t)(at + 1 - bytes);
         bytes = at + 1;
     }
@@ -94,10 +95,40 @@ static int syslog_priority(char level)
     return priorities[level - '0'];
 }
 
-static void write_syslog(const char *bytes, size_t n)
+/* syslog has its own time and level: in text form the line begins after those words. */
+static const char *without_time_and_level(const char *line)
 {
-    for (const char *end = bytes + n; bytes < end; bytes += strlen(bytes) + 1)
-        syslog(syslog_priority(bytes[0]), "%s", bytes + 1);
+    const char *rest = line;
+    for (int i = 0; i < 2 && *line != '{'; i++) {
+        const char *space = strchr(rest, ' ');
+        if (space == NULL)
+            return line;
+        rest = space + 1;
+    }
+    return rest;
+}
+
+static void write_syslog(char *bytes, size_t n)
+{
+    for (char *line = bytes, *end; line < bytes + n; line = end + 1) {
+        end = memchr(line, '\n', n - (size_t)(line - bytes));
+        *end = '\0';
+        syslog(syslog_priority(line[0]), "%s", without_time_and_level(line + 1));
+    }
+}
+
+/* Moves the lines together, without the bytes before them; returns how many bytes are left. */
+static size_t without_levels(char *bytes, size_t n)
+{
+    size_t n_left = 0;
+    for (size_t at = 0; at < n;) {
+        const char *end = memchr(bytes + at, '\n', n - at);
+        size_t n_line = (size_t)(end - (bytes + at)); /* newline for level */
+        memmove(bytes + n_left, bytes + at + 1, n_line);
+        n_left += n_line;
+        at += n_line + 1;
+    }
+    return n_left;
 }
 
 /* Writes all n bytes, however long that takes; returns how many were written before an error. */
@@ -130,18 +161,18 @@ static void write_stream(struct logwriter *writer, const char *bytes, size_t n)
     writer->is_failing = done < n;
     if (writer->is_failing) {
         writer->lost_errno = errno;
-        writer->n_lost += logwriter_count_lines(bytes + done, n - done, '\n');
+        writer->n_lost += logwriter_count_lines(bytes + done, n - done);
     }
 }
 
-void logwriter_write(struct logwriter *writer, const char *bytes, size_t n)
+void logwriter_write(struct logwriter *writer, char *bytes, size_t n)
 {
     if (n == 0)
         return;
     if (writer->type == LOG_TO_SYSLOG)
         write_syslog(bytes, n);
     else
-        write_stream(writer, bytes, n);
+        write_stream(writer, bytes, without_levels(bytes, n));
 }
 
 uint64_t logwriter_take_lost(struct logwriter *writer)

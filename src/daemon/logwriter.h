@@ -22,7 +22,8 @@ struct logwriter {
     uint64_t n_lost; /* lines that could not be written */
 };
 
-/* Opens what `config` names. ERR_MEMORY; else errno says why the file cannot be opened. */
+/* Opens what `config` names. ERR_MEMORY; else errno says why the file cannot be opened, and there is
+ * nothing to close. */
 NODISCARD enum err logwriter_open(struct logwriter *writer, const struct config_log *config);
 void logwriter_close(struct logwriter *writer);
 
@@ -34,18 +35,15 @@ NODISCARD enum err logwriter_reopen(struct logwriter *writer);
 bool logwriter_can_reopen(const struct logwriter *writer);
 
 /*
- * Writes n bytes, which are whole lines: for a stream each with a newline at its end; for syslog
- * each a byte '0' + enum log_level, the text, and a zero byte.
+ * Writes n bytes, which are whole lines and are spoilt by it. Each is a byte '0' + enum log_level,
+ * the text, and a newline.
  */
-void logwriter_write(struct logwriter *writer, const char *bytes, size_t n);
-
-/* What a line in the bytes above ends with. */
-char logwriter_terminator(const struct logwriter *writer);
+void logwriter_write(struct logwriter *writer, char *bytes, size_t n);
 
 /* How many lines have been lost, once writing works again, and zero otherwise; then begins anew. */
 uint64_t logwriter_take_lost(struct logwriter *writer);
 
 /* Lines in n bytes. */
-size_t logwriter_count_lines(const char *bytes, size_t n, char terminator);
+size_t logwriter_count_lines(const char *bytes, size_t n);
 
 #endif

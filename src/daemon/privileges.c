@@ -56,6 +56,17 @@ static enum err find_user(const char *user, struct identity *who, char *message)
     return ERR_NONE;
 }
 
+bool privileges_would_be(const char *user, uid_t *uid, gid_t *gid)
+{
+    struct identity who;
+    char message[PRIVILEGES_MESSAGE_BYTES];
+    if (user[0] == '\0' || geteuid() != 0 || find_user(user, &who, message) != ERR_NONE)
+        return false;
+    *uid = who.uid;
+    *gid = who.gid;
+    return who.uid != 0;
+}
+
 /* Keeps a capability that is needed and that the process has at all. */
 static void keep(bool is_needed, unsigned capability)
 {

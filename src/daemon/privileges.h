@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
@@ -20,6 +21,9 @@ struct privileges_need {
 };
 
 #define PRIVILEGES_MESSAGE_BYTES 320
+
+/* Whom privileges_drop() would go on as; false: as whom the process is, or it would fail. */
+bool privileges_would_be(const char *user, uid_t *uid, gid_t *gid);
 
 /*
  * Goes on as `user`, a name or a number; "" stays what it is. Whoever is not root is left alone.

@@ -18,14 +18,15 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "daemon/listening.h"
 #include "flow/counters.h"
 #include "io/loop.h"
 
 struct status_inbound {
     const char *name;
-    const char *type;             /* "socks", "http", "mixed" */
-    const struct addr *addresses; /* listened on, with the ports chosen */
-    size_t n_addresses;
+    const char *type;                   /* "socks", "http", "mixed" */
+    const struct listening_on *listens; /* what is listened on, with the ports chosen */
+    size_t n_listens;
     uint64_t flows_now;
     uint64_t connections; /* its own limit; 0: none */
     uint64_t per_client;  /* 0: no limit */
@@ -35,6 +36,8 @@ struct status {
     const char *version;
     int pid;
     uint64_t uptime_ms;
+    uint64_t n_reloads;             /* that were made */
+    uint64_t config_read_ms;        /* since 1970: when the configuration in force was read */
     const struct counters *workers; /* one for each worker */
     size_t n_workers;
     const struct status_inbound *inbounds;

@@ -34,6 +34,34 @@ static void on_shortage(struct listener *listener, enum err err)
     flow_env_complain(&mine->worker->env, why, mine->inbound->name, NULL); /* it waits */
 }
 
+static void free_listener(struct deferred *deferred)
+{
+    free(CONTAINER_OF(deferred, struct worker_listener, freeing));
+}
+
+/* It is closed. */
+static void drop_listener(struct worker_listener *mine)
+{
+    if (mine->listener.is_leaving)
+        ruleset_release(mine->inbound->ruleset);
+    list_remove(&mine->link);
+    loop_defer(mine->worker->loop, &mine->freeing, free_listener);
+}
+
+static void on_left(struct listener *listener)
+{
+    drop_listener(CONTAINER_OF(listener, struct worker_listener, listener));
+}
+
+static void stop_listeners(struct list *listeners)
+{
+    while (!list_empty(listeners)) {
+        struct worker_listener *mine = CONTAINER_OF(listeners->next, struct worker_listener, link);
+        listener_stop(&mine->listener);
+        drop_listener(mine);
+    }
+}
+
 static void tell_drained(struct worker *worker)
 {
     if (worker->is_draining && list_empty(&worker->env.live) && worker->on_drained != NULL) {
@@ -44,11 +72,16 @@ static void tell_drained(struct worker *worker)
     }
 }
 
+static void wake_listeners(struct list *listeners)
+{
+    for (struct list *at = listeners->next; at != listeners; at = at->next)
+        listener_wake(&CONTAINER_OF(at, struct worker_listener, link)->listener);
+}
+
 static void on_flow_ended(struct flow_env *env)
 {
     struct worker *worker = env->owner;
-    for (size_t i = 0; i < worker->n_listeners; i++)
-        listener_wake(&worker->listeners[i].listener);
+    wake_listeners(&worker->listeners);
     tell_drained(worker);
 }
 
@@ -61,8 +94,7 @@ static void drain(struct mail *mail)
 {
     struct worker *worker = CONTAINER_OF(mail, struct worker, orders.drain);
     worker->is_draining = true;
-    for (size_t i = 0; i < worker->n_listeners; i++)
-        listener_stop(&worker->listeners[i].listener);
+    stop_listeners(&worker->listeners);
     uint64_t drain_ms = worker->runtime->config->limits.drain_s * 1000;
     uint64_t at_ms = loop_now_ms(worker->loop) + drain_ms;
     if (drain_ms == 0 ||
@@ -104,30 +136,165 @@ void worker_order_refresh(struct worker *worker)
         mailbox_post(&worker->mailbox, &worker->orders.refresh);
 }
 
+static void ping(struct mail *mail)
+{
+    struct worker *worker = CONTAINER_OF(mail, struct worker, orders.ping);
+    worker->on_pinged(worker);
+}
+
+void worker_order_ping(struct worker *worker)
+{
+    worker->orders.ping.deliver = ping;
+    mailbox_post(&worker->mailbox, &worker->orders.ping);
+}
+
 void worker_order_stop(struct worker *worker)
 {
     mailbox_post(&worker->mailbox, &worker->orders.stop);
 }
 
-static enum err start_listeners(struct worker *worker, struct listening *listening)
+/* A listener that waits to be woken. */
+static enum err add_listener(struct worker *worker, struct list *listeners, struct inbound *inbound,
+                             struct listening_socket *socket)
 {
-    worker->listeners = calloc(listening->n, sizeof *worker->listeners);
-    if (worker->listeners == NULL)
+    struct worker_listener *mine = calloc(1, sizeof *mine);
+    if (mine == NULL)
         return ERR_MEMORY;
-    for (size_t i = 0; i < listening->n; i++) {
-        struct worker_listener *mine = &worker->listeners[i];
-        int *fd = &listening->items[i].fds[worker->index];
-        mine->worker = worker;
-        mine->inbound = &worker->runtime->ruleset.inbounds[listening->items[i].inbound];
-        mine->listener = (struct listener){
-            .has_room = has_room, .on_accept = on_accept, .on_shortage = on_shortage};
-        enum err err = listener_start(&mine->listener, worker->loop, *fd);
-        if (err != ERR_NONE)
-            return err;
-        *fd = -1;
-        worker->n_listeners++;
+    mine->worker = worker;
+    mine->inbound = inbound;
+    mine->socket = socket;
+    mine->listener = (struct listener){.has_room = has_room,
+                                       .on_accept = on_accept,
+                                       .on_shortage = on_shortage,
+                                       .on_left = on_left,
+                                       .is_shared = socket->is_shared};
+    enum err err = listener_start(&mine->listener, worker->loop, socket->fds[worker->index]);
+    if (err != ERR_NONE) {
+        free(mine);
+        return err;
     }
+    socket->fds[worker->index] = -1;
+    listener_pause(&mine->listener);
+    list_append(listeners, &mine->link);
     return ERR_NONE;
+}
+
+static enum err add_new_listeners(struct worker *worker, struct list *listeners,
+                                  struct runtime *runtime, struct listening *listening)
+{
+    enum err err = ERR_NONE;
+    for (size_t i = 0; i < listening->n && err == ERR_NONE; i++) {
+        const struct listening_on *on = &listening->items[i];
+        if (on->is_new)
+            err = add_listener(worker, listeners, &runtime->ruleset.inbounds[on->inbound],
+                               on->socket);
+    }
+    return err;
+}
+
+/* From now on they accept. */
+static void begin_to_listen(struct worker *worker, struct list *listeners)
+{
+    wake_listeners(listeners);
+    list_move_all(&worker->listeners, listeners);
+}
+
+/* ---- turning to another reading of the configuration ---- */
+
+static void prepare(struct mail *mail)
+{
+    struct worker *worker = CONTAINER_OF(mail, struct worker, turning.mail);
+    struct worker_turning *turning = &worker->turning;
+    const struct config_dns *dns = &turning->runtime->config->dns;
+    turning->err = resolver_prepare(worker->env.resolver, dns->servers, dns->n_servers);
+    if (turning->err == ERR_NONE)
+        turning->err =
+            add_new_listeners(worker, &turning->listeners, turning->runtime, turning->listening);
+    worker->on_turned(worker);
+}
+
+static void forget(struct mail *mail)
+{
+    struct worker *worker = CONTAINER_OF(mail, struct worker, turning.mail);
+    resolver_forget(worker->env.resolver);
+    stop_listeners(&worker->turning.listeners);
+    worker->on_turned(worker);
+}
+
+static struct inbound *inbound_of(struct worker_turning *turning,
+                                  const struct listening_socket *socket)
+{
+    for (size_t i = 0; i < turning->listening->n; i++) {
+        const struct listening_on *on = &turning->listening->items[i];
+        if (on->socket == socket)
+            return &turning->runtime->ruleset.inbounds[on->inbound];
+    }
+    return NULL;
+}
+
+/* Kept ones go by the new rules, the others serve who came before by the old ones. */
+static void turn_listeners(struct worker *worker)
+{
+    for (struct list *at = worker->listeners.next; at != &worker->listeners; at = at->next) {
+        struct worker_listener *mine = CONTAINER_OF(at, struct worker_listener, link);
+        if (mine->listener.is_leaving)
+            continue;
+        struct inbound *inbound = inbound_of(&worker->turning, mine->socket);
+        if (inbound != NULL) {
+            mine->inbound = inbound;
+            continue;
+        }
+        mine->socket = NULL;
+        ruleset_hold(mine->inbound->ruleset);
+        listener_leave(&mine->listener);
+    }
+}
+
+static void use_settings(struct worker *worker, const struct runtime *runtime)
+{
+    flow_env_set_limits(&worker->env, &runtime->limits);
+    worker->env.prefer = runtime->prefer;
+    logsink_port_turn(worker->port, &runtime->config->log);
+}
+
+static void turn(struct mail *mail)
+{
+    struct worker *worker = CONTAINER_OF(mail, struct worker, turning.mail);
+    struct runtime *before = worker->runtime;
+    worker->runtime = worker->turning.runtime;
+    runtime_hold(worker->runtime);
+    resolver_turn(worker->env.resolver);
+    use_settings(worker, worker->runtime);
+    turn_listeners(worker);
+    begin_to_listen(worker, &worker->turning.listeners);
+    if (worker->is_draining)
+        stop_listeners(&worker->listeners);
+    runtime_release(before);
+    worker->on_turned(worker);
+}
+
+static void order(struct worker *worker, void (*deliver)(struct mail *))
+{
+    worker->turning.mail.deliver = deliver;
+    mailbox_post(&worker->mailbox, &worker->turning.mail);
+}
+
+void worker_order_prepare(struct worker *worker, struct runtime *runtime,
+                          struct listening *listening)
+{
+    worker->turning.runtime = runtime;
+    worker->turning.listening = listening;
+    order(worker, prepare);
+}
+
+void worker_order_turn(struct worker *worker)
+{
+    order(worker, turn);
+}
+
+void worker_order_forget(struct worker *worker)
+{
+    order(worker, forget);
 }
 
 static enum err set_up_env(struct worker *worker)
@@ -167,7 +334,8 @@ static enum err set_up(struct worker *worker, struct listening *listening, struc
     if (err == ERR_NONE)
         err = mailbox_init(&worker->mailbox, worker->loop);
     if (err == ERR_NONE)
-        err = start_listeners(worker, listening);
+        err = add_new_listeners(worker, &worker->listeners, worker->runtime, listening);
+    wake_listeners(&worker->listeners);
     return err;
 }
 
@@ -177,6 +345,8 @@ enum err worker_new(struct worker **out, struct runtime *runtime, struct listeni
     struct worker *worker = calloc(1, sizeof *worker);
     if (worker == NULL)
         return ERR_MEMORY;
+    list_init(&worker->listeners);
+    list_init(&worker->turning.listeners);
     runtime_hold(runtime);
     worker->runtime = runtime;
     worker->index = index;
@@ -195,9 +365,8 @@ void worker_free(struct worker *worker)
         return;
     /* Orders that come too late for the loop still find everything in its place. */
     mailbox_deinit(&worker->mailbox);
-    for (size_t i = 0; i < worker->n_listeners; i++)
-        listener_stop(&worker->listeners[i].listener);
-    free(worker->listeners);
+    stop_listeners(&worker->listeners);
+    stop_listeners(&worker->turning.listeners);
     if (worker->env.loop != NULL) {
         resolver_free(worker->env.resolver);
         loop_run_deferred(worker->loop);

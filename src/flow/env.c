@@ -114,6 +114,14 @@ void flow_env_refuse(struct flow_env *env, enum refusal refusal, const char *inb
     flow_env_complain(env, refusal, inbound, from);
 }
 
+void flow_log_from(struct log_line *line, const struct addr *from)
+{
+    if (from != NULL && from->family == ADDR_NONE)
+        log_str(line, "from", "unix");
+    else
+        log_addr(line, "from", from);
+}
+
 void flow_env_complain(struct flow_env *env, enum refusal refusal, const char *inbound,
                        const struct addr *from)
 {
@@ -125,8 +133,7 @@ void flow_env_complain(struct flow_env *env, enum refusal refusal, const char *i
     struct log_line line;
     log_begin(&line, env->log, LOG_LEVEL_WARN, "refused");
     log_str(&line, "in", inbound);
-    if (from != NULL)
-        log_addr(&line, "from", from);
+    flow_log_from(&line, from);
     log_str(&line, "why", refusal_text(refusal));
     log_u64(&line, "n", complaint->n_since);
     log_end(&line);

@@ -90,6 +90,9 @@ void flow_env_deinit(struct flow_env *env);
  * them when the loop turns next. What has its keepalive already keeps it. */
 void flow_env_set_limits(struct flow_env *env, const struct flow_limits *limits);
 
+/* Adds `from`: a client's address, "unix" for one that has none, nothing for NULL. */
+void flow_log_from(struct log_line *line, const struct addr *from);
+
 /* Says why connections are refused, or have to wait: at the first time, then at most once a minute. */
 void flow_env_complain(struct flow_env *env, enum refusal refusal, const char *inbound,
                        const struct addr *from);

@@ -36,7 +36,7 @@ void flow_set_state(struct flow *flow, enum flow_state state)
         struct log_line line;
         log_begin(&line, flow->env->log, LOG_LEVEL_TRACE, "state");
         log_str(&line, "in", flow->inbound->name);
-        log_addr(&line, "from", &flow->from);
+        flow_log_from(&line, &flow->from);
         log_str(&line, "was", state_texts[flow->state]);
         log_str(&line, "is", state_texts[state]);
         log_end(&line);
@@ -88,7 +88,7 @@ static void write_log(const struct flow *flow, enum flow_end end)
     if (flow->outbound != NULL)
         log_str(&line, "out", flow->outbound->name);
     log_str(&line, "user", flow->user);
-    log_addr(&line, "from", &flow->from);
+    flow_log_from(&line, &flow->from);
     log_str(&line, "to", flow->to);
     if (flow->dialled.family != ADDR_NONE)
         log_addr(&line, "addr", &flow->dialled);
@@ -99,9 +99,15 @@ static void write_log(const struct flow *flow, enum flow_end end)
     log_end(&line);
 }
 
+/* By a unix socket all clients come from one place. */
+static bool is_counted_by_client(const struct inbound *inbound, const struct addr *from)
+{
+    return inbound->max_per_client > 0 && from->family != ADDR_NONE;
+}
+
 static void uncount(struct flow_env *env, struct inbound *inbound, const struct addr *from)
 {
-    if (inbound->max_per_client > 0)
+    if (is_counted_by_client(inbound, from))
         clients_leave(&env->shared->clients, inbound->counts, from);
     atomic_fetch_sub(&inbound->counts->n_connections, 1);
     atomic_fetch_sub(&env->shared->n_connections, 1);
@@ -201,7 +207,7 @@ static void log_denied(struct flow_env *env, const struct inbound *inbound, cons
     struct log_line line;
     log_begin(&line, env->log, LOG_LEVEL_INFO, "flow");
     log_str(&line, "in", inbound->name);
-    log_addr(&line, "from", from);
+    flow_log_from(&line, from);
     log_str(&line, "end", flow_end_text(FLOW_END_DENIED));
     log_end(&line);
 }
@@ -218,7 +224,7 @@ static bool admit(struct flow_env *env, struct inbound *inbound, const struct ad
     enum refusal why = REFUSAL_CONNECTIONS;
     bool is_over = is_full(&shared->n_connections, env->limits.max_connections);
     is_over |= is_full(&inbound->counts->n_connections, inbound->max_connections);
-    if (!is_over && inbound->max_per_client > 0) {
+    if (!is_over && is_counted_by_client(inbound, from)) {
         enum err err =
             clients_enter(&shared->clients, inbound->counts, from, inbound->max_per_client);
         is_over = err != ERR_NONE;
@@ -236,7 +242,10 @@ static bool admit(struct flow_env *env, struct inbound *inbound, const struct ad
 static bool is_welcome(struct flow_env *env, struct inbound *inbound, const struct addr *from)
 {
     env->counters.accepted++;
-    if (access_client(&inbound->allow, &inbound->deny, from))
+    /* Who comes by a unix socket is on this machine. */
+    static const struct addr this_machine = {.family = ADDR_V4, .ip = {127, 0, 0, 1}};
+    bool has_addr = from->family != ADDR_NONE;
+    if (access_client(&inbound->allow, &inbound->deny, has_addr ? from : &this_machine))
         return admit(env, inbound, from);
     log_denied(env, inbound, from);
     return false;

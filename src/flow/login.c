@@ -82,7 +82,7 @@ static void log_failure(struct flow *flow, const char *user, size_t n_user, cons
     struct log_line line;
     log_begin(&line, flow->env->log, LOG_LEVEL_WARN, "login");
     log_str(&line, "in", flow->inbound->name);
-    log_addr(&line, "from", &flow->from);
+    flow_log_from(&line, &flow->from);
     log_bytes(&line, "user", user, n_user);
     log_str(&line, "method", method);
     log_end(&line);

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include "io/loop_backend.h"
 #include "io/sys.h"
 
 /* A flood of connections must not keep the others of the loop waiting. */
@@ -49,7 +50,7 @@ static enum err prepare(int fd, struct addr *addr, const struct listener_options
         err = bind_to(fd, addr);
     /* Set only after the bind: a port that another process holds is then refused although it may say
      * SO_REUSEPORT too, and our own further sockets are let in. */
-    if (err == ERR_NONE && options->for_workers && !options->shares_port)
+    if (err == ERR_NONE && options->for_own && !options->shares_port)
         err = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (err == ERR_NONE)
         err = set_inherited(fd);
@@ -68,6 +69,11 @@ enum err listener_open(int *fd, struct addr *addr, const struct listener_options
     if (err != ERR_NONE)
         sys_close(*fd);
     return err;
+}
+
+enum err listener_adopt(int fd)
+{
+    return set_inherited(fd);
 }
 
 static void rest(struct listener *listener, enum err err)
@@ -89,6 +95,22 @@ static bool is_awaited(int fd)
     return sys_poll(&polled, 1, 0) != 0;
 }
 
+/* Nothing waits in the backlog. */
+static void be_done(struct listener *listener)
+{
+    loop_used_up(&listener->watch, LOOP_READ);
+    if (!listener->is_leaving)
+        return;
+    listener_stop(listener);
+    listener->on_left(listener);
+}
+
+/* More keep coming while one that leaves empties its backlog; no more than that can hold are served. */
+static bool has_served_enough(struct listener *listener)
+{
+    return listener->is_leaving && listener->n_may_accept-- == 0;
+}
+
 static void on_event(struct watch *watch, unsigned events)
 {
     (void)events;
@@ -98,7 +120,11 @@ static void on_event(struct watch *watch, unsigned events)
             if (is_awaited(watch->fd))
                 rest(listener, ERR_DESCRIPTORS);
             else
-                loop_used_up(watch, LOOP_READ);
+                be_done(listener);
+            return;
+        }
+        if (has_served_enough(listener)) {
+            be_done(listener);
             return;
         }
         struct sockaddr_storage sa;
@@ -114,7 +140,7 @@ static void on_event(struct watch *watch, unsigned events)
         }
         enum err err = sys_err(errno);
         if (err == ERR_AGAIN) {
-            loop_used_up(watch, LOOP_READ);
+            be_done(listener);
             return;
         }
         /* A connection that was reset while it waited is no trouble of ours; a shortage is. */
@@ -132,9 +158,15 @@ static void on_rested(struct timer *timer)
 
 enum err listener_start(struct listener *listener, struct loop *loop, int fd)
 {
-    listener->is_short = false;
+    listener->is_short = listener->is_leaving = false;
     timer_init(&listener->rest, on_rested);
-    return loop_add(loop, &listener->watch, fd, LOOP_READ, on_event);
+    unsigned want = LOOP_READ | (listener->is_shared ? LOOP_SHARED : 0u);
+    return loop_add(loop, &listener->watch, fd, want, on_event);
+}
+
+void listener_pause(struct listener *listener)
+{
+    loop_want(&listener->watch, 0);
 }
 
 void listener_wake(struct listener *listener)
@@ -144,6 +176,18 @@ void listener_wake(struct listener *listener)
         return;
     timer_clear(loop_timers(loop), &listener->rest);
     loop_want(&listener->watch, LOOP_READ);
+}
+
+void listener_leave(struct listener *listener)
+{
+    listener->is_leaving = true;
+    listener->n_may_accept = SOMAXCONN;
+    /* Nobody new gets in; but where another process has the socket too, that is for it to say. */
+    if (!listener->is_shared)
+        (void)sys_listen(listener->watch.fd, 0);
+    listener_wake(listener);
+    /* It looks next turn, whether anybody waits or not. */
+    loop_report(&listener->watch, LOOP_READ);
 }
 
 void listener_stop(struct listener *listener)

@@ -1,7 +1,8 @@
 /*
  * Listening sockets: opening them with errors that can be acted on, and accepting without ever
  * spinning. When descriptors run out a listener rests; what waits in its backlog is served when
- * listener_wake() is called (a descriptor was closed) or a moment has passed.
+ * listener_wake() is called (a descriptor was closed) or a moment has passed. One that is not needed any more
+ * still serves what waits in its backlog.
  */
 #ifndef SOCKEYE_IO_LISTENER_H
 #define SOCKEYE_IO_LISTENER_H
@@ -13,7 +14,7 @@
 
 struct listener_options {
     bool shares_port; /* SO_REUSEPORT with other processes, as the user asked for */
-    bool for_workers; /* SO_REUSEPORT among our own sockets; other processes are kept out */
+    bool for_own;     /* SO_REUSEPORT for further sockets of ours; other processes are kept out */
 };
 
 /*
@@ -33,14 +34,26 @@ struct listener {
     void (*on_accept)(struct listener *, int fd, const struct addr *from);
     /* Descriptors have run out, and the listener rests; said once until it has served again. */
     void (*on_shortage)(struct listener *, enum err err);
-    bool is_short; /* on_shortage was called and nothing accepted since */
+    /* After listener_leave(): it is closed. */
+    void (*on_left)(struct listener *);
+    bool is_shared; /* others have descriptors of the same socket */
+    bool is_short;  /* on_shortage was called and nothing accepted since */
+    bool is_leaving;
+    unsigned n_may_accept; /* when leaving */
 };
 
-/* Begins to accept on a descriptor, which the listener takes when it succeeds. The three functions
- * are set by the caller before. */
+/* Sets what every connection inherits on a socket that listens already, opened by another. */
+NODISCARD enum err listener_adopt(int fd);
+
+/* Begins to accept on a descriptor, which the listener takes when it succeeds. The functions and
+ * is_shared are set by the caller before. */
 NODISCARD enum err listener_start(struct listener *listener, struct loop *loop, int fd);
+/* Accepts nothing until listener_wake(), which cannot fail. */
+void listener_pause(struct listener *listener);
 /* There is room again; harmless when it does not rest. */
 void listener_wake(struct listener *listener);
+/* Accepts what waits in the backlog now, then closes and calls on_left. */
+void listener_leave(struct listener *listener);
 /* Closes; harmless when not started. */
 void listener_stop(struct listener *listener);
 

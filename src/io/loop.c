@@ -92,6 +92,7 @@ enum err loop_add(struct loop *loop, struct watch *watch, int fd, unsigned want,
         watch->loop = NULL;
         return err;
     }
+    watch->want &= (uint8_t)~LOOP_SHARED;
     loop->n_watches++;
     return ERR_NONE;
 }

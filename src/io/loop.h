@@ -33,6 +33,9 @@ enum loop_events {
     LOOP_HANGUP = 4,  /* the peer's fin has arrived: reading will meet the end */
     LOOP_ERROR = 8,   /* error or both directions shut; always delivered, once, wanted or not */
     LOOP_URGENT = 16, /* urgent data is on its way: a short read does not mean that all was read */
+    /* Wanted when it is added, with READ: other loops watch the same listening socket by descriptors
+     * of their own, and one of them is enough to be told, where the system can do that. */
+    LOOP_SHARED = 32,
 };
 
 struct loop;

@@ -29,6 +29,8 @@ static enum err epoll_arm(struct loop *loop, struct watch *watch)
         event.events |= EPOLLIN;
     if (arm & LOOP_WRITE)
         event.events |= EPOLLOUT;
+    if (arm & LOOP_SHARED) /* never changed later, as the system demands */
+        event.events = EPOLLET | EPOLLIN | EPOLLEXCLUSIVE;
     event.data.u64 = (uint64_t)watch->generation << 32 | (uint32_t)watch->fd;
     int op = watch->armed == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
     if (sys_epoll_ctl(loop->epoll_fd, op, watch->fd, &event) < 0)
@@ -40,9 +42,10 @@ static enum err epoll_arm(struct loop *loop, struct watch *watch)
 
 static void epoll_remove(struct loop *loop, struct watch *watch)
 {
-    /* The descriptor is closed next, and that takes it out: none here is ever duplicated. */
-    (void)loop;
-    (void)watch;
+    /* The descriptor is closed next, and that takes it out, where it is not one of several. */
+    struct epoll_event none = {0};
+    if (watch->armed & LOOP_SHARED)
+        (void)sys_epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, &none);
 }
 
 static unsigned events_of(uint32_t events)

@@ -45,8 +45,11 @@ struct resolver {
     struct deferred deferred;              /* delivers what is finished */
     bool is_deferred, is_freed;
 
-    struct addr servers[RESOLVER_MAX_SERVERS]; /* given; none: those of resolv.conf */
-    size_t n_servers;
+    struct resolver_servers {
+        struct addr items[RESOLVER_MAX_SERVERS]; /* given; none: those of resolv.conf */
+        size_t n;
+    } servers, next_servers;
+    struct dns_channel *next_channel; /* to next_servers; NULL: no change is prepared */
     uint32_t max_ttl_s;
 
     struct textfile hosts_file, resolv_file;
@@ -255,7 +258,7 @@ static void add_own_domain(struct resolv_conf *conf)
 }
 
 static enum err open_channel(struct resolver *resolver, const struct resolv_conf *conf,
-                             struct dns_channel **out)
+                             const struct resolver_servers *servers, struct dns_channel **out)
 {
     static const struct addr own_machine = {.family = ADDR_V4, .ip = {127, 0, 0, 1}};
     struct dns_channel_options options = {
@@ -268,9 +271,9 @@ static enum err open_channel(struct resolver *resolver, const struct resolv_conf
         .settle = on_settled,
         .owner = resolver,
     };
-    if (resolver->n_servers > 0) {
-        options.servers = resolver->servers;
-        options.n_servers = resolver->n_servers;
+    if (servers->n > 0) {
+        options.servers = servers->items;
+        options.n_servers = servers->n;
     } else if (conf->n_servers > 0) {
         options.servers = conf->servers;
         options.n_servers = conf->n_servers;
@@ -290,7 +293,7 @@ static bool read_resolv_conf(struct resolver *resolver)
     free(text);
     add_own_domain(&conf);
     struct dns_channel *channel;
-    if (open_channel(resolver, &conf, &channel) != ERR_NONE) {
+    if (open_channel(resolver, &conf, &resolver->servers, &channel) != ERR_NONE) {
         textfile_forget(&resolver->resolv_file);
         return false;
     }
@@ -407,19 +410,64 @@ void resolver_refresh(struct resolver *resolver)
     ask_anew(resolver);
 }
 
+static enum err set_servers(struct resolver_servers *servers, const struct addr *items, size_t n)
+{
+    if (n > RESOLVER_MAX_SERVERS)
+        return ERR_LIMIT;
+    servers->n = n;
+    for (size_t i = 0; i < n; i++)
+        servers->items[i] = items[i];
+    return ERR_NONE;
+}
+
+static bool are_same(const struct resolver_servers *a, const struct resolver_servers *b)
+{
+    for (size_t i = 0; i < a->n && i < b->n; i++) {
+        if (!addr_equal(&a->items[i], &b->items[i], true))
+            return false;
+    }
+    return a->n == b->n;
+}
+
+enum err resolver_prepare(struct resolver *resolver, const struct addr *servers, size_t n)
+{
+    resolver_forget(resolver);
+    enum err err = set_servers(&resolver->next_servers, servers, n);
+    if (err != ERR_NONE || are_same(&resolver->servers, &resolver->next_servers))
+        return err;
+    return open_channel(resolver, &resolver->conf, &resolver->next_servers,
+                        &resolver->next_channel);
+}
+
+void resolver_forget(struct resolver *resolver)
+{
+    dns_channel_free(resolver->next_channel);
+    resolver->next_channel = NULL;
+}
+
+void resolver_turn(struct resolver *resolver)
+{
+    if (resolver->next_channel == NULL)
+        return;
+    dns_channel_free(resolver->channel);
+    resolver->channel = resolver->next_channel;
+    resolver->next_channel = NULL;
+    resolver->servers = resolver->next_servers;
+    dns_cache_flush(&resolver->cache);
+    ask_anew(resolver);
+}
+
 static enum err init(struct resolver *resolver, const struct resolver_options *options)
 {
     const char *hosts_path = options->hosts_path != NULL ? options->hosts_path : "/etc/hosts";
     const char *resolv_path =
         options->resolv_path != NULL ? options->resolv_path : "/etc/resolv.conf";
-    if (options->n_servers > RESOLVER_MAX_SERVERS)
-        return ERR_LIMIT;
-    resolver->n_servers = options->n_servers;
-    for (size_t i = 0; i < options->n_servers; i++)
-        resolver->servers[i] = options->servers[i];
+    enum err err = set_servers(&resolver->servers, options->servers, options->n_servers);
+    if (err != ERR_NONE)
+        return err;
     resolver->max_ttl_s = options->max_ttl_s != 0 ? options->max_ttl_s : DEFAULT_MAX_TTL_S;
-    enum err err = dns_cache_init(
-        &resolver->cache, options->max_entries != 0 ? options->max_entries : DEFAULT_MAX_ENTRIES);
+    err = dns_cache_init(&resolver->cache,
+                         options->max_entries != 0 ? options->max_entries : DEFAULT_MAX_ENTRIES);
     if (err == ERR_NONE)
         err = textfile_init(&resolver->hosts_file, hosts_path);
     if (err == ERR_NONE)
@@ -430,7 +478,7 @@ static enum err init(struct resolver *resolver, const struct resolver_options *o
     if (look_at_files(resolver))
         return ERR_NONE;
     /* The file cannot be read now; it will be tried again. */
-    return open_channel(resolver, &resolver->conf, &resolver->channel);
+    return open_channel(resolver, &resolver->conf, &resolver->servers, &resolver->channel);
 }
 
 enum err resolver_new(struct resolver **out, struct loop *loop,
@@ -470,6 +518,7 @@ void resolver_free(struct resolver *resolver)
     let_go(&resolver->asked);
     let_go(&resolver->finished);
     dns_channel_free(resolver->channel);
+    dns_channel_free(resolver->next_channel);
     dns_cache_deinit(&resolver->cache);
     textfile_deinit(&resolver->hosts_file);
     textfile_deinit(&resolver->resolv_file);

@@ -64,4 +64,14 @@ void resolver_cancel(struct lookup *lookup);
 /* Forgets all answers and asks what is pending anew: the network has changed. */
 void resolver_refresh(struct resolver *resolver);
 
+/*
+ * Other servers (none: the system's) in two steps, of which only the first can fail: prepare, then
+ * either turn to them, which asks what is pending anew, or forget them. ERR_LIMIT: too many servers;
+ * ERR_MEMORY, ERR_DESCRIPTORS and the like.
+ */
+NODISCARD enum err resolver_prepare(struct resolver *resolver, const struct addr *servers,
+                                    size_t n);
+void resolver_turn(struct resolver *resolver);
+void resolver_forget(struct resolver *resolver);
+
 #endif

@@ -233,6 +233,23 @@ int sys_unlink(const char *path)
     return unlink(path);
 }
 
+int sys_dup(int fd)
+{
+    if (FAULT_FAILS("dup", EMFILE))
+        return -1;
+    return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+int sys_set_flags(int fd)
+{
+    if (FAULT_FAILS("set_flags", EBADF))
+        return -1;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -1;
+    return fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
 int sys_eventfd(void)
 {
     if (FAULT_FAILS("eventfd", EMFILE))
@@ -303,16 +320,26 @@ void sys_pause(unsigned ms)
     poll(NULL, 0, (int)ms);
 }
 
-static uint64_t clock_ms(clockid_t clock)
+static uint64_t clock_us(clockid_t clock)
 {
     struct timespec now;
     clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static uint64_t clock_ms(clockid_t clock)
+{
+    return clock_us(clock) / 1000;
 }
 
 uint64_t sys_monotonic_ms(void)
 {
     return clock_ms(CLOCK_MONOTONIC);
+}
+
+uint64_t sys_monotonic_us(void)
+{
+    return clock_us(CLOCK_MONOTONIC);
 }
 
 uint64_t sys_wall_ms(void)

@@ -49,6 +49,8 @@ int sys_close(int fd);
 int sys_open(const char *path, int flags, mode_t mode);
 int sys_stat(const char *path, struct stat *st);
 int sys_unlink(const char *path);
+int sys_dup(int fd);
+int sys_set_flags(int fd); /* non-blocking and close-on-exec, of a descriptor made by others */
 int sys_eventfd(void);
 int sys_signalfd(const sigset_t *set);
 int sys_epoll_create(void);
@@ -61,6 +63,7 @@ void sys_unmap(void *memory, size_t n);
 uint64_t sys_memory_bytes(void); /* of the machine */
 void sys_pause(unsigned ms);     /* the thread sleeps */
 uint64_t sys_monotonic_ms(void);
+uint64_t sys_monotonic_us(void);
 uint64_t sys_wall_ms(void);
 NODISCARD enum err sys_random(void *bytes, size_t n);
 

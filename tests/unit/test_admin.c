@@ -39,16 +39,19 @@ static const struct config_limits limits = {.connections = 1000,
                                             .half_closed_ms = 300000,
                                             .drain_s = 30};
 
-static const struct addr addresses[] = {
-    {.family = ADDR_V4, .ip = {127, 0, 0, 1}, .port = 1080},
-    {.family = ADDR_V6, .ip = {[15] = 1}, .port = 1080},
+static char unix_path[] = "/run/proxy";
+static const struct config_listen by_address, by_path = {.path = unix_path};
+static const struct listening_on listens[] = {
+    {.listen = &by_address, .addr = {.family = ADDR_V4, .ip = {127, 0, 0, 1}, .port = 1080}},
+    {.listen = &by_address, .addr = {.family = ADDR_V6, .ip = {[15] = 1}, .port = 1080}},
+    {.listen = &by_path},
 };
 
 static const struct status_inbound inbounds[] = {
     {.name = "la\"n",
      .type = "mixed",
-     .addresses = addresses,
-     .n_addresses = 2,
+     .listens = listens,
+     .n_listens = 3,
      .flows_now = 5,
      .connections = 64},
 };
@@ -72,6 +75,8 @@ static const struct counters workers[] = {
 static const struct status example = {.version = "1.2.3",
                                       .pid = 42,
                                       .uptime_ms = 90061000,
+                                      .n_reloads = 3,
+                                      .config_read_ms = 1795275001000,
                                       .workers = workers,
                                       .n_workers = 2,
                                       .inbounds = inbounds,
@@ -410,7 +415,8 @@ static void test_json_has_every_counter(void **state)
     (void)state;
     char *text = formatted(&example, true);
     assert_non_null(strstr(text, "\"name\":\"la\\\"n\""));
-    assert_non_null(strstr(text, "\"addresses\":[\"127.0.0.1:1080\",\"[::1]:1080\"]"));
+    assert_non_null(
+        strstr(text, "\"addresses\":[\"127.0.0.1:1080\",\"[::1]:1080\",\"unix:/run/proxy\"]"));
     assert_non_null(strstr(text, "\"together\":{\"accepted\":235567,\"flows_now\":5,"));
     assert_non_null(strstr(text, "\"per_client\":8"));
     for (size_t i = 0; i < N_FLOW_ENDS; i++)

@@ -10,7 +10,7 @@
 #include "io/listener.h"
 #include "tcp.h"
 
-static const struct listener_options plain = {0}, for_workers = {.for_workers = true},
+static const struct listener_options plain = {0}, for_workers = {.for_own = true},
                                      shared = {.shares_port = true};
 
 /* ---- opening ---- */

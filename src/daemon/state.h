@@ -1,0 +1,66 @@
+/* The running program, private to the files of daemon/ that run it. Of the first worker's thread. */
+#ifndef SOCKEYE_DAEMON_STATE_H
+#define SOCKEYE_DAEMON_STATE_H
+
+#include "daemon/activation.h"
+#include "daemon/collect.h"
+#include "daemon/daemon.h"
+#include "daemon/listening.h"
+#include "daemon/logsink.h"
+#include "daemon/notify.h"
+#include "daemon/reload.h"
+#include "daemon/runtime.h"
+#include "daemon/watchdog.h"
+#include "daemon/worker.h"
+#include "io/netwatch.h"
+
+#define WORKERS_MAX 1024 /* as the configuration allows */
+
+struct daemon {
+    const struct daemon_options *options;
+    uint64_t n_descriptors, n_own_descriptors; /* the limit, and what is not connections' */
+    struct flow_shared shared;
+    struct runtime *runtime; /* in force; held */
+    struct listening listening;
+    struct activation activation;
+    struct logsink *sink;
+    struct worker *workers[WORKERS_MAX];
+    size_t n_workers;
+    size_t n_running, n_drained; /* of the workers */
+    enum { RUNNING, DRAINING, ENDING_AT_ONCE } ending;
+    bool is_stopped;       /* the loops have been ordered to end */
+    struct reload *reload; /* under way; NULL: none */
+    struct reload_history reloads;
+    struct collector collector;
+    struct admin *admin;
+    struct watch signals;
+    struct netwatch netwatch;
+    struct notify notify;
+    struct watchdog watchdog;
+};
+
+/* Gives an order to every worker that runs. */
+static inline void daemon_order_all(struct daemon *daemon, void (*order)(struct worker *))
+{
+    for (size_t i = 0; i < daemon->n_running; i++)
+        order(daemon->workers[i]);
+}
+
+/* Once the last worker has drained, and no reload waits for one, all loops end. */
+static inline void daemon_stop_if_drained(struct daemon *daemon)
+{
+    if (daemon->is_stopped || daemon->n_drained < daemon->n_running ||
+        reload_needs_workers(daemon->reload))
+        return;
+    daemon->is_stopped = true;
+    daemon_order_all(daemon, worker_order_stop);
+}
+
+/* What the limit of descriptors means for connections, with the listeners that there are now. */
+void daemon_count_descriptors(struct daemon *daemon);
+
+/* What the service manager shows. */
+#define DAEMON_STATUS_BYTES 256
+void daemon_notify_ready(struct daemon *daemon, const char *first_words);
+
+#endif
