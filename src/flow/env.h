@@ -27,6 +27,9 @@
 #define FLOW_READ_BYTES ((size_t)32 * 1024)
 
 /* A reload changes them: each worker has its own copy, which it changes itself. 0: no limit. */
+/* Room for that with an HTTP head in another form. */
+#define FLOW_MADE_BYTES (FLOW_READ_BYTES + (size_t)20 * 1024)
+
 struct flow_limits {
     uint64_t connect_ms, handshake_ms, idle_ms, half_closed_ms;
     uint64_t udp_idle_ms;
@@ -75,7 +78,8 @@ struct flow_env {
     /* A flow has ended, its descriptors are free again. */
     void (*on_ended)(struct flow_env *);
     void *owner;
-    uint8_t scratch[FLOW_READ_BYTES];
+    uint8_t scratch[FLOW_READ_BYTES]; /* what was read */
+    uint8_t made[FLOW_MADE_BYTES];    /* what a protocol makes of it */
 };
 
 void flow_shared_init(struct flow_shared *shared);

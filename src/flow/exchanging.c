@@ -11,12 +11,19 @@ void exchanging_on_ready(struct flow *flow, struct endpoint *ep, unsigned events
     flow->protocol->exchange->on_ready(flow, ep, events);
 }
 
+void exchanging_on_timeout(struct flow *flow)
+{
+    if (!flow->protocol->exchange->on_expired(flow))
+        flow_close(flow, FLOW_END_IDLE, true);
+}
+
 void exchanging_begin(struct flow *flow)
 {
     flow->target->owner = flow;
     flow->target->on_ready = on_target_ready;
     flow_set_state(flow, FLOW_EXCHANGING);
     idle_enter(&flow->env->relaying, &flow->wait);
+    idle_enter(&flow->env->settling, &flow->settling);
     flow->protocol->exchange->begin(flow);
 }
 

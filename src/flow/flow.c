@@ -333,8 +333,10 @@ void flow_on_expired(struct idle_wait *wait)
     case FLOW_OPENING:
         opening_on_timeout(flow);
         break;
-    case FLOW_RELAYING:
     case FLOW_EXCHANGING:
+        exchanging_on_timeout(flow);
+        break;
+    case FLOW_RELAYING:
     case FLOW_ASSOCIATED:
         flow_close(flow, FLOW_END_IDLE, true);
         break;

@@ -37,6 +37,9 @@ struct exchange_ops {
     /* flow->target is open; flow->up holds what the client has sent beyond what was used up. */
     void (*begin)(struct flow *);
     void (*on_ready)(struct flow *, struct endpoint *, unsigned events);
+    /* A time is over: handshake_ms where it waits for the client in env->handshaking, idle_ms or
+     * half_closed_ms. False: it has nothing to say about that, and the flow is ended. */
+    bool (*on_expired)(struct flow *);
     /* Frees flow->exchange, which is not NULL. */
     void (*deinit)(struct flow *);
 };

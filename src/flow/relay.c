@@ -1,10 +1,9 @@
 #include "flow/relay.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/secret.h"
+#include "flow/stash.h"
 #include "io/sys.h"
 
 /* What one direction moves before the others of the loop have their turn. */
@@ -15,28 +14,9 @@
 
 #define SPLICE_BYTES (1024 * 1024)
 
-/* Counts what is allocated, not what is left of it. */
-static uint8_t *allocate(struct flow_env *env, size_t n)
-{
-    struct flow_shared *shared = env->shared;
-    uint64_t held = atomic_fetch_add(&shared->n_held_bytes, n) + n;
-    uint64_t max = env->limits.max_held_bytes;
-    uint8_t *bytes = NULL;
-    if (max == 0 || held <= max)
-        bytes = malloc(n);
-    if (bytes == NULL)
-        atomic_fetch_sub(&shared->n_held_bytes, n);
-    return bytes;
-}
-
-/* A password may have been in it. */
 static void free_held(struct direction *direction, struct flow_env *env)
 {
-    if (direction->held == NULL)
-        return;
-    atomic_fetch_sub(&env->shared->n_held_bytes, direction->held_cap);
-    secret_wipe(direction->held, direction->held_cap);
-    free(direction->held);
+    stash_release(env, direction->held, direction->held_cap);
     direction->held = NULL;
     direction->held_from = direction->n_held = direction->held_cap = 0;
 }
@@ -47,7 +27,7 @@ enum err direction_hold(struct direction *direction, struct flow_env *env, const
     if (n == 0)
         return ERR_NONE;
     size_t n_before = direction->n_held;
-    uint8_t *grown = allocate(env, n_before + n);
+    uint8_t *grown = stash_allocate(env, n_before + n);
     if (grown == NULL)
         return ERR_MEMORY;
     if (n_before > 0)
@@ -99,6 +79,13 @@ void direction_deinit(struct direction *direction, struct flow_env *env)
     direction->pipe = NULL;
 }
 
+/* An error that the sink has met. */
+static enum err of_sink(struct direction *direction, enum err err)
+{
+    direction->is_sink_broken |= err != ERR_NONE && err != ERR_AGAIN;
+    return err;
+}
+
 static enum err flush_held(struct direction *direction, struct flow_env *env, struct endpoint *sink)
 {
     while (direction->n_held > 0) {
@@ -106,7 +93,7 @@ static enum err flush_held(struct direction *direction, struct flow_env *env, st
         enum err err =
             endpoint_write(sink, direction->held + direction->held_from, direction->n_held, &n);
         if (err != ERR_NONE)
-            return err;
+            return of_sink(direction, err);
         drop_held(direction, env, n);
         size_t own = n < direction->n_own ? n : direction->n_own;
         direction->n_own -= (uint32_t)own;
@@ -125,7 +112,7 @@ static enum err flush_pipe(struct direction *direction, struct flow_env *env, st
             if (err == ERR_AGAIN)
                 endpoint_used_up(sink, LOOP_WRITE);
             count_stuck(direction, env, pipe->n_bytes);
-            return err;
+            return of_sink(direction, err);
         }
         pipe->n_bytes -= (size_t)n;
         direction->n_bytes += (size_t)n;
@@ -144,34 +131,47 @@ enum err direction_flush(struct direction *direction, struct flow_env *env, stru
     return err;
 }
 
-/* One read and one write through the scratch buffer. */
-static enum err copy_once(struct direction *direction, struct flow_env *env,
-                          struct endpoint *source, struct endpoint *sink, size_t *n_moved)
+enum err direction_send(struct direction *direction, struct flow_env *env, struct endpoint *sink,
+                        const uint8_t *bytes, size_t n)
 {
-    size_t n = 0, n_written = 0;
-    enum err err = endpoint_read(source, env->scratch, FLOW_READ_BYTES, &n);
+    size_t n_written = 0;
+    enum err err = ERR_NONE;
+    if (n > 0 && !direction_wants_write(direction))
+        err = of_sink(direction, endpoint_write(sink, bytes, n, &n_written));
+    if (err != ERR_NONE && err != ERR_AGAIN)
+        return err;
+    direction->n_bytes += n_written;
+    return direction_hold(direction, env, bytes + n_written, n - n_written);
+}
+
+/* One read of at most `most` bytes and one write through the scratch buffer. */
+static enum err copy_once(struct direction *direction, struct flow_env *env,
+                          struct endpoint *source, struct endpoint *sink, size_t most,
+                          size_t *n_moved)
+{
+    size_t n = 0;
+    size_t room = most < FLOW_READ_BYTES ? most : FLOW_READ_BYTES;
+    enum err err = endpoint_read(source, env->scratch, room, &n);
     if (err != ERR_NONE)
         return err;
     *n_moved = n;
     /* A read that fills the buffer has more behind it. */
     direction->is_bulk = n == FLOW_READ_BYTES && source->fd >= 0 && sink->fd >= 0;
-    err = endpoint_write(sink, env->scratch, n, &n_written);
-    if (err != ERR_NONE && err != ERR_AGAIN)
-        return err;
-    direction->n_bytes += n_written;
-    return direction_hold(direction, env, env->scratch + n_written, n - n_written);
+    return direction_send(direction, env, sink, env->scratch, n);
 }
 
-/* One splice from the source into a pipe and as many as it takes from there into the sink. */
+/* One splice of at most `most` bytes from the source into a pipe and as many as it takes from there
+ * into the sink. */
 static enum err splice_once(struct direction *direction, struct flow_env *env,
-                            struct endpoint *source, struct endpoint *sink, size_t *n_moved)
+                            struct endpoint *source, struct endpoint *sink, size_t most,
+                            size_t *n_moved)
 {
     struct pipe *pipe = NULL;
     if (may_splice(env))
         pipe = pipe_get(&env->pipes, loop_now_ms(env->loop));
     if (pipe == NULL)
-        return copy_once(direction, env, source, sink, n_moved);
-    ssize_t n = sys_splice(source->fd, pipe->write_fd, SPLICE_BYTES);
+        return copy_once(direction, env, source, sink, most, n_moved);
+    ssize_t n = sys_splice(source->fd, pipe->write_fd, most < SPLICE_BYTES ? most : SPLICE_BYTES);
     if (n <= 0) {
         int why = errno;
         pipe_put(&env->pipes, pipe);
@@ -179,7 +179,7 @@ static enum err splice_once(struct direction *direction, struct flow_env *env,
             return sys_err(why);
         /* Nothing there, the end, or an urgent byte at which splice stands still for ever:
          * reading knows which. */
-        return copy_once(direction, env, source, sink, n_moved);
+        return copy_once(direction, env, source, sink, most, n_moved);
     }
     *n_moved = (size_t)n;
     pipe->n_bytes = (size_t)n;
@@ -189,17 +189,21 @@ static enum err splice_once(struct direction *direction, struct flow_env *env,
     return err == ERR_AGAIN ? ERR_NONE : err;
 }
 
-enum err direction_advance(struct direction *direction, struct flow_env *env,
-                           struct endpoint *source, struct endpoint *sink)
+enum err direction_advance_within(struct direction *direction, struct flow_env *env,
+                                  struct endpoint *source, struct endpoint *sink, uint64_t limit,
+                                  uint64_t *n_taken)
 {
     enum err err = direction_flush(direction, env, sink);
-    size_t n_left = BUDGET_BYTES;
+    uint64_t n_left = limit < BUDGET_BYTES ? limit : BUDGET_BYTES;
+    *n_taken = 0;
     while (err == ERR_NONE && !direction->is_at_end && n_left > 0) {
         size_t n = 0;
+        size_t most = limit - *n_taken < SIZE_MAX ? (size_t)(limit - *n_taken) : SIZE_MAX;
         if (direction->is_bulk)
-            err = splice_once(direction, env, source, sink, &n);
+            err = splice_once(direction, env, source, sink, most, &n);
         else
-            err = copy_once(direction, env, source, sink, &n);
+            err = copy_once(direction, env, source, sink, most, &n);
+        *n_taken += n;
         n_left -= n < n_left ? n : n_left;
         if (err == ERR_EOF) {
             direction->is_at_end = true;
@@ -211,4 +215,11 @@ enum err direction_advance(struct direction *direction, struct flow_env *env,
     if (err == ERR_NONE && direction->is_at_end)
         return ERR_EOF;
     return err;
+}
+
+enum err direction_advance(struct direction *direction, struct flow_env *env,
+                           struct endpoint *source, struct endpoint *sink)
+{
+    uint64_t n_taken;
+    return direction_advance_within(direction, env, source, sink, UINT64_MAX, &n_taken);
 }

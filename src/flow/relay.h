@@ -32,6 +32,7 @@ struct direction {
     bool is_bulk;      /* moves by splice */
     bool is_at_end;    /* the source's fin has been read */
     bool is_finished;  /* and passed on */
+    bool is_sink_broken; /* an error that was returned was the sink's, not the source's */
 };
 
 /* Keeps n bytes for the sink, after those it holds already. ERR_MEMORY: out of memory or beyond memory_mb. */
@@ -46,6 +47,10 @@ void direction_deinit(struct direction *direction, struct flow_env *env);
 NODISCARD enum err direction_flush(struct direction *direction, struct flow_env *env,
                                    struct endpoint *sink);
 
+/* Writes n bytes that are at hand, after what is held; what the sink does not take now is held. */
+NODISCARD enum err direction_send(struct direction *direction, struct flow_env *env,
+                                  struct endpoint *sink, const uint8_t *bytes, size_t n);
+
 /*
  * Moves as much as goes now, within a turn's budget. ERR_NONE or ERR_AGAIN: more may follow (see
  * direction_wants_*). ERR_EOF: the source has ended and everything is delivered: time for the fin. Else
@@ -53,6 +58,12 @@ NODISCARD enum err direction_flush(struct direction *direction, struct flow_env 
  */
 NODISCARD enum err direction_advance(struct direction *direction, struct flow_env *env,
                                      struct endpoint *source, struct endpoint *sink);
+
+/* The same, but at most `limit` bytes are read from the source, and no byte beyond; *n_taken says how
+ * many were. */
+NODISCARD enum err direction_advance_within(struct direction *direction, struct flow_env *env,
+                                            struct endpoint *source, struct endpoint *sink,
+                                            uint64_t limit, uint64_t *n_taken);
 
 /* Whether something waits for the sink; pure functions of the state, from which interest follows. */
 static inline bool direction_wants_write(const struct direction *direction)

@@ -49,6 +49,7 @@ void associating_on_ready(struct flow *flow);
 /* exchanging.c */
 void exchanging_begin(struct flow *flow); /* flow->target is set */
 void exchanging_on_ready(struct flow *flow, struct endpoint *ep, unsigned events);
+void exchanging_on_timeout(struct flow *flow);
 
 /* relaying.c */
 void relaying_begin(struct flow *flow); /* flow->target is set */

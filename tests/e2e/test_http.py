@@ -144,23 +144,11 @@ def test_table_3_a_malformed_connect_gets_400_and_the_end(sockeye, origin, dial,
     receive_pattern(other, 1000)
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS"])
-def test_other_methods_are_refused_with_a_line_that_says_so(sockeye, origin, dial, method):
-    proxy, server = sockeye(inbound("http")), origin(echo)
-    sock = dial(proxy.addr())
-    sock.sendall(f"{method} {server.url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    text = receive_all(sock).decode()
-    assert re.match(r"HTTP/1\.1 (405|501) ", text)
-    if method != "HEAD":
-        assert re.search(r"\r\n\r\n[^\r\n]{3,200}\r?\n$", text)
-    assert not server.clients
-
-
 @pytest.mark.parametrize("method,target", [("GET", "/"), ("GET", "http://"), ("PRI", "*")])
 def test_a_request_for_the_proxy_itself_is_refused(sockeye, dial, method, target):
     sock = dial(sockeye(inbound("http")).addr())
     sock.sendall(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    assert re.match(r"HTTP/1\.1 (400|404|405|501) ", receive_all(sock).decode())
+    assert re.match(r"HTTP/1\.1 400 ", receive_all(sock).decode())
 
 
 def test_a_head_that_is_too_long_is_refused(sockeye, dial):

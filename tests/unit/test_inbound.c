@@ -240,8 +240,12 @@ static void expect_http_refusal(void **state, const struct refusal_case *expecte
 static void acc_39_http_refuses_in_its_own_words(void **state)
 {
     static const struct refusal_case open_cases[] = {
-        {"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", "HTTP/1.1 405 ",
-         "\r\nAllow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n"},
+        {"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", "HTTP/1.1 400 ", "this is a proxy"},
+        {"OPTIONS * HTTP/1.1\r\nHost: a.test\r\n\r\n", "HTTP/1.1 400 ", "this is a proxy"},
+        {"GET https://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", "HTTP/1.1 400 ", "CONNECT"},
+        {"GET ftp://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", "HTTP/1.1 400 ", "CONNECT"},
+        {"GET http://u@a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", "HTTP/1.1 400 ", "http://host"},
+        {"GET http://a.test/ HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", "Host"},
         {"CONNECT a.test HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", "host:port"},
         {"CONNECT a.test:0 HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", "host:port"},
         {"CONNECT a.test:443 HTTP/1.1\n\n", "HTTP/1.1 400 ", "malformed"},
