@@ -1,8 +1,10 @@
 #include "io/datagram.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,16 +23,28 @@
 /* Some milliseconds of a busy sender must find room while we do something else. */
 #define RECEIVE_BUFFER_BYTES (1024 * 1024)
 
-struct message {
-    struct sockaddr_in6 sa; /* or a sockaddr_in */
-    struct iovec iov;
+/* Datagrams of one size to one address go to the system as one (UDP_SEGMENT), unless they are so
+ * large that they may have to be sent in fragments, which that cannot do. */
+#define SEGMENT_MAX_BYTES 1472
+
+static_assert(BATCH * SEGMENT_MAX_BYTES <= MAX_BYTES - 28, "a run fits what IP carries");
+
+/* The control message that tells the size of a run's datagrams. */
+union segment_size {
+    struct cmsghdr header;
+    uint8_t room[CMSG_SPACE(sizeof(uint16_t))];
 };
 
 /* One mapping; of a slot only the pages that a datagram has filled are ever touched. */
 struct datagram_batch {
-    struct mmsghdr in[BATCH], out[BATCH];
-    struct message in_messages[BATCH], out_messages[BATCH];
-    struct addr to[BATCH]; /* of `out`, for those that must be queued */
+    struct mmsghdr in[BATCH];
+    struct sockaddr_in6 in_from[BATCH]; /* or a sockaddr_in */
+    struct iovec in_iov[BATCH];
+    struct addr out_to[BATCH];
+    struct iovec out_iov[BATCH];
+    struct mmsghdr runs[BATCH]; /* of what is out, those that go together */
+    struct sockaddr_storage run_to[BATCH];
+    union segment_size run_sizes[BATCH];
     uint8_t slots[BATCH][SLOT_BYTES];
 };
 
@@ -69,14 +83,6 @@ void datagram_pool_release(struct datagram_pool *pool, size_t n)
     atomic_fetch_sub(pool->n_held_bytes, n);
 }
 
-static void set_header(struct mmsghdr *header, struct message *message)
-{
-    *header = (struct mmsghdr){.msg_hdr = {.msg_name = &message->sa,
-                                           .msg_namelen = sizeof message->sa,
-                                           .msg_iov = &message->iov,
-                                           .msg_iovlen = 1}};
-}
-
 /* Returns NULL where there is no memory for it. */
 static struct datagram_batch *batch_of(struct datagram_pool *pool)
 {
@@ -86,10 +92,12 @@ static struct datagram_batch *batch_of(struct datagram_pool *pool)
     if (batch == NULL)
         return NULL;
     for (unsigned i = 0; i < BATCH; i++) {
-        set_header(&batch->in[i], &batch->in_messages[i]);
-        set_header(&batch->out[i], &batch->out_messages[i]);
-        batch->in_messages[i].iov =
+        batch->in_iov[i] =
             (struct iovec){.iov_base = batch->slots[i] + DATAGRAM_HEADROOM, .iov_len = MAX_BYTES};
+        batch->in[i].msg_hdr = (struct msghdr){.msg_name = &batch->in_from[i],
+                                               .msg_namelen = sizeof batch->in_from[i],
+                                               .msg_iov = &batch->in_iov[i],
+                                               .msg_iovlen = 1};
     }
     pool->batch = batch;
     return batch;
@@ -141,44 +149,96 @@ static void put_out(struct datagram_sock *sock, unsigned i, const struct addr *t
                     size_t n)
 {
     struct datagram_batch *batch = sock->pool->batch;
-    struct message *message = &batch->out_messages[i];
-    struct msghdr *header = &batch->out[i].msg_hdr;
-    batch->to[i] = *to;
-    message->iov = (struct iovec){.iov_base = bytes, .iov_len = n};
-    header->msg_name = NULL;
-    header->msg_namelen = 0;
-    if (sock->is_connected)
-        return; /* a name would make the system look up the way again */
-    struct sockaddr_storage sa;
-    header->msg_name = &message->sa;
-    header->msg_namelen = sys_addr_to_sockaddr(to, &sa);
-    memcpy(&message->sa, &sa, header->msg_namelen);
+    batch->out_to[i] = *to;
+    batch->out_iov[i] = (struct iovec){.iov_base = bytes, .iov_len = n};
+}
+
+/* How many, from this one on and before `end`, can go as one: of one size, the last perhaps less. */
+static unsigned count_run(const struct datagram_sock *sock, unsigned first, unsigned end)
+{
+    const struct datagram_batch *batch = sock->pool->batch;
+    size_t n_bytes = batch->out_iov[first].iov_len;
+    unsigned n = 1;
+    if (sock->is_plain || n_bytes > SEGMENT_MAX_BYTES)
+        return 1;
+    for (; first + n < end; n++) {
+        size_t n_next = batch->out_iov[first + n].iov_len;
+        if (n_next == 0 || n_next > n_bytes || batch->out_iov[first + n - 1].iov_len < n_bytes)
+            break;
+        if (!addr_equal(&batch->out_to[first], &batch->out_to[first + n], true))
+            break;
+    }
+    return n;
+}
+
+static void put_segment_size(struct msghdr *header, union segment_size *control, size_t n_bytes)
+{
+    uint16_t size = (uint16_t)n_bytes;
+    control->header = (struct cmsghdr){
+        .cmsg_level = SOL_UDP, .cmsg_type = UDP_SEGMENT, .cmsg_len = CMSG_LEN(sizeof size)};
+    memcpy(CMSG_DATA(&control->header), &size, sizeof size);
+    header->msg_control = control;
+    header->msg_controllen = sizeof *control;
+}
+
+/* Makes runs of what is out from `first` to `end`; returns how many. */
+static unsigned make_runs(struct datagram_sock *sock, unsigned first, unsigned end)
+{
+    struct datagram_batch *batch = sock->pool->batch;
+    unsigned n_runs = 0;
+    while (first < end) {
+        unsigned n = count_run(sock, first, end);
+        struct msghdr *header = &batch->runs[n_runs].msg_hdr;
+        *header = (struct msghdr){.msg_iov = &batch->out_iov[first], .msg_iovlen = n};
+        /* A name would make a connected socket look up the way again. */
+        if (!sock->is_connected) {
+            header->msg_name = &batch->run_to[n_runs];
+            header->msg_namelen = sys_addr_to_sockaddr(&batch->out_to[first], header->msg_name);
+        }
+        if (n > 1)
+            put_segment_size(header, &batch->run_sizes[n_runs], batch->out_iov[first].iov_len);
+        first += n;
+        n_runs++;
+    }
+    return n_runs;
 }
 
 /*
- * Sends n of `out` from the first on, as far as the system takes them. Returns how many are done
- * with, sent or refused for good; fewer than n: it takes no more now. A connected socket may tell of
- * what became of an earlier datagram, so none is given up at its first error.
+ * The first run could not be sent. Returns how many datagrams are given up for that. A system or
+ * device that cannot send runs is not asked to again; and a connected socket may tell of what became
+ * of an earlier datagram, so none is given up at its first error.
  */
+static unsigned give_up(struct datagram_sock *sock, bool is_second_time)
+{
+    if (sock->pool->batch->runs[0].msg_hdr.msg_iovlen > 1) {
+        sock->is_plain = is_second_time || !sock->is_connected;
+        return 0;
+    }
+    if (sock->is_connected && !is_second_time)
+        return 0;
+    sock->pool->n_unsent++;
+    return 1;
+}
+
+/* Sends n of what is out, as far as the system takes them. Returns how many are done with, sent or
+ * refused for good; fewer than n: it takes no more now. */
 static unsigned send_out(struct datagram_sock *sock, unsigned n)
 {
+    struct mmsghdr *runs = sock->pool->batch->runs;
     unsigned done = 0;
     bool has_failed = false;
     while (done < n) {
-        int sent = sys_sendmmsg(sock->watch.fd, &sock->pool->batch->out[done], n - done);
-        if (sent > 0) {
-            done += (unsigned)sent;
-            has_failed = false;
-        } else if (sys_err(errno) == ERR_AGAIN) {
+        unsigned n_runs = make_runs(sock, done, n);
+        int sent = sys_sendmmsg(sock->watch.fd, runs, n_runs);
+        for (int i = 0; i < sent; i++)
+            done += (unsigned)runs[i].msg_hdr.msg_iovlen;
+        if (sent <= 0 && sys_err(errno) == ERR_AGAIN) {
             loop_used_up(&sock->watch, LOOP_WRITE);
             return done;
-        } else if (sock->is_connected && !has_failed) {
-            has_failed = true;
-        } else {
-            sock->pool->n_unsent++;
-            done++;
-            has_failed = false;
         }
+        if (sent <= 0)
+            done += give_up(sock, has_failed);
+        has_failed = sent <= 0 && !has_failed;
     }
     return done;
 }
@@ -201,8 +261,8 @@ void datagram_pool_flush(struct datagram_pool *pool)
     if (done == n)
         return;
     for (unsigned i = done; i < n; i++) {
-        const struct iovec *iov = &pool->batch->out_messages[i].iov;
-        enqueue(sock, &pool->batch->to[i], iov->iov_base, iov->iov_len);
+        const struct iovec *iov = &pool->batch->out_iov[i];
+        enqueue(sock, &pool->batch->out_to[i], iov->iov_base, iov->iov_len);
     }
     want_as_needed(sock);
 }
@@ -250,7 +310,7 @@ static void deliver(struct datagram_sock *sock, unsigned n)
         struct addr from;
         struct msghdr *header = &batch->in[i].msg_hdr;
         enum err err = sys_addr_from_sockaddr(&from, header->msg_name, header->msg_namelen);
-        header->msg_namelen = sizeof batch->in_messages[i].sa;
+        header->msg_namelen = sizeof batch->in_from[i];
         /* A datagram before may have closed the socket. */
         if (err == ERR_NONE && datagram_is_open(sock))
             sock->on_datagram(sock, &from, batch->slots[i] + DATAGRAM_HEADROOM,

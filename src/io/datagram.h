@@ -67,6 +67,7 @@ struct datagram_sock {
     struct list queue;
     size_t queued_bytes;
     bool is_connected;
+    bool is_plain; /* each goes by itself: the system would not take several as one */
 };
 
 /*
