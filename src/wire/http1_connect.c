@@ -52,6 +52,7 @@ enum err http1_connect_err(unsigned status)
         return ERR_DENIED;
     case 405:
         return ERR_COMMAND;
+    case 401: /* tinyproxy says so of a wrong password */
     case 407:
         return ERR_AUTH;
     case 502:

@@ -18,7 +18,7 @@ size_t http1_write_connect(char out[static HTTP1_CONNECT_MAX_BYTES], const struc
                            const struct slice *user, const struct slice *password);
 
 /* What the status of a final answer to CONNECT says. ERR_NONE: connected (2xx). ERR_AUTH: the proxy
- * refuses the login, or asks for one (407). ERR_DENIED (403), ERR_COMMAND (405), ERR_HOST_UNREACH
+ * refuses the login, or asks for one (407, 401). ERR_DENIED (403), ERR_COMMAND (405), ERR_HOST_UNREACH
  * (502, 503), ERR_TIMEOUT (504); ERR_UPSTREAM for any other. */
 enum err http1_connect_err(unsigned status);
 

@@ -78,7 +78,7 @@ static void acc_61_each_status_says_what_it_can(void **state)
             expected = ERR_DENIED;
         if (status == 405)
             expected = ERR_COMMAND;
-        if (status == 407)
+        if (status == 407 || status == 401)
             expected = ERR_AUTH;
         if (status == 502 || status == 503)
             expected = ERR_HOST_UNREACH;
