@@ -52,23 +52,44 @@ static void say(struct config_messages *messages, const char *message)
     fprintf(stderr, "%s\n", message);
 }
 
-enum err cli_read_config(struct config **out, const char *path, struct config_messages *messages)
+/* Reads the text at `path`, which is owned; what keeps it from being read is said. */
+static enum err read_text(const char *path, char **text, size_t *n,
+                          struct config_messages *messages)
 {
     char message[PATHS_MESSAGE_BYTES];
-    char *text;
-    size_t n;
-    enum err err = paths_read_config(path, &text, &n, message);
-    if (err == ERR_MEMORY)
+    enum err err = paths_read_config(path, text, n, message);
+    if (err == ERR_NONE || err == ERR_MEMORY)
         return err;
-    if (err != ERR_NONE) {
-        messages->say(messages, message);
-        return ERR_BAD;
-    }
-    err = config_parse(out, path, text, n, &paths_sources, messages);
-    /* There may be passwords in it. */
+    messages->say(messages, message);
+    return ERR_BAD;
+}
+
+/* There may be passwords in it. */
+static void free_text(char *text, size_t n)
+{
     secret_wipe(text, n);
     free(text);
+}
+
+enum err cli_read_config(struct config **out, const char *path, struct config_messages *messages)
+{
+    char *text;
+    size_t n;
+    enum err err = read_text(path, &text, &n, messages);
+    if (err != ERR_NONE)
+        return err;
+    err = config_parse(out, path, text, n, &paths_sources, messages);
+    free_text(text, n);
     return err;
+}
+
+/* The exit code of what was said about a configuration. */
+static int exit_code(enum err err)
+{
+    if (err != ERR_MEMORY)
+        return err == ERR_NONE ? EX_OK : EX_CONFIG;
+    fprintf(stderr, "sockeye: out of memory\n");
+    return EX_OSERR;
 }
 
 int cli_load_config(struct config **out, const char *path, char used[static PATHS_BYTES])
@@ -81,10 +102,18 @@ int cli_load_config(struct config **out, const char *path, char used[static PATH
         return EX_CONFIG;
     }
     struct config_messages messages = {.say = say};
-    enum err err = cli_read_config(out, used, &messages);
-    if (err == ERR_MEMORY) {
-        fprintf(stderr, "sockeye: out of memory\n");
-        return EX_OSERR;
-    }
-    return err == ERR_NONE ? EX_OK : EX_CONFIG;
+    return exit_code(cli_read_config(out, used, &messages));
+}
+
+int cli_find_admin_socket(char **out, const char *path)
+{
+    struct config_messages messages = {.say = say};
+    char *text;
+    size_t n;
+    enum err err = read_text(path, &text, &n, &messages);
+    if (err != ERR_NONE)
+        return exit_code(err);
+    err = config_find_admin_socket(out, path, text, n, &paths_sources, &messages);
+    free_text(text, n);
+    return exit_code(err);
 }

@@ -37,4 +37,9 @@ NODISCARD enum err cli_read_config(struct config **out, const char *path,
  */
 int cli_load_config(struct config **out, const char *path, char used[static PATHS_BYTES]);
 
+/* Finds the status socket that the configuration at `path` names, without what the rest of it needs:
+ * variables and files that only the process itself may read. Returns 0 with *out owned, or an exit
+ * code. */
+int cli_find_admin_socket(char **out, const char *path);
+
 #endif

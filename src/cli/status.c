@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -124,15 +125,14 @@ static int say_failure(const char *path, enum err err)
 static int find_socket(char path[static PATHS_SOCKET_BYTES], const char *socket_path,
                        const char *config_path)
 {
-    struct config *config = NULL;
+    char *found = NULL;
     const char *configured = socket_path != NULL ? socket_path : "auto";
     int code = EX_OK;
     if (socket_path == NULL && config_path != NULL) {
-        char used[PATHS_BYTES];
-        code = cli_load_config(&config, config_path, used);
+        code = cli_find_admin_socket(&found, config_path);
         if (code != EX_OK)
             return code;
-        configured = config->admin.socket;
+        configured = found;
     }
     if (configured[0] == '\0') {
         fprintf(stderr,
@@ -142,7 +142,7 @@ static int find_socket(char path[static PATHS_SOCKET_BYTES], const char *socket_
         fprintf(stderr, "sockeye: %.200s: longer than a socket's path may be\n", configured);
         code = EX_UNAVAILABLE;
     }
-    config_free(config);
+    free(found);
     return code;
 }
 

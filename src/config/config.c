@@ -5,6 +5,7 @@
 #include "config/config.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "config/check.h"
 #include "config/files.h"
@@ -75,6 +76,54 @@ enum err config_parse(struct config **out, const char *file, const char *text, s
         *out = &owner->config;
     else
         config_free(&owner->config);
+    return err;
+}
+
+/* Reads `admin` into its struct. `elsewhere` is what was said of the whole file: it matters only where
+ * it keeps us from knowing. Returns the report that does, or NULL. */
+static struct report *read_admin(struct reading *reading, struct report *elsewhere,
+                                 const struct node *root, struct config_admin *admin)
+{
+    if (root == NULL)
+        return elsewhere;
+    const struct node *map = node_get(root, "admin");
+    if (map == NULL)
+        walk_defaults(reading, &schema_admin, admin);
+    else if (map->kind == NODE_MAP)
+        walk_read(reading, &schema_admin, map, admin);
+    else if (map->kind != NODE_BROKEN)
+        report_error(reading->report, map->at, "admin: expected a mapping of keys to values");
+    if (reading->report->n_errors > 0)
+        return reading->report;
+    return admin->socket == NULL ? elsewhere : NULL;
+}
+
+enum err config_find_admin_socket(char **out, const char *file, const char *text, size_t n,
+                                  const struct config_sources *sources,
+                                  struct config_messages *messages)
+{
+    struct arena arena = {0};
+    struct report report = {.file = file, .arena = &arena}, elsewhere = report;
+    struct tree_input input = {
+        .report = &elsewhere, .arena = &arena, .sources = sources, .text = text, .n_text = n};
+    struct reading reading = {.report = &report, .scratch = &arena, .keep = &arena};
+    struct config_admin admin = {0};
+    enum err err = ERR_NONE;
+
+    struct report *wrong = read_admin(&reading, &elsewhere, tree_parse(&input), &admin);
+    if (report.no_memory || elsewhere.no_memory) {
+        err = ERR_MEMORY;
+    } else if (wrong != NULL) {
+        report_flush(wrong, messages);
+        err = ERR_BAD;
+    } else {
+        size_t n_socket = strlen(admin.socket) + 1;
+        *out = malloc(n_socket);
+        err = *out == NULL ? ERR_MEMORY : ERR_NONE;
+        if (*out != NULL)
+            memcpy(*out, admin.socket, n_socket);
+    }
+    arena_free(&arena);
     return err;
 }
 

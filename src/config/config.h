@@ -194,6 +194,15 @@ NODISCARD enum err config_parse(struct config **out, const char *file, const cha
                                 const struct config_sources *sources,
                                 struct config_messages *messages);
 
+/*
+ * Finds `admin.socket` alone, "auto" where the file does not say: no other file is read, and neither
+ * variables that are not set nor mistakes elsewhere get in the way. *out is returned owned (free()).
+ * ERR_BAD: errors were said. ERR_MEMORY: out of memory, nothing was said.
+ */
+NODISCARD enum err config_find_admin_socket(char **out, const char *file, const char *text,
+                                            size_t n, const struct config_sources *sources,
+                                            struct config_messages *messages);
+
 /* The configuration `sockeye socks` stands for, before its options: one socks inbound, defaults. */
 NODISCARD enum err config_new_plain(struct config **out);
 

@@ -342,7 +342,7 @@ static const struct table dns_table = {
 static const struct key admin_keys[] = {
     TEXT(config_admin, socket, MAX_SOCKET_PATH, "auto"),
 };
-static const struct table admin_table = {
+const struct table schema_admin = {
     .place = " in admin", .keys = admin_keys, .n_keys = COUNT(admin_keys)};
 
 static const struct key top_keys[] = {
@@ -352,7 +352,7 @@ static const struct key top_keys[] = {
     MAP(config, limits, &limits_table),
     MAP(config, dns, &dns_table),
     MAP(config, log, &log_table),
-    MAP(config, admin, &admin_table),
+    MAP(config, admin, &schema_admin),
     {.name = "inbounds",
      .kind = &kind_maps,
      .offset = offsetof(struct config, inbounds),

@@ -10,6 +10,9 @@
 /* Describes struct config. */
 extern const struct table schema;
 
+/* Describes struct config_admin. */
+extern const struct table schema_admin;
+
 /* The outbounds that always exist, by their names and types. */
 extern const struct choice schema_built_in[];
 

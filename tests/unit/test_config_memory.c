@@ -98,16 +98,24 @@ static const char *environment(const char *name)
     return strcmp(name, "PASSWORD") == 0 ? "hunter2" : NULL;
 }
 
-static enum err no_file(const char *path, size_t max_bytes, char **text, size_t *n)
+/* What is in a file is told by the first letter of its name. */
+static enum err read_file(const char *path, size_t max_bytes, char **text, size_t *n)
 {
-    (void)path;
-    (void)max_bytes;
-    (void)text;
-    (void)n;
-    return ERR_NOT_FOUND;
+    const char *content = path[0] == 'u'   ? "eve:hunter2\ncarl:$6$hunter2\n"
+                          : path[0] == 'p' ? "hunter2\n"
+                          : path[0] == 'd' ? "Example.com\n*.example.org\n"
+                                           : "x\n/y\n:z\n";
+
+    *n = strlen(content);
+    assert_true(*n <= max_bytes);
+    *text = malloc(*n + 1);
+    if (*text == NULL)
+        return ERR_MEMORY;
+    memcpy(*text, content, *n + 1);
+    return ERR_NONE;
 }
 
-static const struct config_sources sources = {.getenv = environment, .read_file = no_file};
+static const struct config_sources sources = {.getenv = environment, .read_file = read_file};
 
 /* Parses while the nth allocation fails; frees what came of it. */
 static enum err parse(const char *text, size_t n)
@@ -148,8 +156,10 @@ static const char good[] =
     "    allow: [10.0.0.0/8]\n"
     "    deny_targets: ['*:25']\n"
     "    users: [{name: ann, password: '${PASSWORD}'}, {name: bob, password: \"\\x41\"}]\n"
-    "  - {type: http, name: web, listen: 8080, outbound: out}\n"
-    "outbounds: [{type: direct, name: out}]\n"
+    "  - {type: http, name: web, listen: [8080, 'unix:/x'], outbound: out, users_file: u}\n"
+    "outbounds: [{type: direct, name: out, interface: eth0, bind: 192.0.2.1},\n"
+    "  {type: socks, name: s, server: 'x:1', username: u, password_file: p, via: out}]\n"
+    "routes: ['DOMAIN,a,out', 'DOMAIN-SET,d,s', 'IP-CIDR,10.0.0.0/8,s', 'IN-NAME,web,s']\n"
     "admin: {socket: ./y}\n";
 
 static void acc_70_a_good_configuration_survives_any_failed_allocation(void **state)
@@ -167,6 +177,13 @@ static void acc_70_a_bad_configuration_survives_any_failed_allocation(void **sta
 
     (void)state;
     assert_every_failure_is_clean(text, ERR_BAD);
+    assert_every_failure_is_clean(
+        "inbounds: [{type: relay, listen: 'unix:x', target: y, users: []},\n"
+        "  {type: http, listen: ['unix:/x', 'unix:/x'], users_file: w}]\n"
+        "outbounds: [{type: socks, name: a, server: x, via: b, username: u},\n"
+        "  {type: http, name: b, server: 'x:1', via: a, password_file: w}]\n"
+        "routes: ['DOMAIN-SET,w,a', 'DOMAN,x,y', 'DOMAIN,a b,c', 'IN-NAME,x,a', 'MATCH,a']\n",
+        ERR_BAD);
 }
 
 static void acc_70_what_is_no_yaml_survives_any_failed_allocation(void **state)
@@ -242,12 +259,39 @@ static void acc_70_the_plain_proxy_survives_any_failed_allocation(void **state)
     config_free(config);
 }
 
+static void acc_70_the_status_socket_is_found_or_memory_is_out(void **state)
+{
+    static const char text[] = "admin: {socket: ./x}\nuser: ${UNSET}\n";
+    struct config_messages messages = {.say = say};
+    enum err err = ERR_MEMORY;
+    char *found = NULL;
+    size_t n = 0;
+
+    (void)state;
+    while (err == ERR_MEMORY) {
+        n_said = n_calls = 0;
+        n_live = 0;
+        n_until_failure = ++n;
+        is_watching = true;
+        err = config_find_admin_socket(&found, "s.yaml", text, strlen(text), &sources, &messages);
+        is_watching = false;
+        if (err == ERR_MEMORY)
+            assert_int_equal(n_live, 0);
+        assert_int_equal(n_said, 0);
+    }
+    assert_int_equal(err, ERR_NONE);
+    assert_string_equal(found, "./x");
+    free(found);
+}
+
 static void acc_37_what_is_freed_holds_no_password(void **state)
 {
     static const char text[] = "inbounds: [{type: mixed, listen: 1, users: [\n"
                                "  {name: a, password: hunter2}, {name: b, password: 'hunter2'},\n"
                                "  {name: c, password: \"hunter2\"},\n"
-                               "  {name: d, password: \"x${PASSWORD}\"}]}]\n";
+                               "  {name: d, password: \"x${PASSWORD}\"}], users_file: u}]\n"
+                               "outbounds: [{type: socks, name: s, server: 'x:1', username: u, "
+                               "password_file: p}]\n";
 
     (void)state;
     secret = "hunter2";
@@ -265,6 +309,7 @@ int main(void)
         cmocka_unit_test(acc_70_what_is_no_yaml_survives_any_failed_allocation),
         cmocka_unit_test(acc_70_every_piece_may_be_the_one_without_memory),
         cmocka_unit_test(acc_70_a_long_configuration_survives_any_failed_allocation),
+        cmocka_unit_test(acc_70_the_status_socket_is_found_or_memory_is_out),
         cmocka_unit_test(acc_37_what_is_freed_holds_no_password),
         cmocka_unit_test(acc_70_the_plain_proxy_survives_any_failed_allocation),
     };

@@ -18,6 +18,12 @@ static void say(struct config_messages *messages, const char *message)
     print_error("%s\n", message);
 }
 
+static void say_nothing(struct config_messages *messages, const char *message)
+{
+    (void)messages;
+    (void)message;
+}
+
 static const char *environment(const char *name)
 {
     if (strcmp(name, "PORT") == 0)
@@ -29,16 +35,25 @@ static const char *environment(const char *name)
     return NULL;
 }
 
-static enum err no_file(const char *path, size_t max_bytes, char **text, size_t *n)
+/* Files that examples of the documentation name: of users, of a password, of domains. */
+static enum err read_example(const char *path, size_t max_bytes, char **text, size_t *n)
 {
-    (void)path;
-    (void)max_bytes;
-    (void)text;
-    (void)n;
-    return ERR_NOT_FOUND;
+    const char *content = strstr(path, "users") != NULL      ? "ann:$6$x$y\n"
+                          : strstr(path, "password") != NULL ? "secret\n"
+                          : strstr(path, "domains") != NULL  ? "example.com\n"
+                                                             : NULL;
+
+    if (content == NULL)
+        return ERR_NOT_FOUND;
+    *n = strlen(content);
+    assert_true(*n <= max_bytes);
+    *text = malloc(*n + 1);
+    assert_non_null(*text);
+    memcpy(*text, content, *n + 1);
+    return ERR_NONE;
 }
 
-static const struct config_sources sources = {.getenv = environment, .read_file = no_file};
+static const struct config_sources sources = {.getenv = environment, .read_file = read_example};
 
 static struct config *parse(const char *text)
 {
@@ -510,6 +525,38 @@ static void the_packaged_example_is_right(void **state)
     free(text);
 }
 
+static void the_status_socket_is_found_whatever_else_is_wrong(void **state)
+{
+    static const struct {
+        const char *text, *socket; /* NULL: refused */
+    } cases[] = {
+        {"inbounds: [{type: mixed, listen: 1080}]", "auto"},
+        {"admin: {socket: /x/y}", "/x/y"},
+        {"admin: {socket: ''}", ""},
+        {"admin: {}", "auto"},
+        {"user: ${UNSET}\nadmin: {socket: \"/x/${PORT}\"}\nnonsense: 1", "/x/1081"},
+        {"admin: {socket: \"${UNSET}\"}", NULL},
+        {"admin: {socket: 5}", NULL},
+        {"admin: {sokcet: a}", NULL},
+        {"admin: /x", NULL},
+        {"admin: [", NULL},
+        {"", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < N_ITEMS(cases); i++) {
+        struct config_messages messages = {.say = say_nothing};
+        char *found = NULL;
+        enum err err = config_find_admin_socket(&found, "s.yaml", cases[i].text,
+                                                strlen(cases[i].text), &sources, &messages);
+        assert_int_equal(err, cases[i].socket != NULL ? ERR_NONE : ERR_BAD);
+        assert_int_equal(messages.n_errors > 0, cases[i].socket == NULL);
+        if (cases[i].socket != NULL)
+            assert_string_equal(found, cases[i].socket);
+        free(found);
+    }
+}
+
 static void no_configuration_can_be_freed(void **state)
 {
     (void)state;
@@ -536,6 +583,7 @@ int main(void)
         cmocka_unit_test(what_is_no_text_prints_as_text),
         cmocka_unit_test(every_example_of_the_documentation_is_right),
         cmocka_unit_test(the_packaged_example_is_right),
+        cmocka_unit_test(the_status_socket_is_found_whatever_else_is_wrong),
         cmocka_unit_test(no_configuration_can_be_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
