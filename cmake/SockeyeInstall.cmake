@@ -9,3 +9,16 @@ install(FILES ${CMAKE_BINARY_DIR}/sockeye.service DESTINATION lib/systemd/system
 install(FILES packaging/sockeye.sysusers DESTINATION lib/sysusers.d RENAME sockeye.conf)
 install(FILES man/sockeye.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+# A shell looks for completion in a file that is named as the command.
+if(NOT CMAKE_CROSSCOMPILING)
+    set(completion ${CMAKE_BINARY_DIR}/completion)
+    foreach(name sockeye osocks)
+        install(FILES ${completion}/bash RENAME ${name}
+                DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+        install(FILES ${completion}/fish RENAME ${name}.fish
+                DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+    endforeach()
+    install(FILES ${completion}/zsh RENAME _sockeye
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+endif()

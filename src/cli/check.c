@@ -1,5 +1,4 @@
 /* sockeye check: says what is wrong with a configuration. */
-#include <getopt.h>
 #include <stdio.h>
 #include <sysexits.h>
 
@@ -13,29 +12,18 @@ static void write_out(void *arg, const char *text, size_t n)
 
 static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"verbose", no_argument, NULL, 'v'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
     const char *path = NULL;
     bool is_verbose = false;
-    for (int got; (got = getopt_long(argc, argv, ":c:vh", options, NULL)) != -1;) {
-        switch (got) {
-        case 'c':
+    struct cli_parser parser;
+    cli_parser_init(&parser, verb, argc, argv);
+    for (int got; (got = cli_next(&parser)) != -1;) {
+        if (got == 'c')
             path = optarg;
-            break;
-        case 'v':
+        else
             is_verbose = true;
-            break;
-        case 'h':
-            fputs(verb->help, stdout);
-            return EX_OK;
-        default:
-            return cli_option_error(verb, got, argv);
-        }
     }
-    if (optind < argc)
-        return cli_usage_error(verb, "one word too many: %s", argv[optind]);
+    if (parser.is_over)
+        return parser.code;
 
     struct config *config;
     char used[PATHS_BYTES];
@@ -50,12 +38,17 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     return EX_OK;
 }
 
+static const struct cli_option options[] = {
+    {'c', "config", "FILE", CLI_FILE, "as for run"},
+    {'v', "verbose", .help = "prints the effective configuration, secrets as ***"},
+    CLI_HELP_OPTION,
+    {0},
+};
+
 const struct cli_verb cli_check = {
     .name = "check",
-    .help = "sockeye check [-c FILE] [-v]\n"
-            "    Says what is wrong with the configuration: every error found, as\n"
-            "    file:line:column: text on stderr; exit 78 if there is one.\n"
-            "    -c, --config FILE   as for run\n"
-            "    -v, --verbose       prints the effective configuration, secrets as ***\n",
+    .about = "Says what is wrong with the configuration: every error found, as\n"
+             "file:line:column: text on stderr; exit 78 if there is one.",
+    .options = options,
     .run = run,
 };

@@ -1,6 +1,5 @@
 #include "cli/cli.h"
 
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,6 +8,12 @@
 #include <sysexits.h>
 
 #include "base/secret.h"
+
+const struct cli_verb *const cli_verbs[] = {
+    &cli_run, &cli_check, &cli_socks, &cli_status, &cli_passwd, &cli_completion, NULL,
+};
+
+const struct cli_option cli_options[] = {CLI_HELP_OPTION, CLI_VERSION_OPTION, {0}};
 
 int cli_usage_error(const struct cli_verb *verb, const char *format, ...)
 {
@@ -23,9 +28,11 @@ int cli_usage_error(const struct cli_verb *verb, const char *format, ...)
     return EX_USAGE;
 }
 
-int cli_option_error(const struct cli_verb *verb, int returned, char **argv)
+/* What getopt_long() returned ':' or '?' for. */
+static int say_not_an_option(const struct cli_parser *parser, int returned)
 {
-    const char *word = argv[optind - 1];
+    const struct cli_verb *verb = parser->verb;
+    const char *word = parser->argv[optind - 1];
     bool is_long = strncmp(word, "--", 2) == 0;
     if (returned == ':')
         return is_long ? cli_usage_error(verb, "%s needs a value", word)
@@ -33,6 +40,58 @@ int cli_option_error(const struct cli_verb *verb, int returned, char **argv)
     if (is_long)
         return cli_usage_error(verb, "no such option, or not with a value: %s", word);
     return cli_usage_error(verb, "no such option: -%c", optopt);
+}
+
+void cli_print_verb(FILE *out, const struct cli_verb *verb)
+{
+    fprintf(out, verb == &cli_osocks ? "%s" : "sockeye %s", verb->name);
+    cli_print_synopsis(out, verb->options);
+    if (verb->word != NULL)
+        fprintf(out, " %s", verb->word);
+    fputs("\n    ", out);
+    for (const char *at = verb->about; *at != '\0'; at++)
+        fputs(*at == '\n' ? "\n    " : (const char[]){*at, '\0'}, out);
+    fputs("\n", out);
+    cli_print_options(out, verb->options);
+}
+
+void cli_parser_init(struct cli_parser *parser, const struct cli_verb *verb, int argc, char **argv)
+{
+    *parser = (struct cli_parser){.verb = verb, .argc = argc, .argv = argv};
+    cli_getopt_init(&parser->getopt, verb->options);
+}
+
+static int end(struct cli_parser *parser, int code)
+{
+    parser->is_over = true;
+    parser->code = code;
+    return -1;
+}
+
+static int take_word(struct cli_parser *parser)
+{
+    const struct cli_verb *verb = parser->verb;
+    if (verb->word != NULL && optind < parser->argc)
+        parser->word = parser->argv[optind++];
+    else if (verb->word != NULL)
+        return end(parser, cli_usage_error(verb, "%s is missing", verb->word));
+    if (optind < parser->argc)
+        return end(parser, cli_usage_error(verb, "one word too many: %s", parser->argv[optind]));
+    return -1;
+}
+
+int cli_next(struct cli_parser *parser)
+{
+    const struct cli_getopt *getopt = &parser->getopt;
+    int got = getopt_long(parser->argc, parser->argv, getopt->letters, getopt->names, NULL);
+    if (got == -1)
+        return take_word(parser);
+    if (got == ':' || got == '?')
+        return end(parser, say_not_an_option(parser, got));
+    if (got != 'h')
+        return got;
+    cli_print_verb(stdout, parser->verb);
+    return end(parser, EX_OK);
 }
 
 static int say_none_found(void)

@@ -1,29 +1,55 @@
 /*
- * The command line: a verb and its options. Each verb has a file with its help and a function that
+ * The command line: a verb and its options. Each verb has a file with its table and a function that
  * returns an exit code of sysexits(3). Results go to stdout, everything else to stderr.
  */
 #ifndef SOCKEYE_CLI_CLI_H
 #define SOCKEYE_CLI_CLI_H
 
+#include <stdbool.h>
+
+#include "cli/options.h"
 #include "config/config.h"
 #include "daemon/paths.h"
 
 struct cli_verb {
     const char *name;
-    const char *help; /* all about it, with its synopsis as the first line */
+    const char *about;                /* what it does; its first sentence is for completion too */
+    const struct cli_option *options; /* ended by an empty one */
+    const char *word;                 /* the one it needs beside options; NULL: it takes none */
+    const char *choices;              /* what that word may be, parted by spaces; NULL: anything */
     /* argv[0] is the verb. */
     int (*run)(const struct cli_verb *verb, int argc, char **argv);
 };
 
-extern const struct cli_verb cli_run, cli_check, cli_socks, cli_osocks, cli_status;
+extern const struct cli_verb cli_run, cli_check, cli_socks, cli_osocks, cli_status, cli_passwd,
+    cli_completion;
+
+/* All that follow `sockeye`; ended by NULL. */
+extern const struct cli_verb *const cli_verbs[];
+/* What `sockeye` takes in place of a verb. */
+extern const struct cli_option cli_options[];
+
+/* All about a verb: synopsis, what it does, options. */
+void cli_print_verb(FILE *out, const struct cli_verb *verb);
+
+/* The words given to a verb, as its table has them. */
+struct cli_parser {
+    const struct cli_verb *verb;
+    int argc;
+    char **argv;
+    struct cli_getopt getopt;
+    const char *word; /* when cli_next() has returned -1: the one that the verb needs */
+    bool is_over;     /* then too: help was printed, or a mistake said; end with `code` */
+    int code;
+};
+
+void cli_parser_init(struct cli_parser *parser, const struct cli_verb *verb, int argc, char **argv);
+/* The letter of the next option, its value in optarg; -1: there are no more. */
+int cli_next(struct cli_parser *parser);
 
 /* Says what is wrong with the words given to a verb, and where help is; returns EX_USAGE. */
 int cli_usage_error(const struct cli_verb *verb, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-
-/* Says what getopt_long() returned ':' or '?' for, when optstring begins with ':'; returns
- * EX_USAGE. */
-int cli_option_error(const struct cli_verb *verb, int returned, char **argv);
 
 /* Reads and checks the configuration at `path`, saying every error and warning. *out is owned
  * (config_free). ERR_MEMORY: nothing was said. */

@@ -10,45 +10,45 @@
 #include "config/suggest.h"
 #include "io/sys.h"
 
-static const struct cli_verb *const verbs[] = {&cli_run, &cli_check, &cli_socks, &cli_status};
-
-#define N_VERBS (sizeof verbs / sizeof verbs[0])
-
 static const char help_head[] =
     "sockeye carries connections: a SOCKS4, SOCKS4a, SOCKS5 and HTTP CONNECT proxy.\n"
     "\n";
 
-static const char help_tail[] = "osocks ...\n"
-                                "    `sockeye socks` under the name of an older program: it "
-                                "listens on 0.0.0.0, and lets clients\n"
-                                "    reach this machine's loopback.\n"
-                                "\n"
-                                "sockeye --help, sockeye VERB --help\n"
-                                "sockeye --version\n"
-                                "\n"
-                                "SIGTERM and SIGINT let running connections end, for "
-                                "limits.drain_s at most; a second one ends\n"
-                                "at once. SIGHUP opens the log's file again.\n"
-                                "\n"
-                                "Exit codes: 0 success, 64 wrong usage, 69 something is not "
-                                "available (a port is taken, nobody\n"
-                                "answers), 71 the system failed, 73 a file cannot be made, 74 "
-                                "output failed, 77 not permitted,\n"
-                                "78 the configuration is wrong or not found.\n";
+static const char help_tail[] =
+    "osocks ...\n"
+    "    `sockeye socks` under the name of an older program: it "
+    "listens on 0.0.0.0, and lets clients\n"
+    "    reach this machine's loopback.\n"
+    "\n"
+    "sockeye --help, sockeye VERB --help\n"
+    "sockeye --version\n"
+    "\n"
+    "SIGTERM and SIGINT let running connections end, for "
+    "limits.drain_s at most; a second one ends\n"
+    "at once. SIGHUP opens the log's file again.\n"
+    "\n"
+    "Exit codes: 0 success, 64 wrong usage, 65 a password that cannot be used, 69 "
+    "something is not\n"
+    "available (a port is taken, nobody answers), 71 the system "
+    "failed, 73 a file cannot be made,\n"
+    "74 output failed, 77 not permitted, 78 the configuration is wrong "
+    "or not found.\n";
 
 static void print_usage(FILE *out)
 {
     fputs("usage: sockeye", out);
-    for (size_t i = 0; i < N_VERBS; i++)
-        fprintf(out, "%s %s", i == 0 ? "" : " |", verbs[i]->name);
+    for (size_t i = 0; cli_verbs[i] != NULL; i++)
+        fprintf(out, "%s %s", i == 0 ? "" : " |", cli_verbs[i]->name);
     fputs(" [OPTION...]\n       sockeye --help\n", out);
 }
 
 static int print_help(void)
 {
     fputs(help_head, stdout);
-    for (size_t i = 0; i < N_VERBS; i++)
-        printf("%s\n", verbs[i]->help);
+    for (size_t i = 0; cli_verbs[i] != NULL; i++) {
+        cli_print_verb(stdout, cli_verbs[i]);
+        putchar('\n');
+    }
     fputs(help_tail, stdout);
     return EX_OK;
 }
@@ -56,14 +56,26 @@ static int print_help(void)
 static int say_unknown(const char *word)
 {
     struct suggest suggest = suggest_for(word);
-    for (size_t i = 0; i < N_VERBS; i++)
-        suggest_offer(&suggest, verbs[i]->name);
+    for (size_t i = 0; cli_verbs[i] != NULL; i++)
+        suggest_offer(&suggest, cli_verbs[i]->name);
     fprintf(stderr, "sockeye: no such verb: %.64s", word);
     if (suggest.best != NULL)
         fprintf(stderr, " (did you mean %s?)", suggest.best);
     fputc('\n', stderr);
     print_usage(stderr);
     return EX_USAGE;
+}
+
+/* The letter of `-h` or `--help` and the like; 0: it is none of them. */
+static int own_option(const char *word)
+{
+    for (const struct cli_option *option = cli_options; option->letter != 0; option++) {
+        const char letter[] = {'-', (char)option->letter, '\0'};
+        if (strcmp(word, letter) == 0 ||
+            (strncmp(word, "--", 2) == 0 && strcmp(word + 2, option->name) == 0))
+            return option->letter;
+    }
+    return 0;
 }
 
 static int run(int argc, char **argv)
@@ -77,15 +89,18 @@ static int run(int argc, char **argv)
         return EX_USAGE;
     }
     const char *word = argv[1];
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
+    switch (strcmp(word, "help") == 0 ? 'h' : own_option(word)) {
+    case 'h':
         return print_help();
-    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+    case 'V':
         puts("sockeye " SOCKEYE_VERSION);
         return EX_OK;
+    default:
+        break;
     }
-    for (size_t i = 0; i < N_VERBS; i++) {
-        if (strcmp(word, verbs[i]->name) == 0)
-            return verbs[i]->run(verbs[i], argc - 1, argv + 1);
+    for (const struct cli_verb *const *verb = cli_verbs; *verb != NULL; verb++) {
+        if (strcmp(word, (*verb)->name) == 0)
+            return (*verb)->run(*verb, argc - 1, argv + 1);
     }
     return say_unknown(word);
 }

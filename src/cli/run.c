@@ -1,5 +1,4 @@
 /* sockeye run: the daemon, by a configuration. */
-#include <getopt.h>
 #include <stdio.h>
 #include <sysexits.h>
 
@@ -14,23 +13,13 @@ static enum err load(void *arg, struct config **out, struct config_messages *mes
 
 static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
     const char *path = NULL;
-    for (int got; (got = getopt_long(argc, argv, ":c:h", options, NULL)) != -1;) {
-        switch (got) {
-        case 'c':
-            path = optarg;
-            break;
-        case 'h':
-            fputs(verb->help, stdout);
-            return EX_OK;
-        default:
-            return cli_option_error(verb, got, argv);
-        }
-    }
-    if (optind < argc)
-        return cli_usage_error(verb, "one word too many: %s", argv[optind]);
+    struct cli_parser parser;
+    cli_parser_init(&parser, verb, argc, argv);
+    while (cli_next(&parser) == 'c')
+        path = optarg;
+    if (parser.is_over)
+        return parser.code;
 
     struct config *config;
     char used[PATHS_BYTES];
@@ -42,13 +31,18 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     return daemon_run(config, &daemon_options);
 }
 
+static const struct cli_option options[] = {
+    {'c', "config", "FILE", CLI_FILE,
+     "the configuration; without it the first found of ./sockeye.yaml,\n"
+     "$XDG_CONFIG_HOME/sockeye/sockeye.yaml,\n"
+     "~/.config/sockeye/sockeye.yaml, /etc/sockeye/sockeye.yaml"},
+    CLI_HELP_OPTION,
+    {0},
+};
+
 const struct cli_verb cli_run = {
     .name = "run",
-    .help =
-        "sockeye run [-c FILE]\n"
-        "    Runs what the configuration says.\n"
-        "    -c, --config FILE   the configuration; without it the first found of ./sockeye.yaml,\n"
-        "                        $XDG_CONFIG_HOME/sockeye/sockeye.yaml,\n"
-        "                        ~/.config/sockeye/sockeye.yaml, /etc/sockeye/sockeye.yaml\n",
+    .about = "Runs what the configuration says.",
+    .options = options,
     .run = run,
 };

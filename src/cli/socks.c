@@ -53,7 +53,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     case SOCKS_SERVE:
         return serve(verb, &options);
     case SOCKS_HELP:
-        fputs(verb->help, stdout);
+        cli_print_verb(stdout, verb);
         return EX_OK;
     case SOCKS_VERSION:
         printf("%s " SOCKEYE_VERSION "\n", verb == &cli_osocks ? "osocks" : "sockeye");
@@ -64,36 +64,18 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     return cli_usage_error(verb, "%s", message);
 }
 
-/* clang-format off */
-#define OPTIONS_AFTER_ADDRESS                                                                      \
-    "    -p PORT     where to listen (1080; 0 takes a free one)\n"                                 \
-    "    -n NUM      how many sessions at once (unlimited); more are accepted and closed\n"        \
-    "    -T MS       how long connecting may take, the look-up too (8000; 0: no limit)\n"          \
-    "    -I MS       how long a session may be idle (64000; 0: no limit)\n"                        \
-    "    -4, -6      dials targets by IPv4 or by IPv6 only\n"                                      \
-    "    -s          logs to syslog\n"                                                             \
-    "    -v          says more; twice: still more\n"                                               \
-    "    -V          the version\n"                                                                \
-    "    -h          this help\n"
-/* clang-format on */
-
 const struct cli_verb cli_socks = {
     .name = "socks",
-    .help =
-        "sockeye socks [-l ADDR] [-p PORT] [-n NUM] [-I MS] [-T MS] [-4 | -6] [-svVh]\n"
-        "    A plain SOCKS4, SOCKS4a and SOCKS5 proxy without a configuration.\n"
-        "    -l ADDR     where to listen (127.0.0.1); * is every address of both families. Beyond\n"
-        "                loopback anyone can use it, so it warns.\n" OPTIONS_AFTER_ADDRESS,
+    .about = "A plain SOCKS4, SOCKS4a and SOCKS5 proxy without a configuration.",
+    .options = socks_table,
     .run = run,
 };
 
 const struct cli_verb cli_osocks = {
     .name = "osocks",
-    .help =
-        "osocks [-l ADDR] [-p PORT] [-n NUM] [-I MS] [-T MS] [-4 | -6] [-svVh]\n"
-        "    A plain SOCKS4, SOCKS4a and SOCKS5 proxy; `sockeye socks` under the name of an older\n"
-        "    program. Clients may reach this machine's loopback.\n"
-        "    -l ADDR     where to listen (0.0.0.0); * is every address of both families. Anyone\n"
-        "                who reaches it can use it, so it warns.\n" OPTIONS_AFTER_ADDRESS,
+    .about =
+        "A plain SOCKS4, SOCKS4a and SOCKS5 proxy; `sockeye socks` under the name of an older\n"
+        "program. Clients may reach this machine's loopback.",
+    .options = osocks_table,
     .run = run,
 };

@@ -4,7 +4,6 @@
  */
 #include "cli/socks_options.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,13 +14,38 @@
 #define MAX_MS 2147483647 /* 24 days */
 #define MAX_CONNECTIONS 4294967295
 
-enum { OPTION_USERS_FILE = 256 };
+enum { OPTION_USERS_FILE = CLI_LONG_ONLY };
 
-static const struct option long_options[] = {
-    {"users-file", required_argument, NULL, OPTION_USERS_FILE},
-    {"version", no_argument, NULL, 'V'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
+/* clang-format off */
+#define AFTER_ADDRESS                                                                              \
+    {'p', NULL, "PORT", CLI_NOTHING, "where to listen (1080); 0 takes a free one"},                \
+    {'n', NULL, "NUM", CLI_NOTHING,                                                                \
+     "how many sessions at once (unlimited); more are accepted and closed"},                       \
+    {'T', NULL, "MS", CLI_NOTHING,                                                                 \
+     "how long connecting may take (8000); the look-up counts too; 0: no limit"},                  \
+    {'I', NULL, "MS", CLI_NOTHING, "how long a session may be idle (64000); 0: no limit"},         \
+    {'4', .help = "dials targets by IPv4 only"},                                                   \
+    {'6', .help = "dials targets by IPv6 only"},                                                   \
+    {OPTION_USERS_FILE, "users-file", "FILE", CLI_FILE,                                            \
+     "lets in the users of this file only; lines of name:password or, as\n"                        \
+     "sockeye passwd prints them, of name:hash"},                                                  \
+    {'s', .help = "logs to syslog"},                                                               \
+    {'v', .help = "says more; twice: still more"},                                                 \
+    CLI_VERSION_OPTION, CLI_HELP_OPTION, {0}
+/* clang-format on */
+
+const struct cli_option socks_table[] = {
+    {'l', NULL, "ADDR", CLI_ADDRESS,
+     "where to listen (127.0.0.1); * is every address of both families. Beyond\n"
+     "loopback anyone can use it unless it has users, so it warns."},
+    AFTER_ADDRESS,
+};
+
+const struct cli_option osocks_table[] = {
+    {'l', NULL, "ADDR", CLI_ADDRESS,
+     "where to listen (0.0.0.0); * is every address of both families. Anyone\n"
+     "who reaches it can use it unless it has users, so it warns."},
+    AFTER_ADDRESS,
 };
 
 static const struct number_option {
@@ -189,8 +213,9 @@ enum socks_wish socks_options_parse(struct socks_options *options, bool is_osock
                                     char **argv, char message[static SOCKS_MESSAGE_BYTES])
 {
     set_defaults(options, is_osocks);
-    optind = 0; /* begin anew, whatever was parsed before */
-    for (int got; (got = getopt_long(argc, argv, ":l:p:n:I:T:46svVh", long_options, NULL)) != -1;) {
+    struct cli_getopt getopt;
+    cli_getopt_init(&getopt, is_osocks ? osocks_table : socks_table);
+    for (int got; (got = getopt_long(argc, argv, getopt.letters, getopt.names, NULL)) != -1;) {
         enum socks_wish wish = take(options, got, argv, message);
         if (wish != SOCKS_SERVE)
             return wish;

@@ -7,9 +7,13 @@
 #include <stdint.h>
 
 #include "base/access.h"
+#include "cli/options.h"
 #include "config/config.h"
 
 enum socks_wish { SOCKS_SERVE, SOCKS_HELP, SOCKS_VERSION, SOCKS_WRONG };
+
+/* What the two take; they differ in where they listen. */
+extern const struct cli_option socks_table[], osocks_table[];
 
 #define SOCKS_MESSAGE_BYTES 192
 

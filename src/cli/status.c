@@ -1,6 +1,5 @@
 /* sockeye status: asks a running sockeye how it is, at its status socket. */
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,8 @@
 #include "io/sys.h"
 
 #define ANSWER_MS 5000
+
+enum { OPTION_JSON = CLI_LONG_ONLY, OPTION_SOCKET };
 
 /* Waits for readiness; false when time is up. */
 static bool await(int fd, short events, uint64_t until_ms)
@@ -148,33 +149,20 @@ static int find_socket(char path[static PATHS_SOCKET_BYTES], const char *socket_
 
 static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"socket", required_argument, NULL, 's'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
     const char *socket_path = NULL, *config_path = NULL;
     bool json = false;
-    for (int got; (got = getopt_long(argc, argv, ":c:h", options, NULL)) != -1;) {
-        switch (got) {
-        case 'c':
+    struct cli_parser parser;
+    cli_parser_init(&parser, verb, argc, argv);
+    for (int got; (got = cli_next(&parser)) != -1;) {
+        if (got == 'c')
             config_path = optarg;
-            break;
-        case 'j':
-            json = true;
-            break;
-        case 's':
+        else if (got == OPTION_SOCKET)
             socket_path = optarg;
-            break;
-        case 'h':
-            fputs(verb->help, stdout);
-            return EX_OK;
-        default:
-            return cli_option_error(verb, got, argv);
-        }
+        else
+            json = true;
     }
-    if (optind < argc)
-        return cli_usage_error(verb, "one word too many: %s", argv[optind]);
+    if (parser.is_over)
+        return parser.code;
 
     char path[PATHS_SOCKET_BYTES];
     int code = find_socket(path, socket_path, config_path);
@@ -184,15 +172,20 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     return err == ERR_NONE ? EX_OK : say_failure(path, err);
 }
 
+static const struct cli_option options[] = {
+    {OPTION_JSON, "json", .help = "as one JSON object"},
+    {'c', "config", "FILE", CLI_FILE, "asks at the socket that this configuration names"},
+    {OPTION_SOCKET, "socket", "PATH", CLI_FILE,
+     "asks at this socket; without both at /run/sockeye.sock for root,\n"
+     "else at $XDG_RUNTIME_DIR/sockeye.sock"},
+    CLI_HELP_OPTION,
+    {0},
+};
+
 const struct cli_verb cli_status = {
     .name = "status",
-    .help =
-        "sockeye status [--json] [-c FILE | --socket PATH]\n"
-        "    Asks a running sockeye for its flows, workers and limits, and what it refused and "
-        "why.\n"
-        "    --json              as one JSON object\n"
-        "    -c, --config FILE   asks at the socket that this configuration names\n"
-        "    --socket PATH       asks at this socket; without both at /run/sockeye.sock for root,\n"
-        "                        else at $XDG_RUNTIME_DIR/sockeye.sock\n",
+    .about =
+        "Asks a running sockeye for its flows, workers and limits, and what it refused and why.",
+    .options = options,
     .run = run,
 };
