@@ -18,34 +18,47 @@ struct plan {
     enum http1_way way;
 };
 
-/* Feeds pieces of `piece` bytes, 0: of changing sizes. */
+/* Feeds one piece. */
+static enum err feed(struct outcome *out, struct http1_body *body, const uint8_t *piece, size_t n)
+{
+    size_t used = 0;
+    struct slice run;
+    enum err err = http1_body_advance(body, piece, n, &used, &run);
+
+    if (err != ERR_NONE)
+        return err;
+    CHECK(used <= n && (used > 0 || run.n > 0));
+    if (run.n > 0)
+        memcpy(out->bytes + out->n, run.at, run.n);
+    out->n += run.n;
+    out->used += used;
+    return ERR_NONE;
+}
+
+/* Feeds pieces of n_piece bytes, 0: of changing sizes. Each lies at the end of an allocation, so
+ * that ASan sees a read beyond it. */
 static struct outcome outcome_of(const uint8_t *data, size_t n, const struct plan *plan,
-                                 size_t piece)
+                                 size_t n_piece)
 {
     struct http1_body body;
     struct outcome out = {.err = ERR_MORE, .bytes = exact_copy(data, n)};
+    size_t n_room = n_piece > 0 ? n_piece : 13;
+    uint8_t *room = malloc(n_room);
 
+    CHECK(room != NULL);
     http1_body_init(&body, plan->framing, plan->length, plan->way);
-    for (size_t turn = 0; out.used < n && !http1_body_is_done(&body); turn++) {
-        size_t k = piece > 0 ? piece : 1 + turn * 7 % 13;
+    for (size_t turn = 0; out.used < n && out.err == ERR_MORE; turn++) {
+        size_t k = n_piece > 0 ? n_piece : 1 + turn * 7 % 13;
         if (k > n - out.used)
             k = n - out.used;
-        uint8_t *copy = exact_copy(data + out.used, k);
-        size_t used = 0;
-        struct slice run;
-        enum err err = http1_body_advance(&body, copy, k, &used, &run);
-        if (err != ERR_NONE) {
-            free(copy);
+        if (http1_body_is_done(&body))
+            break;
+        memcpy(room + n_room - k, data + out.used, k);
+        enum err err = feed(&out, &body, room + n_room - k, k);
+        if (err != ERR_NONE)
             out.err = err;
-            return out;
-        }
-        CHECK(used <= k && (used > 0 || run.n > 0) && run.n <= n - out.n);
-        if (run.n > 0)
-            memcpy(out.bytes + out.n, run.at, run.n);
-        out.n += run.n;
-        out.used += used;
-        free(copy);
     }
+    free(room);
     if (http1_body_is_done(&body)) {
         CHECK(http1_body_may_end(&body) && http1_body_left(&body) == 0);
         out.err = ERR_NONE;

@@ -80,6 +80,15 @@ static void acc_39_a_body_ends_as_rfc_9112_says(void **state)
 #undef LENGTH
 }
 
+static void what_is_between_a_client_and_its_proxy_says_nothing_in_a_response(void **state)
+{
+    (void)state;
+    assert_string_equal(DESCRIBE("HTTP/1.1 204\r\nProxy-Connection: close\r\n\r\n"),
+                        "1 204 '' none/none open (41)");
+    assert_string_equal(DESCRIBE("HTTP/1.1 204\r\nHost: a\r\nHost: b\r\n\r\n"),
+                        "1 204 '' none/none open (34)");
+}
+
 static void a_length_may_be_repeated_but_not_contradicted(void **state)
 {
     (void)state;
@@ -174,6 +183,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_status_line_has_a_reason_or_none),
         cmocka_unit_test(acc_39_a_body_ends_as_rfc_9112_says),
+        cmocka_unit_test(what_is_between_a_client_and_its_proxy_says_nothing_in_a_response),
         cmocka_unit_test(a_length_may_be_repeated_but_not_contradicted),
         cmocka_unit_test(acc_74_ambiguous_responses_are_malformed),
         cmocka_unit_test(other_versions_are_refused_by_that_name),
