@@ -39,14 +39,26 @@ static enum err bind_to(int fd, struct addr *addr)
     return sys_addr_from_sockaddr(addr, (struct sockaddr *)&sa, n);
 }
 
+static enum err apply_options(int fd, const struct addr *addr, const struct sock_options *options)
+{
+    if (options == NULL)
+        return ERR_NONE;
+    const struct sock_options heeded = {.interface = options->interface, .mark = options->mark};
+    return sock_apply_options(fd, (enum addr_family)addr->family, &heeded);
+}
+
 static enum err prepare(int fd, struct addr *addr, const struct listener_options *options)
 {
-    enum err err = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    enum err err = apply_options(fd, addr, options->options);
+    if (err == ERR_NONE)
+        err = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (err == ERR_NONE && addr->family == ADDR_V6)
         err = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     if (err == ERR_NONE && options->shares_port)
         err = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (err == ERR_NONE)
+    if (err == ERR_NONE && options->port_to > 0)
+        err = sock_bind_port(fd, addr, options->port_from, options->port_to);
+    else if (err == ERR_NONE)
         err = bind_to(fd, addr);
     /* Set only after the bind: a port that another process holds is then refused although it may say
      * SO_REUSEPORT too, and our own further sockets are let in. */

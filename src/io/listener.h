@@ -11,10 +11,13 @@
 
 #include "base/addr.h"
 #include "io/loop.h"
+#include "io/socket.h"
 
 struct listener_options {
     bool shares_port; /* SO_REUSEPORT with other processes, as the user asked for */
     bool for_own;     /* SO_REUSEPORT for further sockets of ours; other processes are kept out */
+    const struct sock_options *options; /* interface and mark are heeded; NULL: none */
+    uint16_t port_from, port_to;        /* in place of the address's port, if not 0: one of these */
 };
 
 /*

@@ -8,19 +8,16 @@
  * The socket listens on the address that `bind` of the outbound names, or on all of the family that
  * the peer has, else of the one by which the client reached us. The time limit is the caller's.
  */
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 
 #include "flow/env.h"
 #include "flow/inbound.h"
 #include "flow/policy.h"
+#include "io/listener.h"
 #include "io/sys.h"
 #include "outbound/direct.h"
 
 #define PEERS_MAX 32
-#define ACCEPTS_A_TURN 16
 
 enum { LOOKUP_V4, LOOKUP_V6, N_LOOKUPS };
 
@@ -33,7 +30,7 @@ struct binding {
     } questions[N_LOOKUPS];
     struct addr peers[PEERS_MAX]; /* who may connect, by address; none: anyone */
     size_t n_peers;
-    struct watch watch;
+    struct listener listener;
     struct deferred freeing;
 };
 
@@ -47,10 +44,7 @@ static void end(struct binding *binding)
     struct loop *loop = binding->opening->env->loop;
     for (int i = 0; i < N_LOOKUPS; i++)
         resolver_cancel(&binding->questions[i].lookup);
-    if (binding->watch.loop != NULL) {
-        loop_remove(&binding->watch);
-        sys_close(binding->watch.fd);
-    }
+    listener_stop(&binding->listener);
     binding->opening->state = NULL;
     loop_defer(loop, &binding->freeing, free_binding);
 }
@@ -81,9 +75,6 @@ static void take(struct binding *binding, int fd, const struct addr *from)
 {
     struct opening *opening = binding->opening;
     struct flow_env *env = opening->env;
-    static const int on = 1;
-    (void)sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    (void)sys_setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
     struct sock *sock;
     enum err err = sock_new(&sock, env->loop, &env->socks, fd, 0, NULL, NULL);
     if (err == ERR_NONE)
@@ -94,30 +85,24 @@ static void take(struct binding *binding, int fd, const struct addr *from)
     tell(binding, err);
 }
 
-static void on_event(struct watch *watch, unsigned events)
+static bool has_room(struct listener *listener)
 {
-    (void)events;
-    struct binding *binding = CONTAINER_OF(watch, struct binding, watch);
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        struct sockaddr_storage sa;
-        socklen_t n = sizeof sa;
-        struct addr from;
-        int fd = sys_accept(watch->fd, (struct sockaddr *)&sa, &n);
-        if (fd < 0) {
-            enum err err = sys_err(errno);
-            if (err == ERR_AGAIN)
-                loop_used_up(watch, LOOP_READ);
-            else if (err == ERR_DESCRIPTORS || err == ERR_MEMORY)
-                tell(binding, err);
-            return;
-        }
-        if (sys_addr_from_sockaddr(&from, (struct sockaddr *)&sa, n) == ERR_NONE &&
-            is_expected(binding, &from)) {
-            take(binding, fd, &from);
-            return;
-        }
+    (void)listener;
+    return true;
+}
+
+static void on_accept(struct listener *listener, int fd, const struct addr *from)
+{
+    struct binding *binding = CONTAINER_OF(listener, struct binding, listener);
+    if (is_expected(binding, from))
+        take(binding, fd, from);
+    else
         sys_close(fd);
-    }
+}
+
+static void on_shortage(struct listener *listener, enum err err)
+{
+    tell(CONTAINER_OF(listener, struct binding, listener), err);
 }
 
 static struct addr address_to_listen_on(const struct binding *binding)
@@ -132,35 +117,21 @@ static struct addr address_to_listen_on(const struct binding *binding)
     return (struct addr){.family = is_v4 ? ADDR_V4 : ADDR_V6};
 }
 
-static enum err listen_on(struct binding *binding, int fd, struct addr *at)
-{
-    struct opening *opening = binding->opening;
-    const struct inbound_command *ports = &opening->inbound->bind;
-    const struct sock_options rest = {.interface = binding->options->interface,
-                                      .mark = binding->options->mark};
-    static const int on = 1;
-    enum err err = sock_apply_options(fd, (enum addr_family)at->family, &rest);
-    if (err == ERR_NONE && at->family == ADDR_V6 &&
-        sys_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
-        err = sys_err(errno);
-    if (err == ERR_NONE)
-        err = sock_bind_port(fd, at, ports->port_from, ports->port_to);
-    if (err == ERR_NONE && sys_listen(fd, ACCEPTS_A_TURN) < 0)
-        err = sys_err(errno);
-    if (err == ERR_NONE)
-        err = loop_add(opening->env->loop, &binding->watch, fd, LOOP_READ, on_event);
-    return err;
-}
-
 /* ERR_AGAIN: the peer is waited for. */
 static enum err begin_to_listen(struct binding *binding)
 {
     struct opening *opening = binding->opening;
+    const struct inbound_command *ports = &opening->inbound->bind;
+    const struct listener_options options = {
+        .options = binding->options, .port_from = ports->port_from, .port_to = ports->port_to};
     struct addr at = address_to_listen_on(binding);
-    int fd = sys_socket(at.family == ADDR_V4 ? AF_INET : AF_INET6, SOCK_STREAM, IPPROTO_TCP);
-    if (fd < 0)
-        return sys_err(errno);
-    enum err err = listen_on(binding, fd, &at);
+    int fd;
+    enum err err = listener_open(&fd, &at, &options);
+    if (err != ERR_NONE)
+        return err;
+    binding->listener =
+        (struct listener){.has_room = has_room, .on_accept = on_accept, .on_shortage = on_shortage};
+    err = listener_start(&binding->listener, opening->env->loop, fd);
     if (err != ERR_NONE) {
         sys_close(fd);
         return err;
