@@ -59,6 +59,7 @@ struct logsink {
     bool is_abandoned;     /* logsink_free() waits no longer: the thread frees the sink */
     struct log settings;   /* what every port's log begins as */
     struct logwriter next; /* what the thread shall turn to */
+    size_t n_before_next;  /* bytes of `filling` that are older than that */
     bool has_next;
 
     struct logwriter prepared; /* of who prepares a change */
@@ -132,6 +133,7 @@ struct round {
     bool must_reopen, is_last;
     bool has_next;
     struct logwriter next;
+    size_t n_before_next;
     enum log_format format;
 };
 
@@ -148,6 +150,7 @@ static struct round await_round(struct logsink *sink)
         .is_last = sink->is_stopping,
         .has_next = sink->has_next,
         .next = sink->next,
+        .n_before_next = sink->n_before_next,
         .format = sink->settings.format,
     };
     struct buffer empty = sink->writing;
@@ -159,11 +162,18 @@ static struct round await_round(struct logsink *sink)
     return round;
 }
 
-/* Writes the batch and gives the pages of a large one back to the system. */
-static void write_batch(struct logsink *sink)
+/* Writes the batch, each line to where it belongs, and gives the pages of a large one back to the
+ * system. */
+static void write_batch(struct logsink *sink, const struct round *round)
 {
     struct buffer *batch = &sink->writing;
-    logwriter_write(&sink->writer, batch->bytes, batch->n);
+    size_t n_before = round->has_next ? round->n_before_next : 0;
+    if (round->has_next) {
+        logwriter_write(&sink->writer, batch->bytes, n_before);
+        logwriter_close(&sink->writer);
+        sink->writer = round->next;
+    }
+    logwriter_write(&sink->writer, batch->bytes + n_before, batch->n - n_before);
     if (batch->n > KEPT_BYTES)
         madvise(batch->bytes, QUEUE_BYTES, MADV_DONTNEED);
     batch->n = 0;
@@ -173,7 +183,7 @@ static void do_round(struct logsink *sink, const struct round *round)
 {
     struct log *log = &sink->own->log;
     log->format = round->format;
-    write_batch(sink);
+    write_batch(sink, round);
     uint64_t n_lost = logwriter_take_lost(&sink->writer);
     if (n_lost > 0)
         log_say(log, LOG_LEVEL_WARN, "%llu lines lost: the log could not be written: %s",
@@ -186,10 +196,6 @@ static void do_round(struct logsink *sink, const struct round *round)
         log_say(log, LOG_LEVEL_ERROR, "cannot open the log %s again: %s; going on with the old one",
                 sink->writer.path, strerror(errno));
     write_own(sink);
-    if (round->has_next) {
-        logwriter_close(&sink->writer);
-        sink->writer = round->next;
-    }
 }
 
 static void release(struct logsink *sink)
@@ -353,6 +359,7 @@ void logsink_turn(struct logsink *sink, const struct config_log *config)
         logwriter_close(&sink->next);
     if (sink->is_prepared) {
         sink->next = sink->prepared;
+        sink->n_before_next = sink->filling.n;
         sink->has_next = true;
     }
     sink->is_prepared = false;
