@@ -5,6 +5,7 @@
  *                    '--password--> LOGIN --right--> REQUEST
  *     SOCKS4a  REQUEST --granted--> open
  *     BIND     REQUEST --granted--> PEER --granted--> open
+ *     UDP      REQUEST --granted--> datagrams to and from the address that the answer names
  *
  * Which of the two it speaks is found out by asking: a server that closes at SOCKS5's greeting, answers
  * it as SOCKS4 does or says nothing at all is asked again by SOCKS4a, unless a login is set, which
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "base/secret.h"
+#include "outbound/socks_udp.h"
 #include "outbound/upstream.h"
 #include "wire/socks4.h"
 #include "wire/socks5.h"
@@ -40,6 +42,8 @@ static enum err send_request4(struct upstream *upstream)
     uint8_t bytes[SOCKS4_REQUEST_MAX_BYTES];
     size_t n;
     bool is_bind = upstream->command == REQUEST_BIND;
+    if (upstream->command == REQUEST_ASSOCIATE)
+        return ERR_COMMAND;
     enum err err = socks4_write_request(bytes, &n, is_bind ? SOCKS4_BIND : SOCKS4_CONNECT,
                                         &upstream->opening->target);
     return err == ERR_NONE ? upstream_send(upstream, bytes, n) : err;
@@ -64,12 +68,18 @@ static enum err send_login(struct upstream *upstream)
     return err;
 }
 
+static enum socks5_command command_of(const struct upstream *upstream)
+{
+    if (upstream->command == REQUEST_BIND)
+        return SOCKS5_BIND;
+    return upstream->command == REQUEST_ASSOCIATE ? SOCKS5_UDP_ASSOCIATE : SOCKS5_CONNECT;
+}
+
+/* Of UDP ASSOCIATE the target is where our datagrams will come from: not known yet. */
 static enum err send_request5(struct upstream *upstream)
 {
     uint8_t bytes[SOCKS5_REQUEST_MAX_BYTES];
-    bool is_bind = upstream->command == REQUEST_BIND;
-    size_t n = socks5_write_request(bytes, is_bind ? SOCKS5_BIND : SOCKS5_CONNECT,
-                                    &upstream->opening->target);
+    size_t n = socks5_write_request(bytes, command_of(upstream), &upstream->opening->target);
     return upstream_send(upstream, bytes, n);
 }
 
@@ -117,11 +127,13 @@ static enum upstream_step on_method(struct upstream *upstream, uint8_t method, e
     return UPSTREAM_REFUSED;
 }
 
-/* Where a server listens for a peer, it may say by zeros that this is its own address. */
+/* The server's socket for a peer or for datagrams: by zeros it says that the address is its own. */
 static void fill_in(struct upstream *upstream, struct addr *bound)
 {
+    const struct outbound *via = upstream->outbound->via;
     const struct addr *server = &upstream->server.dialled;
-    if (upstream->outbound->via != NULL || !addr_is_unspecified(bound))
+    bool is_dialled = via == NULL || via->ops == &outbound_direct;
+    if (!is_dialled || !addr_is_unspecified(bound))
         return;
     uint16_t port = bound->port;
     *bound = *server;
@@ -141,8 +153,9 @@ static enum upstream_step on_answer(struct upstream *upstream, struct answer *an
         upstream->server.dialled = answer->bound;
         return UPSTREAM_OPEN;
     }
-    if (upstream->command == REQUEST_BIND) {
+    if (upstream->command != REQUEST_CONNECT)
         fill_in(upstream, &answer->bound);
+    if (upstream->command == REQUEST_BIND) {
         upstream->phase = PHASE_PEER;
         opening->listening(opening, &answer->bound);
         return UPSTREAM_NEXT;
@@ -210,10 +223,37 @@ static enum upstream_step advance(struct upstream *upstream, const uint8_t *byte
     return fail(upstream, bytes, err, why);
 }
 
-static const struct upstream_protocol protocol = {.begin = begin, .advance = advance, .turn = turn};
+static enum err carry(struct upstream *upstream)
+{
+    struct opening *opening = upstream->opening;
+    struct outbound *via = upstream->outbound->via;
+    const struct addr *relay = &opening->bound;
+    if (relay->family == ADDR_NONE || relay->port == 0)
+        return ERR_UPSTREAM;
+    const struct sock_options *options =
+        via == NULL ? NULL : &CONTAINER_OF(via, struct outbound_direct, base)->options;
+    return socks_udp_new(&opening->packets, opening->env, upstream->endpoint, relay, options);
+}
+
+/* Datagrams go to the server by themselves: what leads to it must be this machine's own network. */
+static enum err associate(struct outbound *outbound, struct opening *opening)
+{
+    const struct outbound *via = CONTAINER_OF(outbound, struct upstream_outbound, outbound)->via;
+    if (via != NULL && via->ops != &outbound_direct)
+        return ERR_COMMAND;
+    return upstream_associate(outbound, opening);
+}
+
+static const struct upstream_protocol protocol = {
+    .begin = begin,
+    .advance = advance,
+    .turn = turn,
+    .carry = carry,
+};
 
 static const struct outbound_ops ops = {
     .open = upstream_open,
+    .associate = associate,
     .bind = upstream_bind,
     .cancel = upstream_cancel,
 };

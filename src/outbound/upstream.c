@@ -146,6 +146,12 @@ static enum err turn(struct upstream *upstream, enum err why)
 static enum err hand_over(struct upstream *upstream, const uint8_t *bytes, size_t n)
 {
     struct opening *opening = upstream->opening;
+    if (upstream->command == REQUEST_ASSOCIATE) {
+        enum err err = upstream->outbound->protocol->carry(upstream);
+        if (err == ERR_NONE)
+            upstream->endpoint = NULL;
+        return err;
+    }
     if (n > 0) {
         opening->early = malloc(n);
         if (opening->early == NULL)
@@ -290,11 +296,11 @@ static enum err reach(struct upstream *upstream)
 }
 
 /* Names go on as they are, since only the upstream knows what they stand for; addresses are judged
- * here. A BIND for any peer names none. */
+ * here. A BIND for any peer names none, and datagrams each have their own. */
 static enum err judge_target(const struct opening *opening, enum request_command command)
 {
     const struct addr *addr = &opening->target.addr;
-    if (opening->target.name_bytes > 0)
+    if (opening->target.name_bytes > 0 || command == REQUEST_ASSOCIATE)
         return ERR_NONE;
     if (addr->scope != 0)
         return ERR_ADDRESS_TYPE; /* a zone is this machine's own */
@@ -331,6 +337,11 @@ enum err upstream_open(struct outbound *outbound, struct opening *opening)
 enum err upstream_bind(struct outbound *outbound, struct opening *opening)
 {
     return begin(outbound, opening, REQUEST_BIND);
+}
+
+enum err upstream_associate(struct outbound *outbound, struct opening *opening)
+{
+    return begin(outbound, opening, REQUEST_ASSOCIATE);
 }
 
 struct outbound *upstream_new(const struct outbound_ops *ops,

@@ -40,6 +40,9 @@ struct upstream_protocol {
     /* The server has closed, was silent for upstream->patience_ms, or speaks something else:
      * whether another way of asking is to be tried, by another connection. NULL: there is none. */
     bool (*turn)(struct upstream *);
+    /* UDP ASSOCIATE is granted: makes opening->packets, which take the connection. NULL: never
+     * asked for. */
+    NODISCARD enum err (*carry)(struct upstream *);
 };
 
 /* Troubles that are an upstream's own, each said at most once a minute. */
@@ -85,6 +88,7 @@ struct upstream {
 /* As outbound_ops say. */
 NODISCARD enum err upstream_open(struct outbound *outbound, struct opening *opening);
 NODISCARD enum err upstream_bind(struct outbound *outbound, struct opening *opening);
+NODISCARD enum err upstream_associate(struct outbound *outbound, struct opening *opening);
 void upstream_cancel(struct outbound *outbound, struct opening *opening);
 
 /* Makes the outbound; returns owned, NULL: out of memory. */
