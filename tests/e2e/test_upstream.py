@@ -1,6 +1,7 @@
 """Upstream proxies: other people's behind us, ours behind ours in a chain, and what of their answers reaches clients."""
 
 import shutil
+import socket
 import subprocess
 import time
 
@@ -10,7 +11,8 @@ from configs import ANN, USERS, inbound
 from harness import network, proc
 from harness.beside import in_thread
 from harness.binary import SLOWNESS
-from harness.client import GRANTED, http_connect, open_flow, receive_exactly, socks4_request, socks5
+from harness.client import (GRANTED, UDP_ASSOCIATE, http_connect, open_flow, receive_exactly, socks4_request, socks5,
+                            socks5_address)
 from harness.dnsserver import Answer
 from harness.origin import http_page, speak_first
 from harness.pattern import receive_end, receive_pattern, send_and_end, send_pattern
@@ -167,7 +169,7 @@ def chain(sockeye, nobody, dns):
     Returns (the entrance, the three). Only the last may look names up.
     """
     names = dns({"origin.test": Answer(a=["127.0.0.1"])})
-    hops = [sockeye(inbound("socks", users=USERS, udp="{enabled: true}", bind="{enabled: true}") + nobody.yaml),
+    hops = [sockeye(inbound("socks", users=USERS) + nobody.yaml),
             sockeye(inbound("http", users=USERS) + nobody.yaml), sockeye(inbound("socks") + names.yaml)]
     entrance = sockeye(behind(upstream("socks", hops[2].port, name="three", via="two"),
                               upstream("http", hops[1].port, name="two", via="one", **login(ANN)),
@@ -238,6 +240,86 @@ def test_acc_61_what_the_last_one_answers_comes_out_at_the_client(sockeye, dns, 
     assert socks5(dial(first.addr()), host, port).code == code
     assert http_connect(dial(first.addr()), host, port).status == status
     last.wait_record(2, event="flow", to=f"{host}:{port}")
+
+
+# Datagrams, by the upstream's own UDP ASSOCIATE
+
+@pytest.fixture
+def udp_echo():
+    """Answers each datagram with itself, turned around; returns its port."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
+
+    def serve():
+        while (got := sock.recvfrom(65536))[0] != b"end":
+            sock.sendto(got[0][::-1], got[1])
+    join = in_thread(serve)
+    yield port
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+        last.sendto(b"end", ("127.0.0.1", port))
+    join()
+    sock.close()
+
+
+@pytest.fixture
+def udp_client(dial):
+    """udp_client(proxy) -> ask(host, port, payload), which returns what comes back, header and all."""
+    opened = []
+
+    def start(proxy):
+        relay = socks5(dial(proxy.addr()), "0.0.0.0", 0, command=UDP_ASSOCIATE)
+        assert relay.code == 0
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.settimeout(2 * SLOWNESS)
+        opened.append(sock)
+
+        def ask(host, port, payload):
+            sock.sendto(b"\0\0\0" + socks5_address(host, port) + payload, (relay.host, relay.port))
+            return sock.recv(65536)
+        return ask
+    yield start
+    for sock in opened:
+        sock.close()
+
+
+UDP_ON = "{enabled: true}"
+
+
+def test_acc_60_acc_61_datagrams_through_ours_behind_ours(sockeye, nobody, dns, udp_echo, udp_client):
+    """Names are the last one's to look up, and answers come from them by these names."""
+    names = dns({"origin.test": Answer(a=["127.0.0.1"])})
+    last = sockeye(inbound("socks", users=USERS, udp=UDP_ON) + names.yaml)
+    first = sockeye(behind(upstream("socks", last.port, **login(ANN)), dns=nobody, udp=UDP_ON))
+    ask = udp_client(first)
+    for host in ("127.0.0.1", "origin.test"):
+        for payload in (b"hello", b"", bytes(range(256)) * 100):
+            assert ask(host, udp_echo, payload) == b"\0\0\0" + socks5_address(host, udp_echo) + payload[::-1]
+
+
+def test_acc_60_acc_61_datagrams_through_dante(sockeye, other, udp_echo, udp_client):
+    type, port, keys = other("danted")
+    proxy = sockeye(behind(upstream(type, port, **keys), udp=UDP_ON))
+    answer = udp_client(proxy)("127.0.0.1", udp_echo, b"hello")
+    assert answer == b"\0\0\0" + socks5_address("127.0.0.1", udp_echo) + b"olleh"
+
+
+def test_acc_60_acc_61_an_association_finds_its_way_again_when_the_upstream_is_back(sockeye, udp_echo, udp_client):
+    port = free_port()
+    config = inbound("socks", listen=f'"127.0.0.1:{port}"', udp=UDP_ON)
+    last = sockeye(config)
+    first = sockeye(behind(upstream("socks", port), udp=UDP_ON))
+    ask = udp_client(first)
+    assert ask("127.0.0.1", udp_echo, b"one").endswith(b"eno")
+    last.stop()
+    sockeye(config)
+
+    def is_answered():
+        try:
+            return ask("127.0.0.1", udp_echo, b"two").endswith(b"owt")
+        except (TimeoutError, ConnectionError):
+            return False
+    until(is_answered, "an answer by the new upstream", timeout=30)
 
 
 # An upstream on a script
