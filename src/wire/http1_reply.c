@@ -9,7 +9,7 @@
 static const uint16_t statuses[N_ERRS] = {
     [ERR_NONE] = 200,    [ERR_BAD] = 400,    [ERR_DENIED] = 403,
     [ERR_COMMAND] = 405, [ERR_AUTH] = 407,   [ERR_TOO_LONG] = 431,
-    [ERR_TIMEOUT] = 504, [ERR_SCHEME] = 501, [ERR_VERSION] = 505,
+    [ERR_TIMEOUT] = 504, [ERR_SCHEME] = 400, [ERR_VERSION] = 505,
 };
 
 unsigned http1_status(enum err err)
@@ -32,12 +32,8 @@ static const struct reply replies[] = {
     {403, "Forbidden", ""},
     {405, "Method Not Allowed", "Allow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n"},
     {407, "Proxy Authentication Required", "Proxy-Authenticate: Basic realm=\"sockeye\"\r\n"},
-    {408, "Request Timeout", ""},
-    {413, "Content Too Large", ""},
     {431, "Request Header Fields Too Large", ""},
-    {501, "Not Implemented", ""},
     {502, "Bad Gateway", ""},
-    {503, "Service Unavailable", ""},
     {504, "Gateway Timeout", ""},
     {505, "HTTP Version Not Supported", ""},
     {0, "Error", ""},

@@ -92,6 +92,7 @@ static void acc_51_each_error_has_its_status(void **state)
             expected = 200;
             break;
         case ERR_BAD:
+        case ERR_SCHEME:
             expected = 400;
             break;
         case ERR_DENIED:
@@ -99,9 +100,6 @@ static void acc_51_each_error_has_its_status(void **state)
             break;
         case ERR_COMMAND:
             expected = 405;
-            break;
-        case ERR_SCHEME:
-            expected = 501;
             break;
         case ERR_AUTH:
             expected = 407;
@@ -170,12 +168,8 @@ static void every_status_has_its_reason(void **state)
         "403 Forbidden",
         "405 Method Not Allowed\r\nAllow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT",
         "407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"sockeye\"",
-        "408 Request Timeout",
-        "413 Content Too Large",
         "431 Request Header Fields Too Large",
-        "501 Not Implemented",
         "502 Bad Gateway",
-        "503 Service Unavailable",
         "504 Gateway Timeout",
         "505 HTTP Version Not Supported",
         "599 Error",
@@ -193,8 +187,7 @@ static void every_status_has_its_reason(void **state)
 
 static void the_longest_reply_fits_and_its_length_is_true(void **state)
 {
-    static const unsigned statuses[] = {200, 400, 403, 405, 407, 408, 413,
-                                        431, 501, 502, 503, 504, 505};
+    static const unsigned statuses[] = {200, 400, 403, 405, 407, 431, 502, 504, 505};
     char body[2 * HTTP1_BODY_MAX_BYTES], out[HTTP1_REPLY_MAX_BYTES + 1];
 
     (void)state;
