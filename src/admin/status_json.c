@@ -32,9 +32,10 @@ static void print_counters(FILE *out, const struct counters *counters)
         const char *key;
         uint64_t number;
     } fields[] = {
-        {"accepted", counters->accepted},       {"flows_now", counters->flows_now},
-        {"flows_total", counters->flows_total}, {"bytes_up", counters->bytes_up},
-        {"bytes_down", counters->bytes_down},
+        {"accepted", counters->accepted},         {"flows_now", counters->flows_now},
+        {"flows_total", counters->flows_total},   {"bytes_up", counters->bytes_up},
+        {"bytes_down", counters->bytes_down},     {"associations_now", counters->associations_now},
+        {"datagrams_up", counters->datagrams_up}, {"datagrams_down", counters->datagrams_down},
     };
     fputc('{', out);
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
@@ -48,6 +49,10 @@ static void print_counters(FILE *out, const struct counters *counters)
     for (size_t i = 0; i < N_REFUSALS; i++) {
         fputs(i == 0 ? "},\"refused\":{" : ",", out);
         print_number(out, refusal_text((enum refusal)i), counters->refused[i]);
+    }
+    for (size_t i = 0; i < N_DROPS; i++) {
+        fputs(i == 0 ? "},\"dropped\":{" : ",", out);
+        print_number(out, drop_text((enum drop)i), counters->dropped[i]);
     }
     fputs("}}", out);
 }

@@ -28,6 +28,19 @@ static const char *const refusal_reasons[] = {
 static_assert(sizeof refusal_reasons / sizeof refusal_reasons[0] == N_REFUSALS,
               "a refusal without a reason");
 
+static const char *const drop_reasons[] = {
+    [DROP_FOREIGN] = "not from the client of the association",
+    [DROP_MALFORMED] = "no SOCKS5 header, or a fragment",
+    [DROP_DENIED] = "a rule denies the target",
+    [DROP_LOOKUP] = "the name does not resolve",
+    [DROP_UNSERVED] = "the outbound carries no datagrams, or is not to be had",
+    [DROP_FULL] = "a queue or memory was full",
+    [DROP_UNSENT] = "the system would not send it",
+    [DROP_OVERRUN] = "it came faster than it could be read",
+};
+
+static_assert(sizeof drop_reasons / sizeof drop_reasons[0] == N_DROPS, "a drop without a reason");
+
 /* A short text by value, so that several may be arguments of one printf. */
 struct words {
     char text[40];
@@ -185,6 +198,25 @@ static void print_refusals(FILE *out, const struct counters *sum)
     }
 }
 
+/* Who has no associations is told nothing of them. */
+static void print_datagrams(FILE *out, const struct counters *sum)
+{
+    uint64_t n_dropped = 0;
+    for (size_t i = 0; i < N_DROPS; i++)
+        n_dropped += sum->dropped[i];
+    if (sum->associations_now + sum->datagrams_up + sum->datagrams_down + n_dropped == 0)
+        return;
+    fprintf(out, "\n%-20s %12s %14s %12s %12s\n", "datagrams", "associations", "up", "down",
+            "dropped");
+    fprintf(out, "  %-18s %12s %14s %12s %12s\n", "together", count(sum->associations_now).text,
+            count(sum->datagrams_up).text, count(sum->datagrams_down).text, count(n_dropped).text);
+    for (size_t i = 0; i < N_DROPS; i++) {
+        if (sum->dropped[i] > 0)
+            fprintf(out, "  %-18s %12s  %s\n", drop_text((enum drop)i), count(sum->dropped[i]).text,
+                    drop_reasons[i]);
+    }
+}
+
 static void print_text(FILE *out, const struct status *status, const struct counters *sum)
 {
     print_head(out, status);
@@ -193,6 +225,7 @@ static void print_text(FILE *out, const struct status *status, const struct coun
     print_limits(out, status, sum);
     print_ends(out, sum);
     print_refusals(out, sum);
+    print_datagrams(out, sum);
 }
 
 enum err admin_status_format(const struct status *status, bool json, char **out, size_t *n)

@@ -63,13 +63,18 @@ static const struct counters workers[] = {
      .bytes_up = 512,
      .bytes_down = 5u << 20,
      .ended[FLOW_END_CLOSED] = 890,
-     .refused[REFUSAL_PER_CLIENT] = 7},
+     .refused[REFUSAL_PER_CLIENT] = 7,
+     .associations_now = 2,
+     .datagrams_up = 1234,
+     .dropped[DROP_DENIED] = 30},
     {.accepted = 234567,
      .flows_now = 2,
      .flows_total = 200000,
      .bytes_up = 512,
      .ended[FLOW_END_CLOSED] = 10,
-     .refused[REFUSAL_PER_CLIENT] = 1},
+     .refused[REFUSAL_PER_CLIENT] = 1,
+     .datagrams_down = 5,
+     .dropped[DROP_FOREIGN] = 1},
 };
 
 static const struct status example = {.version = "1.2.3",
@@ -390,6 +395,9 @@ static void test_text_is_for_a_person(void **state)
     ASSERT_LINE(text, "closed", " 900");
     ASSERT_LINE(text, "refused", " 8 ", "of 235,567 connections");
     ASSERT_LINE(text, "per_client", " 8 ");
+    ASSERT_LINE(text, "datagrams", "associations", "up", "down", "dropped");
+    ASSERT_LINE(text, "together", " 2 ", " 1,234 ", " 5 ", " 31");
+    ASSERT_LINE(text, "denied", " 30 ", "a rule denies the target");
     assert_null(strstr(text, "descriptors had run out"));
     free(text);
 }
@@ -423,6 +431,11 @@ static void test_json_has_every_counter(void **state)
         assert_non_null(strstr(text, flow_end_text((enum flow_end)i)));
     for (size_t i = 0; i < N_REFUSALS; i++)
         assert_non_null(strstr(text, refusal_text((enum refusal)i)));
+    for (size_t i = 0; i < N_DROPS; i++)
+        assert_non_null(strstr(text, drop_text((enum drop)i)));
+    assert_non_null(
+        strstr(text, "\"associations_now\":2,\"datagrams_up\":1234,\"datagrams_down\":5"));
+    assert_non_null(strstr(text, "\"dropped\":{\"foreign\":1,\"malformed\":0,\"denied\":30,"));
     assert_int_equal(strchr(text, '\n') - text, strlen(text) - 1);
     free(text);
 }

@@ -30,11 +30,22 @@ static void test_refusals_have_words_of_their_own(void **state)
     }
 }
 
+static void test_drops_have_words_of_their_own(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_DROPS; i++) {
+        assert_true(strlen(drop_text((enum drop)i)) > 0);
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(drop_text((enum drop)i), drop_text((enum drop)k));
+    }
+}
+
 static void test_words_exist_for_numbers_that_do_not(void **state)
 {
     (void)state;
     assert_non_null(flow_end_text((enum flow_end)1000));
     assert_non_null(refusal_text((enum refusal)1000));
+    assert_non_null(drop_text((enum drop)1000));
 }
 
 static void test_adding_leaves_no_field_out(void **state)
@@ -61,6 +72,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ends_have_the_words_of_the_log),
         cmocka_unit_test(test_refusals_have_words_of_their_own),
+        cmocka_unit_test(test_drops_have_words_of_their_own),
         cmocka_unit_test(test_words_exist_for_numbers_that_do_not),
         cmocka_unit_test(test_adding_leaves_no_field_out),
     };
