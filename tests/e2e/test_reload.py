@@ -19,7 +19,7 @@ from harness.dnsserver import Answer
 from harness.origin import echo, speak_first
 from harness.pattern import receive_end, receive_pattern, send_pattern
 from harness.program import complete, no_leak_check
-from harness.sandbox import NOBODY, as_user, with_descriptors
+from harness.sandbox import NOBODY, with_descriptors
 from harness.services import free_port
 from harness.wait import Stopwatch, until
 from test_clients import sshd    # noqa: F401  (a fixture)

@@ -46,7 +46,7 @@ def no_leak_check():
 class Sockeye:
     """A running program. argv[0] is the program's path (a link for osocks); prefix runs before it in the same process."""
 
-    def __init__(self, argv, home, env=None, prefix=()):
+    def __init__(self, argv, home, env=None, prefix=(), pass_fds=()):
         self.home = home
         self.lines = []
         self.listeners = []
@@ -54,7 +54,8 @@ class Sockeye:
         self._reading.set()
         self._changed = threading.Condition()
         self.process = subprocess.Popen([*prefix, *map(str, argv)], cwd=home, env=environment(home, env),
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        pass_fds=pass_fds)
         self.pid = self.process.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
