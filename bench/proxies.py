@@ -132,6 +132,14 @@ def sockeye(build, workers):
                  SOCKEYE.replace("{workers}", str(workers)))
 
 
+def sockeye_twice(build):
+    """Two processes with a worker each on one port; the first ends with the second."""
+    run = f"{build}/sockeye run -c {{config}}"
+    return Proxy("sockeye-twice", "sockeye, two processes on one port", "--proxy",
+                 ["sh", "-c", f"setpriv --pdeathsig KILL {run} & exec {run}"],
+                 SOCKEYE.replace("{workers}", "1").replace("listen:", "reuse_port: true, listen:"))
+
+
 def available(build):
     """Those that can run here, in the order of the tables, and the names of those that cannot."""
     proxies = [
@@ -140,6 +148,7 @@ def available(build):
         Proxy("canned", "bare relay, canned", "--proxy", relay(build, "--canned")),
         sockeye(build, 1),
         sockeye(build, 0),
+        sockeye_twice(build),
         Proxy("hev", "hev-socks5-server", "--proxy", ["hev-socks5-server", "{config}"], HEV),
         Proxy("microsocks", "microsocks", "--proxy",
               ["microsocks", "-i", "127.0.0.1", "-p", "{port}"]),
