@@ -30,6 +30,7 @@ struct side {
     unsigned write_max, read_max, patience;
     unsigned quiet_until; /* step */
     uint8_t salt;
+    bool waits_for_end; /* before it sends its fin */
     bool has_sent_fin, has_broken, has_met_end, has_met_reset;
 };
 
@@ -157,7 +158,8 @@ static void act(struct side *side)
         return;
     for (unsigned i = below(4); i > 0 && side->far >= 0 && side->n_sent < side->n; i--)
         write_some(side);
-    if (side->far >= 0 && side->n_sent == side->n && !side->has_sent_fin) {
+    bool is_its_time = !side->waits_for_end || side->has_met_end;
+    if (side->far >= 0 && side->n_sent == side->n && !side->has_sent_fin && is_its_time) {
         side->has_sent_fin = true;
         far_shutdown(side->far);
     }
@@ -283,6 +285,7 @@ static void run(uint64_t seed, enum loop_backend backend)
     choose_side(&play.sides[1]);
     bound(&play.sides[0]);
     bound(&play.sides[1]);
+    play.sides[below(2)].waits_for_end = below(2) == 0;
     open_up();
     uint64_t give_up = now_ms() + PATIENCE_MS;
     for (play.step = 0; !is_over(); play.step++) {
