@@ -105,7 +105,7 @@ static int say_none_found(void)
     return EX_CONFIG;
 }
 
-static void say(struct config_messages *messages, const char *message)
+void cli_say(struct config_messages *messages, const char *message)
 {
     (void)messages;
     fprintf(stderr, "%s\n", message);
@@ -142,8 +142,7 @@ enum err cli_read_config(struct config **out, const char *path, struct config_me
     return err;
 }
 
-/* The exit code of what was said about a configuration. */
-static int exit_code(enum err err)
+int cli_config_code(enum err err)
 {
     if (err != ERR_MEMORY)
         return err == ERR_NONE ? EX_OK : EX_CONFIG;
@@ -160,19 +159,19 @@ int cli_load_config(struct config **out, const char *path, char used[static PATH
         fprintf(stderr, "sockeye: the configuration's path is too long\n");
         return EX_CONFIG;
     }
-    struct config_messages messages = {.say = say};
-    return exit_code(cli_read_config(out, used, &messages));
+    struct config_messages messages = {.say = cli_say};
+    return cli_config_code(cli_read_config(out, used, &messages));
 }
 
 int cli_find_admin_socket(char **out, const char *path)
 {
-    struct config_messages messages = {.say = say};
+    struct config_messages messages = {.say = cli_say};
     char *text;
     size_t n;
     enum err err = read_text(path, &text, &n, &messages);
     if (err != ERR_NONE)
-        return exit_code(err);
+        return cli_config_code(err);
     err = config_find_admin_socket(out, path, text, n, &paths_sources, &messages);
     free_text(text, n);
-    return exit_code(err);
+    return cli_config_code(err);
 }

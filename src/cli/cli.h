@@ -51,6 +51,11 @@ int cli_next(struct cli_parser *parser);
 int cli_usage_error(const struct cli_verb *verb, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Says a message about the configuration on stderr. */
+void cli_say(struct config_messages *messages, const char *message);
+/* The exit code of what reading the configuration returned; says ERR_MEMORY. */
+int cli_config_code(enum err err);
+
 /* Reads and checks the configuration at `path`, saying every error and warning. *out is owned
  * (config_free). ERR_MEMORY: nothing was said. */
 NODISCARD enum err cli_read_config(struct config **out, const char *path,

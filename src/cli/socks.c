@@ -9,34 +9,37 @@
 
 static void warn_if_exposed(const struct cli_verb *verb, const struct socks_options *options)
 {
-    if (!socks_options_are_exposed(options))
+    if (!socks_options_are_exposed(options) || options->users_file != NULL)
         return;
     char where[ADDR_TEXT_BYTES];
     addr_format_ip(&options->listens[0].addr, where);
     fprintf(
         stderr,
         "%s: warning: listening on %s: anyone who can reach it can use this proxy; -l 127.0.0.1 "
-        "keeps it to this machine\n",
+        "keeps it to this machine, --users-file FILE to users\n",
         verb == &cli_osocks ? "osocks" : "sockeye", options->n_listens > 1 ? "*" : where);
 }
 
 /* At the start, and again for a reload. */
 static enum err make_config(void *arg, struct config **out, struct config_messages *messages)
 {
-    (void)messages;
-    enum err err = config_new_plain(out);
+    struct socks_options *options = arg;
+    enum err err =
+        options->users_file == NULL
+            ? config_new_plain(out)
+            : config_new_plain_with_users(out, options->users_file, &paths_sources, messages);
     if (err == ERR_NONE)
-        socks_options_apply(arg, *out);
+        socks_options_apply(options, *out);
     return err;
 }
 
 static int serve(const struct cli_verb *verb, struct socks_options *options)
 {
     struct config *config;
-    if (make_config(options, &config, NULL) != ERR_NONE) {
-        fprintf(stderr, "sockeye: out of memory\n");
-        return EX_OSERR;
-    }
+    struct config_messages messages = {.say = cli_say};
+    int code = cli_config_code(make_config(options, &config, &messages));
+    if (code != EX_OK)
+        return code;
     warn_if_exposed(verb, options);
     const struct daemon_options daemon_options = {.verbose = options->verbosity > 0,
                                                   .load = make_config,

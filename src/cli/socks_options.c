@@ -201,9 +201,8 @@ static enum socks_wish take(struct socks_options *options, int got, char **argv,
     case 'h':
         return SOCKS_HELP;
     case OPTION_USERS_FILE:
-        snprintf(message, SOCKS_MESSAGE_BYTES,
-                 "--users-file is not built yet; `users` of an inbound in a configuration is");
-        return SOCKS_WRONG;
+        options->users_file = optarg;
+        return SOCKS_SERVE;
     default:
         return not_an_option(got, argv, message);
     }

@@ -23,6 +23,7 @@ struct socks_options {
     uint64_t connections, idle_ms, connect_ms;
     unsigned family; /* 4 or 6: targets are dialled by that one only; 0: both */
     unsigned verbosity;
+    const char *users_file; /* borrowed from argv; NULL: anyone may use it */
     bool to_syslog;
     bool is_osocks;
     struct target_rule loopback[2]; /* what osocks' clients may reach */

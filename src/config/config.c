@@ -127,23 +127,6 @@ enum err config_find_admin_socket(char **out, const char *file, const char *text
     return err;
 }
 
-static void say_nothing(struct config_messages *messages, const char *message)
-{
-    (void)messages;
-    (void)message;
-}
-
-enum err config_new_plain(struct config **out)
-{
-    static const char text[] = "limits: {connect_ms: 8000, idle_ms: 64000, drain_s: 0}\n"
-                               "inbounds: [{type: socks, name: socks, listen: '127.0.0.1:1080',\n"
-                               "            bind: {enabled: true}}]\n";
-    static const struct config_sources none;
-    struct config_messages messages = {.say = say_nothing};
-
-    return config_parse(out, "built in", text, sizeof text - 1, &none, &messages);
-}
-
 void config_free(struct config *config)
 {
     struct owner *owner = (struct owner *)(void *)config;

@@ -205,6 +205,10 @@ NODISCARD enum err config_find_admin_socket(char **out, const char *file, const 
 
 /* The configuration `sockeye socks` stands for, before its options: one socks inbound, defaults. */
 NODISCARD enum err config_new_plain(struct config **out);
+/* The same for the users of a file only, which config_parse() reads. */
+NODISCARD enum err config_new_plain_with_users(struct config **out, const char *users_file,
+                                               const struct config_sources *sources,
+                                               struct config_messages *messages);
 
 void config_free(struct config *config);
 
