@@ -144,11 +144,6 @@ def test_acc_50_I_ends_idle_sessions_measured(sockeye, origin, dial, osocks):
     assert proxy.wait_record(event="flow")["end"] == "idle"
 
 
-def test_users_file_option_is_refused_until_it_works(cli, place):
-    result = cli("socks", "-p", "0", "--users-file", place / "users")
-    assert result.code == 64 and "--users-file" in result.err
-
-
 def test_acc_49_osocks_ends_at_once_on_sigterm_with_sessions_open(sockeye, origin, dial, osocks):
     """drain_s is 0 there."""
     server = origin(echo)
