@@ -83,9 +83,19 @@ static enum err send_request5(struct upstream *upstream)
     return upstream_send(upstream, bytes, n);
 }
 
+static bool fits_socks4(const struct upstream *upstream)
+{
+    const struct target *target = &upstream->opening->target;
+    bool has_address = target->name_bytes > 0 || target->addr.family == ADDR_V4;
+    return has_address && upstream->command != REQUEST_ASSOCIATE;
+}
+
 static enum err begin(struct upstream *upstream)
 {
     uint8_t known = atomic_load(&upstream->outbound->dialect);
+    /* Many servers speak both: what SOCKS4 cannot ask for is worth a try. */
+    if (known == DIALECT_SOCKS4 && !fits_socks4(upstream))
+        known = DIALECT_UNKNOWN;
     if (!upstream->has_turned) {
         upstream->is_guess = known == DIALECT_UNKNOWN && !has_login(upstream);
         upstream->dialect = known == DIALECT_SOCKS4 ? DIALECT_SOCKS4 : DIALECT_SOCKS5;

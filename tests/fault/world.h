@@ -1,6 +1,7 @@
 /*
  * A proxy with its surroundings in one thread: a real loop, a real listener, inbounds, the direct
- * outbound, a resolver with a DNS server beside it; and players who use it (player.h). A play is a
+ * outbound, a resolver with a DNS server beside it; and players who use it (player.h). It may have an
+ * upstream, which is the same proxy by another listener. A play is a
  * few of them at once. Faults happen while they play; then the proxy must serve as before, and
  * when it is gone nothing of it may be left. Include it once.
  */
@@ -33,6 +34,7 @@ struct play {
     struct script scripts[WORLD_PLAYERS];
     size_t n;
     bool has_users, counts_clients;
+    enum { NO_UPSTREAM, BY_SOCKS, BY_HTTP, BY_HTTP_VIA_SOCKS } upstream;
     unsigned n_may_suffer; /* of one fault; 0: one */
     bool may_time_out;
     unsigned handshake_ms, idle_ms; /* 0: so long that nobody meets them */
@@ -51,6 +53,10 @@ static struct {
     uint64_t n_flow_lines;
     struct listener listener;
     struct addr proxy;
+    struct inbound behind; /* where upstreams lead to */
+    struct listener behind_listener;
+    struct target behind_target;
+    struct outbound *upstreams[2]; /* NULL: none */
     struct player players[WORLD_PLAYERS];
     /* A port where connecting hangs, for all worlds. */
     struct addr hanging;
@@ -87,6 +93,8 @@ static inline void world_on_ended(struct flow_env *env)
 {
     assert_ptr_equal(env, &world.env);
     listener_wake(&world.listener);
+    if (world.upstreams[0] != NULL)
+        listener_wake(&world.behind_listener);
 }
 
 static inline bool world_has_room(struct listener *listener)
@@ -99,6 +107,13 @@ static inline void world_on_accept(struct listener *listener, int fd, const stru
 {
     (void)listener;
     flow_accept(&world.env, &world.inbound, fd, from);
+}
+
+static inline void world_on_accept_behind(struct listener *listener, int fd,
+                                          const struct addr *from)
+{
+    (void)listener;
+    flow_accept(&world.env, &world.behind, fd, from);
 }
 
 static inline void world_on_shortage(struct listener *listener, enum err err)
@@ -122,6 +137,37 @@ static inline void world_set_inbound(const struct play *play)
         assert_int_equal(users_new(&world.inbound.users, &user, 1), ERR_NONE);
     if (play->counts_clients)
         world.inbound.max_per_client = 10;
+}
+
+/* Without faults, as the start is not what is played here. */
+static inline void world_set_upstream(const struct play *play)
+{
+    static const struct listener_options plain = {0};
+    int fd;
+    memset(world.upstreams, 0, sizeof world.upstreams);
+    if (play->upstream == NO_UPSTREAM)
+        return;
+    world.behind = world.inbound;
+    world.behind.name = "behind";
+    world.behind_target.addr = world.proxy;
+    world.behind_target.addr.port = 0;
+    world.behind_listener = (struct listener){.has_room = world_has_room,
+                                              .on_accept = world_on_accept_behind,
+                                              .on_shortage = world_on_shortage};
+    assert_int_equal(listener_open(&fd, &world.behind_target.addr, &plain), ERR_NONE);
+    assert_int_equal(listener_start(&world.behind_listener, world.fixture.loop, fd), ERR_NONE);
+    const struct upstream_server server = {&world.behind_target,
+                                           play->has_users ? PLAYER_USER : NULL,
+                                           play->has_users ? PLAYER_PASSWORD : NULL};
+    bool is_chain = play->upstream == BY_HTTP_VIA_SOCKS;
+    if (play->upstream == BY_SOCKS || is_chain)
+        world.upstreams[is_chain] = outbound_socks_new("socks", &server);
+    if (play->upstream == BY_HTTP || is_chain)
+        world.upstreams[0] = outbound_http_new("http", &server);
+    assert_non_null(world.upstreams[0]);
+    if (is_chain)
+        outbound_set_via(world.upstreams[0], world.upstreams[1]);
+    world.inbound.outbound = world.upstreams[0];
 }
 
 static inline void world_set_env(const struct play *play)
@@ -180,6 +226,7 @@ static inline void world_open(enum loop_backend backend, const struct play *play
         .has_room = world_has_room, .on_accept = world_on_accept, .on_shortage = world_on_shortage};
     assert_int_equal(listener_open(&fd, &world.proxy, &plain), ERR_NONE);
     assert_int_equal(listener_start(&world.listener, world.fixture.loop, fd), ERR_NONE);
+    world_set_upstream(play);
 }
 
 /* All flows have ended: nothing is left of them, and in the end nothing of the proxy. */
@@ -205,6 +252,10 @@ static inline void world_close(const struct play *play)
     resolver_refresh(world.fixture.resolver);
     assert_true(timer_heap_next(loop_timers(env->loop)) == UINT64_MAX);
     listener_stop(&world.listener);
+    if (world.upstreams[0] != NULL)
+        listener_stop(&world.behind_listener);
+    free(world.upstreams[0]);
+    free(world.upstreams[1]);
     flow_env_deinit(env);
     flow_shared_deinit(&world.shared);
     users_free(world.inbound.users);

@@ -176,6 +176,27 @@ static void ipv6_is_no_address_for_socks4(void **state)
     up_end();
 }
 
+static void what_socks4_cannot_ask_for_is_asked_by_socks5_again(void **state)
+{
+    up_begin(state);
+    up_make(outbound_socks_new, NULL, NULL);
+    up_open("name.test:80");
+    up_accept();
+    up_close(false);
+    grant4();
+    up_drop();
+    up_open("[2001:db8::1]:80");
+    up_accept();
+    up_expect(BYTES(GREETING));
+    up_say(BYTES("\x05\0"), false);
+    up_say(BYTES(GRANTED5), false);
+    up_done(ERR_NONE);
+    up_drop();
+    up_open("name.test:80");
+    grant5();
+    up_end();
+}
+
 static void giving_up_while_a_silent_server_is_asked_leaves_nothing(void **state)
 {
     for (int i = 0; i < 2; i++) {
@@ -552,6 +573,7 @@ int main(void)
         ON_BOTH(a_login_is_never_left_away),
         ON_BOTH(a_server_that_speaks_neither_has_failed),
         ON_BOTH(ipv6_is_no_address_for_socks4),
+        ON_BOTH(what_socks4_cannot_ask_for_is_asked_by_socks5_again),
         ON_BOTH(giving_up_while_a_silent_server_is_asked_leaves_nothing),
         ON_BOTH(acc_61_a_chain_goes_through_one_connection_and_asks_for_no_name),
         ON_BOTH(acc_61_a_chain_that_breaks_at_any_byte_leaves_nothing),
