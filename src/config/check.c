@@ -85,6 +85,7 @@ void check_config(struct reading *reading, const struct node *root, struct confi
     for (size_t i = 0; i < config->n_inbounds && !reading->report->no_memory;
          i++, node = node->next)
         check_inbound(reading, node, config, &config->inbounds[i]);
-    conflicts_check(reading);
+    conflicts_check_listens(reading);
+    conflicts_check_targets(reading, root, config);
     routes_read(reading, root, config);
 }

@@ -149,6 +149,14 @@ static const struct rule_form forms[] = {
 
 #define N_FORMS (sizeof forms / sizeof forms[0])
 
+/* Within [ ] a comma separates entries: a rule that has lost its quotes is in pieces. */
+static bool say_form(const struct rule_reading *r, const char *form, const char *more)
+{
+    report_error(r->reading->report, r->node->at, "routes: expected \"%s\"%s%s", form, more,
+                 r->n_parts == 1 ? "; within [ ] a rule must be in quotes" : "");
+    return false;
+}
+
 static const struct rule_form *find_form(const struct rule_reading *r)
 {
     struct suggest suggest = suggest_for(r->parts[0]);
@@ -160,7 +168,9 @@ static const struct rule_form *find_form(const struct rule_reading *r)
     for (size_t i = 0; i < N_FORMS; i++)
         suggest_offer(&suggest, forms[i].name);
     const char *kind = shown(r, &q, r->parts[0]);
-    if (strcmp(r->parts[0], "GEOIP") == 0)
+    if (r->n_parts == 1)
+        say_form(r, "DOMAIN-SUFFIX,example.com,OUTBOUND", "");
+    else if (strcmp(r->parts[0], "GEOIP") == 0)
         report_error(r->reading->report, r->node->at, "routes: this version does not have GEOIP");
     else if (suggest.best != NULL && !r->node->from_env)
         report_error(r->reading->report, r->node->at,
@@ -198,14 +208,13 @@ static bool split(struct rule_reading *r)
     return true;
 }
 
-static bool say_form(const struct rule_reading *r, const struct rule_form *form)
+static bool say_example(const struct rule_reading *r, const struct rule_form *form)
 {
-    bool has_value = form->example != NULL;
+    char text[64];
 
-    report_error(r->reading->report, r->node->at, "routes: expected \"%s%s%s,OUTBOUND%s\"",
-                 form->name, has_value ? "," : "", has_value ? form->example : "",
-                 form->kind == RULE_IP_CIDR ? "\" or \"...,resolve" : "");
-    return false;
+    snprintf(text, sizeof text, "%s%s%s,OUTBOUND", form->name, form->example != NULL ? "," : "",
+             form->example != NULL ? form->example : "");
+    return say_form(r, text, form->kind == RULE_IP_CIDR ? " or \"...,resolve\"" : "");
 }
 
 /* Reads what may follow the outbound. */
@@ -230,10 +239,10 @@ static bool read_rule(struct rule_reading *r, struct config_rule *rule)
         return false;
     size_t n_least = form->example != NULL ? 3 : 2;
     if (r->n_parts < n_least || r->n_parts > n_least + 1)
-        return say_form(r, form);
+        return say_example(r, form);
     for (size_t i = 1; i < n_least; i++)
         if (r->parts[i][0] == '\0')
-            return say_form(r, form);
+            return say_example(r, form);
 
     *rule = (struct config_rule){.kind = form->kind, .line = (int)r->node->at.line};
     struct reference outbound = {r->parts[n_least - 1], r->node->at, r->node->from_env};

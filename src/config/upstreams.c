@@ -48,10 +48,10 @@ static void check_login(struct reading *reading, const struct node *node,
     if (name == NULL && (password != NULL || file != NULL))
         report_error(report, (password != NULL ? password : file)->key->at,
                      "a password is of no use without username");
-    if (outbound->type == OUTBOUND_HTTP && outbound->username != NULL &&
+    if (outbound->type == OUTBOUND_HTTP && name != NULL && outbound->username != NULL &&
         strchr(outbound->username, ':') != NULL)
         report_error(report, name->at, "username: it cannot hold \":\", as HTTP ends it there");
-    if (outbound->password_file != NULL)
+    if (file != NULL && outbound->password_file != NULL)
         read_password(reading, file, outbound);
 }
 

@@ -208,8 +208,11 @@ void users_read_file(struct reading *reading, const struct node *node,
                      struct config_inbound *inbound)
 {
     const struct node *value = node_get(node, "users_file");
-    struct users_reading r = {.reading = reading, .inbound = inbound, .at = value->at};
+    struct users_reading r = {.reading = reading, .inbound = inbound};
 
+    if (value == NULL)
+        return;
+    r.at = value->at;
     if (!file_read(reading, &r.file, "users_file", value, value->text, value->n_text,
                    MAX_FILE_BYTES))
         return;

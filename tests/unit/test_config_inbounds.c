@@ -71,6 +71,27 @@ static void a_relay_open_to_the_network_is_refused_with_a_remedy(void **state)
     assert_all_refused(&bad, 1, NULL, 0);
 }
 
+static void a_relay_to_itself_is_told(void **state)
+{
+#define ITSELF "target: this relay listens there itself: it would connect to itself without end\n"
+    static const struct bad bad[] = {
+        {"inbounds: [{type: relay, listen: 22, target: '127.0.0.1:22'}]", "s.yaml:1:46: " ITSELF},
+        {"inbounds: [{type: relay, listen: 22, target: 'localhost:22'}]", "s.yaml:1:46: " ITSELF},
+        {"inbounds: [{type: relay, listen: '*:22', allow: '*', target: '[::1]:22'}]",
+         "s.yaml:1:62: " ITSELF},
+        {"inbounds: [{type: relay, listen: ['unix:/a', '192.0.2.1:22'], allow: '*',\n"
+         "target: '192.0.2.1:22'}]",
+         "s.yaml:2:9: " ITSELF},
+    };
+    (void)state;
+    assert_all_refused(bad, N_ITEMS(bad), NULL, 0);
+    config_free(parse_good("inbounds: [{type: relay, listen: ['*:22', 'unix:/a'], allow: '*',\n"
+                           "target: '192.0.2.1:22'}, {type: relay, listen: 23, target: "
+                           "'127.0.0.2:23'}, {type: relay, listen: 24, target: 'localhost:22'}]",
+                           NULL, 0));
+#undef ITSELF
+}
+
 static void a_key_of_another_type_is_told(void **state)
 {
     static const struct bad bad[] = {
@@ -259,6 +280,7 @@ int main(void)
         cmocka_unit_test(a_relay_has_a_target),
         cmocka_unit_test(a_target_that_is_none_is_told),
         cmocka_unit_test(a_relay_open_to_the_network_is_refused_with_a_remedy),
+        cmocka_unit_test(a_relay_to_itself_is_told),
         cmocka_unit_test(a_key_of_another_type_is_told),
         cmocka_unit_test(datagrams_and_bind_have_ports_and_an_address),
         cmocka_unit_test(ports_and_addresses_that_are_none_are_told),

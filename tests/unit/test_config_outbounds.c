@@ -217,6 +217,26 @@ static void the_longest_circle_is_found(void **state)
     free(text);
 }
 
+static void a_server_of_our_own_is_warned_of(void **state)
+{
+    static struct said said;
+    struct config *config;
+
+    (void)state;
+    assert_int_equal(parse_among(&config, &said, "s.yaml",
+                                 OUT("{type: socks, name: a, server: 'localhost:1080'},\n"
+                                     "{type: socks, name: b, server: 'localhost:1081'},\n"
+                                     "{type: http, name: c, server: '[::1]:1080'}"),
+                                 NULL, 0),
+                     ERR_NONE);
+    assert_string_equal(said.text,
+                        "s.yaml:2:44: warning: server: our own inbound \"lan\" listens there: what "
+                        "comes in by it and goes out here goes in a circle\n"
+                        "s.yaml:4:31: warning: server: our own inbound \"lan\" listens there: what "
+                        "comes in by it and goes out here goes in a circle\n");
+    config_free(config);
+}
+
 static void outbounds_print_as_themselves(void **state)
 {
     static const struct text_file file = {"p", "hunter2\n", 0, ERR_NONE};
@@ -241,6 +261,7 @@ int main(void)
         cmocka_unit_test(a_password_file_has_a_bound),
         cmocka_unit_test(chains_that_lead_nowhere_are_told),
         cmocka_unit_test(the_longest_circle_is_found),
+        cmocka_unit_test(a_server_of_our_own_is_warned_of),
         cmocka_unit_test(outbounds_print_as_themselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

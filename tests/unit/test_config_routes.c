@@ -106,9 +106,13 @@ static void a_rule_that_is_none_is_told(void **state)
             "MATCH\n"},
         {RULE("IP-CIDR6,::/0,direct"), AT "routes: \"IP-CIDR6\" is no kind of rule; did you mean "
                                           "IP-CIDR?\n"},
-        {RULE(""), AT "routes: \"\" is no kind of rule; known are DOMAIN, DOMAIN-SUFFIX, "
-                      "DOMAIN-KEYWORD, DOMAIN-SET, IP-CIDR, SRC-IP-CIDR, DST-PORT, IN-NAME, "
-                      "IN-USER, MATCH\n"},
+        {RULE(""), AT "routes: expected \"DOMAIN-SUFFIX,example.com,OUTBOUND\"; within [ ] a rule "
+                      "must be in quotes\n"},
+        {RULES("DOMAIN,a.com"), AT
+         "routes: expected \"DOMAIN,www.example.com,OUTBOUND\"; within [ ] a rule must be in "
+         "quotes\n"
+         "s.yaml:2:17: routes: expected \"DOMAIN-SUFFIX,example.com,OUTBOUND\"; within [ ] a rule "
+         "must be in quotes\n"},
         {RULE("${SECRET},a,direct"),
          AT "routes: this is no kind of rule; known are DOMAIN, DOMAIN-SUFFIX, DOMAIN-KEYWORD, "
             "DOMAIN-SET, IP-CIDR, SRC-IP-CIDR, DST-PORT, IN-NAME, IN-USER, MATCH\n"},
@@ -116,7 +120,8 @@ static void a_rule_that_is_none_is_told(void **state)
         {RULE("DOMAIN,,direct"), AT "routes: expected \"DOMAIN,www.example.com,OUTBOUND\"\n"},
         {RULE("DOMAIN,a,b,c,d"), AT "routes: expected \"DOMAIN,www.example.com,OUTBOUND\"\n"},
         {RULE("DOMAIN,a,"), AT "routes: expected \"DOMAIN,www.example.com,OUTBOUND\"\n"},
-        {RULE("MATCH"), AT "routes: expected \"MATCH,OUTBOUND\"\n"},
+        {RULE("MATCH"), AT "routes: expected \"MATCH,OUTBOUND\"; within [ ] a rule must be in "
+                           "quotes\n"},
         {RULE("MATCH,*,direct"), AT "there is no outbound named \"*\"\n" AT
                                     "routes: \"direct\" after the outbound; only \"resolve\" can "
                                     "stand there\n"},
