@@ -119,6 +119,12 @@ enum err socks5_parse_request(const uint8_t *bytes, size_t n, struct socks5_requ
         return ERR_MORE;
     out->command = bytes[1];
     enum err err = take_target(&out->target, bytes[3], bytes, n, &at);
+    bool is_domain = at > REQUEST_HEADER_BYTES;
+    if (err == ERR_BAD && is_domain && out->command == SOCKS5_UDP_ASSOCIATE) {
+        out->target = (struct target){
+            .addr = {.family = ADDR_V4, .port = read_port(bytes + at - PORT_BYTES)}};
+        err = ERR_NONE;
+    }
     if (err == ERR_NONE)
         *used = at;
     return err;

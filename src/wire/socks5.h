@@ -103,7 +103,8 @@ void socks5_write_login_reply(uint8_t out[static SOCKS5_LOGIN_REPLY_BYTES], bool
 
 /* The reserved byte may have any value. A domain that is the text of an address becomes that
  * address. ERR_VERSION: the first byte is not 5. ERR_ADDRESS_TYPE: neither IPv4, domain nor IPv6.
- * ERR_BAD: a domain that is none, such as an empty one. The latter two are worth a reply. */
+ * ERR_BAD: a domain that is none, such as an empty one. The latter two are worth a reply. Of UDP
+ * ASSOCIATE such a domain means that the client does not know its address: PySocks says "0". */
 NODISCARD enum err socks5_parse_request(const uint8_t *bytes, size_t n, struct socks5_request *out,
                                         size_t *used);
 

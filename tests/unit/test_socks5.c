@@ -197,6 +197,21 @@ static void commands_port_0_and_the_reserved_byte_are_left_to_the_caller(void **
                         "255 1.2.3.4:0 10");
 }
 
+static void a_client_may_not_know_where_its_datagrams_will_come_from(void **state)
+{
+    (void)state;
+    assert_string_equal(request(BYTES("\x05\x03\0\x03\x01"
+                                      "0\0\0")),
+                        "3 0.0.0.0:0 8");
+    assert_string_equal(request(BYTES("\x05\x03\0\x03\x01"
+                                      "0\x12\x34")),
+                        "3 0.0.0.0:4660 8");
+    assert_string_equal(request(BYTES("\x05\x01\0\x03\x01"
+                                      "0\0\0")),
+                        err_text(ERR_BAD));
+    assert_string_equal(request(BYTES("\x05\x03\0\x03\0\0\0")), err_text(ERR_BAD));
+}
+
 static void address_types_unknown_are_refused_by_that_name(void **state)
 {
     (void)state;
@@ -400,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_domain_that_is_an_address_becomes_one),
         cmocka_unit_test(domains_that_are_none_are_malformed),
         cmocka_unit_test(commands_port_0_and_the_reserved_byte_are_left_to_the_caller),
+        cmocka_unit_test(a_client_may_not_know_where_its_datagrams_will_come_from),
         cmocka_unit_test(address_types_unknown_are_refused_by_that_name),
         cmocka_unit_test(the_longest_request_needs_no_more_than_its_bound),
         cmocka_unit_test(acc_51_each_error_has_its_reply_code),

@@ -1,0 +1,94 @@
+"""Datagrams through SOCKS5, out of raw bytes; and servers for them."""
+
+import ipaddress
+import select
+import socket
+import struct
+import threading
+
+from harness import client
+from harness.binary import SLOWNESS
+
+HEADER_MAX = 262
+
+
+def header(host, port, fragment=0):
+    return bytes([0, 0, fragment]) + client.socks5_address(host, port)
+
+
+def parse(data):
+    """(host, port, payload) of a datagram from the proxy."""
+    assert data[:3] == b"\0\0\0", data[:10]
+    kind = data[3]
+    if kind == 3:
+        end = 5 + data[4]
+        host = data[5:end].decode()
+    else:
+        end = {1: 8, 4: 20}[kind]
+        host = str(ipaddress.ip_address(data[4:end]))
+    return host, struct.unpack(">H", data[end:end + 2])[0], data[end + 2:]
+
+
+def udp_socket(host="127.0.0.1", port=0, timeout=10):
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((host, port))
+    sock.settimeout(timeout * SLOWNESS)
+    return sock
+
+
+class Association:
+    """A client's TCP connection and UDP socket."""
+
+    def __init__(self, proxy, login=None, announce=("0.0.0.0", 0), source=None):
+        self.control = client.dial(proxy, source)
+        self.reply = client.socks5(self.control, *announce, login=login, command=client.UDP_ASSOCIATE)
+        self.at = (self.reply.host, self.reply.port)
+        self.sock = udp_socket(self.control.getsockname()[0])
+
+    def send(self, payload, host, port, fragment=0):
+        self.sock.sendto(header(host, port, fragment) + payload, self.at)
+
+    def receive(self):
+        """(host, port, payload) of the next datagram."""
+        data, _ = self.sock.recvfrom(70000)
+        return parse(data)
+
+    def exchange(self, payload, host, port):
+        self.send(payload, host, port)
+        return self.receive()
+
+    def is_silent(self, seconds=0.3):
+        return not select.select([self.sock], [], [], seconds)[0]
+
+    def close(self):
+        self.control.close()
+        self.sock.close()
+
+
+class UdpEcho:
+    """Sends every datagram back to where it came from, and notes those places."""
+
+    def __init__(self, host="127.0.0.1"):
+        self.sock = udp_socket(host, timeout=0.2)
+        self.addr = self.sock.getsockname()[:2]
+        self.seen = []
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        while not self._is_closing:
+            try:
+                data, peer = self.sock.recvfrom(70000)
+            except (TimeoutError, ConnectionRefusedError):
+                continue
+            self.seen.append(peer)
+            try:
+                self.sock.sendto(data, peer)
+            except OSError:
+                pass    # too large for the way back, or nobody is there
+
+    def close(self):
+        self._is_closing = True
+        self._thread.join(5)
+        self.sock.close()
