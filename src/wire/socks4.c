@@ -80,7 +80,7 @@ enum err socks4_write_request(uint8_t out[static SOCKS4_REQUEST_MAX_BYTES], size
     static const uint8_t name_marker[4] = {0, 0, 0, 1};
     bool is_name = target->name_bytes > 0;
 
-    if (!is_name && target->addr.family != ADDR_V4)
+    if (!is_name && (target->addr.family != ADDR_V4 || is_name_marker(target->addr.ip)))
         return ERR_ADDRESS_TYPE;
     out[0] = SOCKS4_VERSION;
     out[1] = (uint8_t)command;

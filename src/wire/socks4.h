@@ -56,7 +56,8 @@ struct socks4_answer {
     struct addr bound; /* IPv4 */
 };
 
-/* Writes a request without a user, a name by 4a. ERR_ADDRESS_TYPE: IPv6 cannot be asked for. */
+/* Writes a request without a user, a name by 4a. ERR_ADDRESS_TYPE: IPv6 cannot be asked for, nor
+ * 0.0.0.x, which stands for a name. */
 NODISCARD enum err socks4_write_request(uint8_t out[static SOCKS4_REQUEST_MAX_BYTES], size_t *n,
                                         enum socks4_command command, const struct target *target);
 

@@ -237,13 +237,22 @@ static void a_request_of_4a_is_what_the_other_side_reads(void **state)
     }
 }
 
-static void ipv6_cannot_be_asked_for_by_socks4(void **state)
+static void ipv6_and_what_stands_for_a_name_cannot_be_asked_for_by_socks4(void **state)
 {
-    uint8_t out[SOCKS4_REQUEST_MAX_BYTES];
-    struct target target = target_of("[2001:db8::1]:80");
-    size_t n;
+    static const struct {
+        const char *target;
+        enum err expected;
+    } cases[] = {{"[2001:db8::1]:80", ERR_ADDRESS_TYPE},
+                 {"0.0.0.1:80", ERR_ADDRESS_TYPE},
+                 {"0.0.0.0:80", ERR_NONE}};
     (void)state;
-    assert_int_equal(socks4_write_request(out, &n, SOCKS4_CONNECT, &target), ERR_ADDRESS_TYPE);
+    for (size_t i = 0; i < N_ITEMS(cases); i++) {
+        uint8_t out[SOCKS4_REQUEST_MAX_BYTES];
+        struct target target = target_of(cases[i].target);
+        size_t n;
+        assert_int_equal(socks4_write_request(out, &n, SOCKS4_CONNECT, &target),
+                         cases[i].expected);
+    }
 }
 
 static void describe_reply4(char text[static DESCRIPTION_BYTES], const uint8_t *bytes, size_t n)
@@ -293,7 +302,7 @@ int main(void)
         cmocka_unit_test(acc_61_each_code_of_a_refusal_comes_out_as_it_went_in),
         cmocka_unit_test(acc_61_a_refusal_needs_no_more_than_its_code),
         cmocka_unit_test(a_request_of_4a_is_what_the_other_side_reads),
-        cmocka_unit_test(ipv6_cannot_be_asked_for_by_socks4),
+        cmocka_unit_test(ipv6_and_what_stands_for_a_name_cannot_be_asked_for_by_socks4),
         cmocka_unit_test(a_reply_of_socks4_is_granted_or_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
