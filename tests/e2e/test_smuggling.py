@@ -1,11 +1,12 @@
-"""Requests, many damaged, several on a connection: what a server gets is what h11 reads out of them, in the same order.
+"""Messages, many of them damaged: what arrives behind us is what h11 reads out of what was sent, or less.
 
-A server that h11 reads for must not see a request that h11 does not see where the client sent it, nor another body; that less
-arrives, as we refuse more than h11 does, is as it should be.
+A server that h11 reads for must not see a request that h11 does not see where the client sent it, nor another body. A client must
+not see another answer than the server's, nor a part of one for the whole. That we refuse more than h11 does is as it should be.
 """
 
 import pathlib
 import random
+import re
 import socket
 import sys
 
@@ -14,6 +15,7 @@ import pytest
 
 from configs import inbound
 from harness.client import receive_all
+from harness.origin import read_head
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "differential"))
 import http1
@@ -119,3 +121,60 @@ def test_acc_74_a_server_sees_no_request_that_is_none(sockeye, origin, dial, typ
         n_seen += len(seen)
     # Were all refused, this would say nothing.
     assert n_seen > n_sent / 3, f"{n_seen} of {n_sent}"
+
+
+def answer_in(data, method):
+    """(status, body, whether it is whole) of the final answer; None where h11 sees none."""
+    peer = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
+    peer.send(h11.Request(method=method, target=b"/", headers=[(b"Host", b"a")]))
+    peer.send(h11.EndOfMessage())
+    peer.receive_data(data)
+    peer.receive_data(b"")
+    status, body = None, b""
+    while True:
+        try:
+            event = peer.next_event()
+        except h11.RemoteProtocolError:
+            return status and (status, body, False)
+        if isinstance(event, h11.Response):
+            status = event.status_code
+        elif isinstance(event, h11.Data):
+            body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            return status, body, True
+        elif not isinstance(event, h11.InformationalResponse):
+            return status and (status, body, False)
+
+
+def is_read_alike(message):
+    """h11 judges what stands in trailers and lengths in several spellings, which we send on as one, or not at all."""
+    head, _, rest = message.partition(b"\r\n\r\n")
+    is_framing = re.compile(rb"\n(content-length|transfer-encoding):", re.I)
+    return not is_framing.search(b"\n" + rest) and len(is_framing.findall(head)) < 2
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_acc_74_a_client_sees_the_servers_answer_whole_or_sees_that_it_is_not(sockeye, origin, dial, method):
+    proxy, rng = sockeye(inbound("http")), random.Random(4747)
+    answers = {}
+
+    def serve(conn):
+        head = read_head(conn)
+        conn.sendall(answers[int(head.split()[1][1:])])
+
+    server = origin(serve)
+    n_whole = n_refused = 0
+    for i in range(300):
+        answers[i] = damaged(rng, http1.made(rng, http1.RESPONSE))
+        if not is_read_alike(answers[i]):
+            continue
+        sock = dial(proxy.addr())
+        sock.sendall(b"%s http://127.0.0.1:%d/%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % (method, server.port, i))
+        seen, sent = answer_in(receive_all(sock), method), answer_in(answers[i], method)
+        sock.close()
+        if seen is not None and seen[0] == 502:
+            n_refused += 1
+        elif seen is not None and seen[2]:
+            assert seen == sent, f"answer {i}: {answers[i]!r}"
+            n_whole += 1
+    assert n_whole > 100 and n_refused > 20, (n_whole, n_refused)
