@@ -87,7 +87,18 @@ static bool is_hash(const char *text, size_t n)
     return true;
 }
 
-static const char *check_user(const struct config_user *user, size_t n_name, size_t n_password)
+static const char *check_hash(const struct config_sources *sources, const char *hash, size_t n)
+{
+    if (!is_hash(hash, n))
+        return "what begins with \"$\" is taken for a hash of crypt(5), which this is not";
+    if (sources->knows_hash != NULL && !sources->knows_hash(hash))
+        return "a hash by a method that crypt(3) does not know here; `sockeye passwd NAME` prints "
+               "lines with one that it knows";
+    return NULL;
+}
+
+static const char *check_user(const struct config_sources *sources, const struct config_user *user,
+                              size_t n_name, size_t n_password)
 {
     if (n_name == 0)
         return "the name before \":\" is empty";
@@ -96,9 +107,7 @@ static const char *check_user(const struct config_user *user, size_t n_name, siz
     if (n_password == 0)
         return "the password after \":\" is empty";
     if (user->is_hash)
-        return is_hash(user->password, n_password)
-                   ? NULL
-                   : "what begins with \"$\" is taken for a hash of crypt(5), which this is not";
+        return check_hash(sources, user->password, n_password);
     return n_password > MAX_PASSWORD_BYTES ? "the password is longer than 255 bytes" : NULL;
 }
 
@@ -130,7 +139,8 @@ static void read_line(struct users_reading *r, char *line, size_t n)
     }
     *colon = '\0';
     struct config_user user = {line, colon + 1, colon[1] == '$'};
-    const char *wrong = check_user(&user, (size_t)(colon - line), n - (size_t)(colon - line) - 1);
+    size_t n_name = (size_t)(colon - line);
+    const char *wrong = check_user(r->reading->sources, &user, n_name, n - n_name - 1);
     if (wrong != NULL) {
         say(r, wrong);
         return;

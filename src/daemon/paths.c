@@ -1,5 +1,6 @@
 #include "daemon/paths.h"
 
+#include <crypt.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -150,8 +151,14 @@ static const char *from_environment(const char *name)
     return getenv(name);
 }
 
-const struct config_sources paths_sources = {.getenv = from_environment,
-                                             .read_file = paths_read_file};
+static bool knows_hash(const char *hash)
+{
+    int verdict = crypt_checksalt(hash);
+    return verdict != CRYPT_SALT_INVALID && verdict != CRYPT_SALT_METHOD_DISABLED;
+}
+
+const struct config_sources paths_sources = {
+    .getenv = from_environment, .read_file = paths_read_file, .knows_hash = knows_hash};
 
 enum err paths_admin_socket(char out[static PATHS_SOCKET_BYTES], const char *configured)
 {

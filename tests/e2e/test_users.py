@@ -1,6 +1,7 @@
 """Users of a users_file: hashes of every origin, and what a login costs the others."""
 
 import os
+import base64
 import re
 import signal
 import socket
@@ -13,8 +14,8 @@ import pytest
 from configs import inbound
 from harness import network, proc
 from harness.binary import SLOWNESS
-from harness.client import NONE_ACCEPTED, http_connect, receive_all, receive_exactly, socks5, socks5_greet, socks5_login
-from harness.origin import echo
+from harness.client import NONE_ACCEPTED, http_connect, receive_all, receive_exactly, receive_http_reply, socks5, socks5_greet, socks5_login
+from harness.origin import echo, http_page
 from harness.program import no_leak_check
 from harness.sandbox import as_user
 from harness.wait import Stopwatch, until
@@ -82,6 +83,12 @@ def test_the_users_of_the_file_and_the_inline_ones_both_get_in(sockeye, users):
     assert login(proxy.addr(), "ann", "$6$literal"), "what begins with $ in the configuration is a password"
     assert login(proxy.addr(), "bob", "builder")
     assert not login(proxy.addr(), "bob", "$6$literal")
+
+
+def test_a_hash_of_an_unknown_method_is_named_by_its_line(cli, place, users):
+    (place / "c.yaml").write_text(config(users({"ann": sha512("right"), "bob": "$9$salt$hash"})))
+    result = cli("check", "-c", place / "c.yaml")
+    assert result.code == 78 and f"{place}/users:4: " in result.err and "crypt(3)" in result.err and "$9$" not in result.err
 
 
 @pytest.mark.parametrize("name", ["missing", "directory", "empty", "broken", "not permitted"])
@@ -188,6 +195,23 @@ def test_an_unknown_name_takes_as_long_as_a_known_one(sockeye, users):
         assert not login(proxy.addr(), user, "wrong")
         times[user] = watch.s - PENALTY_S
     assert min(times.values()) > max(times.values()) / 3, times
+
+
+def test_forwarded_requests_log_in_one_by_one_on_one_connection(sockeye, origin, dial, users):
+    """Keep-alive: each request has its own credentials, and a wrong one does not end the connection."""
+    server = origin(http_page(b"page"))
+    proxy = sockeye(config(users({"ann": sha512("right"), "bob": "plain"}), type="http"))
+    sock = dial(proxy.addr())
+    for user, password, status in (("ann", "right", 200), ("ann", "wrong", 407), ("bob", "plain", 200), ("eve", "x", 407),
+                                   ("ann", "right", 200)):
+        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+        watch = Stopwatch()
+        sock.sendall(f"GET {server.url}/ HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic {basic}\r\n\r\n".encode())
+        answer = receive_http_reply(sock)
+        assert answer.status == status, (user, password, answer)
+        if status == 200:
+            assert receive_exactly(sock, 4) == b"page"
+        assert (watch.s > PENALTY_S * 0.95) == (status == 407)
 
 
 def test_a_hundred_logins_at_once_all_get_in(sockeye, origin, users):

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "allocator.h"
 #include "flows.h"
 
 /* The linker chooses these names. NOLINTBEGIN(bugprone-reserved-identifier) */
@@ -26,8 +27,8 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 #define PENALTY_MS 1000
 #define HANDSHAKE_MS 10000
 
-/* Half a second or more: verdicts come when the test looks for them, not before. */
-#define SLOW "$6$rounds=1000000$saltsalt$"
+/* A tenth of a second or more: verdicts come when the test looks for them, not before. */
+#define SLOW "$6$rounds=400000$saltsalt$"
 
 static struct mailbox mailbox;
 static char ann_hash[CRYPT_OUTPUT_SIZE];
@@ -395,6 +396,44 @@ static void what_cannot_be_verified_is_refused_and_said_so(void **state)
     end();
 }
 
+/* Any allocation may fail: who is right gets in or not, who is wrong never does. */
+static void without_memory_nobody_gets_in_who_should_not(void **state)
+{
+    static const struct {
+        const char *login;
+        size_t n;
+        bool is_right;
+    } logins[] = {{ANN_RIGHT, sizeof(ANN_RIGHT) - 1, true},
+                  {ANN_WRONG, sizeof(ANN_WRONG) - 1, false},
+                  {EVE_WRONG, sizeof(EVE_WRONG) - 1, false},
+                  {BOB_WRONG, sizeof(BOB_WRONG) - 1, false}};
+    unsigned n_refused = 0;
+    for (size_t i = 0; i < N_ITEMS(logins); i++) {
+        for (uint64_t nth = 1; nth <= 12; nth++) {
+            begin(state, &inbound_socks, QUICK);
+            int client = greeted_client();
+            allocator_fail(nth);
+            flows_send(client, logins[i].login, logins[i].n, false);
+            char answer[3] = "";
+            ssize_t got = -1;
+            for (int turns = 0; got < 0 && turns < 2000; turns++) {
+                assert_true(loop_turn(flows.env.loop, 1));
+                flows.now_ms += 100; /* so that a penalty is over, and handshake_ms at the end */
+                got = recv(client, answer, sizeof answer, 0);
+            }
+            allocator_fail(0);
+            bool is_in = got == 2 && answer[1] == 0;
+            assert_true(got >= 0 || errno == ECONNRESET);
+            assert_true(logins[i].is_right || !is_in);
+            n_refused += logins[i].is_right && !is_in;
+            close(client);
+            FLOWS_UNTIL(list_empty(&flows.env.live));
+            end();
+        }
+    }
+    assert_true(n_refused > 0); /* some of them did matter */
+}
+
 static void a_hash_that_is_none_lets_nobody_in(void **state)
 {
     static const struct user broken[] = {{"ann", "$9$what$ever", true}};
@@ -455,6 +494,7 @@ int main(void)
         ON_BOTH(a_fin_and_a_request_may_come_while_the_login_is_judged),
         ON_BOTH(handshake_ms_bounds_it_all),
         ON_BOTH(what_cannot_be_verified_is_refused_and_said_so),
+        ON_BOTH(without_memory_nobody_gets_in_who_should_not),
         ON_BOTH(a_hash_that_is_none_lets_nobody_in),
         ON_BOTH(acc_37_neither_password_nor_hash_is_ever_logged),
     };
