@@ -242,6 +242,15 @@ def test_acc_61_what_the_last_one_answers_comes_out_at_the_client(sockeye, dns, 
     last.wait_record(2, event="flow", to=f"{host}:{port}")
 
 
+def test_acc_61_http_forwarding_through_a_chain(chain, origin):
+    """Two messages of one client, each by a connection through all of them, or both by one."""
+    entrance, hops = chain
+    server = origin(http_page(PAGE))
+    url = f"http://origin.test:{server.port}/"
+    assert curl("-x", f"http://127.0.0.1:{entrance.port}", url, url).stdout == PAGE * 2
+    assert {record["to"] for record in hops[2].wait_record(2, event="flow")} == {f"origin.test:{server.port}"}
+
+
 # Datagrams, by the upstream's own UDP ASSOCIATE
 
 @pytest.fixture

@@ -250,8 +250,7 @@ static void ipv6_and_what_stands_for_a_name_cannot_be_asked_for_by_socks4(void *
         uint8_t out[SOCKS4_REQUEST_MAX_BYTES];
         struct target target = target_of(cases[i].target);
         size_t n;
-        assert_int_equal(socks4_write_request(out, &n, SOCKS4_CONNECT, &target),
-                         cases[i].expected);
+        assert_int_equal(socks4_write_request(out, &n, SOCKS4_CONNECT, &target), cases[i].expected);
     }
 }
 
