@@ -194,7 +194,7 @@ static bool make_room(struct users_reading *r, const struct node *node, size_t n
     if (inbound->n_users > 0)
         memcpy(users, inbound->users, inbound->n_users * sizeof *users);
     inbound->users = users;
-    for (size_t i = 0; i < inbound->n_users; i++, user = user->next) {
+    for (size_t i = 0; i < inbound->n_users && user != NULL; i++, user = user->next) {
         r->lines[i] = user->at.line;
         if (users[i].name != NULL)
             *find_slot(r, users[i].name) = (uint32_t)i + 1;
