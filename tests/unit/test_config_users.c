@@ -161,6 +161,7 @@ static void a_file_that_cannot_be_read_lets_nobody_in(void **state)
         {ERR_PERMITTED, "s.yaml:1:52: users_file: \"u\": reading it is not permitted\n"},
         {ERR_BAD, "s.yaml:1:52: users_file: \"u\": a directory; expected a file\n"},
         {ERR_TOO_LONG, "s.yaml:1:52: users_file: \"u\": the file is too large\n"},
+        {ERR_SYSTEM, "s.yaml:1:52: users_file: \"u\": system error\n"},
     };
 
     (void)state;
@@ -221,6 +222,20 @@ static void relative_paths_begin_at_the_configuration(void **state)
         assert_string_equal(config->inbounds[0].users_file, cases[i].written);
         config_free(config);
     }
+}
+
+/* A path begins messages, where nothing shall move a terminal's cursor. */
+static void paths_hold_no_control_characters(void **state)
+{
+    static const struct bad bad[] = {
+        {"inbounds: [{type: mixed, listen: 1080, users_file: \"\\e[2J\"}]",
+         "s.yaml:1:52: users_file: a path cannot hold control characters\n"},
+        {"inbounds: [{type: mixed, listen: 1080, users_file: \"\\x7f\"}]",
+         "s.yaml:1:52: users_file: a path cannot hold control characters\n"},
+    };
+
+    (void)state;
+    assert_all_refused(bad, N_ITEMS(bad), NULL, 0);
 }
 
 static char *write_users(size_t n)
@@ -303,6 +318,7 @@ int main(void)
         cmocka_unit_test(a_file_without_users_lets_nobody_in),
         cmocka_unit_test(its_users_are_users_to_an_open_address),
         cmocka_unit_test(relative_paths_begin_at_the_configuration),
+        cmocka_unit_test(paths_hold_no_control_characters),
         cmocka_unit_test(long_files_are_kept_whole_and_in_order),
         cmocka_unit_test(there_are_a_million_users_at_most),
         cmocka_unit_test(a_hundred_wrong_lines_are_shown_and_all_counted),
