@@ -142,7 +142,7 @@ static void where_some_have_hashes_every_wrong_login_takes_the_time_of_one(void 
 static void two_hundred_thousand_users_are_all_found(void **state)
 {
     (void)state;
-    static char names[MANY][12], passwords[MANY][12];
+    static char names[MANY][24], passwords[MANY][24];
     struct user *list = calloc(MANY, sizeof *list);
     struct users *users;
     for (int i = 0; i < MANY; i++) {
