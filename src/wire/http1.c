@@ -187,11 +187,21 @@ static bool parse_length(struct slice text, uint64_t *out)
     return text.n > 0 && text.n <= 19; /* fits 64 bits whatever the digits */
 }
 
-static enum err note_length(struct http1_head *head, struct slice value)
+/* Whether there is a tab in the field's line, which some readers take for a part of the value. */
+static bool has_tab(const struct http1_field *field)
+{
+    const char *at = field->name.at;
+
+    while (*at != '\t' && *at != '\r')
+        at++;
+    return *at == '\t';
+}
+
+static enum err note_length(struct http1_head *head, const struct http1_field *field)
 {
     uint64_t length;
 
-    if (!parse_length(value, &length))
+    if (!parse_length(field->value, &length) || has_tab(field))
         return ERR_BAD;
     if (head->has_length && (head->status == 0 || length != head->length))
         return ERR_BAD;
@@ -200,9 +210,10 @@ static enum err note_length(struct http1_head *head, struct slice value)
     return ERR_NONE;
 }
 
-static enum err note_encoding(struct http1_head *head, struct slice value)
+static enum err note_encoding(struct http1_head *head, const struct http1_field *field)
 {
-    if (head->is_chunked || head->minor == 0 || !http1_is_word(value, "chunked"))
+    if (head->is_chunked || head->minor == 0 || !http1_is_word(field->value, "chunked") ||
+        has_tab(field))
         return ERR_BAD;
     head->is_chunked = true;
     return ERR_NONE;
@@ -234,9 +245,9 @@ static enum err note_field(struct http1_head *head, struct facts *facts,
         head->has_host = true;
         return ERR_NONE;
     case HTTP1_CONTENT_LENGTH:
-        return note_length(head, field->value);
+        return note_length(head, field);
     case HTTP1_TRANSFER_ENCODING:
-        return note_encoding(head, field->value);
+        return note_encoding(head, field);
     case HTTP1_CONNECTION:
         return note_connection(head, facts, field->value);
     case HTTP1_PROXY_CONNECTION:

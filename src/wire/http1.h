@@ -10,7 +10,7 @@
  *
  * The parser is strict, because a proxy that reads a message otherwise than the server behind it
  * is how requests are smuggled: every line ends in CRLF, no line is folded, no blank stands before
- * a colon, no control byte anywhere, and what says how long the body is says it once.
+ * a colon, no control byte anywhere, and what says how long the body is says it once, without tabs.
  *
  * The convention of the parsers is in wire/socks4.h.
  */

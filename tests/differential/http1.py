@@ -82,7 +82,7 @@ def made(rng, kind):
     if framing == 0:
         fields.append(b"Content-Length: %d" % len(body))
     elif framing == 1 and version == b"1.1":
-        fields.append(b"Transfer-Encoding: " + rng.choice([b"chunked", b"Chunked", b"\tchunked "]))
+        fields.append(b"Transfer-Encoding: " + rng.choice([b"chunked", b"Chunked", b" chunked "]))
         body = chunked(rng, body)
     rng.shuffle(fields)
     head = b"\r\n".join([first] + fields) + b"\r\n\r\n"
@@ -248,8 +248,6 @@ def read_by_http_parser(kind, message, at_end):
 KNOWN_METHODS = {method for method in METHODS if b"X-" not in method}
 # Both read in trailers what says how long a body is. We send none of it on.
 FRAMING_IN_TRAILERS = re.compile(rb"\n(content-length|transfer-encoding):", re.I)
-# http_parser has spaces behind a length, but no tabs.
-TAB_BEHIND_LENGTH = re.compile(rb"\ncontent-length:[^\r\n]*\t", re.I)
 # http_parser takes a name that only begins like this one for it, at times.
 NEARLY_TRANSFER_ENCODING = re.compile(rb"\ntransfer-encoding[^:\r\n]+:", re.I)
 
@@ -292,7 +290,7 @@ def compare_with_http_parser(tally, kind, message, ours, said):
     # It sees no body behind an Upgrade, so we send none on with one.
     if (said.body or not said.is_whole) and any(name == b"upgrade" for name, _ in said.fields):
         return
-    if NEARLY_TRANSFER_ENCODING.search(message) or TAB_BEHIND_LENGTH.search(message, 0, ours.n_head):
+    if NEARLY_TRANSFER_ENCODING.search(message):
         return
     if kind == REQUEST and said.method not in KNOWN_METHODS:
         message, said = b"POST" + message[len(said.method):], said.replaced(method=b"POST")

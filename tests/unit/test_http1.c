@@ -157,6 +157,10 @@ static void acc_74_ambiguous_heads_are_malformed(void **state)
         SLICE(LINE "Transfer-Encoding: chunked, identity\r\n\r\n"),
         SLICE(LINE "Transfer-Encoding: chunked;q=1\r\n\r\n"),
         SLICE(LINE "Transfer-Encoding: \"chunked\"\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding:\tchunked\r\n\r\n"),
+        SLICE(LINE "Transfer-Encoding: chunked \t\r\n\r\n"),
+        SLICE(LINE "Content-Length:\t1\r\n\r\n"),
+        SLICE(LINE "Content-Length: 1\t\r\n\r\n"),
         SLICE(LINE "Transfer-Encoding: \vchunked\r\n\r\n"),
         SLICE(LINE "Transfer-Encoding: chunked\0\r\n\r\n"),
         SLICE(LINE "Transfer-Encoding: chunk\xc3\xa9"

@@ -93,7 +93,7 @@ static void acc_74_a_list_takes_away_nothing_that_frames_or_routes(void **state)
                         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 7\r\n"
                         "Expect: 100-continue\r\n\r\n");
     assert_string_equal(request("POST http://h/ HTTP/1.1\r\nHost: h\r\nA: b\r\n"
-                                "tRANSFER-eNCODING:\t CHUNKED \r\nConnection: a, b\r\n"
+                                "tRANSFER-eNCODING:  CHUNKED \r\nConnection: a, b\r\n"
                                 "Connection: transfer-encoding\r\nB: c\r\nAB: d\r\n\r\n",
                                 true),
                         "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
