@@ -381,7 +381,7 @@ static struct cidr random_cidr(uint64_t *random)
     cidr.family = addr.family;
     cidr.prefix_bits = (uint8_t)random_below(random, bits + 1);
     for (size_t bit = 0; bit < cidr.prefix_bits; bit++)
-        cidr.ip[bit / 8] |= addr.ip[bit / 8] & (uint8_t)(0x80 >> bit % 8);
+        cidr.ip[bit / 8] |= (uint8_t)(addr.ip[bit / 8] & 0x80 >> bit % 8);
     return cidr;
 }
 
