@@ -378,6 +378,21 @@ static int adopt_given(struct listening *listening, const struct listening_wishe
     return EX_OK;
 }
 
+/* A given socket that takes in more than its inbound names. */
+static void warn_of_dual(const struct listening *listening, const struct listening_on *on,
+                         struct voice *voice)
+{
+    for (size_t i = 0; i < listening->n; i++) {
+        const struct listening_on *other = &listening->items[i];
+        if (other->is_served && other->inbound == on->inbound && other->addr.port == on->addr.port)
+            return;
+    }
+    voice_say(voice, LOG_LEVEL_WARN,
+              "the socket for [::]:%u that this was started with takes in IPv4 too, which %s does "
+              "not name (BindIPv6Only=ipv6-only in its unit)",
+              on->addr.port, listening->config->inbounds[on->inbound].name);
+}
+
 /* Takes out the families that the machine lacks, and lists the addresses. */
 static void settle(struct listening *listening, const struct listening_wishes *wishes)
 {
@@ -400,6 +415,8 @@ static void settle(struct listening *listening, const struct listening_wishes *w
         const struct config_inbound *inbound = &listening->config->inbounds[on->inbound];
         char where[LISTENING_TEXT_BYTES];
         listening_format(on, where);
+        if (on->is_new && on->socket->is_dual)
+            warn_of_dual(listening, on, wishes->voice);
         if (on->is_new || (on->is_served && wishes->before == NULL))
             voice_say(wishes->voice, LOG_LEVEL_INFO, "listening on %s (%s %s)", where,
                       type_names[inbound->type], inbound->name);

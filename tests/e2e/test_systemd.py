@@ -217,6 +217,12 @@ def test_one_dual_socket_serves_both_families(sockeye, origin, given):
         assert is_served((host, port), *server.addr)
 
 
+def test_a_dual_socket_for_ipv6_alone_is_warned_of(sockeye, given):
+    sock = given("::", dual=True)
+    proxy = sockeye(inbound(listen=f'"[::]:{sock.getsockname()[1]}"', allow='["::1"]'), **activated(sock))
+    assert re.search(r"warning: the socket for \[::\]:\d+ .*takes in IPv4 too", proxy.text)
+
+
 @pytest.mark.workers
 def test_a_unix_socket_may_be_given_and_is_not_removed(sockeye, origin, place, clients, dial_unix):    # noqa: F811
     server, sock, path = origin(echo), socket.socket(socket.AF_UNIX), place / "given"
