@@ -133,7 +133,7 @@ static enum err open_tcp(struct listening_socket *socket, bool shares_port,
 
 static enum err open_socket(struct listening_on *on, const struct listening_wishes *wishes)
 {
-    const struct config_listen *listen = on->listen;
+    const struct config_listen *listen = &on->listen;
     struct listening_socket *made = new_socket(wishes->n_workers);
     if (made == NULL)
         return ERR_MEMORY;
@@ -200,7 +200,7 @@ static void keep(struct listening *listening, const struct listening *before, bo
         struct listening_on *on = &listening->items[i];
         const char *name = by_name ? listening->config->inbounds[on->inbound].name : NULL;
         if (on->socket == NULL)
-            on->socket = find_kept(listening, before, on->listen, name, fits);
+            on->socket = find_kept(listening, before, &on->listen, name, fits);
         if (on->socket != NULL)
             on->addr = on->socket->addr;
     }
@@ -208,18 +208,18 @@ static void keep(struct listening *listening, const struct listening *before, bo
 
 static enum err adopt(struct listening_on *on, struct activation *given, size_t n_workers)
 {
-    struct activation_socket *found = activation_find(given, &on->listen->addr, on->listen->path);
+    struct activation_socket *found = activation_find(given, &on->listen.addr, on->listen.path);
     if (found == NULL)
         return ERR_NONE;
     struct listening_socket *made = new_socket(n_workers);
     if (made == NULL)
         return ERR_MEMORY;
-    made->asked = made->addr = on->listen->addr;
+    made->asked = made->addr = on->listen.addr;
     made->is_given = true;
     made->is_dual = found->is_dual;
-    made->path = on->listen->path == NULL ? NULL : strdup(on->listen->path);
+    made->path = on->listen.path == NULL ? NULL : strdup(on->listen.path);
     made->fds[0] = activation_take(found);
-    enum err err = on->listen->path != NULL && made->path == NULL ? ERR_MEMORY : ERR_NONE;
+    enum err err = on->listen.path != NULL && made->path == NULL ? ERR_MEMORY : ERR_NONE;
     if (err == ERR_NONE && made->path == NULL)
         err = listener_adopt(made->fds[0]);
     if (err == ERR_NONE)
@@ -286,7 +286,7 @@ static int complain(const struct listening_on *on, const struct listening_wishes
     char where[LISTENING_TEXT_BYTES];
     listening_format(on, where);
     voice_say(wishes->voice, LOG_LEVEL_ERROR, "cannot listen on %s (%s %s): %s", where,
-              type_names[inbound->type], inbound->name, why_not(err, on->listen->path != NULL));
+              type_names[inbound->type], inbound->name, why_not(err, on->listen.path != NULL));
     if (err == ERR_PERMITTED)
         return EX_NOPERM;
     return err == ERR_MEMORY ? EX_OSERR : EX_UNAVAILABLE;
@@ -301,7 +301,7 @@ static void close_new(struct listening_on *on, size_t n_workers)
     free_socket(on->socket, n_workers);
     on->socket = NULL;
     on->is_new = false;
-    on->addr = on->listen->addr;
+    on->addr = on->listen.addr;
 }
 
 /* The port that the items of a group share: of one that was kept, else as configured. */
@@ -311,7 +311,7 @@ static uint16_t port_of_group(const struct listening_on *items, size_t n)
         if (items[i].socket != NULL)
             return items[i].addr.port;
     }
-    return items[0].listen->addr.port;
+    return items[0].listen.addr.port;
 }
 
 /* Opens what a group lacks; ERR_NONE, or why *wrong could not be. Families that the machine lacks
@@ -333,7 +333,7 @@ static enum err open_group(struct listening_on *items, size_t n,
         if (err == ERR_NONE) {
             port = on->addr.port;
             n_open++;
-        } else if (on->listen->optional && is_family_missing(err)) {
+        } else if (on->listen.optional && is_family_missing(err)) {
             missing = err;
         } else {
             for (size_t j = 0; j < i; j++)
@@ -350,7 +350,7 @@ static int open_missing(struct listening *listening, const struct listening_wish
         struct listening_on *items = &listening->items[from];
         for (to = from + 1; to < listening->n; to++) {
             const struct listening_on *next = &listening->items[to];
-            if (next->inbound != items->inbound || next->listen->group != items->listen->group)
+            if (next->inbound != items->inbound || next->listen.group != items->listen.group)
                 break;
         }
         const struct listening_on *wrong = NULL;
@@ -415,7 +415,7 @@ static void settle(struct listening *listening, const struct listening_wishes *w
         const struct config_inbound *inbound = &listening->config->inbounds[on->inbound];
         char where[LISTENING_TEXT_BYTES];
         listening_format(on, where);
-        if (on->is_new && on->socket->is_dual)
+        if (on->is_new && on->socket != NULL && on->socket->is_dual)
             warn_of_dual(listening, on, wishes->voice);
         if (on->is_new || (on->is_served && wishes->before == NULL))
             voice_say(wishes->voice, LOG_LEVEL_INFO, "listening on %s (%s %s)", where,
@@ -441,7 +441,7 @@ static enum err allocate(struct listening *listening, const struct listening_wis
         const struct config_inbound *inbound = &config->inbounds[i];
         for (size_t j = 0; j < inbound->n_listens; j++)
             listening->items[listening->n++] = (struct listening_on){
-                .inbound = i, .listen = &inbound->listens[j], .addr = inbound->listens[j].addr};
+                .inbound = i, .listen = inbound->listens[j], .addr = inbound->listens[j].addr};
     }
     return ERR_NONE;
 }
@@ -514,8 +514,8 @@ void listening_give_to(const struct listening *listening, uid_t uid, gid_t gid)
 void listening_format(const struct listening_on *on, char out[static LISTENING_TEXT_BYTES])
 {
     static_assert(LISTENING_TEXT_BYTES >= ADDR_TEXT_BYTES, "room for an address");
-    if (on->listen->path != NULL)
-        snprintf(out, LISTENING_TEXT_BYTES, "unix:%s", on->listen->path);
+    if (on->listen.path != NULL)
+        snprintf(out, LISTENING_TEXT_BYTES, "unix:%s", on->listen.path);
     else
         addr_format(&on->addr, out);
 }

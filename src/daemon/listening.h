@@ -34,9 +34,9 @@ struct listening_socket {
 
 /* One address of an inbound. */
 struct listening_on {
-    size_t inbound;                     /* index into the configuration's */
-    const struct config_listen *listen; /* borrowed from it */
-    struct addr addr;                   /* with the port chosen; family NONE: a unix socket */
+    size_t inbound;              /* index into the configuration's */
+    struct config_listen listen; /* what it is for, whose path is borrowed from it */
+    struct addr addr;            /* with the port chosen; family NONE: a unix socket */
     struct listening_socket *socket;
     bool is_new;    /* not kept from before */
     bool is_served; /* without a socket: another item's is dual and serves this address too */

@@ -40,11 +40,10 @@ static const struct config_limits limits = {.connections = 1000,
                                             .drain_s = 30};
 
 static char unix_path[] = "/run/proxy";
-static const struct config_listen by_address, by_path = {.path = unix_path};
 static const struct listening_on listens[] = {
-    {.listen = &by_address, .addr = {.family = ADDR_V4, .ip = {127, 0, 0, 1}, .port = 1080}},
-    {.listen = &by_address, .addr = {.family = ADDR_V6, .ip = {[15] = 1}, .port = 1080}},
-    {.listen = &by_path},
+    {.addr = {.family = ADDR_V4, .ip = {127, 0, 0, 1}, .port = 1080}},
+    {.addr = {.family = ADDR_V6, .ip = {[15] = 1}, .port = 1080}},
+    {.listen = {.path = unix_path}},
 };
 
 static const struct status_inbound inbounds[] = {
