@@ -53,14 +53,14 @@ static bool keep_text(struct rule_reading *r, struct config_rule *rule, const ch
 
 static bool read_domain(struct rule_reading *r, struct config_rule *rule, char *value)
 {
+    char *domain = value;
     size_t n = strlen(value);
 
-    if (rule->kind == RULE_DOMAIN_SUFFIX)
-        domain_strip(&value, &n);
-    else if (n > 1 && value[n - 1] == '.')
-        n--;
-    const char *wrong = domain_lower(value, n);
-    return wrong != NULL ? say_wrong(r, value, wrong) : keep_text(r, rule, value, n);
+    domain_strip(&domain, &n);
+    if (rule->kind == RULE_DOMAIN && domain > value)
+        return say_wrong(r, value, "is no single name; did you mean DOMAIN-SUFFIX?");
+    const char *wrong = domain_lower(domain, n);
+    return wrong != NULL ? say_wrong(r, domain, wrong) : keep_text(r, rule, domain, n);
 }
 
 static bool read_keyword(struct rule_reading *r, struct config_rule *rule, char *value)
