@@ -243,17 +243,21 @@ static void measure(void)
     printf("{\"mode\":\"%s\",\"rate\":%lu,\"burst\":%zu,\"bytes\":%zu,\"sent\":%lu,"
            "\"received\":%lu,\"lost\":%ld,\"cpu_us_each\":%.3f}\n",
            mode_names[options->mode], (unsigned long)options->rate, options->burst,
-           options->n_bytes, (unsigned long)sent, (unsigned long)received,
-           (long)(sent - received), received > 0 ? (double)cpu_ns / 1e3 / (double)received : 0);
+           options->n_bytes, (unsigned long)sent, (unsigned long)received, (long)(sent - received),
+           received > 0 ? (double)cpu_ns / 1e3 / (double)received : 0);
 }
 
 /* ---- options ---- */
 
 static const struct option names[] = {
-    {"proxy", required_argument, NULL, 'p'},   {"direct", required_argument, NULL, 'd'},
-    {"rate", required_argument, NULL, 'r'},    {"bytes", required_argument, NULL, 'b'},
-    {"burst", required_argument, NULL, 'B'},   {"ms", required_argument, NULL, 'm'},
-    {"warm-ms", required_argument, NULL, 'w'}, {"pid", required_argument, NULL, 'P'},
+    {"proxy", required_argument, NULL, 'p'},
+    {"direct", required_argument, NULL, 'd'},
+    {"rate", required_argument, NULL, 'r'},
+    {"bytes", required_argument, NULL, 'b'},
+    {"burst", required_argument, NULL, 'B'},
+    {"ms", required_argument, NULL, 'm'},
+    {"warm-ms", required_argument, NULL, 'w'},
+    {"pid", required_argument, NULL, 'P'},
     {NULL, 0, NULL, 0},
 };
 

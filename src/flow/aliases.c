@@ -8,8 +8,8 @@
 #include "flow/policy.h"
 
 struct alias {
-    struct list link;
     struct aliases *aliases;
+    struct list link; /* in its `known` */
     struct lookup lookup;
     struct addr addr;      /* family NONE: it is being looked up; the port means nothing */
     struct target to;      /* with the port that it was first sent to */
@@ -75,13 +75,12 @@ static struct alias *find_address(const struct aliases *aliases, const struct ad
 
 static struct alias *add(struct aliases *aliases, const struct target *to)
 {
-    struct alias *alias = calloc(1, sizeof *alias);
+    struct alias *alias = malloc(sizeof *alias);
     if (alias == NULL)
         return NULL;
     if (aliases->n == ALIASES_MAX)
         forget(first_of(aliases), DROP_FULL);
-    alias->aliases = aliases;
-    alias->to = *to;
+    *alias = (struct alias){.aliases = aliases, .to = *to};
     list_init(&alias->lookup.link);
     list_init(&alias->link);
     list_append(&aliases->known, &alias->link);
