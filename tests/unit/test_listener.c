@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "io/listener.h"
+#include "io/sys.h"
 #include "tcp.h"
 
 static const struct listener_options plain = {0}, for_workers = {.for_own = true},
@@ -194,7 +195,7 @@ struct served {
     bool is_full;
     int fds[256];
     struct addr from;
-    size_t n, n_short;
+    size_t n, n_short, n_left;
     enum err why_short;
 };
 
@@ -218,13 +219,22 @@ static void on_shortage(struct listener *listener, enum err err)
     served->why_short = err;
 }
 
+static void on_left(struct listener *listener)
+{
+    struct served *served = CONTAINER_OF(listener, struct served, listener);
+    assert_null(listener->watch.loop);
+    served->n_left++;
+}
+
 static void begin(struct served *served, void **state)
 {
     int fd;
-    *served = (struct served){
-        .loop = loop_new(backend_of(state)),
-        .addr = tcp_addr("127.0.0.1", 0),
-        .listener = {.has_room = has_room, .on_accept = on_accept, .on_shortage = on_shortage}};
+    *served = (struct served){.loop = loop_new(backend_of(state)),
+                              .addr = tcp_addr("127.0.0.1", 0),
+                              .listener = {.has_room = has_room,
+                                           .on_accept = on_accept,
+                                           .on_shortage = on_shortage,
+                                           .on_left = on_left}};
     assert_non_null(served->loop);
     assert_int_equal(listener_open(&fd, &served->addr, &plain), ERR_NONE);
     assert_int_equal(listener_start(&served->listener, served->loop, fd), ERR_NONE);
@@ -383,6 +393,110 @@ static void a_listener_stopped_while_it_rests_is_gone(void **state)
     end(&served);
 }
 
+static bool is_listened_on(const struct addr *addr)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = sys_addr_to_sockaddr(addr, &sa);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_taken = connect(fd, (struct sockaddr *)&sa, n) == 0;
+    close(fd);
+    return is_taken;
+}
+
+static void one_that_is_paused_accepts_when_it_is_woken(void **state)
+{
+    struct served served;
+    begin(&served, state);
+    listener_pause(&served.listener);
+    int client = tcp_connect(&served.addr);
+    turn_for(served.loop, 20);
+    assert_int_equal(served.n, 0);
+    listener_wake(&served.listener);
+    TURN_UNTIL(served.loop, served.n == 1);
+    close(client);
+    end(&served);
+}
+
+static void one_that_leaves_serves_who_waits_and_closes(void **state)
+{
+    for (size_t n_waiting = 0; n_waiting < 200; n_waiting = n_waiting * 4 + 1) {
+        struct served served;
+        int clients[200];
+        begin(&served, state);
+        turn_at_once(served.loop, 2);
+        for (size_t i = 0; i < n_waiting; i++)
+            clients[i] = tcp_connect(&served.addr);
+        listener_leave(&served.listener);
+        assert_int_equal(served.n_left, 0);
+        TURN_UNTIL(served.loop, served.n_left == 1);
+        assert_int_equal(served.n, n_waiting);
+        assert_false(is_listened_on(&served.addr));
+        for (size_t i = 0; i < n_waiting; i++)
+            close(clients[i]);
+        end(&served);
+    }
+}
+
+static void one_that_leaves_without_room_serves_who_waits_when_there_is_some(void **state)
+{
+    struct served served;
+    begin(&served, state);
+    served.is_full = true;
+    int client = tcp_connect(&served.addr);
+    TURN_UNTIL(served.loop, served.n_short == 1);
+    listener_leave(&served.listener);
+    turn_for(served.loop, 20);
+    assert_int_equal(served.n_left, 0);
+    served.is_full = false;
+    listener_wake(&served.listener);
+    TURN_UNTIL(served.loop, served.n_left == 1);
+    assert_int_equal(served.n, 1);
+    close(client);
+    end(&served);
+}
+
+/* By two descriptors of one socket, in two loops. */
+static void a_shared_socket_serves_by_either_loop_and_is_left_by_one_alone(void **state)
+{
+    struct served first, second;
+    begin(&first, state);
+    int fd = fcntl(first.listener.watch.fd, F_DUPFD_CLOEXEC, 0);
+    int other_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    struct addr addr = first.addr;
+    end(&first);
+    first = second = (struct served){.addr = addr,
+                                     .listener = {.has_room = has_room,
+                                                  .on_accept = on_accept,
+                                                  .on_shortage = on_shortage,
+                                                  .on_left = on_left,
+                                                  .is_shared = true}};
+    first.loop = loop_new(backend_of(state));
+    second.loop = loop_new(backend_of(state));
+    assert_int_equal(listener_start(&first.listener, first.loop, fd), ERR_NONE);
+    assert_int_equal(listener_start(&second.listener, second.loop, other_fd), ERR_NONE);
+    int clients[20];
+    for (size_t i = 0; i < N_ITEMS(clients); i++) {
+        clients[i] = tcp_connect(&addr);
+        struct served *waiting = i % 2 ? &first : &second;
+        turn_at_once(waiting->loop, 2);
+    }
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+    while (first.n + second.n < N_ITEMS(clients)) {
+        assert_true(now_ms() < give_up);
+        turn_at_once(first.loop, 1);
+        turn_at_once(second.loop, 1);
+    }
+    listener_leave(&first.listener);
+    TURN_UNTIL(first.loop, first.n_left == 1);
+    int late = tcp_connect(&addr);
+    TURN_UNTIL(second.loop, first.n + second.n == N_ITEMS(clients) + 1);
+    for (size_t i = 0; i < N_ITEMS(clients); i++)
+        close(clients[i]);
+    close(late);
+    end(&first);
+    end(&second);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +515,10 @@ int main(void)
         ON_BOTH(acc_66_a_shortage_that_nobody_tells_of_the_end_of_passes_too),
         ON_BOTH(where_there_is_no_room_connections_wait),
         ON_BOTH(a_listener_stopped_while_it_rests_is_gone),
+        ON_BOTH(one_that_is_paused_accepts_when_it_is_woken),
+        ON_BOTH(one_that_leaves_serves_who_waits_and_closes),
+        ON_BOTH(one_that_leaves_without_room_serves_who_waits_when_there_is_some),
+        ON_BOTH(a_shared_socket_serves_by_either_loop_and_is_left_by_one_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -347,6 +347,55 @@ static void test_a_file_that_cannot_be_opened_again_is_kept_and_that_is_said(voi
     free(text);
 }
 
+static void test_each_line_goes_to_the_log_of_its_time(void **state)
+{
+    struct place *place = *state;
+    struct logsink *sink = start(place);
+    struct logsink_port *port = logsink_port_new(sink);
+    struct config_log next = place->config;
+    next.path = place->other;
+    next.format = LOG_FORMAT_JSON;
+    log_say(logsink_log(port), LOG_LEVEL_INFO, "before");
+    logsink_flush(port);
+    assert_int_equal(logsink_prepare(sink, &next), ERR_NONE);
+    log_say(logsink_log(port), LOG_LEVEL_INFO, "prepared");
+    logsink_flush(port);
+    logsink_turn(sink, &next);
+    logsink_port_turn(port, &next);
+    log_say(logsink_log(port), LOG_LEVEL_INFO, "after");
+    logsink_flush(port);
+    wait_for(place->other, "after");
+    char *old = slurp(place->path), *new = slurp(place->other);
+    assert_true(count(old, "info before") == 1 && count(old, "info prepared") == 1);
+    assert_true(count(old, "\n") == 2 && count(new, "\n") == 1);
+    assert_true(new[0] == '{');
+    free(old);
+    free(new);
+    logsink_port_free(port);
+    logsink_free(sink);
+}
+
+static void test_a_log_that_was_prepared_may_be_forgotten_or_left_at_the_end(void **state)
+{
+    struct place *place = *state;
+    struct logsink *sink = start(place);
+    struct logsink_port *port = logsink_port_new(sink);
+    struct config_log next = place->config, missing = place->config;
+    next.path = place->other;
+    char nowhere[] = "/no/such/directory/log";
+    missing.path = nowhere;
+    assert_int_equal(logsink_prepare(sink, &missing), ERR_NOT_FOUND);
+    assert_int_equal(logsink_prepare(sink, &next), ERR_NONE);
+    logsink_forget(sink);
+    logsink_turn(sink, &place->config);
+    log_say(logsink_log(port), LOG_LEVEL_INFO, "still here");
+    logsink_flush(port);
+    wait_for(place->path, "still here");
+    assert_int_equal(logsink_prepare(sink, &next), ERR_NONE);
+    logsink_port_free(port);
+    logsink_free(sink);
+}
+
 /* A number that the system tells about the sink's thread. */
 static unsigned long of_sink_thread(const char *field, int base)
 {
@@ -477,6 +526,8 @@ int main(void)
         TEST(test_a_file_that_cannot_be_opened_again_is_kept_and_that_is_said),
         TEST(test_lines_lost_on_a_full_disk_are_counted_and_said),
         TEST(test_several_threads_log_at_once),
+        TEST(test_each_line_goes_to_the_log_of_its_time),
+        TEST(test_a_log_that_was_prepared_may_be_forgotten_or_left_at_the_end),
         TEST(test_acc_26_the_thread_sleeps_while_nobody_logs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -224,6 +224,55 @@ static void the_servers_of_resolv_conf_are_asked(void **state)
     fixture_deinit(&fixture);
 }
 
+/* To other servers in two steps; what is pending is asked there, and what was kept is forgotten. */
+static void other_servers_are_turned_to_or_forgotten(void **state)
+{
+    struct dns_rule on_first[] = {{.name = "a.test", .type = DNS_A, .addrs = {"192.0.2.1"}},
+                                  {.name = "late.test", .type = DNS_A, .is_silent = true}};
+    struct dns_rule on_second[] = {
+        {.name = "a.test", .type = DNS_A, .addrs = {"192.0.2.2"}, .ttl_s = 3600},
+        {.name = "late.test", .type = DNS_A, .addrs = {"192.0.2.3"}}};
+    static struct dns_server second;
+    struct fixture fixture;
+    on_first[0].ttl_s = 3600;
+    fixture_init(&fixture, backend_of(state), on_first, N_ITEMS(on_first), "", "");
+    size_t n_fds = fixture.n_fds;
+    fixture_resolve(&fixture, (struct resolver_options){0});
+    dns_server_open(&second, on_second, N_ITEMS(on_second), NULL);
+    const struct addr other = {.family = ADDR_V4, .ip = {127, 0, 0, 1}, .port = second.port};
+    struct addr many[RESOLVER_MAX_SERVERS + 1];
+    memset(many, 0, sizeof many);
+
+    assert_finds(&fixture, "a.test", ADDR_V4, "192.0.2.1");
+    assert_int_equal(resolver_prepare(fixture.resolver, many, N_ITEMS(many)), ERR_LIMIT);
+    assert_int_equal(resolver_prepare(fixture.resolver, &other, 1), ERR_NONE);
+    resolver_forget(fixture.resolver);
+    resolver_turn(fixture.resolver);
+    assert_finds(&fixture, "a.test", ADDR_V4, "192.0.2.1");
+    assert_int_equal(on_first[0].n_asked, 1);
+
+    struct asker late = {0}, a = {0};
+    ask(&fixture, &late, "late.test", ADDR_V4);
+    assert_int_equal(resolver_prepare(fixture.resolver, &other, 1), ERR_NONE);
+    assert_int_equal(resolver_prepare(fixture.resolver, &other, 1), ERR_NONE);
+    resolver_turn(fixture.resolver);
+    ask(&fixture, &a, "a.test", ADDR_V4);
+    while (a.n_told == 0 || late.n_told == 0) {
+        dns_server_step(&second);
+        fixture_turn(&fixture);
+    }
+    assert_answer(&a, "192.0.2.2");
+    assert_answer(&late, "192.0.2.3");
+    /* The same again is no change. */
+    assert_int_equal(resolver_prepare(fixture.resolver, &other, 1), ERR_NONE);
+    resolver_turn(fixture.resolver);
+    assert_finds(&fixture, "a.test", ADDR_V4, "192.0.2.2");
+    assert_int_equal(on_second[0].n_asked, 1);
+    dns_server_close(&second);
+    fixture.n_fds = n_fds;
+    fixture_deinit(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +284,7 @@ int main(void)
         ON_BOTH(a_search_that_makes_a_name_too_long_goes_on),
         ON_BOTH(a_changed_resolv_conf_is_noticed),
         ON_BOTH(the_servers_of_resolv_conf_are_asked),
+        ON_BOTH(other_servers_are_turned_to_or_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
