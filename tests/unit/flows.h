@@ -126,7 +126,7 @@ static inline void flows_open(enum err err)
 /* What a test listed by ON_ALL has for its state; backend_of() gives the first. */
 struct flows_setting {
     enum loop_backend backend;
-    bool client_is_stream, target_is_stream;
+    bool client_is_stream, target_is_stream, hesitates;
 };
 
 #define FLOWS_ON(test, where, ...)                                      \
@@ -138,12 +138,17 @@ struct flows_setting {
     }
 
 /* A test between TCP connections, on each backend, and with streams in the place of either. */
-#define ON_ALL(test)                                                 \
-    FLOWS_ON(test, "epoll", LOOP_EPOLL, false, false),               \
-        FLOWS_ON(test, "poll", LOOP_POLL, false, false),             \
-        FLOWS_ON(test, "client in memory", LOOP_EPOLL, true, false), \
-        FLOWS_ON(test, "target in memory", LOOP_POLL, false, true),  \
-        FLOWS_ON(test, "both in memory", LOOP_EPOLL, true, true)
+#define ON_ALL(test)                                                        \
+    FLOWS_ON(test, "epoll", LOOP_EPOLL, false, false, false),               \
+        FLOWS_ON(test, "poll", LOOP_POLL, false, false, false),             \
+        FLOWS_ON(test, "client in memory", LOOP_EPOLL, true, false, false), \
+        FLOWS_ON(test, "target in memory", LOOP_POLL, false, true, false),  \
+        FLOWS_ON(test, "both in memory", LOOP_EPOLL, true, true, false)
+
+/* The same, and with streams that take and give a piece now and another later, for a test that does not
+ * count turns. */
+#define ON_ALL_AND_HESITANT(test) \
+    ON_ALL(test), FLOWS_ON(test, "both in memory, hesitant", LOOP_POLL, true, true, true)
 
 /* After flows_begin(), where ON_ALL lists the test. */
 static inline void flows_set(void **state)
@@ -151,6 +156,9 @@ static inline void flows_set(void **state)
     const struct flows_setting *setting = *state;
     flows.client_is_stream = setting->client_is_stream;
     flows.target_is_stream = setting->target_is_stream;
+    static uint64_t random;
+    random = 1;
+    flows.stream_random = setting->hesitates ? &random : NULL;
 }
 
 /* Flows of one inbound; flows.inbound, flows.env.limits and flows.answer may be changed afterwards. */
