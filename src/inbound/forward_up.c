@@ -40,11 +40,17 @@ static void wait_for_server(struct flow *flow)
         idle_enter(queue, &flow->wait);
 }
 
-/* Reading goes on, as the server's answer may be there yet. */
+/* Nothing more can be sent to the server. What it has said before that, an early answer perhaps, has
+ * arrived by now. */
 static bool lose_server(struct flow *flow)
 {
-    exchange_of(flow)->up = UP_BROKEN;
+    struct exchange *exchange = flow->exchange;
+    exchange->up = UP_BROKEN;
     direction_deinit(&flow->up, flow->env);
+    if (!forward_down(flow))
+        return false;
+    if (exchange->up == UP_BROKEN && exchange->down == DOWN_HEAD)
+        return forward_lose_target(flow, ERR_RESET);
     return true;
 }
 
