@@ -16,6 +16,9 @@
 #include "daemon/state.h"
 #include "io/sys.h"
 
+/* How soon the service manager is told again that had no room. */
+#define NOTIFY_AGAIN_MS 100
+
 /* For the log's thread to write what it was given last. */
 #define LAST_LINES_MS 100
 
@@ -59,6 +62,7 @@ static void end(struct daemon *daemon)
         log_say(log, LOG_LEVEL_INFO, "ending: %llu connections have %llu s",
                 (unsigned long long)atomic_load(&daemon->shared.n_connections),
                 (unsigned long long)daemon->runtime->config->limits.drain_s);
+        timer_clear(loop_timers(daemon->workers[0]->loop), &daemon->notify_again);
         notify_stopping(&daemon->notify);
         daemon_order_all(daemon, worker_order_drain);
     } else if (daemon->ending == DRAINING) {
@@ -241,13 +245,24 @@ static void *run_worker(void *arg)
     return NULL;
 }
 
+/* Once workers run, nobody waits for the manager. */
+static void notify_again(struct timer *timer)
+{
+    struct daemon *daemon = CONTAINER_OF(timer, struct daemon, notify_again);
+    struct loop *loop = daemon->workers[0]->loop;
+    if (notify_ready(&daemon->notify, daemon->status, 0))
+        timer_clear(loop_timers(loop), timer);
+    else if (timer_set(loop_timers(loop), timer, loop_now_ms(loop) + NOTIFY_AGAIN_MS) != ERR_NONE)
+        log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN, "the service manager does not listen");
+}
+
 void daemon_notify_ready(struct daemon *daemon, const char *first_words)
 {
-    char status[DAEMON_STATUS_BYTES];
-    snprintf(status, sizeof status, "%s; %zu inbounds, %zu addresses listened on, %llu reloads",
-             first_words, daemon->runtime->ruleset.n_inbounds, daemon->listening.n,
+    snprintf(daemon->status, sizeof daemon->status,
+             "%s; %zu inbounds, %zu addresses listened on, %llu reloads", first_words,
+             daemon->runtime->ruleset.n_inbounds, daemon->listening.n,
              (unsigned long long)daemon->reloads.n);
-    notify_ready(&daemon->notify, status);
+    notify_again(&daemon->notify_again);
 }
 
 static void begin_watchdog(struct daemon *daemon)
@@ -354,6 +369,8 @@ static void take_down(struct daemon *daemon)
     if (daemon->admin != NULL)
         daemon->options->admin->stop(daemon->admin);
     watchdog_stop(&daemon->watchdog);
+    if (daemon->workers[0] != NULL)
+        timer_clear(loop_timers(daemon->workers[0]->loop), &daemon->notify_again);
     netwatch_deinit(&daemon->netwatch);
     if (daemon->signals.loop != NULL) {
         loop_remove(&daemon->signals);
@@ -409,6 +426,7 @@ int daemon_run(struct config *config, const struct daemon_options *options)
     mallopt(M_ARENA_MAX, 1);
 #endif
     daemon->options = options;
+    timer_init(&daemon->notify_again, notify_again);
     daemon->reloads.read_at_ms = sys_wall_ms();
     notify_init(&daemon->notify, &voice_stderr);
     activation_init(&daemon->activation, &voice_stderr);

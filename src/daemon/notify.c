@@ -12,7 +12,6 @@
 #include "base/err.h"
 #include "io/sys.h"
 
-#define ROOM_MS 1000
 #define MESSAGE_BYTES 512
 
 /* A path, or '@' and a name in the abstract space. */
@@ -90,10 +89,11 @@ void notify_deinit(struct notify *notify)
     notify->fd = -1;
 }
 
-static void send_waiting(struct notify *notify, const char *message, int wait_ms)
+/* False: there is no room. Where it fails otherwise there is nobody else to tell. */
+static bool send_waiting(struct notify *notify, const char *message, int wait_ms)
 {
     if (notify->fd < 0)
-        return;
+        return true;
     size_t n = strlen(message);
     ssize_t sent = sys_send(notify->fd, message, n, 0);
     if (sent < 0 && errno == EAGAIN && wait_ms > 0) {
@@ -101,15 +101,14 @@ static void send_waiting(struct notify *notify, const char *message, int wait_ms
         sys_poll(&pollfd, 1, wait_ms);
         sent = sys_send(notify->fd, message, n, 0);
     }
-    /* There is nobody else to tell that nobody listens. */
-    (void)sent;
+    return sent >= 0 || errno != EAGAIN;
 }
 
-void notify_ready(struct notify *notify, const char *status)
+bool notify_ready(struct notify *notify, const char *status, int wait_ms)
 {
     char message[MESSAGE_BYTES];
     snprintf(message, sizeof message, "READY=1\nSTATUS=%s\n", status);
-    send_waiting(notify, message, ROOM_MS);
+    return send_waiting(notify, message, wait_ms);
 }
 
 void notify_reloading(struct notify *notify)
@@ -117,15 +116,15 @@ void notify_reloading(struct notify *notify)
     char message[MESSAGE_BYTES];
     snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading\n",
              sys_monotonic_us());
-    send_waiting(notify, message, 0);
+    (void)send_waiting(notify, message, 0);
 }
 
 void notify_stopping(struct notify *notify)
 {
-    send_waiting(notify, "STOPPING=1\nSTATUS=Letting connections end\n", 0);
+    (void)send_waiting(notify, "STOPPING=1\nSTATUS=Letting connections end\n", 0);
 }
 
 void notify_alive(struct notify *notify)
 {
-    send_waiting(notify, "WATCHDOG=1\n", 0);
+    (void)send_waiting(notify, "WATCHDOG=1\n", 0);
 }

@@ -5,6 +5,7 @@
 #ifndef SOCKEYE_DAEMON_NOTIFY_H
 #define SOCKEYE_DAEMON_NOTIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/voice.h"
@@ -19,9 +20,9 @@ struct notify {
 void notify_init(struct notify *notify, struct voice *voice);
 void notify_deinit(struct notify *notify);
 
-/* READY=1 with a STATUS, after the start and after each reload, made or refused. Waits a moment for
- * room if need be, as the manager waits for this one. */
-void notify_ready(struct notify *notify, const char *status);
+/* READY=1 with a STATUS, after the start and after each reload, made or refused. False: there was no
+ * room, not within wait_ms either; the manager waits for this one, so try again. */
+bool notify_ready(struct notify *notify, const char *status, int wait_ms);
 void notify_reloading(struct notify *notify);
 void notify_stopping(struct notify *notify);
 void notify_alive(struct notify *notify); /* WATCHDOG=1 */

@@ -15,6 +15,8 @@
 /* How long the program's end waits for a reading. */
 #define LAST_READING_MS 2000
 
+#define FIRST_ERROR_BYTES 200
+
 enum step { READING, PREPARING, TURNING, FORGETTING };
 
 struct reload {
@@ -24,6 +26,7 @@ struct reload {
     struct voice voice;
     struct config_messages messages;
     struct log *log; /* of who works on it now */
+    char first_error[FIRST_ERROR_BYTES];
 
     /* The reading thread: */
     pthread_t thread;
@@ -55,6 +58,8 @@ static void say(struct voice *voice, enum log_level level, const char *text)
 {
     struct reload *reload = CONTAINER_OF(voice, struct reload, voice);
     log_say(reload->log, level, "%s", text);
+    if (level == LOG_LEVEL_ERROR && reload->first_error[0] == '\0')
+        snprintf(reload->first_error, sizeof reload->first_error, "%s", text);
     if (reload->daemon->runtime->config->log.sink == LOG_TO_STDERR || !has_room(STDERR_FILENO))
         return;
     char line[VOICE_BYTES + 32];
@@ -198,10 +203,13 @@ static void finish(struct reload *reload, bool is_made)
             voice_say(&reload->voice, LOG_LEVEL_ERROR,
                       "reload refused: the configuration of before stays in force");
     }
+    char words[FIRST_ERROR_BYTES + 32] = "Reloaded";
+    if (!is_made)
+        snprintf(words, sizeof words, "Reload refused: %s", reload->first_error);
     daemon->reload = NULL;
     free(reload);
     if (daemon->ending == RUNNING)
-        daemon_notify_ready(daemon, is_made ? "Reloaded" : "Reload refused, see the log");
+        daemon_notify_ready(daemon, words);
     else
         daemon_stop_if_drained(daemon);
     if (is_followed)
@@ -314,7 +322,7 @@ void reload_begin(struct daemon *daemon)
     if (daemon->reload == NULL) {
         log_say(daemon->workers[0]->env.log, LOG_LEVEL_ERROR,
                 "reload refused: no memory or no thread to be had");
-        daemon_notify_ready(daemon, "Reload refused, see the log");
+        daemon_notify_ready(daemon, "Reload refused: no memory or no thread to be had");
     }
 }
 

@@ -15,6 +15,7 @@
 #include "io/netwatch.h"
 
 #define WORKERS_MAX 1024 /* as the configuration allows */
+#define DAEMON_STATUS_BYTES 384
 
 struct daemon {
     const struct daemon_options *options;
@@ -36,6 +37,8 @@ struct daemon {
     struct watch signals;
     struct netwatch netwatch;
     struct notify notify;
+    struct timer notify_again; /* the manager had no room */
+    char status[DAEMON_STATUS_BYTES];
     struct watchdog watchdog;
 };
 
@@ -59,8 +62,7 @@ static inline void daemon_stop_if_drained(struct daemon *daemon)
 /* What the limit of descriptors means for connections, with the listeners that there are now. */
 void daemon_count_descriptors(struct daemon *daemon);
 
-/* What the service manager shows. */
-#define DAEMON_STATUS_BYTES 256
+/* Tells the service manager that all is well, and what to show. */
 void daemon_notify_ready(struct daemon *daemon, const char *first_words);
 
 #endif

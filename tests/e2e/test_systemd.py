@@ -65,7 +65,7 @@ def test_the_manager_is_told_of_start_reload_refusal_and_end(sockeye, manager, r
         message = manager.expect(RELOADING="1")
         assert before_us <= int(message["MONOTONIC_USEC"]) <= time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6
         message = manager.expect(READY="1")
-        assert ("refused" in message["STATUS"]) == (outcome == REFUSED)
+        assert re.match("Reloaded; " if outcome == MADE else "Reload refused: .*config-0.yaml:", message["STATUS"])
     proxy.send_signal(signal.SIGTERM)
     manager.expect(STOPPING="1")
     assert proxy.wait() == 0
@@ -145,6 +145,10 @@ def test_a_manager_that_does_not_read_keeps_nobody_waiting(sockeye, origin, mana
         assert socks5(sock, *server.addr).code == 0
         reload(proxy, inbound(name="other"))
         assert_echoes(sock)
+    # And is told at last: whoever asked for the reload waits for it.
+    while (message := manager.receive()[0]) == {"X": "1"} or "Running" in message.get("STATUS", ""):
+        pass
+    assert message["READY"] == "1" and message["STATUS"].startswith("Reloaded")
 
 
 # Socket activation
