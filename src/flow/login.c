@@ -133,8 +133,16 @@ static enum flow_login verify(struct flow *flow, const struct user *user, const 
     if (login == NULL)
         return refuse_unverified(flow);
     login->user = user;
-    enum err err = verifier_begin(env->shared->verifier, &login->verification, env->mailbox, hash,
-                                  password, n_password, on_verdict, login);
+    const struct verifier_question question = {
+        .hash = hash,
+        .password = password,
+        .n_password = n_password,
+        .is_decoy = user == NULL,
+        .mailbox = env->mailbox,
+        .done = on_verdict,
+        .arg = login,
+    };
+    enum err err = verifier_begin(env->shared->verifier, &login->verification, &question);
     if (err == ERR_NONE)
         return LOGIN_WAIT;
     login->verification = NULL;

@@ -27,6 +27,7 @@ struct verification {
     void (*done)(void *arg, enum verdict verdict);
     void *arg;
     atomic_bool is_abandoned;
+    bool is_decoy;
     enum verdict verdict;
     size_t n_password;
     size_t n_bytes; /* of the whole, to be wiped */
@@ -129,23 +130,32 @@ static enum verdict verify(struct crypt_data *crypt, const struct verification *
     return verdict;
 }
 
-/* With the lock held, and held again when it returns. */
+/* With the lock held, which is let go of meanwhile. */
+static void compute(struct verifier *verifier, struct verification *verification)
+{
+    struct known known =
+        make_tag(verifier, verification->hash, verification->password, verification->n_password);
+    if (!verification->is_decoy && cache_has(verifier, &known)) {
+        verification->verdict = VERDICT_RIGHT;
+        return;
+    }
+    verifier->is_hashing = true;
+    pthread_mutex_unlock(&verifier->lock);
+    verification->verdict = verify(&verifier->crypt, verification);
+    pthread_mutex_lock(&verifier->lock);
+    verifier->is_hashing = false;
+    if (!verification->is_decoy && verification->verdict == VERDICT_RIGHT)
+        cache_put(verifier, &known);
+}
+
+/* With the lock held. */
 static void work_off(struct verifier *verifier)
 {
     struct verification *first = CONTAINER_OF(verifier->queue.next, struct verification, link);
     list_remove(&first->link);
     verifier->n_waiting--;
-    verifier->is_hashing = true;
-    pthread_mutex_unlock(&verifier->lock);
-
-    struct known known = make_tag(verifier, first->hash, first->password, first->n_password);
     if (!atomic_load(&first->is_abandoned))
-        first->verdict = verify(&verifier->crypt, first);
-
-    pthread_mutex_lock(&verifier->lock);
-    verifier->is_hashing = false;
-    if (first->verdict == VERDICT_RIGHT)
-        cache_put(verifier, &known);
+        compute(verifier, first);
     if (verifier->is_ending)
         free_verification(first);
     else
@@ -223,10 +233,9 @@ static void deliver(struct mail *mail)
     free_verification(verification);
 }
 
-static struct verification *make_verification(const char *hash, const char *password,
-                                              size_t n_password)
+static struct verification *make_verification(const struct verifier_question *question)
 {
-    size_t n_hash = strlen(hash);
+    size_t n_hash = strlen(question->hash), n_password = question->n_password;
     size_t n_bytes = sizeof(struct verification) + n_hash + 1 + n_password + 1;
     struct verification *verification = calloc(1, n_bytes);
     if (verification == NULL)
@@ -234,8 +243,12 @@ static struct verification *make_verification(const char *hash, const char *pass
     verification->n_bytes = n_bytes;
     verification->n_password = n_password;
     verification->password = verification->hash + n_hash + 1;
-    memcpy(verification->hash, hash, n_hash);
-    memcpy(verification->password, password, n_password);
+    memcpy(verification->hash, question->hash, n_hash);
+    memcpy(verification->password, question->password, n_password);
+    verification->is_decoy = question->is_decoy;
+    verification->mailbox = question->mailbox;
+    verification->done = question->done;
+    verification->arg = question->arg;
     verification->mail.deliver = deliver;
     verification->verdict = VERDICT_NONE;
     return verification;
@@ -266,15 +279,11 @@ static enum err enqueue(struct verifier *verifier, struct verification *verifica
 }
 
 enum err verifier_begin(struct verifier *verifier, struct verification **out,
-                        struct mailbox *mailbox, const char *hash, const char *password,
-                        size_t n_password, void (*done)(void *arg, enum verdict verdict), void *arg)
+                        const struct verifier_question *question)
 {
-    struct verification *verification = make_verification(hash, password, n_password);
+    struct verification *verification = make_verification(question);
     if (verification == NULL)
         return ERR_MEMORY;
-    verification->mailbox = mailbox;
-    verification->done = done;
-    verification->arg = arg;
     *out = verification;
     enum err err = enqueue(verifier, verification);
     if (err != ERR_NONE)

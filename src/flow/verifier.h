@@ -41,15 +41,23 @@ void verifier_free(struct verifier *verifier);
 bool verifier_knows(struct verifier *verifier, const char *hash, const char *password,
                     size_t n_password);
 
+struct verifier_question {
+    const char *hash;
+    const char *password; /* n_password bytes, USERS_PASSWORD_MAX_BYTES at most */
+    size_t n_password;
+    bool is_decoy;           /* asked for the sake of the time: it is computed whatever is known */
+    struct mailbox *mailbox; /* from whose loop `done` is called, once */
+    void (*done)(void *arg, enum verdict verdict);
+    void *arg;
+};
+
 /*
- * Begins to verify a password of at most USERS_PASSWORD_MAX_BYTES; copies what it needs. `done` is
- * called from the loop of the mailbox, once, unless the verification is abandoned; it is gone when
- * that returns. ERR_LIMIT: too many wait. ERR_MEMORY. ERR_SYSTEM: there is no thread to be had.
+ * Begins to verify, and copies what it needs. When `done` returns the verification is gone. Of
+ * those who ask the same at once, as a browser does that opens its connections, one is computed.
+ * ERR_LIMIT: too many wait. ERR_MEMORY. ERR_SYSTEM: there is no thread to be had.
  */
 NODISCARD enum err verifier_begin(struct verifier *verifier, struct verification **out,
-                                  struct mailbox *mailbox, const char *hash, const char *password,
-                                  size_t n_password, void (*done)(void *arg, enum verdict verdict),
-                                  void *arg);
+                                  const struct verifier_question *question);
 /* On the loop's thread: `done` will not be called. */
 void verification_abandon(struct verification *verification);
 
