@@ -123,7 +123,7 @@ static inline void flows_open(enum err err)
 
 /* ---- beginning and end ---- */
 
-/* What a test listed by ON_ALL has for its state; backend_of() gives the first. */
+/* What a test listed by those below has for its state; backend_of() gives the first. */
 struct flows_setting {
     enum loop_backend backend;
     bool client_is_stream, target_is_stream, hesitates;
@@ -150,7 +150,13 @@ struct flows_setting {
 #define ON_ALL_AND_HESITANT(test) \
     ON_ALL(test), FLOWS_ON(test, "both in memory, hesitant", LOOP_POLL, true, true, true)
 
-/* After flows_begin(), where ON_ALL lists the test. */
+/* For a test that takes its time. */
+#define ON_BOTH_AND_HESITANT(test)                              \
+    FLOWS_ON(test, "epoll", LOOP_EPOLL, false, false, false),   \
+        FLOWS_ON(test, "poll", LOOP_POLL, false, false, false), \
+        FLOWS_ON(test, "both in memory, hesitant", LOOP_EPOLL, true, true, true)
+
+/* After flows_begin(), where one of these lists the test. */
 static inline void flows_set(void **state)
 {
     const struct flows_setting *setting = *state;

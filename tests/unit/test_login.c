@@ -39,6 +39,7 @@ static void begin(void **state, const struct inbound_protocol *protocol, const c
     static struct crypt_data data;
     flows_begin(backend_of(state), protocol,
                 (struct flow_limits){.handshake_ms = HANDSHAKE_MS, .penalty_ms = PENALTY_MS});
+    flows_set(state);
     assert_int_equal(mailbox_init(&mailbox, flows.env.loop), ERR_NONE);
     flows.env.mailbox = &mailbox;
     assert_int_equal(verifier_new(&flows.shared.verifier), ERR_NONE);
@@ -109,8 +110,8 @@ static size_t count_lines(const char *text)
 
 static void finish(int client)
 {
-    close(client);
-    close(flows.origin);
+    far_close(client);
+    far_close(flows.origin);
     flows.origin = -1;
     FLOWS_UNTIL(list_empty(&flows.env.live));
 }
@@ -137,14 +138,14 @@ static void a_second_login_with_a_hash_costs_nothing(void **state)
     int first = greeted_client();
     SEND(first, ANN_RIGHT);
     EXPECT(first, RIGHT);
-    close(first);
+    far_close(first);
     /* Were it verified again, the answer would not be there within four turns. */
     int second = greeted_client();
     SEND(second, ANN_RIGHT);
     turn_at_once(flows.env.loop, 4);
     assert_false(flows_is_silent(second));
     EXPECT(second, RIGHT);
-    close(second);
+    far_close(second);
     int third = flows_client();
     SEND(third, "CONNECT a.test:1 HTTP/1.1\r\nProxy-Authorization: Basic YW5uOnMzY3JldA==\r\n\r\n");
     turn_at_once(flows.env.loop, 4);
@@ -170,7 +171,7 @@ static void expect_delay(int client, const char *user)
     assert_int_equal(count_lines(" warn login "), 1);
     assert_int_equal(flows.env.counters.refused[REFUSAL_LOGIN], 1);
     assert_int_equal(flows.env.counters.refused[REFUSAL_HANDSHAKE], 0);
-    close(client);
+    far_close(client);
     FLOWS_UNTIL(list_empty(&flows.env.live));
 }
 
@@ -210,14 +211,14 @@ static void an_unknown_name_takes_the_time_of_a_known_one(void **state)
     /* It is being verified: a wrong password of a plain set would be logged by now. */
     assert_int_equal(count_lines(" warn "), 0);
     FLOWS_UNTIL(count_lines(" warn login ") == 1);
-    close(eve);
+    far_close(eve);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     /* It was the password of ann, and still nobody's; nor does it take any less now. */
     eve = greeted_client();
     SEND(eve, EVE_WRONG);
     turn_for(flows.env.loop, 30);
     assert_int_equal(count_lines(" warn "), 1);
-    close(eve);
+    far_close(eve);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     end();
 }
@@ -233,7 +234,7 @@ static void http_waits_likewise(void **state)
     flows_pass(1);
     EXPECT(client, "HTTP/1.1 407 ");
     assert_int_equal(count_lines(" warn login "), 1);
-    close(client);
+    far_close(client);
     FLOWS_UNTIL(list_empty(&flows.env.live));
 
     client = flows_client();
@@ -271,7 +272,7 @@ static void leave(int client, enum leaving how)
     struct linger at_once = {.l_onoff = 1};
     if (how == BY_RESET)
         setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    close(client);
+    far_close(client);
 }
 
 static void a_client_that_goes_away_meanwhile_is_gone_at_once(void **state)
@@ -306,7 +307,7 @@ static void a_flow_may_end_at_any_time_before_its_verdict(void **state)
         SEND(client, ANN_WRONG);
         turn_for(flows.env.loop, (unsigned)i % 4);
         flow_end_all(&flows.env);
-        close(client);
+        far_close(client);
     }
     flows_settle();
     end();
@@ -317,11 +318,11 @@ static void a_fin_behind_a_pipelined_request_is_not_the_end_of_it(void **state)
     begin(state, &inbound_socks, SLOW);
     int client = flows_client();
     SEND(client, HELLO ANN_RIGHT REQUEST "early");
-    shutdown(client, SHUT_WR);
+    far_shutdown(client);
     EXPECT(client, HELLO_ANSWER RIGHT OPENED);
     EXPECT(flows.origin, "early");
     flows_expect_end(flows.origin, 0);
-    tcp_send(flows.origin, "hello", 5);
+    far_send_all(flows.origin, "hello", 5);
     EXPECT(client, "hello");
     finish(client);
     end();
@@ -334,7 +335,7 @@ static void a_fin_and_a_request_may_come_while_the_login_is_judged(void **state)
     SEND(client, ANN_RIGHT);
     flows_settle();
     SEND(client, REQUEST "early");
-    shutdown(client, SHUT_WR);
+    far_shutdown(client);
     EXPECT(client, RIGHT OPENED);
     EXPECT(flows.origin, "early");
     flows_expect_end(flows.origin, 0);
@@ -351,7 +352,7 @@ static void handshake_ms_bounds_it_all(void **state)
     flows_pass(HANDSHAKE_MS);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     assert_int_equal(count_lines(" end=timeout\n"), 1);
-    close(client);
+    far_close(client);
     end();
 
     begin(state, &inbound_socks, NULL);
@@ -362,7 +363,7 @@ static void handshake_ms_bounds_it_all(void **state)
     flows_pass(PENALTY_MS / 2);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     assert_int_equal(count_lines(" end=timeout\n"), 1);
-    close(client);
+    far_close(client);
     end();
 }
 
@@ -377,7 +378,7 @@ static void what_cannot_be_verified_is_refused_and_said_so(void **state)
         flows_pass(PENALTY_MS);
         EXPECT(client, WRONG);
         flows_expect_end(client, 0);
-        close(client);
+        far_close(client);
     }
     assert_int_equal(count_lines(" warn refused in=in from=192.0.2.7:4242 why=unverified n=1\n"),
                      1);
@@ -391,7 +392,7 @@ static void what_cannot_be_verified_is_refused_and_said_so(void **state)
               "bob\x05"
               "plain");
     EXPECT(bob, RIGHT);
-    close(bob);
+    far_close(bob);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     end();
 }
@@ -419,14 +420,14 @@ static void without_memory_nobody_gets_in_who_should_not(void **state)
             for (int turns = 0; got < 0 && turns < 2000; turns++) {
                 assert_true(loop_turn(flows.env.loop, 1));
                 flows.now_ms += 100; /* so that a penalty is over, and handshake_ms at the end */
-                got = recv(client, answer, sizeof answer, 0);
+                got = far_receive(client, answer, sizeof answer);
             }
             allocator_fail(0);
             bool is_in = got == 2 && answer[1] == 0;
             assert_true(got >= 0 || errno == ECONNRESET);
             assert_true(logins[i].is_right || !is_in);
             n_refused += logins[i].is_right && !is_in;
-            close(client);
+            far_close(client);
             FLOWS_UNTIL(list_empty(&flows.env.live));
             end();
         }
@@ -446,12 +447,12 @@ static void a_hash_that_is_none_lets_nobody_in(void **state)
     FLOWS_UNTIL(flows.env.counters.refused[REFUSAL_UNVERIFIED] == 1);
     flows_pass(PENALTY_MS);
     EXPECT(client, WRONG);
-    close(client);
+    far_close(client);
     /* Nor does it tell who exists: nobody is verified either. */
     int eve = greeted_client();
     SEND(eve, EVE_WRONG);
     FLOWS_UNTIL(flows.env.counters.refused[REFUSAL_LOGIN] == 1);
-    close(eve);
+    far_close(eve);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     end();
 }
@@ -470,7 +471,7 @@ static void acc_37_neither_password_nor_hash_is_ever_logged(void **state)
                 "wr0ng");
     FLOWS_UNTIL(count_lines(" user=\"a\\x0ab\" method=socks5\n") == 1);
     flows_pass(PENALTY_MS);
-    close(wrong);
+    far_close(wrong);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     assert_true(count_lines(" trace ") > 0);
     assert_int_equal(count_lines("s3cret") + count_lines("wr0ng") + count_lines("$5$"), 0);
@@ -481,22 +482,22 @@ static void acc_37_neither_password_nor_hash_is_ever_logged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(the_right_password_behind_a_hash_gets_through_with_all_that_follows),
-        ON_BOTH(a_second_login_with_a_hash_costs_nothing),
-        ON_BOTH(a_wrong_login_is_logged_at_once_and_answered_later),
-        ON_BOTH(so_is_a_wrong_one_behind_a_hash),
-        ON_BOTH(an_unknown_name_takes_the_time_of_a_known_one),
-        ON_BOTH(http_waits_likewise),
-        ON_BOTH(what_comes_meanwhile_is_neither_read_nor_lost),
-        ON_BOTH(a_client_that_goes_away_meanwhile_is_gone_at_once),
-        ON_BOTH(a_flow_may_end_at_any_time_before_its_verdict),
-        ON_BOTH(a_fin_behind_a_pipelined_request_is_not_the_end_of_it),
-        ON_BOTH(a_fin_and_a_request_may_come_while_the_login_is_judged),
-        ON_BOTH(handshake_ms_bounds_it_all),
-        ON_BOTH(what_cannot_be_verified_is_refused_and_said_so),
-        ON_BOTH(without_memory_nobody_gets_in_who_should_not),
-        ON_BOTH(a_hash_that_is_none_lets_nobody_in),
-        ON_BOTH(acc_37_neither_password_nor_hash_is_ever_logged),
+        ON_BOTH_AND_HESITANT(the_right_password_behind_a_hash_gets_through_with_all_that_follows),
+        ON_BOTH_AND_HESITANT(a_second_login_with_a_hash_costs_nothing),
+        ON_BOTH_AND_HESITANT(a_wrong_login_is_logged_at_once_and_answered_later),
+        ON_BOTH_AND_HESITANT(so_is_a_wrong_one_behind_a_hash),
+        ON_BOTH_AND_HESITANT(an_unknown_name_takes_the_time_of_a_known_one),
+        ON_BOTH_AND_HESITANT(http_waits_likewise),
+        ON_BOTH_AND_HESITANT(what_comes_meanwhile_is_neither_read_nor_lost),
+        ON_BOTH_AND_HESITANT(a_client_that_goes_away_meanwhile_is_gone_at_once),
+        ON_BOTH_AND_HESITANT(a_flow_may_end_at_any_time_before_its_verdict),
+        ON_BOTH_AND_HESITANT(a_fin_behind_a_pipelined_request_is_not_the_end_of_it),
+        ON_BOTH_AND_HESITANT(a_fin_and_a_request_may_come_while_the_login_is_judged),
+        ON_BOTH_AND_HESITANT(handshake_ms_bounds_it_all),
+        ON_BOTH_AND_HESITANT(what_cannot_be_verified_is_refused_and_said_so),
+        ON_BOTH_AND_HESITANT(without_memory_nobody_gets_in_who_should_not),
+        ON_BOTH_AND_HESITANT(a_hash_that_is_none_lets_nobody_in),
+        ON_BOTH_AND_HESITANT(acc_37_neither_password_nor_hash_is_ever_logged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
