@@ -1,5 +1,6 @@
 #include "flow/aliases.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +84,7 @@ static struct alias *add(struct aliases *aliases, const struct target *to)
     *alias = (struct alias){.aliases = aliases, .to = *to};
     list_init(&alias->lookup.link);
     list_init(&alias->link);
+    assert(aliases->known.prev != NULL); /* which clang's analyzer does not see */
     list_append(&aliases->known, &alias->link);
     aliases->n++;
     return alias;
