@@ -74,13 +74,28 @@ static struct alias *find_address(const struct aliases *aliases, const struct ad
     return NULL;
 }
 
+/* Where the table is full, the one not used for the longest goes, but none that is being looked up:
+ * so a client has no more questions under way than the table has places. */
+static bool make_room(struct aliases *aliases)
+{
+    if (aliases->n < ALIASES_MAX)
+        return true;
+    for (struct list *at = aliases->known.next; at != &aliases->known; at = at->next) {
+        struct alias *alias = CONTAINER_OF(at, struct alias, link);
+        if (alias->lookup.pending)
+            continue;
+        forget(alias, DROP_FULL);
+        return true;
+    }
+    return false;
+}
+
+/* NULL: no memory, or no room. */
 static struct alias *add(struct aliases *aliases, const struct target *to)
 {
-    struct alias *alias = malloc(sizeof *alias);
+    struct alias *alias = make_room(aliases) ? malloc(sizeof *alias) : NULL;
     if (alias == NULL)
         return NULL;
-    if (aliases->n == ALIASES_MAX)
-        forget(first_of(aliases), DROP_FULL);
     *alias = (struct alias){.aliases = aliases, .to = *to};
     list_init(&alias->lookup.link);
     list_init(&alias->link);

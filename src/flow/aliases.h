@@ -2,7 +2,7 @@
  * The names that an association's datagrams are sent to. Each is looked up once, and the address
  * is kept: what is sent to the name goes to the same address as long as the association lives, and
  * what comes from there carries the name, as the client knows no address. There are at most
- * ALIASES_MAX; the one not used for the longest makes room.
+ * ALIASES_MAX; the one not used for the longest makes room, but none that is being looked up.
  */
 #ifndef SOCKEYE_FLOW_ALIASES_H
 #define SOCKEYE_FLOW_ALIASES_H

@@ -32,11 +32,11 @@ void associating_on_ready(struct flow *flow)
         flow_close(flow, flow_end_of(err), err != ERR_EOF);
 }
 
-/* Where the client shall send to. */
+/* Where the client shall send to: what is advertised stands for our address of that family. */
 static struct addr address_to_tell(const struct flow *flow, const struct addr *at)
 {
     const struct addr *advertise = &flow->inbound->udp.advertise;
-    struct addr told = advertise->family != ADDR_NONE ? *advertise : *at;
+    struct addr told = advertise->family == at->family ? *advertise : *at;
     told.port = at->port;
     return told;
 }

@@ -59,7 +59,7 @@ struct counters {
     uint64_t ended[N_FLOW_ENDS];
     uint64_t refused[N_REFUSALS];
     uint64_t associations_now;
-    uint64_t datagrams_up; /* passed on; their bytes are in bytes_up */
+    uint64_t datagrams_up; /* for which there was a way; their bytes are in bytes_up */
     uint64_t datagrams_down;
     uint64_t dropped[N_DROPS];
 };

@@ -24,7 +24,7 @@ static struct {
     struct addr client_at, target_at;
 } test;
 
-enum { ONE, TWO, SIX, DENIED, HALF };
+enum { ONE, TWO, SIX, DENIED, HALF, MANY };
 
 static struct dns_rule rules[] = {
     [ONE] = {.name = "one.test", .type = DNS_A, .addrs = {"127.0.0.1"}},
@@ -32,6 +32,7 @@ static struct dns_rule rules[] = {
     [SIX] = {.name = "six.test", .type = DNS_AAAA, .addrs = {"::1"}},
     [DENIED] = {.name = "denied.test", .type = DNS_A, .addrs = {"10.9.9.9"}},
     [HALF] = {.name = "half.test", .type = DNS_A, .addrs = {"10.9.9.9", "127.0.0.1"}},
+    [MANY] = {.name = "abcdefgh.test", .type = DNS_A, .addrs = {"127.0.0.1"}},
 };
 
 static uint64_t dropped(enum drop why)
@@ -409,6 +410,15 @@ static void the_reply_names_what_is_advertised(void **state)
     end();
 }
 
+static void what_is_advertised_of_the_other_family_is_not_told(void **state)
+{
+    begin(state);
+    flows.inbound.udp.advertise = tcp_addr("2001:db8::1", 0);
+    test.control = associate(ASSOCIATE, &test.at);
+    round_trip("by ipv4");
+    end();
+}
+
 static void ports_are_of_the_range_and_a_full_one_evicts(void **state)
 {
     struct addr first;
@@ -576,6 +586,26 @@ static void acc_75_what_waits_for_a_name_is_capped(void **state)
     assert_int_equal(flows.shared.n_held_bytes, 0);
     rules[ONE].is_held = false;
     settle();
+    end();
+}
+
+static void a_client_has_only_so_many_questions_under_way(void **state)
+{
+    begin_associated(state);
+    rules[MANY].is_held = true;
+    for (int i = 0; i < 3 * ALIASES_MAX; i++) {
+        char name[] = "abcdefgh.test";
+        /* In letters of either case: each is a name of its own. */
+        for (int k = 0; k < 8; k++)
+            name[k] = (char)(i >> k & 1 ? name[k] - 'a' + 'A' : name[k]);
+        send_to(name, test.target_at.port, "x");
+    }
+    UNTIL(dropped(DROP_FULL) == 2 * ALIASES_MAX);
+    rules[MANY].is_held = false;
+    for (int i = 0; i < ALIASES_MAX; i++)
+        expect_out("x");
+    assert_true(is_silent(test.target));
+    assert_int_equal(dropped(DROP_FULL), 2 * ALIASES_MAX);
     end();
 }
 
@@ -967,6 +997,7 @@ int main(void)
         ON_BOTH(a_port_that_was_announced_is_the_only_one),
         ON_BOTH(an_announced_address_that_was_translated_does_not_count),
         ON_BOTH(the_reply_names_what_is_advertised),
+        ON_BOTH(what_is_advertised_of_the_other_family_is_not_told),
         ON_BOTH(ports_are_of_the_range_and_a_full_one_evicts),
         ON_BOTH(denied_targets_are_dropped),
         ON_BOTH(what_is_denied_for_one_port_is_not_for_the_next),
@@ -975,6 +1006,7 @@ int main(void)
         ON_BOTH(a_family_that_is_not_served_is_not_spoken),
         ON_BOTH(names_that_lead_nowhere_are_dropped),
         ON_BOTH(acc_75_what_waits_for_a_name_is_capped),
+        ON_BOTH(a_client_has_only_so_many_questions_under_way),
         ON_BOTH(more_names_than_are_kept_are_served),
         ON_BOTH(what_comes_while_a_way_opens_is_sent_when_it_is_open),
         ON_BOTH(acc_75_what_waits_for_a_way_is_capped_and_given_back),
