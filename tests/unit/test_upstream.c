@@ -418,6 +418,16 @@ static void our_own_listeners_are_denied_and_what_the_configuration_names_is_not
     }
 }
 
+static void a_zone_is_this_machines_own_and_is_not_sent_on(void **state)
+{
+    up_begin(state);
+    up_make(outbound_socks_new, NULL, NULL);
+    up_prepare("[fe80::1%1]:80");
+    up.opening.is_configured = true;
+    assert_int_equal(up.outbound->ops->open(up.outbound, &up.opening), ERR_ADDRESS_TYPE);
+    up_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,6 +442,7 @@ int main(void)
         ON_BOTH(acc_61_giving_up_leaves_nothing_at_whatever_stage),
         ON_BOTH(names_are_sent_on_unjudged_and_addresses_are_not),
         ON_BOTH(our_own_listeners_are_denied_and_what_the_configuration_names_is_not),
+        ON_BOTH(a_zone_is_this_machines_own_and_is_not_sent_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

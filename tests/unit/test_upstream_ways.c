@@ -197,6 +197,23 @@ static void what_socks4_cannot_ask_for_is_asked_by_socks5_again(void **state)
     up_end();
 }
 
+static void a_server_that_has_begun_to_answer_may_take_its_time(void **state)
+{
+    up_begin(state);
+    up_make(outbound_socks_new, NULL, NULL);
+    up_open("name.test:80");
+    up_accept();
+    up_expect(BYTES(GREETING));
+    up_say("\x05", 1, false);
+    up.now_ms += 10000;
+    up_settle();
+    up_say("\0", 1, false);
+    up_expect(BYTES(REQUEST5));
+    up_say(BYTES(GRANTED5), false);
+    up_done(ERR_NONE);
+    up_end();
+}
+
 static void giving_up_while_a_silent_server_is_asked_leaves_nothing(void **state)
 {
     for (int i = 0; i < 2; i++) {
@@ -364,7 +381,8 @@ static void a_refusal_on_the_way_is_the_failure_of_the_hop_behind(void **state)
 static struct {
     struct outbound outbound;
     struct endpoint *endpoint;
-    uint64_t random;
+    size_t queue_bytes;
+    uint64_t random; /* 0: it does not hesitate */
     int far;
     bool at_once;
     struct opening *pending;
@@ -373,7 +391,8 @@ static struct {
 static enum err open_memory(struct outbound *outbound, struct opening *opening)
 {
     (void)outbound;
-    memory.endpoint = stream_new(up.env.loop, 7, &memory.random, &memory.far);
+    memory.endpoint = stream_new(up.env.loop, memory.queue_bytes,
+                                 memory.random == 0 ? NULL : &memory.random, &memory.far);
     opening->endpoint = memory.endpoint;
     memory.pending = opening;
     return memory.at_once ? ERR_NONE : ERR_AGAIN;
@@ -415,6 +434,7 @@ static void begin_in_memory(void **state, up_maker *make, bool at_once, uint64_t
 {
     up_begin(state);
     up_make(make, "ann", "pw");
+    memory.queue_bytes = seed == 0 ? 20 : 7;
     memory.random = seed;
     memory.at_once = at_once;
     memory.outbound = (struct outbound){.ops = &memory_ops, .name = "memory"};
@@ -480,6 +500,30 @@ static void what_carries_an_upstream_may_be_reset_at_any_byte(void **state)
         assert_int_equal(n_streams, 0);
         up_end();
     }
+}
+
+static void answers_that_come_ahead_of_their_questions_wait_for_these(void **state)
+{
+    begin_in_memory(state, outbound_socks_new, true, 0);
+    far_say("\x05\x02\x01\0" GRANTED5, 14);
+    assert_int_equal(up.n_done, 0);
+    far_expect("\x05\x02\0\x02\x01\x03"
+               "ann\x02pw" REQUEST5,
+               28);
+    up_done(ERR_NONE);
+    up_drop();
+    far_close(memory.far);
+    up_end();
+}
+
+static void giving_up_while_a_question_is_half_sent_leaves_nothing(void **state)
+{
+    begin_in_memory(state, outbound_http_new, true, 0);
+    up_settle();
+    assert_true(up.shared.n_held_bytes > 0);
+    up.outbound->ops->cancel(up.outbound, &up.opening);
+    far_close(memory.far);
+    up_end();
 }
 
 /* ---- BIND ---- */
@@ -574,6 +618,7 @@ int main(void)
         ON_BOTH(a_server_that_speaks_neither_has_failed),
         ON_BOTH(ipv6_is_no_address_for_socks4),
         ON_BOTH(what_socks4_cannot_ask_for_is_asked_by_socks5_again),
+        ON_BOTH(a_server_that_has_begun_to_answer_may_take_its_time),
         ON_BOTH(giving_up_while_a_silent_server_is_asked_leaves_nothing),
         ON_BOTH(acc_61_a_chain_goes_through_one_connection_and_asks_for_no_name),
         ON_BOTH(acc_61_a_chain_that_breaks_at_any_byte_leaves_nothing),
@@ -582,6 +627,8 @@ int main(void)
         ON_BOTH(a_refusal_on_the_way_is_the_failure_of_the_hop_behind),
         ON_BOTH(acc_61_what_carries_an_upstream_needs_no_descriptor),
         ON_BOTH(what_carries_an_upstream_may_be_reset_at_any_byte),
+        ON_BOTH(answers_that_come_ahead_of_their_questions_wait_for_these),
+        ON_BOTH(giving_up_while_a_question_is_half_sent_leaves_nothing),
         ON_BOTH(acc_60_bind_through_an_upstream_passes_both_answers_on),
         ON_BOTH(acc_60_bind_by_socks4_has_two_answers_too),
         ON_BOTH(bind_that_is_refused_or_breaks_says_so_at_either_answer),
