@@ -7,97 +7,21 @@
 #include "daemon/listening.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "daemon/activation.h"
-#include "daemon/unixsock.h"
-#include "io/listener.h"
-#include "io/sys.h"
-
 /* A port that is free in one family may be taken in the other; then another is drawn. */
 #define PORT_DRAWS_MAX 16
-
-/* Whoever may connect can use the proxy, and a unix socket has no other lock. */
-#define UNIX_MODE 0600
 
 static const char *const type_names[] = {[INBOUND_SOCKS] = "socks",
                                          [INBOUND_HTTP] = "http",
                                          [INBOUND_MIXED] = "mixed",
                                          [INBOUND_RELAY] = "relay"};
 
-const char *listening_type_text(enum config_inbound_type type)
-{
-    return type_names[type];
-}
-
-/* ---- sockets ---- */
-
-static struct listening_socket *new_socket(size_t n_workers)
-{
-    struct listening_socket *made = calloc(1, sizeof *made + n_workers * sizeof made->fds[0]);
-    for (size_t i = 0; made != NULL && i < n_workers; i++)
-        made->fds[i] = -1;
-    return made;
-}
-
-/* The file may be another's by now. */
-static bool is_own_file(const struct listening_socket *socket)
-{
-    struct stat st;
-    return sys_stat(socket->path, &st) == 0 && st.st_dev == socket->dev && st.st_ino == socket->ino;
-}
-
-static void remove_file(const struct listening_socket *socket)
-{
-    if (socket->path != NULL && !socket->is_given && is_own_file(socket))
-        sys_unlink(socket->path);
-}
-
-static void free_socket(struct listening_socket *socket, size_t n_workers)
-{
-    for (size_t i = 0; i < n_workers; i++) {
-        if (socket->fds[i] >= 0)
-            sys_close(socket->fds[i]);
-    }
-    remove_file(socket);
-    free(socket->path);
-    free(socket);
-}
-
-/* The first worker has a descriptor, the others get their own of the same socket. */
-static enum err share(struct listening_socket *socket, size_t n_workers)
-{
-    socket->is_shared = n_workers > 1 || socket->is_given;
-    for (size_t i = 1; i < n_workers; i++) {
-        socket->fds[i] = sys_dup(socket->fds[0]);
-        if (socket->fds[i] < 0)
-            return sys_err(errno);
-    }
-    return ERR_NONE;
-}
-
-static enum err open_unix(struct listening_socket *socket, const char *path, size_t n_workers)
-{
-    struct stat st;
-    socket->path = strdup(path);
-    if (socket->path == NULL)
-        return ERR_MEMORY;
-    enum err err = unixsock_listen(&socket->fds[0], path, UNIX_MODE);
-    if (err != ERR_NONE) {
-        socket->fds[0] = -1;
-        return err;
-    }
-    if (sys_stat(path, &st) == 0) {
-        socket->dev = st.st_dev;
-        socket->ino = st.st_ino;
-    }
-    return share(socket, n_workers);
-}
+/* ---- sockets that are opened ---- */
 
 /* Whether one of our own, which this reload may be about to close, keeps others from the address. */
 static bool is_in_our_way(const struct listening *before, const struct addr *addr)
@@ -111,50 +35,29 @@ static bool is_in_our_way(const struct listening *before, const struct addr *add
     return false;
 }
 
-/* Opens an address once for each worker; the first decides about the port. */
-static enum err open_tcp(struct listening_socket *socket, bool shares_port,
-                         const struct listening_wishes *wishes)
-{
-    struct listener_options options = {.shares_port = shares_port, .for_own = true};
-    for (size_t i = 0; i < wishes->n_workers; i++) {
-        enum err err = listener_open(&socket->fds[i], &socket->addr, &options);
-        if (err == ERR_IN_USE && i == 0 && is_in_our_way(wishes->before, &socket->addr)) {
-            options.shares_port = true;
-            err = listener_open(&socket->fds[i], &socket->addr, &options);
-        }
-        if (err != ERR_NONE) {
-            socket->fds[i] = -1;
-            return err;
-        }
-        options.shares_port = true; /* with the first, which keeps others out */
-    }
-    return ERR_NONE;
-}
-
 static enum err open_socket(struct listening_on *on, const struct listening_wishes *wishes)
 {
     const struct config_listen *listen = &on->listen;
-    struct listening_socket *made = new_socket(wishes->n_workers);
-    if (made == NULL)
-        return ERR_MEMORY;
-    made->asked = listen->addr;
-    made->addr = on->addr;
-    bool shares_port = wishes->config->inbounds[on->inbound].reuse_port;
-    enum err err = listen->path != NULL ? open_unix(made, listen->path, wishes->n_workers)
-                                        : open_tcp(made, shares_port, wishes);
-    if (err != ERR_NONE) {
-        free_socket(made, wishes->n_workers);
+    const struct listensock_options options = {
+        .n_workers = wishes->n_workers,
+        .shares_port = wishes->config->inbounds[on->inbound].reuse_port,
+        .has_own = is_in_our_way(wishes->before, &on->addr),
+    };
+    struct listensock *made;
+    enum err err = listen->path != NULL
+                       ? listensock_open_unix(&made, listen->path, wishes->n_workers)
+                       : listensock_open_tcp(&made, &listen->addr, &on->addr, &options);
+    if (err != ERR_NONE)
         return err;
-    }
-    on->addr = made->addr;
     on->socket = made;
+    on->addr = made->addr;
     on->is_new = true;
     return ERR_NONE;
 }
 
 /* ---- sockets that are there already ---- */
 
-static bool is_used(const struct listening *listening, const struct listening_socket *socket)
+static bool is_used(const struct listening *listening, const struct listensock *socket)
 {
     for (size_t i = 0; i < listening->n; i++) {
         if (listening->items[i].socket == socket)
@@ -163,24 +66,24 @@ static bool is_used(const struct listening *listening, const struct listening_so
     return false;
 }
 
-static bool is_at(const struct listening_socket *socket, const struct config_listen *listen)
+static bool is_at(const struct listensock *socket, const struct config_listen *listen)
 {
     if (listen->path != NULL)
         return socket->path != NULL && strcmp(socket->path, listen->path) == 0 &&
-               (socket->is_given || is_own_file(socket));
+               (socket->is_given || listensock_is_at_path(socket));
     return socket->path == NULL && addr_equal(&socket->addr, &listen->addr, true);
 }
 
-static bool was_port_0(const struct listening_socket *socket, const struct config_listen *listen)
+static bool was_port_0(const struct listensock *socket, const struct config_listen *listen)
 {
     return socket->path == NULL && listen->path == NULL && listen->addr.port == 0 &&
            addr_equal(&socket->asked, &listen->addr, true);
 }
 
-static struct listening_socket *
+static struct listensock *
 find_kept(const struct listening *listening, const struct listening *before,
           const struct config_listen *listen, const char *name,
-          bool (*fits)(const struct listening_socket *, const struct config_listen *))
+          bool (*fits)(const struct listensock *, const struct config_listen *))
 {
     for (size_t i = 0; i < before->n; i++) {
         struct listening_on *old = &before->items[i];
@@ -194,7 +97,7 @@ find_kept(const struct listening *listening, const struct listening *before,
 
 /* Gives the items that have none yet a socket from before. By name, only to the inbound that had it. */
 static void keep(struct listening *listening, const struct listening *before, bool by_name,
-                 bool (*fits)(const struct listening_socket *, const struct config_listen *))
+                 bool (*fits)(const struct listensock *, const struct config_listen *))
 {
     for (size_t i = 0; before != NULL && i < listening->n; i++) {
         struct listening_on *on = &listening->items[i];
@@ -211,23 +114,10 @@ static enum err adopt(struct listening_on *on, struct activation *given, size_t 
     struct activation_socket *found = activation_find(given, &on->listen.addr, on->listen.path);
     if (found == NULL)
         return ERR_NONE;
-    struct listening_socket *made = new_socket(n_workers);
-    if (made == NULL)
-        return ERR_MEMORY;
-    made->asked = made->addr = on->listen.addr;
-    made->is_given = true;
-    made->is_dual = found->is_dual;
-    made->path = on->listen.path == NULL ? NULL : strdup(on->listen.path);
-    made->fds[0] = activation_take(found);
-    enum err err = on->listen.path != NULL && made->path == NULL ? ERR_MEMORY : ERR_NONE;
-    if (err == ERR_NONE && made->path == NULL)
-        err = listener_adopt(made->fds[0]);
-    if (err == ERR_NONE)
-        err = share(made, n_workers);
-    if (err != ERR_NONE) {
-        free_socket(made, n_workers);
+    struct listensock *made;
+    enum err err = listensock_adopt(&made, found, n_workers);
+    if (err != ERR_NONE)
         return err;
-    }
     on->socket = made;
     on->is_new = true;
     return ERR_NONE;
@@ -298,7 +188,7 @@ static void close_new(struct listening_on *on, size_t n_workers)
 {
     if (!on->is_new)
         return;
-    free_socket(on->socket, n_workers);
+    listensock_free(on->socket, n_workers);
     on->socket = NULL;
     on->is_new = false;
     on->addr = on->listen.addr;
@@ -469,9 +359,9 @@ int listening_open(struct listening *listening, const struct listening_wishes *w
 void listening_close(struct listening *listening, const struct listening *kept)
 {
     for (size_t i = 0; i < listening->n; i++) {
-        struct listening_socket *socket = listening->items[i].socket;
+        struct listensock *socket = listening->items[i].socket;
         if (socket != NULL && (kept == NULL || !is_used(kept, socket)))
-            free_socket(socket, listening->n_workers);
+            listensock_free(socket, listening->n_workers);
     }
     free(listening->items);
     free(listening->addrs);
@@ -482,7 +372,7 @@ void listening_remove_files(const struct listening *listening)
 {
     for (size_t i = 0; i < listening->n; i++) {
         if (listening->items[i].socket != NULL)
-            remove_file(listening->items[i].socket);
+            listensock_remove_file(listening->items[i].socket);
     }
 }
 
@@ -502,7 +392,7 @@ void listening_tell_closed(const struct listening *listening, const struct liste
 void listening_give_to(const struct listening *listening, uid_t uid, gid_t gid)
 {
     for (size_t i = 0; i < listening->n; i++) {
-        const struct listening_socket *socket = listening->items[i].socket;
+        const struct listensock *socket = listening->items[i].socket;
         for (size_t j = 0; socket != NULL && !socket->is_given && j < listening->n_workers; j++) {
             /* Where it does not work, a restart is needed where a reload would have done. */
             if (socket->fds[j] >= 0 && fchown(socket->fds[j], uid, gid) < 0)

@@ -2,9 +2,6 @@
  * The sockets that a configuration names. A reload keeps those that the next configuration names
  * too, so that nothing that waits in their backlogs is lost, and opens the others before any of the
  * old ones is closed.
- *
- *     TCP           one socket for each worker on the same port (SO_REUSEPORT)
- *     unix, given   one socket that all workers share, each by a descriptor of its own
  */
 #ifndef SOCKEYE_DAEMON_LISTENING_H
 #define SOCKEYE_DAEMON_LISTENING_H
@@ -15,29 +12,15 @@
 
 #include "base/addr.h"
 #include "config/config.h"
+#include "daemon/listensock.h"
 #include "daemon/voice.h"
-
-struct activation;
-
-/* Outlives the reading of the configuration that it was opened for, while the next ones keep it. */
-struct listening_socket {
-    struct addr asked; /* as it was configured then: its port may be 0 */
-    struct addr addr;  /* with the port chosen; family NONE: a unix socket */
-    char *path;        /* of a unix socket */
-    dev_t dev;         /* of its file, so that no other's is removed */
-    ino_t ino;
-    bool is_shared;
-    bool is_given; /* by who started us, who has it too */
-    bool is_dual;  /* given, on [::], and takes in IPv4 too */
-    int fds[];     /* one for each worker; -1: taken over by it */
-};
 
 /* One address of an inbound. */
 struct listening_on {
     size_t inbound;              /* index into the configuration's */
     struct config_listen listen; /* what it is for, whose path is borrowed from it */
     struct addr addr;            /* with the port chosen; family NONE: a unix socket */
-    struct listening_socket *socket;
+    struct listensock *socket;
     bool is_new;    /* not kept from before */
     bool is_served; /* without a socket: another item's is dual and serves this address too */
 };
@@ -80,8 +63,5 @@ void listening_give_to(const struct listening *listening, uid_t uid, gid_t gid);
 
 /* Writes "192.0.2.1:1080" or "unix:/path", zero terminated. */
 void listening_format(const struct listening_on *on, char out[static LISTENING_TEXT_BYTES]);
-
-/* "mixed" */
-const char *listening_type_text(enum config_inbound_type type);
 
 #endif

@@ -155,7 +155,7 @@ void worker_order_stop(struct worker *worker)
 
 /* A listener that waits to be woken. */
 static enum err add_listener(struct worker *worker, struct list *listeners, struct inbound *inbound,
-                             struct listening_socket *socket)
+                             struct listensock *socket)
 {
     struct worker_listener *mine = calloc(1, sizeof *mine);
     if (mine == NULL)
@@ -221,8 +221,7 @@ static void forget(struct mail *mail)
     worker->on_turned(worker);
 }
 
-static struct inbound *inbound_of(struct worker_turning *turning,
-                                  const struct listening_socket *socket)
+static struct inbound *inbound_of(struct worker_turning *turning, const struct listensock *socket)
 {
     for (size_t i = 0; i < turning->listening->n; i++) {
         const struct listening_on *on = &turning->listening->items[i];

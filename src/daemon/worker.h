@@ -31,7 +31,7 @@ struct worker_listener {
     struct deferred freeing;
     struct worker *worker;
     struct inbound *inbound; /* the worker holds its ruleset; one that leaves holds it itself */
-    const struct listening_socket *socket;
+    const struct listensock *socket;
 };
 
 struct worker {
