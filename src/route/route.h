@@ -45,11 +45,11 @@ enum route_kind {
  */
 struct route_rule {
     enum route_kind kind;
-    const char *text; /* borrowed while the table is made */
+    uint32_t outbound; /* any number of the caller's */
+    const char *text;  /* borrowed while the table is made */
     size_t n_text;
     struct cidr cidr;
     uint16_t port_from, port_to;
-    uint32_t outbound; /* any number of the caller's */
     bool resolve;
 };
 
