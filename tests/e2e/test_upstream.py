@@ -11,8 +11,8 @@ from configs import ANN, USERS, inbound
 from harness import network, proc
 from harness.beside import in_thread
 from harness.binary import SLOWNESS
-from harness.client import (GRANTED, UDP_ASSOCIATE, http_connect, open_flow, receive_exactly, socks4_request, socks5,
-                            socks5_address)
+from harness.client import (BIND, GRANTED, UDP_ASSOCIATE, http_connect, open_flow, receive_exactly, receive_socks5_reply,
+                            socks4_request, socks5, socks5_address)
 from harness.dnsserver import Answer
 from harness.origin import http_page, speak_first
 from harness.pattern import receive_end, receive_pattern, send_and_end, send_pattern
@@ -292,14 +292,14 @@ def udp_client(dial):
         sock.close()
 
 
-UDP_ON = "{enabled: true}"
+ON = "{enabled: true}"
 
 
 def test_acc_60_acc_61_datagrams_through_ours_behind_ours(sockeye, nobody, dns, udp_echo, udp_client):
     """Names are the last one's to look up, and answers come from them by these names."""
     names = dns({"origin.test": Answer(a=["127.0.0.1"])})
-    last = sockeye(inbound("socks", users=USERS, udp=UDP_ON) + names.yaml)
-    first = sockeye(behind(upstream("socks", last.port, **login(ANN)), dns=nobody, udp=UDP_ON))
+    last = sockeye(inbound("socks", users=USERS, udp=ON) + names.yaml)
+    first = sockeye(behind(upstream("socks", last.port, **login(ANN)), dns=nobody, udp=ON))
     ask = udp_client(first)
     for host in ("127.0.0.1", "origin.test"):
         for payload in (b"hello", b"", bytes(range(256)) * 100):
@@ -308,16 +308,16 @@ def test_acc_60_acc_61_datagrams_through_ours_behind_ours(sockeye, nobody, dns, 
 
 def test_acc_60_acc_61_datagrams_through_dante(sockeye, other, udp_echo, udp_client):
     type, port, keys = other("danted")
-    proxy = sockeye(behind(upstream(type, port, **keys), udp=UDP_ON))
+    proxy = sockeye(behind(upstream(type, port, **keys), udp=ON))
     answer = udp_client(proxy)("127.0.0.1", udp_echo, b"hello")
     assert answer == b"\0\0\0" + socks5_address("127.0.0.1", udp_echo) + b"olleh"
 
 
 def test_acc_60_acc_61_an_association_finds_its_way_again_when_the_upstream_is_back(sockeye, udp_echo, udp_client):
     port = free_port()
-    config = inbound("socks", listen=f'"127.0.0.1:{port}"', udp=UDP_ON)
+    config = inbound("socks", listen=f'"127.0.0.1:{port}"', udp=ON)
     last = sockeye(config)
-    first = sockeye(behind(upstream("socks", port), udp=UDP_ON))
+    first = sockeye(behind(upstream("socks", port), udp=ON))
     ask = udp_client(first)
     assert ask("127.0.0.1", udp_echo, b"one").endswith(b"eno")
     last.stop()
@@ -329,6 +329,26 @@ def test_acc_60_acc_61_an_association_finds_its_way_again_when_the_upstream_is_b
         except (TimeoutError, ConnectionError):
             return False
     until(is_answered, "an answer by the new upstream", timeout=30)
+
+
+def test_acc_60_acc_61_bind_through_ours_behind_ours_and_a_chain(sockeye, dial):
+    """Both answers are the last one's: where it listens, and whom it has."""
+    hops = [sockeye(inbound("socks", bind=ON, users=USERS)), sockeye(inbound("mixed", bind=ON))]
+    first = sockeye(behind(upstream("socks", hops[1].port, name="two", via="one"),
+                           upstream("socks", hops[0].port, name="one", **login(ANN)), bind=ON))
+    sock = dial(first.addr())
+    where = socks5(sock, "127.0.0.2", 20, command=BIND)
+    assert (where.code, where.host) == (0, "127.0.0.1")
+    peer = dial((where.host, where.port), "127.0.0.2")
+    who = receive_socks5_reply(sock)
+    assert (who.code, who.host, who.port) == (0, *peer.getsockname())
+    peer.sendall(b"220 ready\r\n")
+    assert receive_exactly(sock, 11) == b"220 ready\r\n"
+    sock.sendall(b"QUIT\r\n")
+    assert receive_exactly(peer, 6) == b"QUIT\r\n"
+    peer.close()
+    sock.close()
+    assert hops[1].wait_record(event="flow")["addr"] == f"{who.host}:{who.port}"
 
 
 # An upstream on a script
