@@ -138,6 +138,7 @@ static enum flow_login verify(struct flow *flow, const struct user *user, const 
         .password = password,
         .n_password = n_password,
         .is_decoy = user == NULL,
+        .from = &flow->from,
         .mailbox = env->mailbox,
         .done = on_verdict,
         .arg = login,

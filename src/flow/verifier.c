@@ -2,7 +2,6 @@
 
 #include <crypt.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +21,13 @@ struct known {
 
 struct verification {
     struct mail mail;
-    struct list link; /* in the queue */
+    struct list link; /* in the queue; in none once it has been taken out */
+    struct verifier *verifier;
+    struct addr from;
     struct mailbox *mailbox;
     void (*done)(void *arg, enum verdict verdict);
     void *arg;
-    atomic_bool is_abandoned;
+    bool is_abandoned; /* touched by the loop's thread only */
     bool is_decoy;
     enum verdict verdict;
     size_t n_password;
@@ -154,8 +155,7 @@ static void work_off(struct verifier *verifier)
     struct verification *first = CONTAINER_OF(verifier->queue.next, struct verification, link);
     list_remove(&first->link);
     verifier->n_waiting--;
-    if (!atomic_load(&first->is_abandoned))
-        compute(verifier, first);
+    compute(verifier, first);
     if (verifier->is_ending)
         free_verification(first);
     else
@@ -228,7 +228,7 @@ void verifier_free(struct verifier *verifier)
 static void deliver(struct mail *mail)
 {
     struct verification *verification = CONTAINER_OF(mail, struct verification, mail);
-    if (!atomic_load(&verification->is_abandoned))
+    if (!verification->is_abandoned)
         verification->done(verification->arg, verification->verdict);
     free_verification(verification);
 }
@@ -246,6 +246,7 @@ static struct verification *make_verification(const struct verifier_question *qu
     memcpy(verification->hash, question->hash, n_hash);
     memcpy(verification->password, question->password, n_password);
     verification->is_decoy = question->is_decoy;
+    verification->from = *question->from;
     verification->mailbox = question->mailbox;
     verification->done = question->done;
     verification->arg = question->arg;
@@ -265,10 +266,24 @@ static enum err need_thread(struct verifier *verifier)
     return ERR_NONE;
 }
 
+static bool is_same_client(const struct addr *a, const struct addr *b)
+{
+    return a->family == b->family && memcmp(a->ip, b->ip, a->family == ADDR_V6 ? 8 : 4) == 0;
+}
+
+/* With the lock held. */
+static bool has_room(struct verifier *verifier, const struct addr *from)
+{
+    size_t n = 0;
+    for (struct list *at = verifier->queue.next; at != &verifier->queue; at = at->next)
+        n += is_same_client(&CONTAINER_OF(at, struct verification, link)->from, from);
+    return verifier->n_waiting < VERIFIER_QUEUE_MAX && n < VERIFIER_CLIENT_MAX;
+}
+
 static enum err enqueue(struct verifier *verifier, struct verification *verification)
 {
     pthread_mutex_lock(&verifier->lock);
-    enum err err = verifier->n_waiting >= VERIFIER_QUEUE_MAX ? ERR_LIMIT : need_thread(verifier);
+    enum err err = has_room(verifier, &verification->from) ? need_thread(verifier) : ERR_LIMIT;
     if (err == ERR_NONE) {
         list_append(&verifier->queue, &verification->link);
         verifier->n_waiting++;
@@ -284,6 +299,7 @@ enum err verifier_begin(struct verifier *verifier, struct verification **out,
     struct verification *verification = make_verification(question);
     if (verification == NULL)
         return ERR_MEMORY;
+    verification->verifier = verifier;
     *out = verification;
     enum err err = enqueue(verifier, verification);
     if (err != ERR_NONE)
@@ -293,5 +309,15 @@ enum err verifier_begin(struct verifier *verifier, struct verification **out,
 
 void verification_abandon(struct verification *verification)
 {
-    atomic_store(&verification->is_abandoned, true);
+    struct verifier *verifier = verification->verifier;
+    pthread_mutex_lock(&verifier->lock);
+    bool is_waiting = !list_empty(&verification->link);
+    if (is_waiting) {
+        list_remove(&verification->link);
+        verifier->n_waiting--;
+    }
+    pthread_mutex_unlock(&verifier->lock);
+    verification->is_abandoned = true;
+    if (is_waiting)
+        free_verification(verification);
 }

@@ -14,11 +14,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/addr.h"
 #include "base/err.h"
 #include "io/mailbox.h"
 
-/* How many may wait. Were there more, the last would wait too long in any case. */
+/* How many may wait, and of them from one address (of IPv6 one /64), so that nobody keeps the others
+ * out. Were there more, the last would wait too long in any case. */
 #define VERIFIER_QUEUE_MAX 256
+#define VERIFIER_CLIENT_MAX 64
 
 struct verifier;
 struct verification;
@@ -46,6 +49,7 @@ struct verifier_question {
     const char *password; /* n_password bytes, USERS_PASSWORD_MAX_BYTES at most */
     size_t n_password;
     bool is_decoy;           /* asked for the sake of the time: it is computed whatever is known */
+    const struct addr *from; /* who asks */
     struct mailbox *mailbox; /* from whose loop `done` is called, once */
     void (*done)(void *arg, enum verdict verdict);
     void *arg;
@@ -54,11 +58,12 @@ struct verifier_question {
 /*
  * Begins to verify, and copies what it needs. When `done` returns the verification is gone. Of
  * those who ask the same at once, as a browser does that opens its connections, one is computed.
- * ERR_LIMIT: too many wait. ERR_MEMORY. ERR_SYSTEM: there is no thread to be had.
+ * ERR_LIMIT: too many wait, or too many from that address. ERR_MEMORY. ERR_SYSTEM: there is no thread to be had.
  */
 NODISCARD enum err verifier_begin(struct verifier *verifier, struct verification **out,
                                   const struct verifier_question *question);
-/* On the loop's thread: `done` will not be called. */
+/* On the loop's thread, and not after verifier_free(): `done` will not be called, and what was not
+ * begun is not computed. */
 void verification_abandon(struct verification *verification);
 
 #endif

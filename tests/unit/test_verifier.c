@@ -4,6 +4,7 @@
 #include <crypt.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,17 +88,31 @@ static void on_done(void *arg, enum verdict verdict)
     asked->n_done++;
 }
 
-static enum err ask(struct asked *asked, const char *hash, const char *password)
+static enum err ask_from(const char *ip, struct asked *asked, const char *hash,
+                         const char *password)
 {
+    struct addr from;
+    assert_int_equal(addr_parse_ip(&from, ip, strlen(ip)), ERR_NONE);
     const struct verifier_question question = {
         .hash = hash,
         .password = password,
         .n_password = strlen(password),
+        .from = &from,
         .mailbox = &here.mailbox,
         .done = on_done,
         .arg = asked,
     };
     return verifier_begin(here.verifier, &asked->verification, &question);
+}
+
+/* Everyone from an address of its own. */
+static enum err ask(struct asked *asked, const char *hash, const char *password)
+{
+    static unsigned n;
+    char ip[32];
+    n++;
+    snprintf(ip, sizeof ip, "10.0.%u.%u", n / 256 % 256, n % 256);
+    return ask_from(ip, asked, hash, password);
 }
 
 static const char *make_hash(char made[static CRYPT_OUTPUT_SIZE], const char *setting,
@@ -214,11 +229,13 @@ static void a_decoy_is_computed_each_time_and_teaches_nothing(void **state)
     unsigned before = n_computed;
     for (unsigned i = 1; i <= 3; i++) {
         struct asked asked = {0};
+        struct addr from = {.family = ADDR_V4};
         const struct verifier_question question = {
             .hash = hash,
             .password = "s3cret",
             .n_password = 6,
             .is_decoy = true,
+            .from = &from,
             .mailbox = &here.mailbox,
             .done = on_done,
             .arg = &asked,
@@ -247,6 +264,31 @@ static void a_full_queue_refuses_and_recovers(void **state)
     TURN_UNTIL(here.loop, asked[n - 1].n_done == 1);
     assert_int_equal(asked[n].n_done, 0);
     assert_int_equal(verdict_on(quick, "s3cret"), VERDICT_RIGHT);
+}
+
+static void one_address_cannot_fill_the_queue(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *one, *same, *other;
+    } clients[] = {{"192.0.2.1", "192.0.2.1", "192.0.2.2"},
+                   {"2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"}};
+    static struct asked asked[VERIFIER_CLIENT_MAX + 4];
+    for (size_t i = 0; i < N_ITEMS(clients); i++) {
+        size_t n = 0;
+        memset(asked, 0, sizeof asked);
+        while (ask_from(clients[i].one, &asked[n], SLOW "x", "s3cret") == ERR_NONE)
+            n++;
+        /* The first has left the queue, or not yet. */
+        assert_in_range(n, VERIFIER_CLIENT_MAX, VERIFIER_CLIENT_MAX + 1);
+        assert_int_equal(ask_from(clients[i].same, &asked[n], SLOW "x", "s3cret"), ERR_LIMIT);
+        assert_int_equal(ask_from(clients[i].other, &asked[n], SLOW "x", "s3cret"), ERR_NONE);
+        /* What is given up makes room at once. */
+        for (size_t k = 0; k <= n; k++)
+            verification_abandon(asked[k].verification);
+        assert_int_equal(ask_from(clients[i].one, &asked[0], SLOW "x", "s3cret"), ERR_NONE);
+        verification_abandon(asked[0].verification);
+    }
 }
 
 static void what_is_abandoned_is_neither_told_nor_computed(void **state)
@@ -355,6 +397,7 @@ int main(void)
         HERE(of_the_same_question_asked_by_many_one_is_computed),
         HERE(a_decoy_is_computed_each_time_and_teaches_nothing),
         HERE(a_full_queue_refuses_and_recovers),
+        HERE(one_address_cannot_fill_the_queue),
         HERE(what_is_abandoned_is_neither_told_nor_computed),
         HERE(the_end_waits_for_no_hash),
         HERE(the_end_may_come_at_any_time),
