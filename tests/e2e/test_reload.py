@@ -413,7 +413,7 @@ def test_dns_servers_change(sockeye, origin, dns, dial, reload):
     proxy = sockeye(inbound() + old.yaml)
     assert socks5(dial(proxy.addr()), "name.test", right.port).code == 5, "nobody listens there"
     reload(proxy, inbound() + new.yaml)
-    for _ in range(8):
+    for _ in range(40):    # so that every worker is met
         sock = dial(proxy.addr())
         assert socks5(sock, "name.test", right.port).code == 0
         receive_pattern(sock, 3, seed=1)
