@@ -13,7 +13,7 @@ import time
 import pytest
 
 from configs import ANN, USERS, inbound
-from harness import client, proc
+from harness import client, network, proc
 from harness.binary import SANITIZER, SLOWNESS
 from harness.client import UDP_ASSOCIATE, dial, receive_exactly, socks5
 from harness.dnsserver import Answer
@@ -198,6 +198,34 @@ def test_acc_60_every_size(sockeye, associate, udp_echo):
     for size in (0, 1, 1472, 1473, 9000, 65507 - len(header(*server.addr))):
         payload = os.urandom(size)
         assert association.exchange(payload, *server.addr)[2] == payload
+
+
+def test_acc_60_a_burst_over_a_path_with_a_small_mtu(sockeye, associate):
+    """Several datagrams of one size go to the system as one, which it refuses where each would need fragments."""
+    network.need_own_network()
+    target = "127.0.0.77"
+    subprocess.run(["ip", "route", "replace", "local", target, "dev", "lo", "table", "local", "mtu", "1000"], check=True)
+    proxy = sockeye(inbound())
+    association = associate(proxy.addr())
+    with udp_socket(target) as server:
+        for _ in range(2):
+            proxy.send_signal(signal.SIGSTOP)    # so that it finds them all at once
+            for i in range(20):
+                association.send(bytes([i]) * 1200, *server.getsockname())
+            proxy.send_signal(signal.SIGCONT)
+            for i in range(20):
+                assert server.recv(2000) == bytes([i]) * 1200
+
+
+@pytest.mark.workers
+def test_associations_of_several_workers(sockeye, associate, udp_echo):
+    proxy, server = sockeye(inbound()), udp_echo()
+    made = [associate(proxy.addr()) for _ in range(40)]
+    for i, association in enumerate(made):
+        association.send(b"%d" % i, *server.addr)
+    for i, association in enumerate(made):
+        assert association.receive()[2] == b"%d" % i
+    assert len(set(server.seen)) == 40
 
 
 def test_acc_60_a_range_of_ports_and_the_address_to_tell(sockeye, associate, udp_echo):

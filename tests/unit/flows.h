@@ -234,6 +234,7 @@ static inline void flows_end(void)
     assert_int_equal(flows.env.flows.n_used, 0);
     assert_int_equal(flows.env.socks.n_used, 0);
     assert_int_equal(flows.env.openings.n_used, 0);
+    assert_int_equal(flows.env.associations.n_used, 0);
     assert_int_equal(n_streams, 0);
     assert_int_equal(flows.env.pipes.n_held, 0);
     assert_int_equal(loop_n_watches(flows.env.loop), 0);
