@@ -138,7 +138,8 @@ static inline void player_say_http(struct player *player)
                                          "Proxy-Authorization: Basic YW5uOndyb25nIQ==\r\n"};
     char text[256], where[ADDR_TEXT_BYTES];
     addr_format_ip(&player->target, where);
-    int n = snprintf(text, sizeof text, "CONNECT %s:%u HTTP/1.1\r\n%s\r\n",
+    /* A refused login is the end, and not an invitation to try again. */
+    int n = snprintf(text, sizeof text, "CONNECT %s:%u HTTP/1.1\r\nConnection: close\r\n%s\r\n",
                      player->script->name != NULL ? player->script->name : where,
                      (unsigned)player->target.port, logins[player->script->login]);
     player_say(player, text, (size_t)n);

@@ -34,7 +34,7 @@ struct play {
     struct script scripts[WORLD_PLAYERS];
     size_t n;
     bool has_users, counts_clients;
-    enum { NO_UPSTREAM, BY_SOCKS, BY_HTTP, BY_HTTP_VIA_SOCKS } upstream;
+    enum { NO_UPSTREAM, BY_SOCKS, BY_HTTP_VIA_SOCKS } upstream;
     unsigned n_may_suffer; /* of one fault; 0: one */
     bool may_time_out;
     unsigned handshake_ms, idle_ms; /* 0: so long that nobody meets them */
@@ -159,14 +159,12 @@ static inline void world_set_upstream(const struct play *play)
     const struct upstream_server server = {&world.behind_target,
                                            play->has_users ? PLAYER_USER : NULL,
                                            play->has_users ? PLAYER_PASSWORD : NULL};
-    bool is_chain = play->upstream == BY_HTTP_VIA_SOCKS;
-    if (play->upstream == BY_SOCKS || is_chain)
-        world.upstreams[is_chain] = outbound_socks_new("socks", &server);
-    if (play->upstream == BY_HTTP || is_chain)
+    world.upstreams[0] = outbound_socks_new("socks", &server);
+    if (play->upstream == BY_HTTP_VIA_SOCKS) {
+        world.upstreams[1] = world.upstreams[0];
         world.upstreams[0] = outbound_http_new("http", &server);
-    assert_non_null(world.upstreams[0]);
-    if (is_chain)
         outbound_set_via(world.upstreams[0], world.upstreams[1]);
+    }
     world.inbound.outbound = world.upstreams[0];
 }
 
