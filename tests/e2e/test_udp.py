@@ -353,6 +353,41 @@ def test_acc_75_a_flood_to_a_client_that_does_not_read(sockeye, associate, udp_e
     assert status(proxy, place)["datagrams_down"] >= 3
 
 
+@pytest.fixture
+def slow_line():
+    """Makes the way to network.SILENT4 one of 4 Mbit/s; gives a function that counts what has come through."""
+    network.need_own_network()
+    command = ["tc", "qdisc", "add", "dev", "void", "root", "tbf", "rate", "4mbit", "burst", "16kb", "limit", "10mb"]
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("this kernel has no tbf")
+
+    def count():
+        shown = subprocess.run(["ip", "-s", "-j", "link", "show", "abyss"], check=True, capture_output=True).stdout
+        return json.loads(shown)[0]["stats64"]["rx"]["packets"]
+    yield count
+    subprocess.run(["tc", "qdisc", "del", "dev", "void", "root"], check=True)
+
+
+def test_acc_75_a_line_that_is_slower_than_the_client(sockeye, associate, slow_line, place):
+    """What the system does not take is queued up to a bound, and goes when it can; the rest is counted."""
+    proxy = sockeye(with_admin(inbound(), place))
+    association, before = associate(proxy.addr()), slow_line()
+    for i in range(2000):
+        association.send(bytes(1200), network.SILENT4, 99)
+        if i % 50 == 0:
+            time.sleep(0.01)
+    seen = []
+
+    def is_at_rest():
+        time.sleep(0.2)
+        seen.append(status(proxy, place))
+        return len(seen) > 1 and seen[-2]["datagrams_up"] == seen[-1]["datagrams_up"] > 1000
+    until(is_at_rest, "most of 2000 datagrams")
+    taken, dropped = seen[-1]["datagrams_up"], seen[-1]["dropped"]
+    assert 500 < dropped["full"] < taken and dropped["unsent"] == 0
+    until(lambda: slow_line() - before >= taken - dropped["full"], "what was queued")
+
+
 def test_acc_60_more_associations_asked_than_there_may_be(sockeye, udp_echo, origin, place):
     """3,000 of a process with 2,000 descriptors: each gets an association or a refusal, whoever is connected otherwise
     notices nothing, and afterwards all is as before."""
