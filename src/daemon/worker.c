@@ -95,6 +95,7 @@ static void drain(struct mail *mail)
     struct worker *worker = CONTAINER_OF(mail, struct worker, orders.drain);
     worker->is_draining = true;
     stop_listeners(&worker->listeners);
+    flow_end_exchanges(&worker->env);
     uint64_t drain_ms = worker->runtime->config->limits.drain_s * 1000;
     uint64_t at_ms = loop_now_ms(worker->loop) + drain_ms;
     if (drain_ms == 0 ||
@@ -265,6 +266,7 @@ static void turn(struct mail *mail)
     resolver_turn(worker->env.resolver);
     use_settings(worker, worker->runtime);
     turn_listeners(worker);
+    flow_end_exchanges(&worker->env);
     begin_to_listen(worker, &worker->turning.listeners);
     if (worker->is_draining)
         stop_listeners(&worker->listeners);

@@ -27,6 +27,17 @@ void exchanging_begin(struct flow *flow)
     flow->protocol->exchange->begin(flow);
 }
 
+void flow_end_exchanges(struct flow_env *env)
+{
+    for (struct list *at = env->live.next, *next; at != &env->live; at = next) {
+        next = at->next;
+        struct flow *flow = CONTAINER_OF(at, struct flow, link);
+        flow->is_last = true;
+        if (flow->state == FLOW_EXCHANGING)
+            flow->protocol->exchange->wind_up(flow);
+    }
+}
+
 void flow_open(struct flow *flow, const struct request *request)
 {
     flow_end_target(flow, FLOW_END_CLOSED);

@@ -66,6 +66,7 @@ struct flow {
     uint8_t end;      /* enum flow_end, for LINGERING */
     uint8_t phase;    /* the protocol's own */
     uint8_t command;  /* enum request_command, of the request that is served */
+    bool is_last;     /* the request that is served is the last */
     bool has_logged;  /* a target that it is through with has had its line */
     bool has_more;    /* bytes of the client's behind the login that is judged */
     bool is_cut_off;  /* an answer could not be given: the client is gone, or memory is */
@@ -83,6 +84,10 @@ void flow_accept_endpoint(struct flow_env *env, struct inbound *inbound, struct 
 
 /* Ends every flow of the worker, as the program's end. */
 void flow_end_all(struct flow_env *env);
+
+/* No flow that there is takes a further request: exchanges end with the answer that is under way,
+ * and at once between two. For the program's end and for rules that have changed. */
+void flow_end_exchanges(struct flow_env *env);
 
 /* Bytes of flows that still run, which the counters of ended ones lack. */
 void flow_count_live(const struct flow_env *env, struct counters *counters);

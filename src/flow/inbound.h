@@ -40,6 +40,8 @@ struct exchange_ops {
     /* A time is over: handshake_ms where it waits for the client in env->handshaking, idle_ms or
      * half_closed_ms. False: it has nothing to say about that, and the flow is ended. */
     bool (*on_expired)(struct flow *);
+    /* flow->is_last has become true: between two requests there is nothing to wait for. */
+    void (*wind_up)(struct flow *);
     /* Frees flow->exchange, which is not NULL. */
     void (*deinit)(struct flow *);
 };

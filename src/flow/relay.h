@@ -26,12 +26,12 @@ struct direction {
     uint64_t n_bytes; /* that the sink has taken */
     uint8_t *held;    /* owned; n_held bytes from held_from on wait for the sink */
     uint32_t held_from, n_held, held_cap; /* of held_cap bytes */
-    uint32_t n_own;    /* of the held bytes the first are an answer of ours, and not counted */
-    struct pipe *pipe; /* NULL or with bytes in it */
-    uint32_t n_stuck;  /* of them, as counted among what all flows hold */
-    bool is_bulk;      /* moves by splice */
-    bool is_at_end;    /* the source's fin has been read */
-    bool is_finished;  /* and passed on */
+    uint32_t n_own;      /* of the held bytes the first are an answer of ours, and not counted */
+    struct pipe *pipe;   /* NULL or with bytes in it */
+    uint32_t n_stuck;    /* of them, as counted among what all flows hold */
+    bool is_bulk;        /* moves by splice */
+    bool is_at_end;      /* the source's fin has been read */
+    bool is_finished;    /* and passed on */
     bool is_sink_broken; /* an error that was returned was the sink's, not the source's */
 };
 

@@ -81,6 +81,7 @@ bool forward_finish(struct flow *flow)
 {
     struct exchange *exchange = flow->exchange;
     bool is_through = exchange->up == UP_DONE && !direction_wants_write(&flow->up);
+    exchange->keeps_client &= !flow->is_last;
     exchange->up = UP_IDLE;
     exchange->down = DOWN_IDLE;
     if (exchange->has_extra)
@@ -245,6 +246,16 @@ static bool on_expired(struct flow *flow)
     return true;
 }
 
+static void wind_up(struct flow *flow)
+{
+    const struct exchange *exchange = flow->exchange;
+    if (exchange->up != UP_IDLE || exchange->from_client.n > 0 ||
+        direction_wants_write(&flow->down))
+        return;
+    forward_end_target(flow, FLOW_END_CLOSED);
+    flow_refuse(flow, ERR_NONE);
+}
+
 void forward_deinit(struct flow *flow)
 {
     struct exchange *exchange = flow->exchange;
@@ -258,5 +269,6 @@ const struct exchange_ops forward_ops = {
     .begin = begin,
     .on_ready = on_ready,
     .on_expired = on_expired,
+    .wind_up = wind_up,
     .deinit = forward_deinit,
 };

@@ -73,13 +73,15 @@ static bool change_protocol(struct flow *flow, const struct answer *answer, size
 }
 
 /* Which connections this answer leaves open. */
-static void set_persistence(struct exchange *exchange, const struct http1_head *head,
+static void set_persistence(struct flow *flow, const struct http1_head *head,
                             enum http1_framing framing)
 {
+    struct exchange *exchange = flow->exchange;
     bool is_through = exchange->up == UP_DONE;
     bool ends_by_close = http1_framing_for(framing, exchange->minor) == HTTP1_BY_CLOSE;
     exchange->keeps_target = head->keeps_open && framing != HTTP1_BY_CLOSE;
-    exchange->keeps_client = exchange->keeps_client && !ends_by_close && is_through;
+    exchange->keeps_client =
+        exchange->keeps_client && !ends_by_close && is_through && !flow->is_last;
 }
 
 /* Gives the client a final answer, with what of its body is there already. The n_made bytes in
@@ -95,7 +97,7 @@ static bool give_answer(struct flow *flow, const struct answer *answer, size_t n
     size_t n = 0, n_body;
     if (head->status == 407)
         return fail(flow, "the server asks for a proxy's password");
-    set_persistence(exchange, head, framing);
+    set_persistence(flow, head, framing);
     enum err err = http1_forward_response((char *)env->made + n_made, FLOW_MADE_BYTES - n_made, &n,
                                           head, onward, exchange->keeps_client);
     forward_body_init(&exchange->down_body, framing, head->length,

@@ -18,12 +18,13 @@ static bool is_idempotent(const struct http1_head *head)
     return false;
 }
 
-static void begin_exchange(struct exchange *exchange, const struct http1_head *head)
+static void begin_exchange(struct flow *flow, const struct http1_head *head)
 {
+    struct exchange *exchange = flow->exchange;
     exchange->minor = head->minor;
     exchange->is_to_head = http1_is_method(head, "HEAD");
     exchange->upgrades = head->upgrades;
-    exchange->keeps_client = head->keeps_open;
+    exchange->keeps_client = head->keeps_open && !flow->is_last;
     exchange->keeps_target = exchange->has_extra = false;
     exchange->down = DOWN_HEAD;
     forward_body_init(&exchange->up_body, http1_request_framing(head), head->length, HTTP1_PASS);
@@ -86,7 +87,7 @@ static bool send_request(struct flow *flow, const struct http_request *http, siz
     struct flow_env *env = flow->env;
     uint8_t *bytes = env->scratch + at;
     size_t n_made = 0, n_body = 0;
-    begin_exchange(exchange, &http->head);
+    begin_exchange(flow, &http->head);
     enum err err = http1_forward_request((char *)env->made, HTTP1_FORWARD_MAX_BYTES, &n_made,
                                          &http->head, &http->uri, exchange->keeps_client);
     assert(err == ERR_NONE);

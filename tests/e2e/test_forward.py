@@ -4,6 +4,7 @@ import base64
 import gzip
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -157,6 +158,22 @@ def test_acc_39_407_and_then_the_password(sockeye, web, args):
     if not args:
         assert done.stdout.endswith(b"200 1"), "on the connection that was asked for the password"
     assert proxy.wait_record(event="flow", to=f"127.0.0.1:{web.port}")["user"] == "ann"
+
+
+@pytest.mark.parametrize("password", ["open-sesame", "wrong"])
+def test_a_later_request_is_judged_like_the_first(sockeye, web, dial, place, password):
+    """By a hash, which takes its time, and the wrong one some more."""
+    hashed = subprocess.run(["openssl", "passwd", "-6", "open-sesame"], capture_output=True, text=True, check=True).stdout.strip()
+    (place / "users").write_text(f"ann:{hashed}\n")
+    proxy = sockeye(inbound("http", users_file=f'"{place}/users"'))
+    sock = dial(proxy.addr())
+    for n, secret in enumerate(["open-sesame", password]):
+        login = base64.b64encode(f"ann:{secret}".encode()).decode()
+        sock.sendall(get(web, f"/length/{n}", f"Proxy-Authorization: Basic {login}\r\n"))
+        head = head_of(sock)
+        assert head.startswith("HTTP/1.1 200 " if secret == "open-sesame" else "HTTP/1.1 407 ")
+    assert len(web.requests) == (2 if password == "open-sesame" else 1)
+    assert len(proxy.records(event="login")) == (0 if password == "open-sesame" else 1)
 
 
 def test_acc_74_no_proxy_header_leaves(sockeye, web, dial):
@@ -388,6 +405,31 @@ def test_acc_50_a_second_head_that_drips_is_given_handshake_ms(sockeye, web, dia
         pass
     assert 0.4 < time.monotonic() - begin < 3 * SLOWNESS
     assert len(web.requests) == 1
+
+
+# ---- the end, and new rules ----
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+def test_an_idle_kept_connection_ends_with_the_rules_that_admitted_it(sockeye, web, dial, how):
+    proxy = sockeye(inbound() + "limits: {drain_s: 600}")
+    idle, busy = dial(proxy.addr()), dial(proxy.addr())
+    for sock in (idle, busy):
+        sock.sendall(get(web, "/length/0"))
+        assert "keep-alive" in head_of(sock)
+    busy.sendall(f"POST {web.url}digest HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na".encode())
+    time.sleep(0.2)
+    proxy.process.send_signal(how)
+    assert idle.recv(1) == b""
+    busy.sendall(b"b")
+    assert "close" in head_of(busy)
+    receive_exactly(busy, 64)
+    assert busy.recv(1) == b""
+    idle.close()
+    busy.close()
+    if how == signal.SIGTERM:
+        assert proxy.process.wait(10 * SLOWNESS) == 0
+    else:
+        assert curl(proxy, web.url + "length/5").stdout == body_of(5)
 
 
 # ---- upgrade ----

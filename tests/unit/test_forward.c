@@ -25,6 +25,7 @@ enum act {
     HANDSHAKE_ENDS, /* handshake_ms */
     HOLDS_NOTHING,
     LOG_HOLDS,
+    WE_WIND_UP,
 };
 
 struct step {
@@ -269,6 +270,22 @@ static const struct play good[] = {
                {SERVER_SAYS, OK("1") "b"},
                {CLIENT_HEARS, KEPT("1") "b"},
                {CLIENT_FINS}}},
+    {.title = "the last answer before the end says so",
+     .steps = {{CLIENT_SAYS, GET("/")},
+               {SERVER_HEARS, GOT("/")},
+               {WE_WIND_UP},
+               {SERVER_SAYS, OK("1") "a"},
+               {CLIENT_HEARS, LAST("1") "a"},
+               {CLIENT_SEES_FIN},
+               {SERVER_SEES_FIN}}},
+    {.title = "between two requests the end comes at once",
+     .steps = {{CLIENT_SAYS, GET("/")},
+               {SERVER_HEARS, GOT("/")},
+               {SERVER_SAYS, OK("1") "a"},
+               {CLIENT_HEARS, KEPT("1") "a"},
+               {WE_WIND_UP},
+               {CLIENT_SEES_FIN},
+               {SERVER_SEES_FIN}}},
     {.title = "a kept server that closes upon a request is asked again on a new connection",
      .steps = {{CLIENT_SAYS, GET("/1")},
                {SERVER_HEARS, GOT("/1")},
@@ -629,6 +646,10 @@ static void take_step(const struct step *step, bool one_by_one)
     case HOLDS_NOTHING:
         flows_settle();
         assert_int_equal(flows.shared.n_held_bytes, 0);
+        break;
+    case WE_WIND_UP:
+        flows_settle();
+        flow_end_exchanges(&flows.env);
         break;
     case LOG_HOLDS:
         FLOWS_UNTIL(strstr(flows.lines, step->text) != NULL);
