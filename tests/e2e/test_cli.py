@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import socket
+import threading
 
 import pytest
 
@@ -230,3 +232,25 @@ def test_status_without_a_running_program_is_69(cli, place):
     (place / "c.yaml").write_text(inbound() + f"admin: {{socket: {place}/none.sock}}\n")
     result = cli("status", "-c", place / "c.yaml")
     assert result.code == 69 and result.err and result.out == ""
+
+
+@pytest.mark.parametrize("answer,code,out,err", [
+    (b"error: out of memory\n", 69, "", "sockeye: the running sockeye says: out of memory\n"),
+    (b"error: ", 69, "", "ended before its end"),
+    (b"x" * 4095 + b"\n", 0, "x" * 4095 + "\n", ""),
+    (b"half a li", 69, "half a li", "ended before its end"),
+    (b"", 69, "", "ended before its end")], ids=["error", "cut error", "page", "cut", "nothing"])
+def test_status_tells_an_error_from_an_answer(cli, place, answer, code, out, err):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place / "admin"))
+        listener.listen()
+
+        def serve():
+            conn, _ = listener.accept()
+            with conn:
+                assert conn.recv(100) == b"status\n"
+                for i in range(0, len(answer), 1500):
+                    conn.sendall(answer[i:i + 1500])
+        threading.Thread(target=serve, daemon=True).start()
+        result = cli("status", "--socket", place / "admin")
+    assert (result.code, result.out) == (code, out) and err in result.err
