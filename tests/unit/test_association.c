@@ -7,6 +7,7 @@
 #include "flow/way.h"
 #include "flows.h"
 #include "outbound/outbounds.h"
+#include "route/route.h"
 #include "udp.h"
 #include "wire/socks5.h"
 
@@ -799,6 +800,78 @@ static void an_outbound_without_datagrams_drops_them(void **state)
     end();
 }
 
+/* ---- rules ---- */
+
+/* What is in 127.0.0.0/8 goes by `slow`, names looked up for that; everything else by `direct`. */
+static void begin_with_rules(void **state)
+{
+    static struct outbound *outbounds[2];
+    struct route_rule rule = {.kind = ROUTE_IP_CIDR, .outbound = 1, .resolve = true};
+    struct route_table *table;
+    begin_slow(state);
+    assert_int_equal(cidr_parse(&rule.cidr, "127.0.0.0/8", 11), ERR_NONE);
+    assert_int_equal(route_table_new(&table, &rule, 1, 0), ERR_NONE);
+    outbounds[0] = &test.direct.base;
+    outbounds[1] = &slow.outbound;
+    flows.inbound.outbound = NULL;
+    flows.ruleset.outbounds = outbounds;
+    flows.ruleset.n_outbounds = 2;
+    flows.ruleset.routes = table;
+}
+
+static void end_with_rules(void)
+{
+    hang_up();
+    route_table_free((struct route_table *)(uintptr_t)flows.ruleset.routes);
+    flows.ruleset.routes = NULL;
+    end();
+}
+
+static void rules_may_want_a_names_addresses_first(void **state)
+{
+    begin_with_rules(state);
+    rules[ONE].is_held = true;
+    send_to("one.test", 99, "one");
+    send_to("one.test", 99, "two");
+    settle();
+    assert_int_equal(slow.n_asked, 0);
+    rules[ONE].is_held = false;
+    UNTIL(slow.pending != NULL);
+    slow_open(ERR_NONE);
+    assert_int_equal(slow.n_sent, 2);
+    assert_string_equal(slow.last, "two");
+    send_to("127.0.0.1", 99, "three");
+    UNTIL(slow.n_sent == 3);
+    /* And at the same time by another outbound. */
+    struct addr six = tcp_addr("::1", 0);
+    int fd;
+    if (udp_try_open(&fd, &six)) {
+        send_to("::1", six.port, "six");
+        expect_at(fd, "six", 3);
+        close(fd);
+    }
+    end_with_rules();
+}
+
+static void what_rules_wait_for_is_bounded_and_given_up_in_the_end(void **state)
+{
+    begin_with_rules(state);
+    rules[MANY].is_held = true;
+    for (int i = 0; i < 40; i++) {
+        char name[] = "abcdefgh.test";
+        for (int k = 0; k < 8; k++)
+            name[k] = (char)(i >> k & 1 ? name[k] - 'a' + 'A' : name[k]);
+        send_to(name, 99, "x");
+    }
+    UNTIL(dropped(DROP_FULL) == 40 - 16);
+    assert_true(flows.shared.n_held_bytes > 0);
+    hang_up();
+    assert_int_equal(flows.shared.n_held_bytes, 0);
+    rules[MANY].is_held = false;
+    settle();
+    end_with_rules();
+}
+
 /* ---- the end ---- */
 
 static bool is_gone(void)
@@ -1014,6 +1087,8 @@ int main(void)
         ON_BOTH(a_way_that_breaks_is_opened_again_after_a_moment),
         ON_BOTH(a_way_that_cannot_be_opened_drops_and_is_tried_again),
         ON_BOTH(an_outbound_without_datagrams_drops_them),
+        ON_BOTH(rules_may_want_a_names_addresses_first),
+        ON_BOTH(what_rules_wait_for_is_bounded_and_given_up_in_the_end),
         ON_BOTH(acc_75_an_association_ends_with_its_tcp_connection),
         ON_BOTH(an_association_without_datagrams_ends_in_time),
         ON_BOTH(all_end_when_the_program_does),
