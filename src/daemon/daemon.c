@@ -1,7 +1,6 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -194,50 +193,6 @@ static int start_admin(struct daemon *daemon)
     return err == ERR_PERMITTED ? EX_NOPERM : EX_UNAVAILABLE;
 }
 
-/* What a reload may do too, as long as the configuration names it at the start. */
-static struct privileges_need needed_by(const struct daemon *daemon)
-{
-    const struct config *config = daemon->runtime->config;
-    struct privileges_need need = {0};
-    for (size_t i = 0; i < daemon->listening.n_addrs; i++)
-        need.low_ports |= daemon->listening.addrs[i].port < 1024;
-    for (size_t i = 0; i < config->n_outbounds; i++) {
-        need.net_admin |= config->outbounds[i].fwmark != 0;
-        need.net_raw |= config->outbounds[i].interface != NULL;
-    }
-    return need;
-}
-
-static void warn_if_unreadable(struct daemon *daemon, const char *path)
-{
-    int fd = sys_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-    if (fd >= 0)
-        sys_close(fd);
-    else
-        log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN,
-                "the user this runs as cannot read %s again (%s): a reload will be refused", path,
-                strerror(errno));
-}
-
-static int drop_privileges(struct daemon *daemon)
-{
-    const struct config *config = daemon->runtime->config;
-    struct privileges_need need = needed_by(daemon);
-    char message[PRIVILEGES_MESSAGE_BYTES];
-    enum err err = privileges_drop(config->user, &need, message);
-    if (err != ERR_NONE) {
-        fprintf(stderr, "sockeye: %s\n", message);
-        if (err == ERR_NOT_FOUND)
-            return EX_CONFIG;
-        return err == ERR_PERMITTED ? EX_NOPERM : EX_OSERR;
-    }
-    if (daemon->options->config_path != NULL)
-        warn_if_unreadable(daemon, daemon->options->config_path);
-    for (size_t i = 0; i < config->n_files; i++)
-        warn_if_unreadable(daemon, config->files[i]);
-    return EX_OK;
-}
-
 static void *run_worker(void *arg)
 {
     struct worker *worker = arg;
@@ -250,7 +205,7 @@ static void notify_again(struct timer *timer)
 {
     struct daemon *daemon = CONTAINER_OF(timer, struct daemon, notify_again);
     struct loop *loop = daemon->workers[0]->loop;
-    if (notify_ready(&daemon->notify, daemon->status, 0))
+    if (notify_ready(&daemon->notify, daemon->status))
         timer_clear(loop_timers(loop), timer);
     else if (timer_set(loop_timers(loop), timer, loop_now_ms(loop) + NOTIFY_AGAIN_MS) != ERR_NONE)
         log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN, "the service manager does not listen");
@@ -355,7 +310,7 @@ static int set_up(struct daemon *daemon)
         return complain(err);
     code = start_admin(daemon);
     if (code == EX_OK)
-        code = drop_privileges(daemon);
+        code = daemon_drop_privileges(daemon);
     if (code != EX_OK)
         return code;
     daemon->n_own_descriptors = own_descriptors(daemon);

@@ -90,25 +90,18 @@ void notify_deinit(struct notify *notify)
 }
 
 /* False: there is no room. Where it fails otherwise there is nobody else to tell. */
-static bool send_waiting(struct notify *notify, const char *message, int wait_ms)
+static bool send_now(struct notify *notify, const char *message)
 {
     if (notify->fd < 0)
         return true;
-    size_t n = strlen(message);
-    ssize_t sent = sys_send(notify->fd, message, n, 0);
-    if (sent < 0 && errno == EAGAIN && wait_ms > 0) {
-        struct pollfd pollfd = {.fd = notify->fd, .events = POLLOUT};
-        sys_poll(&pollfd, 1, wait_ms);
-        sent = sys_send(notify->fd, message, n, 0);
-    }
-    return sent >= 0 || errno != EAGAIN;
+    return sys_send(notify->fd, message, strlen(message), 0) >= 0 || errno != EAGAIN;
 }
 
-bool notify_ready(struct notify *notify, const char *status, int wait_ms)
+bool notify_ready(struct notify *notify, const char *status)
 {
     char message[MESSAGE_BYTES];
     snprintf(message, sizeof message, "READY=1\nSTATUS=%s\n", status);
-    return send_waiting(notify, message, wait_ms);
+    return send_now(notify, message);
 }
 
 void notify_reloading(struct notify *notify)
@@ -116,15 +109,15 @@ void notify_reloading(struct notify *notify)
     char message[MESSAGE_BYTES];
     snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading\n",
              sys_monotonic_us());
-    (void)send_waiting(notify, message, 0);
+    (void)send_now(notify, message);
 }
 
 void notify_stopping(struct notify *notify)
 {
-    (void)send_waiting(notify, "STOPPING=1\nSTATUS=Letting connections end\n", 0);
+    (void)send_now(notify, "STOPPING=1\nSTATUS=Letting connections end\n");
 }
 
 void notify_alive(struct notify *notify)
 {
-    (void)send_waiting(notify, "WATCHDOG=1\n", 0);
+    (void)send_now(notify, "WATCHDOG=1\n");
 }

@@ -21,8 +21,8 @@ void notify_init(struct notify *notify, struct voice *voice);
 void notify_deinit(struct notify *notify);
 
 /* READY=1 with a STATUS, after the start and after each reload, made or refused. False: there was no
- * room, not within wait_ms either; the manager waits for this one, so try again. */
-bool notify_ready(struct notify *notify, const char *status, int wait_ms);
+ * room; the manager waits for this one, so try again. */
+bool notify_ready(struct notify *notify, const char *status);
 void notify_reloading(struct notify *notify);
 void notify_stopping(struct notify *notify);
 void notify_alive(struct notify *notify); /* WATCHDOG=1 */

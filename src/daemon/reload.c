@@ -317,6 +317,7 @@ void reload_begin(struct daemon *daemon)
         daemon->reload->is_followed = true;
         return;
     }
+    timer_clear(loop_timers(daemon->workers[0]->loop), &daemon->notify_again);
     notify_reloading(&daemon->notify);
     daemon->reload = start(daemon);
     if (daemon->reload == NULL) {

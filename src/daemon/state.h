@@ -59,6 +59,9 @@ static inline void daemon_stop_if_drained(struct daemon *daemon)
     daemon_order_all(daemon, worker_order_stop);
 }
 
+/* Goes on as the configuration's user. Returns an exit code: 0, or what was said to be wrong. */
+int daemon_drop_privileges(struct daemon *daemon);
+
 /* What the limit of descriptors means for connections, with the listeners that there are now. */
 void daemon_count_descriptors(struct daemon *daemon);
 

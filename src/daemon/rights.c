@@ -1,0 +1,55 @@
+/* Giving up root: what must be kept of it follows from the configuration, and what is lost by it is
+ * said. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "daemon/privileges.h"
+#include "daemon/state.h"
+#include "io/sys.h"
+
+/* What a reload may do too, as long as the configuration names it at the start. */
+static struct privileges_need needed_by(const struct daemon *daemon)
+{
+    const struct config *config = daemon->runtime->config;
+    struct privileges_need need = {0};
+    for (size_t i = 0; i < daemon->listening.n_addrs; i++)
+        need.low_ports |= daemon->listening.addrs[i].port < 1024;
+    for (size_t i = 0; i < config->n_outbounds; i++) {
+        need.net_admin |= config->outbounds[i].fwmark != 0;
+        need.net_raw |= config->outbounds[i].interface != NULL;
+    }
+    return need;
+}
+
+static void warn_if_unreadable(struct daemon *daemon, const char *path)
+{
+    int fd = sys_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd >= 0)
+        sys_close(fd);
+    else
+        log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN,
+                "the user this runs as cannot read %s again (%s): a reload will be refused", path,
+                strerror(errno));
+}
+
+int daemon_drop_privileges(struct daemon *daemon)
+{
+    const struct config *config = daemon->runtime->config;
+    struct privileges_need need = needed_by(daemon);
+    char message[PRIVILEGES_MESSAGE_BYTES];
+    enum err err = privileges_drop(config->user, &need, message);
+    if (err != ERR_NONE) {
+        fprintf(stderr, "sockeye: %s\n", message);
+        if (err == ERR_NOT_FOUND)
+            return EX_CONFIG;
+        return err == ERR_PERMITTED ? EX_NOPERM : EX_OSERR;
+    }
+    if (daemon->options->config_path != NULL)
+        warn_if_unreadable(daemon, daemon->options->config_path);
+    for (size_t i = 0; i < config->n_files; i++)
+        warn_if_unreadable(daemon, config->files[i]);
+    return EX_OK;
+}
