@@ -7,6 +7,10 @@
 
 #include "io/sys.h"
 
+/* How long a SYN waits for bytes to take along: a client who speaks first has been told to, and one
+ * who waits for the target to speak hardly notices. */
+#define HELLO_MS 50
+
 /* Where so many ports in a row are taken, the rest is not worth the time. */
 #define PORTS_TRIED_MAX 1024
 
@@ -43,8 +47,15 @@ static enum err sock_read(struct endpoint *ep, void *buf, size_t cap, size_t *n)
     return ERR_NONE;
 }
 
+static void forget_hello(struct sock *sock)
+{
+    if (timer_is_set(&sock->hello))
+        timer_clear(loop_timers(sock->watch.loop), &sock->hello);
+}
+
 static enum err sock_write(struct endpoint *ep, const void *buf, size_t given, size_t *n)
 {
+    forget_hello(sock_of(ep));
     ssize_t sent = sys_send(ep->fd, buf, given, 0);
     if (sent < 0) {
         enum err err = sys_err(errno);
@@ -77,6 +88,7 @@ static void sock_close(struct endpoint *ep, bool reset)
         struct linger none = {.l_onoff = 1, .l_linger = 0};
         (void)sys_setsockopt(ep->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
     }
+    forget_hello(sock);
     loop_remove(&sock->watch);
     sys_close(ep->fd);
     ep->fd = -1;
@@ -191,6 +203,21 @@ static enum err prepare(int fd, const struct addr *to, const struct sock_options
     return sock_apply_options(fd, (enum addr_family)to->family, options);
 }
 
+/* Nobody has had anything to say: the SYN goes alone, or the target could never speak first. Where it
+ * has gone, this sends nothing; an error is met by whoever reads. */
+static void on_silence(struct timer *timer)
+{
+    struct sock *sock = CONTAINER_OF(timer, struct sock, hello);
+    (void)sys_send(sock->ep.fd, "", 0, 0);
+}
+
+static void await_hello(struct sock *sock, struct loop *loop)
+{
+    timer_init(&sock->hello, on_silence);
+    if (timer_set(loop_timers(loop), &sock->hello, loop_now_ms(loop) + HELLO_MS) != ERR_NONE)
+        on_silence(&sock->hello);
+}
+
 enum err sock_connect(struct sock **out, struct loop *loop, struct slab *slab,
                       const struct addr *to, const struct sock_options *options,
                       void (*on_ready)(struct endpoint *, unsigned events), void *owner)
@@ -207,6 +234,8 @@ enum err sock_connect(struct sock **out, struct loop *loop, struct slab *slab,
         err = sock_new(out, loop, slab, fd, LOOP_READ | LOOP_WRITE, on_ready, owner);
     if (err != ERR_NONE)
         sys_close(fd);
+    else if (options != NULL && options->fast_open)
+        await_hello(*out, loop);
     return err;
 }
 

@@ -10,8 +10,11 @@
 struct sock {
     struct endpoint ep;
     struct watch watch;
-    struct deferred freeing;
     struct slab *slab; /* where it came from */
+    union {
+        struct timer hello;      /* set while the SYN may be waiting for the first bytes */
+        struct deferred freeing; /* once closed */
+    };
 };
 
 /* How sockets towards targets are made; all zero: in the ordinary way. */
@@ -20,7 +23,8 @@ struct sock_options {
                                  one is set, the other family is not spoken at all */
     const char *interface;    /* all goes by it (SO_BINDTODEVICE); NULL: by the routes */
     uint32_t mark;            /* SO_MARK; 0: none */
-    bool fast_open;           /* the first bytes go with the SYN; connecting then always succeeds */
+    bool fast_open;           /* the first bytes go with the SYN, which waits a moment for them;
+                                 connecting then always succeeds */
 };
 
 /* Gives a new socket of that family what the options say, but for fast_open. ERR_NET_UNREACH: no

@@ -3,11 +3,13 @@
 import socket
 import subprocess
 
+import pytest
+
 from configs import inbound
 from harness import network
 from harness.client import open_flow, socks5
 from harness.dnsserver import Answer
-from harness.origin import echo
+from harness.origin import echo, speak_first
 from harness.pattern import receive_pattern, send_pattern
 
 
@@ -82,26 +84,41 @@ def test_fwmark_is_on_every_packet(sockeye, origin, dial):
         run("ip", "rule", "del", "pref", "20")
 
 
-def test_fast_open_sends_the_first_bytes_with_the_syn(sockeye, origin, dial):
+@pytest.fixture
+def fast_open():
+    """The kernel's switch for both sides, in a network of the test's own."""
     network.need_own_network()
-    server = origin(echo)
-    server.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
-    before = fast_opens()
     with open("/proc/sys/net/ipv4/tcp_fastopen") as file:
         was = file.read()
     with open("/proc/sys/net/ipv4/tcp_fastopen", "w") as file:
         file.write("3")
-    try:
-        proxy = sockeye(inbound() + direct(fast_open="true"))
-        for _ in range(3):    # the first brings the cookie
-            sock = dial(proxy.addr())
-            assert open_flow(sock, "socks5", *server.addr) == 0
-            send_pattern(sock, 1000)
-            receive_pattern(sock, 1000)
-    finally:
-        with open("/proc/sys/net/ipv4/tcp_fastopen", "w") as file:
-            file.write(was)
+    yield
+    with open("/proc/sys/net/ipv4/tcp_fastopen", "w") as file:
+        file.write(was)
+
+
+def test_fast_open_sends_the_first_bytes_with_the_syn(fast_open, sockeye, origin, dial):
+    server = origin(echo)
+    server.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
+    before = fast_opens()
+    proxy = sockeye(inbound() + direct(fast_open="true"))
+    for _ in range(3):    # the first brings the cookie
+        sock = dial(proxy.addr())
+        assert open_flow(sock, "socks5", *server.addr) == 0
+        send_pattern(sock, 1000)
+        receive_pattern(sock, 1000)
     assert fast_opens() > before
+
+
+def test_fast_open_waits_for_no_client_who_waits_for_the_target(fast_open, sockeye, origin, dial):
+    """ssh, SMTP and others: the target speaks first, which it only can once it has had a SYN."""
+    server = origin(speak_first(1000))
+    server.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
+    proxy = sockeye(inbound() + direct(fast_open="true"))
+    for _ in range(3):    # the first brings the cookie, with which a SYN waits for bytes
+        sock = dial(proxy.addr())
+        assert open_flow(sock, "socks5", *server.addr) == 0
+        receive_pattern(sock, 1000)
 
 
 def fast_opens():
