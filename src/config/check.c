@@ -86,6 +86,6 @@ void check_config(struct reading *reading, const struct node *root, struct confi
          i++, node = node->next)
         check_inbound(reading, node, config, &config->inbounds[i]);
     conflicts_check_listens(reading);
-    conflicts_check_targets(reading, root, config);
     routes_read(reading, root, config);
+    conflicts_check_targets(reading, root, config);
 }

@@ -95,39 +95,98 @@ static bool reaches(const struct target *target, const struct addr *listen)
     return addr_equal(listen, &target->addr, true);
 }
 
-/* The inbound that listens there, or NULL. */
-static const struct config_inbound *find_listener(const struct config *config,
-                                                  const struct target *target)
+/* The place among n_inbounds of the one that listens there; n_inbounds: none does. */
+static size_t find_listener(const struct config *config, const struct target *target)
 {
-    for (size_t i = 0; i < config->n_inbounds; i++)
+    size_t i = 0;
+
+    for (; i < config->n_inbounds; i++)
         for (size_t k = 0; k < config->inbounds[i].n_listens; k++)
             if (reaches(target, &config->inbounds[i].listens[k].addr))
-                return &config->inbounds[i];
-    return NULL;
+                return i;
+    return i;
+}
+
+/* Where a relay certainly leads: to which inbound of ours, or n_inbounds. To the far end of an
+ * upstream the same address is another machine's. */
+static size_t find_next(const struct config *config, const struct config_inbound *inbound)
+{
+    bool is_certain = inbound->has_outbound || config->n_rules == 0;
+    size_t outbound = inbound->has_outbound ? inbound->outbound : 0;
+
+    if (inbound->type != INBOUND_RELAY || !is_certain ||
+        config->outbounds[outbound].type != OUTBOUND_DIRECT)
+        return config->n_inbounds;
+    return find_listener(config, &inbound->target);
+}
+
+static void say_circle(struct reading *reading, const struct node *root,
+                       const struct config *config, size_t place, size_t next)
+{
+    const struct node *node = check_entries(root, "inbounds");
+    const char *name = config->inbounds[next].name;
+    struct quoted q;
+
+    for (size_t i = 0; i < place; i++)
+        node = node->next;
+    if (next == place)
+        report_error(reading->report, node_get(node, "target")->at,
+                     "target: this relay listens there itself: it would connect to itself without "
+                     "end");
+    else if (name != NULL)
+        report_error(reading->report, node_get(node, "target")->at,
+                     "target: the relay %s listens there, which leads back to this one without end",
+                     quote(&q, name, strlen(name)));
+}
+
+/* Each relay leads to one place: who follows them and meets one met since he set out is in a
+ * circle. */
+static void check_relays(struct reading *reading, const struct node *root,
+                         const struct config *config)
+{
+    size_t n = config->n_inbounds;
+    size_t *next = arena_alloc(reading->scratch, n, sizeof *next);
+    size_t *met_by = arena_alloc(reading->scratch, n, sizeof *met_by);
+
+    if (next == NULL || met_by == NULL) {
+        reading->report->no_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        next[i] = find_next(config, &config->inbounds[i]);
+    for (size_t start = 0; start < n; start++) {
+        size_t i = start;
+        for (; i < n && met_by[i] == 0; i = next[i])
+            met_by[i] = start + 1;
+        if (i < n && met_by[i] == start + 1)
+            say_circle(reading, root, config, i, next[i]);
+    }
+}
+
+/* What goes by way of another outbound does not end at this machine. */
+static void check_servers(struct reading *reading, const struct node *root,
+                          const struct config *config)
+{
+    const struct node *node = check_entries(root, "outbounds");
+    struct quoted q;
+
+    for (size_t i = 0; node != NULL; i++, node = node->next) {
+        const struct config_outbound *outbound = &config->outbounds[i];
+        if (outbound->server.addr.port == 0 || outbound->has_via)
+            continue;
+        size_t own = find_listener(config, &outbound->server);
+        const char *name = own < config->n_inbounds ? config->inbounds[own].name : NULL;
+        if (name != NULL)
+            report_warning(reading->report, node_get(node, "server")->at,
+                           "server: our own inbound %s listens there: what comes in by it and goes "
+                           "out here goes in a circle",
+                           quote(&q, name, strlen(name)));
+    }
 }
 
 void conflicts_check_targets(struct reading *reading, const struct node *root,
                              const struct config *config)
 {
-    const struct node *node = check_entries(root, "inbounds");
-    struct quoted q;
-
-    for (size_t i = 0; i < config->n_inbounds; i++, node = node->next) {
-        const struct config_inbound *inbound = &config->inbounds[i];
-        if (inbound->type == INBOUND_RELAY && find_listener(config, &inbound->target) == inbound)
-            report_error(reading->report, node_get(node, "target")->at,
-                         "target: this relay listens there itself: it would connect to itself "
-                         "without end");
-    }
-    node = check_entries(root, "outbounds");
-    for (size_t i = 0; node != NULL; i++, node = node->next) {
-        const struct target *server = &config->outbounds[i].server;
-        const struct config_inbound *own =
-            server->addr.port > 0 ? find_listener(config, server) : NULL;
-        if (own != NULL && own->name != NULL)
-            report_warning(reading->report, node_get(node, "server")->at,
-                           "server: our own inbound %s listens there: what comes in by it and goes "
-                           "out here goes in a circle",
-                           quote(&q, own->name, strlen(own->name)));
-    }
+    check_relays(reading, root, config);
+    check_servers(reading, root, config);
 }

@@ -8,7 +8,8 @@
 /* Says which of all that the inbounds listen on cannot be listened on beside another. */
 void conflicts_check_listens(struct reading *reading);
 
-/* Says which relays and upstreams lead back to an inbound. `root` is the whole file. */
+/* Says which relays and upstreams lead back to an inbound. `root` is the whole file, of which the
+ * rules have been read. */
 void conflicts_check_targets(struct reading *reading, const struct node *root,
                              const struct config *config);
 

@@ -82,12 +82,27 @@ static void a_relay_to_itself_is_told(void **state)
         {"inbounds: [{type: relay, listen: ['unix:/a', '192.0.2.1:22'], allow: '*',\n"
          "target: '192.0.2.1:22'}]",
          "s.yaml:2:9: " ITSELF},
+        {"inbounds: [{type: relay, name: a, listen: 22, target: '127.0.0.1:23'},\n"
+         "{type: relay, name: b, listen: 23, target: 'localhost:24', outbound: direct},\n"
+         "{type: relay, name: c, listen: 24, target: '127.0.0.1:23'}]",
+         "s.yaml:2:44: target: the relay \"c\" listens there, which leads back to this one without "
+         "end\n"},
     };
     (void)state;
     assert_all_refused(bad, N_ITEMS(bad), NULL, 0);
     config_free(parse_good("inbounds: [{type: relay, listen: ['*:22', 'unix:/a'], allow: '*',\n"
                            "target: '192.0.2.1:22'}, {type: relay, listen: 23, target: "
                            "'127.0.0.2:23'}, {type: relay, listen: 24, target: 'localhost:22'}]",
+                           NULL, 0));
+    /* At the far end of an upstream the address is another machine's. */
+    config_free(parse_good("inbounds: [{type: relay, listen: 22, target: 'localhost:22'},\n"
+                           "{type: relay, listen: 23, target: '[::1]:23', outbound: office}]\n"
+                           "outbounds: [{type: http, name: office, server: 'x:1'}]",
+                           NULL, 0));
+    config_free(parse_good("inbounds: [{type: relay, listen: 22, target: 'localhost:22'}]\n"
+                           "routes: ['DOMAIN,localhost,office']\n"
+                           "outbounds: [{type: direct, name: out},\n"
+                           "{type: http, name: office, server: 'x:1'}]",
                            NULL, 0));
 #undef ITSELF
 }

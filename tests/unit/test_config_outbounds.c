@@ -226,7 +226,8 @@ static void a_server_of_our_own_is_warned_of(void **state)
     assert_int_equal(parse_among(&config, &said, "s.yaml",
                                  OUT("{type: socks, name: a, server: 'localhost:1080'},\n"
                                      "{type: socks, name: b, server: 'localhost:1081'},\n"
-                                     "{type: http, name: c, server: '[::1]:1080'}"),
+                                     "{type: http, name: c, server: '[::1]:1080'},\n"
+                                     "{type: http, name: d, server: '[::1]:1080', via: b}"),
                                  NULL, 0),
                      ERR_NONE);
     assert_string_equal(said.text,
