@@ -134,6 +134,11 @@ static bool send_again(struct flow *flow)
 bool forward_lose_target(struct flow *flow, enum err err)
 {
     struct exchange *exchange = flow->exchange;
+    if (exchange->down == DOWN_IDLE)
+        forward_end_target(flow, FLOW_END_RESET);
+    exchange->keeps_target = false;
+    if (exchange->down == DOWN_IDLE || exchange->down == DOWN_DONE)
+        return true;
     if (exchange->down == DOWN_HEAD && exchange->n_kept > 0)
         return send_again(flow);
     if (exchange->down == DOWN_HEAD) {
@@ -239,9 +244,12 @@ static bool on_expired(struct flow *flow)
     }
     if (exchange->down != DOWN_HEAD)
         return false;
+    bool waits_for_client = exchange->up == UP_BODY && !direction_wants_write(&flow->up);
+    const char *text = waits_for_client ? "the request's body did not come in time"
+                                        : "the server sent no answer in time";
     exchange->keeps_client = false;
     idle_enter(&flow->env->relaying, &flow->wait);
-    if (forward_fail(flow, 504, FLOW_END_IDLE, "the server sent no answer in time"))
+    if (forward_fail(flow, waits_for_client ? 408 : 504, FLOW_END_IDLE, text))
         update_interest(flow);
     return true;
 }

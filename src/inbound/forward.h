@@ -111,7 +111,7 @@ NODISCARD enum err forward_body_move(struct forward_body *body, struct direction
  * target is ended. */
 NODISCARD bool forward_fail(struct flow *flow, unsigned status, enum flow_end end,
                             const char *text);
-/* The server's connection has ended before its answer has. */
+/* The server's connection is no more; where its answer is not complete, what has to be is done. */
 NODISCARD bool forward_lose_target(struct flow *flow, enum err err);
 /* Ends the target, if there is one; its line names the user for whom it was opened. */
 void forward_end_target(struct flow *flow, enum flow_end end);

@@ -32,6 +32,7 @@ static const struct reply replies[] = {
     {403, "Forbidden", ""},
     {405, "Method Not Allowed", "Allow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n"},
     {407, "Proxy Authentication Required", "Proxy-Authenticate: Basic realm=\"sockeye\"\r\n"},
+    {408, "Request Timeout", ""},
     {431, "Request Header Fields Too Large", ""},
     {502, "Bad Gateway", ""},
     {504, "Gateway Timeout", ""},
