@@ -299,6 +299,17 @@ static void ask(struct dial *dial, int which, enum addr_family wanted)
         keep_answer(family);
 }
 
+/* Keeps what has been looked up already, as far as it would have been asked for. */
+static void keep_known(struct dial *dial, enum addr_family preferred)
+{
+    const struct opening *opening = dial->opening;
+    for (size_t i = 0; i < opening->n_addrs; i++) {
+        const struct addr *addr = &opening->addrs[i];
+        if (serves(opening->env->prefer, addr))
+            keep_addr(&dial->families[addr->family == preferred ? PREFERRED : OTHER], *addr);
+    }
+}
+
 static void begin(struct dial *dial)
 {
     const struct opening *opening = dial->opening;
@@ -309,6 +320,10 @@ static void begin(struct dial *dial)
     }
     bool is_v4_first = prefer == DIAL_V4_FIRST || prefer == DIAL_V4_ONLY;
     dial->why_not = ERR_LOOKUP;
+    if (opening->is_looked_up) {
+        keep_known(dial, is_v4_first ? ADDR_V4 : ADDR_V6);
+        return;
+    }
     ask(dial, PREFERRED, is_v4_first ? ADDR_V4 : ADDR_V6);
     if (prefer != DIAL_V4_ONLY && prefer != DIAL_V6_ONLY)
         ask(dial, OTHER, is_v4_first ? ADDR_V6 : ADDR_V4);

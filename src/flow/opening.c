@@ -145,11 +145,20 @@ static enum err open_by(struct flow *flow, struct outbound *outbound)
     return ops->bind(flow->outbound, flow->opening);
 }
 
+/* The same when the name's addresses are known. */
+static enum err open_routed(const struct routing *routing, struct outbound *outbound)
+{
+    struct opening *opening = routing->flow->opening;
+    opening->addrs = routing->addrs;
+    opening->n_addrs = routing->n_addrs;
+    opening->is_looked_up = true;
+    return open_by(routing->flow, outbound);
+}
+
 static void on_routed(struct routing *routing, struct outbound *outbound)
 {
     struct flow *flow = routing->flow;
-    drop_routing(asked_by(flow));
-    enum err err = open_by(flow, outbound);
+    enum err err = open_routed(routing, outbound);
     if (err != ERR_AGAIN)
         finish(flow, err);
 }
@@ -162,10 +171,7 @@ static enum err look_up(struct flow_opening *asked)
         return ERR_MEMORY;
     struct outbound *outbound =
         routing_begin(asked->routing, asked->flow, &asked->opening.target, on_routed);
-    if (outbound == NULL)
-        return ERR_AGAIN;
-    drop_routing(asked);
-    return open_by(asked->flow, outbound);
+    return outbound == NULL ? ERR_AGAIN : open_routed(asked->routing, outbound);
 }
 
 static enum err ask(struct flow *flow, const struct request *request)

@@ -22,6 +22,11 @@ struct opening {
     struct flow_env *env;
     const struct inbound *inbound; /* whose rules hold */
     struct target target;
+    /* Where rules have had the target's name looked up: its addresses, borrowed until it is over.
+     * Whoever asked again could be given others than those that the rules have judged. */
+    const struct addr *addrs;
+    size_t n_addrs;
+    bool is_looked_up;
     bool is_configured; /* the configuration names the target: no rule denies it */
     bool is_bind;       /* for bind(); `bound` is by which address of ours the client reached us */
     /* BIND: we listen on `at`, of which the address may be left open; called once, before `done`. */

@@ -8,7 +8,7 @@
 struct flow_opening {
     struct opening opening;
     struct flow *flow;
-    struct routing *routing; /* owned, while rules wait for the name's addresses; else NULL */
+    struct routing *routing; /* owned, where rules ask for the name's addresses; else NULL */
 };
 
 /* The only one that changes a flow's state: traces it and asserts that it may. */

@@ -188,7 +188,10 @@ static enum err begin(struct binding *binding)
 {
     const struct opening *opening = binding->opening;
     const struct target *peer = &opening->target;
-    if (peer->name_bytes > 0) {
+    if (opening->is_looked_up) {
+        for (size_t i = 0; i < opening->n_addrs; i++)
+            keep_peer(binding, opening->addrs[i]);
+    } else if (peer->name_bytes > 0) {
         ask(binding, LOOKUP_V4, ADDR_V4);
         ask(binding, LOOKUP_V6, ADDR_V6);
     } else if (!addr_is_unspecified(&peer->addr)) {

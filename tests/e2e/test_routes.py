@@ -1,13 +1,16 @@
 """Rules: which outbound takes a flow, as its log line tells and as a blocked one shows."""
 
+import socket
+
 import pytest
 
 from configs import ANN, USERS, inbound
-from harness.client import CONNECT, dial as open_client, http_connect, open_flow, socks5
+from harness.client import BIND, CONNECT, dial as open_client, http_connect, open_flow, socks5
 from harness.dnsserver import Answer
 from harness.origin import echo
 
 DENIED = 2
+REFUSED = 5
 
 OUTBOUNDS = """
 outbounds:
@@ -111,6 +114,35 @@ def test_a_name_that_does_not_resolve_passes_by_rules_that_would_know_it(sockeye
     proxy = sockeye(inbound() + names.yaml + routes("IP-CIDR,10.0.0.0/8,block,resolve"))
     assert socks5(dial(proxy.addr()), "nobody.test", 80, command=CONNECT).code == 4
     assert proxy.wait_record(event="flow")["out"] == "first"
+
+
+class Turning:
+    """Names that have one address for who asks first and another from then on."""
+
+    def __init__(self, server):
+        self.server = server
+
+    def get(self, name, default):
+        return Answer(a=["127.0.0.2" if len(self.server.asked(name, "A")) <= 1 else "127.0.0.1"], ttl=0)
+
+
+@pytest.mark.parametrize("command", [CONNECT, BIND])
+def test_what_the_rules_have_judged_is_what_is_dialled(sockeye, origin, dns, dial, command):
+    """Whoever owns a name could show the rules one address and have another one dialled."""
+    server = origin(echo)
+    names = dns({})
+    names.names = Turning(names)
+    proxy = sockeye(inbound(bind="{enabled: true}") + names.yaml + routes("IP-CIDR,127.0.0.1/32,block,resolve"))
+    sock = dial(proxy.addr())
+    reply = socks5(sock, "turning.test", server.port, command=command)
+    if command == CONNECT:
+        assert reply.code == REFUSED    # nobody listens on 127.0.0.2
+    else:
+        assert reply.code == 0
+        with socket.create_connection(("127.0.0.1", reply.port), source_address=("127.0.0.1", 0)) as stranger:
+            stranger.settimeout(10)
+            assert stranger.recv(1) == b""
+    assert len(names.asked("turning.test", "A")) == 1
 
 
 def test_a_slow_name_holds_up_nobody_else(sockeye, origin, dns, dial):
