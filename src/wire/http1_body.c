@@ -210,6 +210,8 @@ static enum err step_size_end(struct http1_body *body, uint8_t byte)
     if (err == ERR_NONE) {
         body->n_digits = 0;
         body->n_extension = 0;
+        body->n_extensions -=
+            body->left < body->n_extensions ? (uint16_t)body->left : body->n_extensions;
     }
     return err;
 }

@@ -33,7 +33,7 @@
 
 /* What is beyond these is ERR_TOO_LONG. */
 #define HTTP1_EXTENSION_MAX_BYTES 256          /* behind one chunk's size */
-#define HTTP1_EXTENSIONS_MAX_BYTES (16 * 1024) /* behind all of them */
+#define HTTP1_EXTENSIONS_MAX_BYTES (16 * 1024) /* behind all of them, beyond as much as data */
 #define HTTP1_TRAILER_NAME_MAX_BYTES 64
 #define HTTP1_TRAILERS_MAX_BYTES (8 * 1024)
 
@@ -46,7 +46,7 @@ struct http1_body {
     uint8_t n_name;     /* of `name` */
     bool drops_trailer; /* the trailer field at hand */
     uint16_t n_extension;
-    uint16_t n_extensions;
+    uint16_t n_extensions; /* more than there was data */
     uint16_t n_trailers;
     uint64_t left; /* of the data at hand */
     char name[HTTP1_TRAILER_NAME_MAX_BYTES];
