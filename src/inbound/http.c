@@ -90,7 +90,8 @@ static enum inbound_step ask_for_login(struct flow *flow, const struct http_requ
     bool has_failed = http1_find(head, "Proxy-Authorization") != NULL;
     uint64_t n_body = skippable(head);
     /* Who sends one request after the other and reads no answer is kept waiting for neither. */
-    if (!head->keeps_open || flow->is_last || n_body == UINT64_MAX || direction_wants_write(&flow->down))
+    if (!head->keeps_open || flow->is_last || n_body == UINT64_MAX ||
+        direction_wants_write(&flow->down))
         return refuse(flow, 407, text, why, ERR_AUTH);
     if (n_body > n - http->n_head) {
         if (has_failed)
