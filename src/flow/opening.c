@@ -94,25 +94,11 @@ struct addr flow_own_addr(const struct flow *flow)
     return own;
 }
 
-/* The address that a peer shall connect to: where it was left open, by which the client came. */
-static struct addr address_to_tell(const struct flow *flow, const struct addr *at)
-{
-    const struct addr *advertise = &flow->inbound->bind.advertise;
-    struct addr told = *at;
-    if (advertise->family != ADDR_NONE)
-        told = *advertise;
-    else if (addr_is_unspecified(at) && flow_own_addr(flow).family == at->family)
-        told = flow_own_addr(flow);
-    told.port = at->port;
-    return told;
-}
-
 /* BIND's first answer. */
 static void on_listening(struct opening *opening, const struct addr *at)
 {
     struct flow *flow = CONTAINER_OF(opening, struct flow_opening, opening)->flow;
-    struct addr told = address_to_tell(flow, at);
-    flow->protocol->reply(flow, ERR_NONE, &told);
+    flow->protocol->reply(flow, ERR_NONE, at);
     idle_enter(&flow->env->binding, &flow->wait);
 }
 

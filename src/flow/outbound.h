@@ -29,7 +29,7 @@ struct opening {
     bool is_looked_up;
     bool is_configured; /* the configuration names the target: no rule denies it */
     bool is_bind;       /* for bind(); `bound` is by which address of ours the client reached us */
-    /* BIND: we listen on `at`, of which the address may be left open; called once, before `done`. */
+    /* BIND: the peer shall connect to `at`, whose address may be left open; called once, before `done`. */
     void (*listening)(struct opening *, const struct addr *at);
     /* Called once, from the loop, never from inside open(). On ERR_NONE the results are set. */
     void (*done)(struct opening *, enum err);

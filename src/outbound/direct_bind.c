@@ -9,6 +9,7 @@
  * the peer has, else of the one by which the client reached us. The time limit is the caller's.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "flow/env.h"
 #include "flow/inbound.h"
@@ -117,6 +118,20 @@ static struct addr address_to_listen_on(const struct binding *binding)
     return (struct addr){.family = is_v4 ? ADDR_V4 : ADDR_V6};
 }
 
+/* Where the peer shall connect to: what is advertised stands for our address of that family, else
+ * one that is open for the one by which the client came. */
+static struct addr address_to_tell(const struct opening *opening, const struct addr *at)
+{
+    const struct addr *advertise = &opening->inbound->bind.advertise;
+    struct addr told = *at;
+    if (advertise->family == at->family)
+        told = *advertise;
+    else if (addr_is_unspecified(at) && opening->bound.family == at->family)
+        told = opening->bound;
+    told.port = at->port;
+    return told;
+}
+
 /* ERR_AGAIN: the peer is waited for. */
 static enum err begin_to_listen(struct binding *binding)
 {
@@ -136,8 +151,9 @@ static enum err begin_to_listen(struct binding *binding)
         sys_close(fd);
         return err;
     }
+    struct addr told = address_to_tell(opening, &at);
     opening->bound = at;
-    opening->listening(opening, &at);
+    opening->listening(opening, &told);
     return ERR_AGAIN;
 }
 
@@ -184,6 +200,13 @@ static void ask(struct binding *binding, int which, enum addr_family family)
         keep_answer(binding, lookup);
 }
 
+/* Whether the address is 0.0.0.0 or ::, which names nobody. */
+static bool is_zero(const struct addr *addr)
+{
+    static const uint8_t zero[sizeof addr->ip];
+    return memcmp(addr->ip, zero, sizeof zero) == 0;
+}
+
 static enum err begin(struct binding *binding)
 {
     const struct opening *opening = binding->opening;
@@ -194,7 +217,7 @@ static enum err begin(struct binding *binding)
     } else if (peer->name_bytes > 0) {
         ask(binding, LOOKUP_V4, ADDR_V4);
         ask(binding, LOOKUP_V6, ADDR_V6);
-    } else if (!addr_is_unspecified(&peer->addr)) {
+    } else if (!is_zero(&peer->addr)) {
         if (!policy_allows(opening->inbound, &peer->addr))
             return ERR_DENIED;
         keep_peer(binding, peer->addr);

@@ -158,6 +158,18 @@ def test_bind_keeps_to_its_ports_and_tells_the_advertised_address(sockeye, dial)
     assert socks5(dial(proxy.addr()), "127.0.0.2", 0, command=BIND).code == 1    # all are taken
 
 
+def test_an_address_of_the_other_family_is_not_advertised(sockeye, dial):
+    proxy = sockeye(inbound(listen='"[::1]:0"', bind="{enabled: true, advertise: 192.0.2.1}"))
+    client = dial(proxy.addr())
+    dial(bind_for(client, "::1"))
+    assert receive_socks5_reply(client).host == "::1"
+
+
+def test_what_begins_with_a_zero_is_not_anyone(sockeye, dial):
+    proxy = sockeye(inbound(bind=ON))
+    assert socks5(dial(proxy.addr()), "0.0.0.1", 0, command=BIND).code == 2
+
+
 def test_a_client_that_leaves_frees_the_port(sockeye):
     proxy = sockeye(inbound(bind=ON))
     client = open_client(proxy.addr())

@@ -335,7 +335,8 @@ def test_acc_60_acc_61_bind_through_ours_behind_ours_and_a_chain(sockeye, dial):
     """Both answers are the last one's: where it listens, and whom it has."""
     hops = [sockeye(inbound("socks", bind=ON, users=USERS)), sockeye(inbound("mixed", bind=ON))]
     first = sockeye(behind(upstream("socks", hops[1].port, name="two", via="one"),
-                           upstream("socks", hops[0].port, name="one", **login(ANN)), bind=ON))
+                           upstream("socks", hops[0].port, name="one", **login(ANN)),
+                           bind="{enabled: true, advertise: 192.0.2.1}"))    # for what listens here
     sock = dial(first.addr())
     where = socks5(sock, "127.0.0.2", 20, command=BIND)
     assert (where.code, where.host) == (0, "127.0.0.1")
