@@ -60,7 +60,8 @@ static void count_stuck(struct direction *direction, struct flow_env *env, size_
 {
     if (n == direction->n_stuck)
         return;
-    atomic_fetch_add(&env->shared->n_held_bytes, n - direction->n_stuck);
+    /* What is less wraps in the counter's own width, which size_t may lack. */
+    atomic_fetch_add(&env->shared->n_held_bytes, (uint64_t)n - direction->n_stuck);
     direction->n_stuck = (uint32_t)n;
 }
 

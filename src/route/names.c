@@ -33,9 +33,9 @@ static void head_write(uint8_t *at, struct name_head head)
     memcpy(at + 4, &head.n_text, 2);
 }
 
-static uint64_t hash_before(uint64_t hash, char c)
+static uint64_t hash_before(const struct names *names, uint64_t hash, char c)
 {
-    return (hash ^ (uint8_t)c) * UINT64_C(0x9fb21c651e98df25);
+    return (hash ^ (uint8_t)c) * names->multiplier;
 }
 
 /* The upper half chooses the slot, the lower one is the tag. */
@@ -58,6 +58,7 @@ void names_init(struct names *names, uint64_t seed)
 {
     *names = (struct names){
         .seed = seed,
+        .multiplier = hash_finish(~seed) | 1,
         .n_blob = 1, /* offset 0 is no text's */
         .earliest = UINT32_MAX,
     };
@@ -112,7 +113,7 @@ void names_add(struct names *names, struct slice text, uint32_t rule, bool exact
     uint64_t hash = names->seed;
 
     for (size_t i = text.n; i > 0; i--)
-        hash = hash_before(hash, text.at[i - 1]);
+        hash = hash_before(names, hash, text.at[i - 1]);
     hash = hash_finish(hash);
     size_t slot = slot_of(names, hash);
     for (; names->slots[slot].at != 0; slot = slot_after(names, slot)) {
@@ -151,7 +152,7 @@ uint32_t names_find(const struct names *names, struct slice text, uint32_t best)
     if (names->earliest >= best || text.n > names->longest)
         return best;
     for (size_t i = text.n; i > 0; i--)
-        hash = hash_before(hash, text.at[i - 1]);
+        hash = hash_before(names, hash, text.at[i - 1]);
     return find_hashed(names, hash_finish(hash), text, true, best);
 }
 
@@ -177,7 +178,7 @@ uint32_t names_find_domain(const struct names *names, struct slice name, uint32_
         }
         if (i == 0)
             break;
-        hash = hash_before(hash, name.at[i - 1]);
+        hash = hash_before(names, hash, name.at[i - 1]);
     }
     for (size_t i = 0; i < n; i++) {
         size_t from = suffixes[i].from;
@@ -201,7 +202,7 @@ uint32_t names_find_within(const struct names *names, struct slice name, uint32_
         size_t max = end < names->longest ? end : names->longest;
         for (size_t n = 1; n <= max; n++) {
             struct slice part = {name.at + end - n, n};
-            hash = hash_before(hash, part.at[0]);
+            hash = hash_before(names, hash, part.at[0]);
             if (n < 256 && has_length(names, n))
                 best = find_hashed(names, hash_finish(hash), part, true, best);
         }

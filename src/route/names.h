@@ -22,7 +22,7 @@
 #define NAMES_MAX_RULES ((size_t)1 << 31)
 
 struct names {
-    uint64_t seed;
+    uint64_t seed, multiplier; /* odd */
     struct name_slot *slots;
     uint8_t *blob;
     size_t n_slots, n_names;
@@ -32,7 +32,8 @@ struct names {
     uint64_t lengths[4]; /* bit n: there are texts of n bytes, n < 256 */
 };
 
-/* Lists may come from strangers; a seed they cannot foretell keeps them from choosing names that collide. */
+/* Lists may come from strangers; a seed that they cannot foretell, and a multiplier out of it, keep
+ * them from choosing names that collide. */
 void names_init(struct names *names, uint64_t seed);
 void names_deinit(struct names *names);
 
