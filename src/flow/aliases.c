@@ -6,7 +6,6 @@
 
 #include "flow/env.h"
 #include "flow/packets.h"
-#include "flow/policy.h"
 
 struct alias {
     struct aliases *aliases;
@@ -19,10 +18,11 @@ struct alias {
     bool is_shadowed;      /* the client has sent to the address itself since */
 };
 
-void aliases_init(struct aliases *aliases, struct flow_env *env, const struct inbound *inbound,
+void aliases_init(struct aliases *aliases, struct flow_env *env,
+                  bool (*allows)(struct aliases *, const struct target *, const struct addr *),
                   void (*send)(struct aliases *, const struct addr *, uint8_t *, size_t))
 {
-    *aliases = (struct aliases){.env = env, .inbound = inbound, .send = send};
+    *aliases = (struct aliases){.env = env, .allows = allows, .send = send};
     list_init(&aliases->known);
     packet_queue_init(&aliases->waiting);
 }
@@ -105,13 +105,13 @@ static struct alias *add(struct aliases *aliases, const struct target *to)
     return alias;
 }
 
-static void pass_on(struct alias *alias, uint16_t port, uint8_t *bytes, size_t n)
+static void pass_on(struct alias *alias, const struct target *to, uint8_t *bytes, size_t n)
 {
     struct aliases *aliases = alias->aliases;
-    struct addr to = alias->addr;
-    to.port = port;
-    if (policy_allows(aliases->inbound, &to))
-        aliases->send(aliases, &to, bytes, n);
+    struct addr addr = alias->addr;
+    addr.port = to->addr.port;
+    if (aliases->allows(aliases, to, &addr))
+        aliases->send(aliases, &addr, bytes, n);
     else
         aliases->env->counters.dropped[DROP_DENIED]++;
 }
@@ -124,7 +124,7 @@ static bool choose(struct alias *alias)
         struct addr addr = lookup->addrs[i];
         addr.port = alias->to.addr.port;
         addr_unmap(&addr);
-        alias->is_denied = !policy_allows(alias->aliases->inbound, &addr);
+        alias->is_denied = !alias->aliases->allows(alias->aliases, &alias->to, &addr);
         if (!alias->is_denied) {
             alias->addr = addr;
             return true;
@@ -177,7 +177,7 @@ static void on_looked_up(struct lookup *lookup)
         return;
     }
     while ((packet = packet_queue_take(&aliases->waiting, aliases->env, &alias->to)) != NULL) {
-        pass_on(alias, packet->to.addr.port, packet->room + PACKET_HEADROOM, packet->n);
+        pass_on(alias, &packet->to, packet->room + PACKET_HEADROOM, packet->n);
         datagram_pool_flush(&aliases->env->datagrams);
         free(packet);
     }
@@ -192,7 +192,7 @@ static void send_anew(struct aliases *aliases, const struct target *to, uint8_t 
     }
     enum err err = ask(alias) ? ERR_AGAIN : settle(alias);
     if (err == ERR_NONE) {
-        pass_on(alias, to->addr.port, bytes, n);
+        pass_on(alias, to, bytes, n);
         return;
     }
     packet_queue_put(&aliases->waiting, aliases->env, to, bytes, n);
@@ -213,7 +213,7 @@ void aliases_send(struct aliases *aliases, const struct target *to, uint8_t *byt
     if (alias->addr.family == ADDR_NONE)
         packet_queue_put(&aliases->waiting, aliases->env, to, bytes, n);
     else
-        pass_on(alias, to->addr.port, bytes, n);
+        pass_on(alias, to, bytes, n);
 }
 
 void aliases_shadow(struct aliases *aliases, const struct addr *to)

@@ -18,19 +18,20 @@
 #define ALIASES_MAX 64
 
 struct flow_env;
-struct inbound;
 
 struct aliases {
     struct flow_env *env;
-    const struct inbound *inbound; /* whose rules hold for the addresses */
-    struct list known;             /* the longest unused first */
+    struct list known; /* the longest unused first */
     unsigned n;
     struct packet_queue waiting; /* for names that are being looked up */
+    /* Whether the rules let what is sent to the name go to this address of it. */
+    bool (*allows)(struct aliases *, const struct target *to, const struct addr *addr);
     /* Sends a datagram whose name is known by now, and its address allowed. */
     void (*send)(struct aliases *, const struct addr *to, uint8_t *bytes, size_t n);
 };
 
-void aliases_init(struct aliases *aliases, struct flow_env *env, const struct inbound *inbound,
+void aliases_init(struct aliases *aliases, struct flow_env *env,
+                  bool (*allows)(struct aliases *, const struct target *, const struct addr *),
                   void (*send)(struct aliases *, const struct addr *, uint8_t *, size_t));
 void aliases_deinit(struct aliases *aliases); /* what waits is dropped */
 

@@ -61,14 +61,16 @@ static void forget_question(struct question *question)
     free(question);
 }
 
+/* Datagrams to several ports of the name may have come since, and rules may tell them apart. */
 static void on_routed(struct routing *routing, struct outbound *outbound)
 {
+    (void)outbound; /* that of the first */
     struct question *question = CONTAINER_OF(routing, struct question, routing);
     struct association *association = question->association;
     struct flow_env *env = association->flow->env;
-    struct way *way = way_by(association, outbound);
     struct packet *packet;
     while ((packet = packet_queue_take(&association->waiting, env, &question->to)) != NULL) {
+        struct way *way = way_by(association, routing_find_port(routing, &packet->to));
         send_by(association, way, &packet->to, packet->room + PACKET_HEADROOM, packet->n);
         datagram_pool_flush(&env->datagrams);
         free(packet);

@@ -8,6 +8,7 @@
 #ifndef SOCKEYE_FLOW_PACKETS_H
 #define SOCKEYE_FLOW_PACKETS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,8 @@ struct packets_ops {
 struct packets {
     const struct packets_ops *ops;
     void (*on_packet)(struct packets *, const struct target *from, uint8_t *bytes, size_t n);
+    /* Whether what is sent to a name may go to this address of it, for whoever looks names up. */
+    bool (*may_go)(const struct packets *, const struct target *to, const struct addr *addr);
     /* It will carry no more, and is still to be closed. */
     void (*on_broken)(struct packets *, enum err);
     void *owner; /* of whoever set the two */

@@ -6,50 +6,58 @@
 #include "flow/ruleset.h"
 #include "route/route.h"
 
-static enum route_answer find(const struct flow *flow, const struct target *to,
-                              const struct routing *resolved, struct outbound **outbound)
+/* NULL: that depends on the name's addresses, and they are not known. */
+static struct outbound *find(const struct flow *flow, const struct target *to,
+                             const struct addr *addrs, size_t n_addrs, bool is_resolved)
 {
     const struct ruleset *ruleset = flow->inbound->ruleset;
-    struct route_query query = {
+    const struct route_query query = {
         .name = to->name,
         .n_name = to->name_bytes,
-        .addrs = &to->addr,
-        .n_addrs = to->name_bytes == 0,
+        .addrs = addrs,
+        .n_addrs = n_addrs,
+        .is_resolved = is_resolved,
         .port = to->addr.port,
         .from = &flow->from,
         .inbound = flow->inbound->name,
         .user = flow->user,
     };
-    if (resolved != NULL) {
-        query.addrs = resolved->addrs;
-        query.n_addrs = resolved->n_addrs;
-        query.is_resolved = true;
-    }
     uint32_t index = 0;
-    enum route_answer answer = route_find(ruleset->routes, &query, &index);
+    if (route_find(ruleset->routes, &query, &index) != ROUTE_FOUND)
+        return NULL;
     assert(index < ruleset->n_outbounds);
-    *outbound = ruleset->outbounds[index];
-    return answer;
+    return ruleset->outbounds[index];
 }
 
 struct outbound *routing_find(const struct flow *flow, const struct target *to)
 {
     const struct inbound *inbound = flow->inbound;
-    struct outbound *outbound;
     if (inbound->outbound != NULL)
         return inbound->outbound;
     if (inbound->ruleset->routes == NULL)
         return inbound->ruleset->outbounds[0];
-    return find(flow, to, NULL, &outbound) == ROUTE_FOUND ? outbound : NULL;
+    return find(flow, to, &to->addr, to->name_bytes == 0, false);
+}
+
+bool routing_leads_to(const struct outbound *outbound, const struct flow *flow,
+                      const struct target *to, const struct addr *addr)
+{
+    const struct outbound *found = routing_find(flow, to);
+    if (found == NULL)
+        found = find(flow, to, addr, 1, true);
+    return found == outbound;
+}
+
+struct outbound *routing_find_port(const struct routing *routing, const struct target *to)
+{
+    return find(routing->flow, to, routing->addrs, routing->n_addrs, true);
 }
 
 /* The addresses are known, as far as they can be. */
 static struct outbound *decide(const struct routing *routing)
 {
-    struct outbound *outbound;
-    enum route_answer answer = find(routing->flow, routing->to, routing, &outbound);
-    assert(answer == ROUTE_FOUND);
-    (void)answer;
+    struct outbound *outbound = routing_find_port(routing, routing->to);
+    assert(outbound != NULL);
     return outbound;
 }
 

@@ -17,6 +17,10 @@ struct outbound;
 /* NULL: that depends on the name's addresses, which routing_begin() finds out. */
 struct outbound *routing_find(const struct flow *flow, const struct target *to);
 
+/* Whether it is this one where the name has this address and no other. */
+bool routing_leads_to(const struct outbound *outbound, const struct flow *flow,
+                      const struct target *to, const struct addr *addr);
+
 #define ROUTING_ADDRS_MAX 64
 
 struct routing {
@@ -37,6 +41,8 @@ struct routing {
  */
 struct outbound *routing_begin(struct routing *routing, struct flow *flow, const struct target *to,
                                void (*done)(struct routing *, struct outbound *));
+/* Which one takes another port of the name, when it has been looked up. */
+struct outbound *routing_find_port(const struct routing *routing, const struct target *to);
 void routing_cancel(struct routing *routing); /* harmless when it is over */
 
 #endif

@@ -78,6 +78,12 @@ static void send_to(struct sender *sender, const struct addr *to, uint8_t *bytes
         sender->env->counters.dropped[DROP_UNSENT]++;
 }
 
+static bool allows(struct aliases *aliases, const struct target *to, const struct addr *addr)
+{
+    const struct packets *packets = &CONTAINER_OF(aliases, struct sender, aliases)->packets;
+    return packets->may_go(packets, to, addr);
+}
+
 static void send_named(struct aliases *aliases, const struct addr *to, uint8_t *bytes, size_t n)
 {
     send_to(CONTAINER_OF(aliases, struct sender, aliases), to, bytes, n);
@@ -122,7 +128,7 @@ enum err sender_open(struct opening *opening, const struct sock_options *options
     sender->packets.ops = &sender_ops;
     sender->env = env;
     sender->options = options;
-    aliases_init(&sender->aliases, env, opening->inbound, send_named);
+    aliases_init(&sender->aliases, env, allows, send_named);
     opening->packets = &sender->packets;
     return ERR_NONE;
 }

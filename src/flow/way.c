@@ -3,6 +3,8 @@
 
 #include "flow/association.h"
 #include "flow/flow.h"
+#include "flow/policy.h"
+#include "flow/routing.h"
 #include "flow/way.h"
 
 /* A way that could not be opened, or broke, is opened again after this. */
@@ -66,6 +68,13 @@ static void on_packet(struct packets *packets, const struct target *from, uint8_
     association_on_packet(way->association, from, bytes, n);
 }
 
+static bool may_go(const struct packets *packets, const struct target *to, const struct addr *addr)
+{
+    const struct way *way = packets->owner;
+    const struct flow *flow = way->association->flow;
+    return policy_allows(flow->inbound, addr) && routing_leads_to(way->outbound, flow, to, addr);
+}
+
 static void on_broken(struct packets *packets, enum err err)
 {
     (void)err;
@@ -79,6 +88,7 @@ static void take_packets(struct way *way)
     way->is_opening = false;
     way->packets = way->opening.packets;
     way->packets->on_packet = on_packet;
+    way->packets->may_go = may_go;
     way->packets->on_broken = on_broken;
     way->packets->owner = way;
     if (flow->outbound == NULL)

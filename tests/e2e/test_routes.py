@@ -6,7 +6,7 @@ import pytest
 
 from configs import ANN, USERS, inbound
 from harness.client import BIND, CONNECT, dial as open_client, http_connect, open_flow, socks5
-from harness.dnsserver import Answer
+from harness.dnsserver import Answer, Turning
 from harness.origin import echo
 
 DENIED = 2
@@ -114,16 +114,6 @@ def test_a_name_that_does_not_resolve_passes_by_rules_that_would_know_it(sockeye
     proxy = sockeye(inbound() + names.yaml + routes("IP-CIDR,10.0.0.0/8,block,resolve"))
     assert socks5(dial(proxy.addr()), "nobody.test", 80, command=CONNECT).code == 4
     assert proxy.wait_record(event="flow")["out"] == "first"
-
-
-class Turning:
-    """Names that have one address for who asks first and another from then on."""
-
-    def __init__(self, server):
-        self.server = server
-
-    def get(self, name, default):
-        return Answer(a=["127.0.0.2" if len(self.server.asked(name, "A")) <= 1 else "127.0.0.1"], ttl=0)
 
 
 @pytest.mark.parametrize("command", [CONNECT, BIND])

@@ -16,7 +16,7 @@ from configs import ANN, USERS, inbound
 from harness import client, network, proc
 from harness.binary import SANITIZER, SLOWNESS
 from harness.client import UDP_ASSOCIATE, dial, receive_exactly, socks5
-from harness.dnsserver import Answer
+from harness.dnsserver import Answer, Turning
 from harness.origin import echo
 from harness.program import run_cli
 from harness.sandbox import with_descriptors
@@ -254,6 +254,31 @@ def test_rules_choose_the_outbound_of_each_datagram(sockeye, associate, udp_echo
         assert association.exchange(b"yes", *server.addr)[2] == b"yes"
         assert association.exchange(b"yes", "near.test", server.addr[1])[2] == b"yes"
     assert association.is_silent() and other.seen == []
+
+
+def test_a_rule_about_a_port_holds_for_what_waits_for_the_names_address(sockeye, associate, udp_echo, dns):
+    server, blocked = udp_echo(), udp_echo()
+    names = dns({"slow.test": Answer(a=["127.0.0.1"], delay_s=0.5)})
+    proxy = sockeye(inbound() + names.yaml + '\noutbounds: [{type: direct, name: other}]\n'
+                    'routes: ["IP-CIDR,10.0.0.0/8,other,resolve",'
+                    f' "DST-PORT,{blocked.addr[1]},block", "MATCH,direct"]\n')
+    association = associate(proxy.addr())
+    association.send(b"yes", "slow.test", server.addr[1])
+    association.send(b"no", "slow.test", blocked.addr[1])
+    assert association.receive()[2] == b"yes"
+    assert association.is_silent() and blocked.seen == []
+
+
+def test_no_datagram_goes_to_an_address_that_the_rules_have_not_judged(sockeye, associate, udp_echo, dns):
+    """Whoever owns a name could show the rules one address and have another one sent to."""
+    server = udp_echo()
+    names = dns({})
+    names.names = Turning(names)
+    proxy = sockeye(inbound() + names.yaml + '\nroutes: ["IP-CIDR,127.0.0.1/32,block,resolve", "MATCH,direct"]\n')
+    association = associate(proxy.addr())
+    association.send(b"no", "turning.test", server.addr[1])
+    association.send(b"no", "turning.test", server.addr[1])
+    assert association.is_silent(1) and server.seen == []
 
 
 # Who may send what
