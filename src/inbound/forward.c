@@ -105,7 +105,10 @@ bool forward_fail(struct flow *flow, unsigned status, enum flow_end end, const c
     struct exchange *exchange = flow->exchange;
     char line[TARGET_TEXT_BYTES + 128];
     snprintf(line, sizeof line, "%s: %s", flow->to, text);
-    exchange->keeps_client &= exchange->up == UP_DONE;
+    if (exchange->up != UP_DONE) {
+        exchange->up = UP_BROKEN;
+        exchange->keeps_client = false;
+    }
     http_answer(flow, status, line, exchange->keeps_client);
     direction_deinit(&flow->up, flow->env);
     stash_clear(&exchange->from_server, flow->env);

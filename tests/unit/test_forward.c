@@ -729,12 +729,77 @@ static void what_goes_wrong_is_told_or_cut(void **state)
     hold(state, bad, N_ITEMS(bad));
 }
 
+/* The server says so much before its answer that the client, who does not read, is full. */
+static void stuff_client(void)
+{
+    static const char early[] = "HTTP/1.1 103 Early Hints\r\n\r\n";
+    const struct flow *flow = CONTAINER_OF(flows.env.live.next, struct flow, link);
+    const int small = 4096;
+    if (flow->client->fd >= 0)
+        setsockopt(flow->client->fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    size_t n_sent = 0;
+    for (int n_vain = 0; n_vain < 50 || flow->down.n_held == 0; n_vain++) {
+        ssize_t n = far_send(flows.origin, early + n_sent, sizeof early - 1 - n_sent);
+        if (n > 0) {
+            n_sent = (n_sent + (size_t)n) % (sizeof early - 1);
+            n_vain = 0;
+        }
+        if (n <= 0 || flow->down.n_held == 0)
+            assert_true(loop_turn(flows.env.loop, 0));
+    }
+}
+
+/* Reads on to the end, of either kind; whether that was among it. */
+static bool hears_at_last(int fd, const char *text)
+{
+    static char bytes[8 * 1024];
+    const size_t n_text = strlen(text);
+    size_t n = 0;
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+    for (ssize_t got = -1; got != 0 && (got > 0 || errno == EAGAIN);
+         n += got > 0 ? (size_t)got : 0) {
+        if (n == sizeof bytes) {
+            memmove(bytes, bytes + n - n_text, n_text);
+            n = n_text;
+        }
+        assert_true(now_ms() < give_up);
+        assert_true(loop_turn(flows.env.loop, 0));
+        got = far_receive(fd, bytes + n, sizeof bytes - n);
+        if (got > 0 && memmem(bytes, n + (size_t)got, text, n_text) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static void a_client_that_reads_late_may_go_on_with_a_body_that_was_refused(void **state)
+{
+    static const char post[] = "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\n"
+                               "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    static const char no_chunk[] = "G";
+    static const char chunk[] = "5\r\nhello\r\n";
+    flows_begin(backend_of(state), &inbound_mixed, (struct flow_limits){.idle_ms = IDLE_MS});
+    flows_set(state);
+    client = flows_client();
+    flows_send(client, post, sizeof post - 1, false);
+    FLOWS_UNTIL(flows.origin >= 0);
+    stuff_client();
+    flows_send(client, no_chunk, sizeof no_chunk - 1, false);
+    flows_settle();
+    flows_send(client, chunk, sizeof chunk - 1, false);
+    flows_settle();
+    assert_true(hears_at_last(client, "the request's body is malformed"));
+    close_if_open(&client);
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    flows_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_ALL_AND_HESITANT(acc_39_exchanges_go_as_they_should),
         ON_ALL_AND_HESITANT(acc_39_who_it_is_is_asked_for_each_request),
         ON_ALL_AND_HESITANT(what_goes_wrong_is_told_or_cut),
+        ON_ALL_AND_HESITANT(a_client_that_reads_late_may_go_on_with_a_body_that_was_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
