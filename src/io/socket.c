@@ -37,7 +37,8 @@ static enum err sock_read(struct endpoint *ep, void *buf, size_t cap, size_t *n)
     }
     if (got == 0) {
         loop_used_up(watch, LOOP_READ | LOOP_HANGUP);
-        return ERR_EOF;
+        enum err met = (enum err)sock_of(ep)->met;
+        return met != ERR_NONE ? met : ERR_EOF;
     }
     /* A short read has emptied the socket, and asking again would only be told EAGAIN; but a fin
      * may wait behind it, and at an urgent byte reading stops short with more to come. */
@@ -120,7 +121,8 @@ static void sock_keep_alive(struct endpoint *ep, unsigned seconds)
 
 static bool sock_is_broken(struct endpoint *ep)
 {
-    return sock_of(ep)->watch.is_lost || sys_socket_error(ep->fd) != ERR_NONE;
+    const struct sock *sock = sock_of(ep);
+    return sock->watch.is_lost || sock->met != ERR_NONE || sys_socket_error(ep->fd) != ERR_NONE;
 }
 
 static bool sock_is_ready(struct endpoint *ep, unsigned events)
@@ -204,11 +206,15 @@ static enum err prepare(int fd, const struct addr *to, const struct sock_options
 }
 
 /* Nobody has had anything to say: the SYN goes alone, or the target could never speak first. Where it
- * has gone, this sends nothing; an error is met by whoever reads. */
+ * has gone, this sends nothing. */
 static void on_silence(struct timer *timer)
 {
     struct sock *sock = CONTAINER_OF(timer, struct sock, hello);
-    (void)sys_send(sock->ep.fd, "", 0, 0);
+    enum err err = sys_send(sock->ep.fd, "", 0, 0) < 0 ? sys_err(errno) : ERR_NONE;
+    if (err == ERR_NONE || err == ERR_AGAIN)
+        return;
+    sock->met = (uint8_t)err;
+    loop_report(&sock->watch, LOOP_ERROR);
 }
 
 static void await_hello(struct sock *sock, struct loop *loop)
@@ -241,6 +247,8 @@ enum err sock_connect(struct sock **out, struct loop *loop, struct slab *slab,
 
 enum err sock_connect_result(struct sock *sock, unsigned events)
 {
+    if (sock->met != ERR_NONE)
+        return (enum err)sock->met;
     if (events & LOOP_ERROR) {
         enum err err = sys_socket_error(sock->ep.fd);
         if (err != ERR_NONE)

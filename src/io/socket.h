@@ -11,6 +11,7 @@ struct sock {
     struct endpoint ep;
     struct watch watch;
     struct slab *slab; /* where it came from */
+    uint8_t met;       /* enum err, that the system has told and will not tell again */
     union {
         struct timer hello;      /* set while the SYN may be waiting for the first bytes */
         struct deferred freeing; /* once closed */

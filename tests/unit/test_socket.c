@@ -110,6 +110,34 @@ static void connecting_tells_why_not(void **state)
     end_loop(&ours);
 }
 
+/* A SYN that may have waited for bytes is seen off after a moment, by a call that is told of the reset
+ * in place of whoever reads. */
+static void a_reset_is_told_although_a_syn_was_seen_off(void **state)
+{
+    static const struct sock_options options = {.fast_open = true};
+    struct ours ours;
+    struct addr addr = tcp_addr("127.0.0.1", 0);
+    uint8_t byte;
+    size_t n;
+    begin_loop(&ours, state);
+    int listen_fd = tcp_listen(&addr);
+    ours.connected = ERR_AGAIN;
+    assert_int_equal(
+        sock_connect(&ours.sock, ours.loop, &ours.slab, &addr, &options, on_connecting, &ours),
+        ERR_NONE);
+    TURN_UNTIL(ours.loop, ours.connected == ERR_NONE);
+    ours.sock->ep.on_ready = on_ready;
+    tcp_reset(tcp_accept(listen_fd));
+    TURN_UNTIL(ours.loop, !timer_is_set(&ours.sock->hello));
+    turn_at_once(ours.loop, 2);
+    assert_true(ours.events & LOOP_ERROR);
+    assert_true(endpoint_is_broken(&ours.sock->ep));
+    enum err err = endpoint_read(&ours.sock->ep, &byte, 1, &n);
+    assert_true(err != ERR_NONE && err != ERR_EOF && err != ERR_AGAIN);
+    close(listen_fd);
+    end(&ours);
+}
+
 static void connecting_that_fails_anywhere_leaves_nothing(void **state)
 {
     struct ours ours;
@@ -332,6 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_BOTH(connecting_tells_when_it_is_done_and_from_where),
         ON_BOTH(connecting_tells_why_not),
+        ON_BOTH(a_reset_is_told_although_a_syn_was_seen_off),
         ON_BOTH(connecting_that_fails_anywhere_leaves_nothing),
         ON_BOTH(reading_tells_data_nothing_and_the_end),
         ON_BOTH(a_fin_behind_a_short_read_is_met_without_another_event),
