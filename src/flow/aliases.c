@@ -39,6 +39,7 @@ static void forget(struct alias *alias, enum drop why)
     packet_queue_drop(&aliases->waiting, aliases->env, &alias->to, why);
     list_remove(&alias->link);
     aliases->n--;
+    datagram_pool_release(&aliases->env->datagrams, sizeof *alias);
     free(alias);
 }
 
@@ -90,10 +91,21 @@ static bool make_room(struct aliases *aliases)
     return false;
 }
 
+/* They live as long as the association, so they count as what it holds. */
+static struct alias *allocate(struct datagram_pool *pool)
+{
+    if (!datagram_pool_hold(pool, sizeof(struct alias)))
+        return NULL;
+    struct alias *alias = malloc(sizeof *alias);
+    if (alias == NULL)
+        datagram_pool_release(pool, sizeof *alias);
+    return alias;
+}
+
 /* NULL: no memory, or no room. */
 static struct alias *add(struct aliases *aliases, const struct target *to)
 {
-    struct alias *alias = make_room(aliases) ? malloc(sizeof *alias) : NULL;
+    struct alias *alias = make_room(aliases) ? allocate(&aliases->env->datagrams) : NULL;
     if (alias == NULL)
         return NULL;
     *alias = (struct alias){.aliases = aliases, .to = *to};

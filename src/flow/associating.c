@@ -2,20 +2,6 @@
 #include "flow/association.h"
 #include "flow/stages.h"
 
-/* A client that keeps sending is read this often a turn. */
-#define READS_A_TURN 16
-
-static enum err discard(struct flow *flow)
-{
-    struct flow_env *env = flow->env;
-    enum err err = ERR_NONE;
-    for (int i = 0; i < READS_A_TURN && err == ERR_NONE; i++) {
-        size_t n;
-        err = endpoint_read(flow->client, env->scratch, sizeof env->scratch, &n);
-    }
-    return err;
-}
-
 static void wait_for_client(struct flow *flow)
 {
     endpoint_want(flow->client, LOOP_READ | (direction_wants_write(&flow->down) ? LOOP_WRITE : 0u));
@@ -25,7 +11,7 @@ void associating_on_ready(struct flow *flow)
 {
     enum err err = direction_flush(&flow->down, flow->env, flow->client);
     if (err == ERR_NONE || err == ERR_AGAIN)
-        err = discard(flow);
+        err = lingering_discard(flow);
     if (err == ERR_NONE || err == ERR_AGAIN)
         wait_for_client(flow);
     else

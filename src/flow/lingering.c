@@ -4,17 +4,7 @@
 /* A client that keeps sending is read this often a turn. */
 #define READS_A_TURN 16
 
-/* Our answer, then our fin. */
-static enum err say_the_rest(struct flow *flow)
-{
-    enum err err = direction_flush(&flow->down, flow->env, flow->client);
-    if (err != ERR_NONE || flow->down.is_finished)
-        return err;
-    flow->down.is_finished = true;
-    return endpoint_shutdown(flow->client);
-}
-
-static enum err discard(struct flow *flow)
+enum err lingering_discard(struct flow *flow)
 {
     struct flow_env *env = flow->env;
     enum err err = ERR_NONE;
@@ -25,11 +15,21 @@ static enum err discard(struct flow *flow)
     return err;
 }
 
+/* Our answer, then our fin. */
+static enum err say_the_rest(struct flow *flow)
+{
+    enum err err = direction_flush(&flow->down, flow->env, flow->client);
+    if (err != ERR_NONE || flow->down.is_finished)
+        return err;
+    flow->down.is_finished = true;
+    return endpoint_shutdown(flow->client);
+}
+
 void lingering_on_ready(struct flow *flow)
 {
     enum err err = say_the_rest(flow);
     if (err == ERR_NONE)
-        err = discard(flow);
+        err = lingering_discard(flow);
     if (err != ERR_NONE && err != ERR_AGAIN) {
         flow_close(flow, flow->end, false);
         return;

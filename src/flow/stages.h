@@ -58,5 +58,7 @@ void relaying_on_ready(struct flow *flow, struct endpoint *ep, unsigned events);
 /* lingering.c: an answer was given and nothing more will be done. */
 void lingering_begin(struct flow *flow, enum flow_end end);
 void lingering_on_ready(struct flow *flow);
+/* Reads what the client sends, for nobody. ERR_NONE: there is more; ERR_AGAIN: not now. */
+NODISCARD enum err lingering_discard(struct flow *flow);
 
 #endif

@@ -320,10 +320,28 @@ static void deliver(struct datagram_sock *sock, unsigned n)
     datagram_pool_flush(pool);
 }
 
+/* Without memory for slots what comes is lost: left where it is, it would let the loop never rest. */
+static void discard(struct datagram_sock *sock)
+{
+    for (int i = 0; i < BATCH; i++) {
+        uint8_t byte;
+        if (sys_recv(sock->watch.fd, &byte, sizeof byte, 0) >= 0) {
+            sock->pool->n_full++;
+        } else if (sys_err(errno) == ERR_AGAIN) {
+            loop_used_up(&sock->watch, LOOP_READ);
+            return;
+        }
+    }
+}
+
 static void receive(struct datagram_sock *sock)
 {
     struct datagram_batch *batch = batch_of(sock->pool);
-    for (int i = 0; batch != NULL && i < BATCHES_A_TURN && datagram_is_open(sock); i++) {
+    if (batch == NULL) {
+        discard(sock);
+        return;
+    }
+    for (int i = 0; i < BATCHES_A_TURN && datagram_is_open(sock); i++) {
         int n = sys_recvmmsg(sock->watch.fd, batch->in, BATCH);
         if (n < 0) {
             if (sys_err(errno) == ERR_AGAIN) {

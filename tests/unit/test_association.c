@@ -490,6 +490,9 @@ static void what_is_denied_for_one_port_is_not_for_the_next(void **state)
 
 /* ---- names ---- */
 
+/* What an association keeps for a name is less. */
+#define NAME_BYTES_MAX 1024
+
 static void acc_60_what_comes_from_a_name_carries_the_name(void **state)
 {
     char name[64];
@@ -503,7 +506,7 @@ static void acc_60_what_comes_from_a_name_carries_the_name(void **state)
     rules[ONE].is_held = false;
     struct addr from = expect_out("a");
     expect_out("b");
-    assert_int_equal(flows.shared.n_held_bytes, 0);
+    assert_true(flows.shared.n_held_bytes < NAME_BYTES_MAX);
     udp_send(test.target, &from, "reply", 5);
     snprintf(name, sizeof name, "one.test:%u", test.target_at.port);
     expect_bytes_from(name, "reply", 5);
@@ -581,7 +584,7 @@ static void acc_75_what_waits_for_a_name_is_capped(void **state)
         turn();
     }
     UNTIL(dropped(DROP_FULL) > 100);
-    assert_true(flows.shared.n_held_bytes <= PACKET_QUEUE_BYTES);
+    assert_true(flows.shared.n_held_bytes <= PACKET_QUEUE_BYTES + NAME_BYTES_MAX);
     /* The end finds them waiting. */
     hang_up();
     assert_int_equal(flows.shared.n_held_bytes, 0);
@@ -625,6 +628,23 @@ static void more_names_than_are_kept_are_served(void **state)
     udp_send(test.target, &from, "x", 1);
     snprintf(name, sizeof name, "n0.localhost:%u", test.target_at.port);
     expect_bytes_from(name, "x", 1);
+    end();
+}
+
+static void memory_mb_holds_for_names(void **state)
+{
+    char name[32];
+    begin_associated(state);
+    flows.env.limits.max_held_bytes = 8 * NAME_BYTES_MAX;
+    for (int i = 0; i < ALIASES_MAX; i++) {
+        snprintf(name, sizeof name, "n%d.localhost", i);
+        send_to(name, test.target_at.port, "x");
+    }
+    UNTIL(dropped(DROP_FULL) > 0);
+    assert_true(flows.shared.n_held_bytes > 0);
+    assert_true(flows.shared.n_held_bytes <= 8 * NAME_BYTES_MAX);
+    hang_up();
+    assert_int_equal(flows.shared.n_held_bytes, 0);
     end();
 }
 
@@ -1081,6 +1101,7 @@ int main(void)
         ON_BOTH(acc_75_what_waits_for_a_name_is_capped),
         ON_BOTH(a_client_has_only_so_many_questions_under_way),
         ON_BOTH(more_names_than_are_kept_are_served),
+        ON_BOTH(memory_mb_holds_for_names),
         ON_BOTH(what_comes_while_a_way_opens_is_sent_when_it_is_open),
         ON_BOTH(acc_75_what_waits_for_a_way_is_capped_and_given_back),
         ON_BOTH(memory_mb_holds_for_what_waits),

@@ -104,6 +104,30 @@ static void nothing_is_mapped_before_the_first_datagram(void **state)
     end();
 }
 
+static void without_memory_for_slots_what_comes_is_dropped(void **state)
+{
+    const char *hit = "";
+    for (uint64_t n = 1; strcmp(hit, "map") != 0; n++) {
+        begin(state);
+        udp_send(test.peer, &test.at, "x", 1);
+        sys_fault_set(SYS_FAULT_FAIL, n);
+        (void)loop_turn(test.loop, 1000);
+        hit = sys_fault_hit();
+        assert_non_null(hit);
+        if (strcmp(hit, "map") == 0) {
+            sys_fault_set(SYS_FAULT_NONE, 0);
+            assert_int_equal(test.pool.n_full, 1);
+            turn_at_once(test.loop, 3);
+            assert_null(test.pool.batch); /* nobody has woken it again */
+            udp_send(test.peer, &test.at, "y", 1);
+            TURN_UNTIL(test.loop, test.n_received == 1);
+            assert_memory_equal(test.last, "y", 1);
+        }
+        sys_fault_set(SYS_FAULT_NONE, 0);
+        end();
+    }
+}
+
 static void datagrams_of_any_size_come_and_go(void **state)
 {
     static const size_t sizes[] = {0, 1, 1472, 1473, 9000, MAX_DATAGRAM};
@@ -430,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(nothing_is_mapped_before_the_first_datagram),
+        ON_BOTH(without_memory_for_slots_what_comes_is_dropped),
         ON_BOTH(datagrams_of_any_size_come_and_go),
         ON_BOTH(a_burst_keeps_its_order_and_its_bytes),
         ON_BOTH(each_target_gets_its_own),
