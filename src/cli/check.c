@@ -39,8 +39,8 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
 }
 
 static const struct cli_option options[] = {
-    {'c', "config", "FILE", CLI_FILE, "as for run"},
-    {'v', "verbose", .help = "prints the effective configuration, secrets as ***"},
+    {'c', CLI_FILE, "config", "FILE", "as for run"},
+    {'v', .name = "verbose", .help = "prints the effective configuration, secrets as ***"},
     CLI_HELP_OPTION,
     {0},
 };

@@ -1,7 +1,7 @@
 /*
  * What a verb takes, as one table: the parser, --help and completion are made from it.
  *
- *     {'c', "config", "FILE", CLI_FILE, "the configuration"}  -->  -c, --config FILE   the configuration
+ *     {'c', CLI_FILE, "config", "FILE", "the configuration"}  -->  -c, --config FILE   the configuration
  */
 #ifndef SOCKEYE_CLI_OPTIONS_H
 #define SOCKEYE_CLI_OPTIONS_H
@@ -14,9 +14,9 @@ enum cli_kind { CLI_NOTHING, CLI_FILE, CLI_ADDRESS };
 
 struct cli_option {
     int letter; /* from CLI_LONG_ONLY on there is none, and this is its number; 0 ends a table */
+    enum cli_kind kind;
     const char *name; /* the long one, without dashes; NULL: there is none */
     const char *arg;  /* what help calls its value; NULL: it has none */
-    enum cli_kind kind;
     const char
         *help; /* what goes beyond the first ';' is for help only; lines are parted by '\n' */
 };

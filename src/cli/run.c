@@ -32,7 +32,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
 }
 
 static const struct cli_option options[] = {
-    {'c', "config", "FILE", CLI_FILE,
+    {'c', CLI_FILE, "config", "FILE",
      "the configuration; without it the first found of ./sockeye.yaml,\n"
      "$XDG_CONFIG_HOME/sockeye/sockeye.yaml,\n"
      "~/.config/sockeye/sockeye.yaml, /etc/sockeye/sockeye.yaml"},

@@ -18,15 +18,15 @@ enum { OPTION_USERS_FILE = CLI_LONG_ONLY };
 
 /* clang-format off */
 #define AFTER_ADDRESS                                                                              \
-    {'p', NULL, "PORT", CLI_NOTHING, "where to listen (1080); 0 takes a free one"},                \
-    {'n', NULL, "NUM", CLI_NOTHING,                                                                \
+    {'p', CLI_NOTHING, NULL, "PORT", "where to listen (1080); 0 takes a free one"},                \
+    {'n', CLI_NOTHING, NULL, "NUM",                                                                \
      "how many sessions at once (unlimited); more are accepted and closed"},                       \
-    {'T', NULL, "MS", CLI_NOTHING,                                                                 \
+    {'T', CLI_NOTHING, NULL, "MS",                                                                 \
      "how long connecting may take (8000); the look-up counts too; 0: no limit"},                  \
-    {'I', NULL, "MS", CLI_NOTHING, "how long a session may be idle (64000); 0: no limit"},         \
+    {'I', CLI_NOTHING, NULL, "MS", "how long a session may be idle (64000); 0: no limit"},         \
     {'4', .help = "dials targets by IPv4 only"},                                                   \
     {'6', .help = "dials targets by IPv6 only"},                                                   \
-    {OPTION_USERS_FILE, "users-file", "FILE", CLI_FILE,                                            \
+    {OPTION_USERS_FILE, CLI_FILE, "users-file", "FILE",                                            \
      "lets in the users of this file only; lines of name:password or, as\n"                        \
      "sockeye passwd prints them, of name:hash"},                                                  \
     {'s', .help = "logs to syslog"},                                                               \
@@ -35,14 +35,14 @@ enum { OPTION_USERS_FILE = CLI_LONG_ONLY };
 /* clang-format on */
 
 const struct cli_option socks_table[] = {
-    {'l', NULL, "ADDR", CLI_ADDRESS,
+    {'l', CLI_ADDRESS, NULL, "ADDR",
      "where to listen (127.0.0.1); * is every address of both families. Beyond\n"
      "loopback anyone can use it unless it has users, so it warns."},
     AFTER_ADDRESS,
 };
 
 const struct cli_option osocks_table[] = {
-    {'l', NULL, "ADDR", CLI_ADDRESS,
+    {'l', CLI_ADDRESS, NULL, "ADDR",
      "where to listen (0.0.0.0); * is every address of both families. Anyone\n"
      "who reaches it can use it unless it has users, so it warns."},
     AFTER_ADDRESS,

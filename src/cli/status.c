@@ -173,9 +173,9 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
 }
 
 static const struct cli_option options[] = {
-    {OPTION_JSON, "json", .help = "as one JSON object"},
-    {'c', "config", "FILE", CLI_FILE, "asks at the socket that this configuration names"},
-    {OPTION_SOCKET, "socket", "PATH", CLI_FILE,
+    {OPTION_JSON, .name = "json", .help = "as one JSON object"},
+    {'c', CLI_FILE, "config", "FILE", "asks at the socket that this configuration names"},
+    {OPTION_SOCKET, CLI_FILE, "socket", "PATH",
      "asks at this socket; without both at /run/sockeye.sock for root,\n"
      "else at $XDG_RUNTIME_DIR/sockeye.sock"},
     CLI_HELP_OPTION,

@@ -58,7 +58,7 @@ static enum err find_user(const char *user, struct identity *who, char *message)
 
 bool privileges_would_be(const char *user, uid_t *uid, gid_t *gid)
 {
-    struct identity who;
+    struct identity who = {0};
     char message[PRIVILEGES_MESSAGE_BYTES];
     if (user[0] == '\0' || geteuid() != 0 || find_user(user, &who, message) != ERR_NONE)
         return false;
