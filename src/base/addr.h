@@ -86,8 +86,9 @@ bool cidr_contains(const struct cidr *cidr, const struct addr *addr);
 
 /* Makes a target of a host's text and a port: an address literal where it is one (without
  * brackets), else a name. ERR_BAD: empty, longer than 255, with bytes that no name has (controls,
- * spaces, and the bytes that end a host in a URL), or with a number as its last label: "127.1" and
- * "0x7f000001" are addresses to some resolvers and would pass by every rule about addresses. */
+ * spaces, and the bytes that end a host in a URL), with an empty label, or with a number as its last
+ * one: "127.1", "0x7f000001" and "10.0.0.1.." are addresses to some resolvers and proxies and would
+ * pass by every rule about addresses. */
 NODISCARD enum err target_set_host(struct target *out, const char *host, size_t n, uint16_t port);
 
 /* Parses "host:port", "1.2.3.4:80", "[::1]:80". ERR_BAD: it is not one. */

@@ -35,6 +35,20 @@ static bool ends_in_number(const char *host, size_t n)
     return n > 0;
 }
 
+/*
+ * Whether a label is empty, but for the root's behind one last dot. No such name can be looked up, but
+ * there are proxies that drop all dots at the end: what passed by the rules for the name would reach it
+ * through them.
+ */
+static bool has_empty_label(const char *host, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (host[i] == '.' && (i == 0 || host[i - 1] == '.'))
+            return true;
+    }
+    return false;
+}
+
 enum err target_set_host(struct target *out, const char *host, size_t n, uint16_t port)
 {
     if (n == 0 || n > HOST_NAME_MAX_BYTES)
@@ -45,7 +59,7 @@ enum err target_set_host(struct target *out, const char *host, size_t n, uint16_
             if (!is_host_byte(host[i]))
                 return ERR_BAD;
         }
-        if (ends_in_number(host, n))
+        if (ends_in_number(host, n) || has_empty_label(host, n))
             return ERR_BAD;
         memcpy(target.name, host, n);
         target.name_bytes = (uint8_t)n;

@@ -135,6 +135,18 @@ def test_what_the_rules_have_judged_is_what_is_dialled(sockeye, origin, dns, dia
     assert len(names.asked("turning.test", "A")) == 1
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1..", "example.test..", "example..test", ".example.test", "."])
+def test_no_name_with_an_empty_label_passes_by_the_rules(sockeye, origin, dial, host):
+    """Some upstreams would drop the dots, and reach what the rules keep from us."""
+    upstream = origin(echo)
+    proxy = sockeye(inbound() + f"""
+outbounds: [{{name: up, type: http, server: "127.0.0.1:{upstream.port}"}}]
+routes: ["DOMAIN-SUFFIX,example.test,block", "IP-CIDR,127.0.0.0/8,block"]
+""")
+    assert socks5(dial(proxy.addr()), host, 80).code == 1
+    assert not upstream.clients
+
+
 def test_a_slow_name_holds_up_nobody_else(sockeye, origin, dns, dial):
     server = origin(echo)
     names = dns({"slow.test": Answer(a=["127.0.0.1"], delay_s=2)})
