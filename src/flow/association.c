@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "flow/flow.h"
 #include "flow/policy.h"
@@ -207,17 +208,51 @@ void association_on_packet(struct association *association, const struct target 
 
 /* ---- beginning and end ---- */
 
-/* Closes the worker's longest unused association, or that of this inbound. False: it has none. */
-static bool make_room(struct flow_env *env, const struct inbound_counts *of_inbound)
+/* Of IPv6 the /64, of which one client has every address. */
+static struct addr client_key(const struct flow *flow)
+{
+    struct addr key = flow->from;
+    if (key.family == ADDR_V6)
+        memset(key.ip + 8, 0, 8);
+    return key;
+}
+
+static uint64_t count_of_client(const struct flow *flow)
+{
+    struct flow_shared *shared = flow->env->shared;
+    struct addr key = client_key(flow);
+    return clients_count(&shared->clients, &shared->n_associations, &key);
+}
+
+/* Of the worker's, of this inbound's (NULL: all) and of this client's (NULL: all). NULL: there is none. */
+static struct flow *find_longest_unused(struct flow_env *env,
+                                        const struct inbound_counts *of_inbound,
+                                        const struct addr *of_client)
 {
     for (struct list *at = env->associated.next; at != &env->associated; at = at->next) {
         struct flow *flow = CONTAINER_OF(at, struct association, link)->flow;
-        if (of_inbound != NULL && flow->inbound->counts != of_inbound)
-            continue;
-        flow_close(flow, FLOW_END_LIMIT, true);
-        return true;
+        struct addr key = client_key(flow);
+        if ((of_inbound == NULL || flow->inbound->counts == of_inbound) &&
+            (of_client == NULL || addr_equal(&key, of_client, false)))
+            return flow;
     }
-    return false;
+    return NULL;
+}
+
+/* Closes the longest unused association. Who has more of them than the one it belongs to gives up one
+ * of its own instead: nobody drives out others by asking for many. False: there is none. */
+static bool make_room(struct flow *asking, const struct inbound_counts *of_inbound)
+{
+    struct flow *leaving = find_longest_unused(asking->env, of_inbound, NULL);
+    if (leaving == NULL)
+        return false;
+    if (count_of_client(asking) > count_of_client(leaving)) {
+        struct addr key = client_key(asking);
+        struct flow *own = find_longest_unused(asking->env, of_inbound, &key);
+        leaving = own == NULL ? leaving : own;
+    }
+    flow_close(leaving, FLOW_END_LIMIT, true);
+    return true;
 }
 
 static bool enter(_Atomic(uint64_t) *n, uint64_t max)
@@ -230,12 +265,15 @@ static bool enter(_Atomic(uint64_t) *n, uint64_t max)
 
 static void leave(struct flow *flow)
 {
+    struct flow_shared *shared = flow->env->shared;
+    struct addr key = client_key(flow);
+    clients_leave(&shared->clients, &shared->n_associations, &key);
     atomic_fetch_sub(&flow->inbound->counts->n_associations, 1);
-    atomic_fetch_sub(&flow->env->shared->n_associations, 1);
+    atomic_fetch_sub(&shared->n_associations, 1);
 }
 
-/* Counts one more, for which others may have to go. */
-static enum err admit(struct flow *flow)
+/* Finds a place, for which others may have to go. */
+static enum err find_place(struct flow *flow)
 {
     struct flow_shared *shared = flow->env->shared;
     struct inbound_counts *counts = flow->inbound->counts;
@@ -248,9 +286,24 @@ static enum err admit(struct flow *flow)
             return ERR_NONE;
         if (has_place)
             atomic_fetch_sub(&counts->n_associations, 1);
-        if (!make_room(flow->env, has_place ? NULL : counts))
+        if (!make_room(flow, has_place ? NULL : counts))
             return ERR_LIMIT;
     }
+}
+
+static enum err admit(struct flow *flow)
+{
+    struct flow_shared *shared = flow->env->shared;
+    struct addr key = client_key(flow);
+    enum err err = find_place(flow);
+    if (err != ERR_NONE)
+        return err;
+    err = clients_enter(&shared->clients, &shared->n_associations, &key, UINT64_MAX);
+    if (err != ERR_NONE) {
+        atomic_fetch_sub(&flow->inbound->counts->n_associations, 1);
+        atomic_fetch_sub(&shared->n_associations, 1);
+    }
+    return err;
 }
 
 static enum err open_socket(struct association *association, struct addr *at)
@@ -263,7 +316,7 @@ static enum err open_socket(struct association *association, struct addr *at)
         bool is_short = err == ERR_PORTS || err == ERR_DESCRIPTORS;
         if (!is_short || has_tried)
             return err;
-        if (!make_room(flow->env, err == ERR_PORTS ? flow->inbound->counts : NULL))
+        if (!make_room(flow, err == ERR_PORTS ? flow->inbound->counts : NULL))
             return err;
     }
 }

@@ -15,7 +15,7 @@
  *
  * There may be a quarter as many associations as the descriptors allow connections, since each has
  * four; an inbound beside others may have half of that. Where another one is asked for, the
- * worker's longest unused makes room.
+ * worker's longest unused makes room, or the asking client's own, where it has more than that one's.
  */
 #ifndef SOCKEYE_FLOW_ASSOCIATION_H
 #define SOCKEYE_FLOW_ASSOCIATION_H

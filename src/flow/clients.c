@@ -10,7 +10,7 @@
 #include <uthash.h>
 
 struct client_key {
-    const void *inbound;
+    const void *of;
     uint8_t ip[16];
     uint8_t family;
 };
@@ -34,13 +34,13 @@ void clients_deinit(struct clients *clients)
     pthread_mutex_destroy(&clients->lock);
 }
 
-static struct client_key make_key(const void *inbound, const struct addr *from)
+static struct client_key make_key(const void *of, const struct addr *from)
 {
     struct client_key key;
     memset(&key, 0, sizeof key); /* the padding is hashed too */
     struct addr addr = *from;
     addr_unmap(&addr);
-    key.inbound = inbound;
+    key.of = of;
     key.family = addr.family;
     memcpy(key.ip, addr.ip, sizeof key.ip);
     return key;
@@ -73,19 +73,19 @@ static enum err enter(struct clients *clients, const struct client_key *key, uin
     return ERR_NONE;
 }
 
-enum err clients_enter(struct clients *clients, const void *inbound, const struct addr *from,
+enum err clients_enter(struct clients *clients, const void *of, const struct addr *from,
                        uint64_t max)
 {
-    struct client_key key = make_key(inbound, from);
+    struct client_key key = make_key(of, from);
     pthread_mutex_lock(&clients->lock);
     enum err err = enter(clients, &key, max);
     pthread_mutex_unlock(&clients->lock);
     return err;
 }
 
-void clients_leave(struct clients *clients, const void *inbound, const struct addr *from)
+void clients_leave(struct clients *clients, const void *of, const struct addr *from)
 {
-    struct client_key key = make_key(inbound, from);
+    struct client_key key = make_key(of, from);
     struct client_count *count;
     pthread_mutex_lock(&clients->lock);
     HASH_FIND(hh, clients->counts, &key, sizeof key, count);
@@ -94,4 +94,15 @@ void clients_leave(struct clients *clients, const void *inbound, const struct ad
         free(count);
     }
     pthread_mutex_unlock(&clients->lock);
+}
+
+uint64_t clients_count(struct clients *clients, const void *of, const struct addr *from)
+{
+    struct client_key key = make_key(of, from);
+    struct client_count *count;
+    pthread_mutex_lock(&clients->lock);
+    HASH_FIND(hh, clients->counts, &key, sizeof key, count);
+    uint64_t n = count == NULL ? 0 : count->n;
+    pthread_mutex_unlock(&clients->lock);
+    return n;
 }

@@ -992,6 +992,26 @@ static void the_longest_unused_makes_room(void **state)
     end();
 }
 
+static void who_asks_for_many_drives_out_nobody(void **state)
+{
+    enum { MAX = 4 };
+    uint8_t reply[10];
+    struct addr at;
+    int controls[3 * MAX];
+    begin(state);
+    flows.shared.max_by_descriptors = MAX * 4;
+    int others = ask_from("127.0.0.2", ASSOCIATE, reply);
+    for (int i = 0; i < 3 * MAX; i++)
+        controls[i] = associate(ASSOCIATE, &at);
+    assert_true(flows_is_silent(others));
+    assert_int_equal(flows.env.counters.associations_now, MAX);
+    flows_expect_end(controls[0], ECONNRESET);
+    for (int i = 0; i < 3 * MAX; i++)
+        close(controls[i]);
+    close(others);
+    end();
+}
+
 static void one_inbound_leaves_half_to_the_others(void **state)
 {
     struct addr at;
@@ -1114,6 +1134,7 @@ int main(void)
         ON_BOTH(an_association_without_datagrams_ends_in_time),
         ON_BOTH(all_end_when_the_program_does),
         ON_BOTH(the_longest_unused_makes_room),
+        ON_BOTH(who_asks_for_many_drives_out_nobody),
         ON_BOTH(one_inbound_leaves_half_to_the_others),
         ON_BOTH(where_another_worker_has_all_it_is_refused),
         ON_BOTH(acc_60_where_it_is_off_the_command_is_not_supported),
