@@ -40,7 +40,7 @@ struct packets {
     bool (*may_go)(const struct packets *, const struct target *to, const struct addr *addr);
     /* It will carry no more, and is still to be closed. */
     void (*on_broken)(struct packets *, enum err);
-    void *owner; /* of whoever set the two */
+    void *owner; /* of whoever set these */
 };
 
 /* Datagrams that wait until a way is open or a name is known: no more than so much, what they are
