@@ -59,8 +59,8 @@ static bool change_protocol(struct flow *flow, const struct answer *answer, size
         return fail(flow, "the server's answer is too long");
     n_made += n;
     memcpy(env->made + n_made, answer->rest, answer->n_rest);
-    stash_drop(&exchange->from_client, env, exchange->n_kept);
-    err = direction_hold(&flow->up, env, exchange->from_client.bytes, exchange->from_client.n);
+    size_t n_early = stash_take(&exchange->from_client, env);
+    err = direction_hold(&flow->up, env, env->scratch, n_early);
     if (err != ERR_NONE) {
         flow_break(flow, err);
         return false;

@@ -221,6 +221,24 @@ static const struct play good[] = {
                {SERVER_FINS, NULL},
                {CLIENT_SEES_FIN, NULL},
                {CLIENT_FINS, NULL}}},
+    {.title = "an upgrade on a connection that is used again, with early bytes",
+     .steps = {{CLIENT_SAYS, GET("/1")},
+               {SERVER_HEARS, GOT("/1")},
+               {SERVER_SAYS, OK("1") "a"},
+               {CLIENT_HEARS, KEPT("1") "a"},
+               {CLIENT_SAYS, "GET http://a.test/ws HTTP/1.1\r\nHost: a.test\r\n"
+                             "Connection: upgrade\r\nUpgrade: websocket\r\n\r\nearly frame"},
+               {SERVER_HEARS, "GET /ws HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\n"
+                              "Connection: Upgrade\r\n\r\n"},
+               {SERVER_SAYS, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                             "Connection: Upgrade\r\n\r\n"},
+               {CLIENT_HEARS, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                              "Connection: Upgrade\r\n\r\n"},
+               {SERVER_HEARS, "early frame"},
+               {CLIENT_FINS, NULL},
+               {SERVER_SEES_FIN, NULL},
+               {SERVER_FINS, NULL},
+               {CLIENT_SEES_FIN, NULL}}},
     {.title = "an upgrade that the server does not want",
      .steps = {{CLIENT_SAYS, "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n"
                              "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"},
