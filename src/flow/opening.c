@@ -68,8 +68,19 @@ static void answer(struct flow *flow)
         flow->is_cut_off = true;
 }
 
+/* Before it is asked, a server of requests and answers has nothing to say. */
+static enum err refuse_early(struct flow *flow)
+{
+    if (flow->command != REQUEST_EXCHANGE || flow->opening->n_early == 0)
+        return ERR_NONE;
+    endpoint_close(flow->opening->endpoint, false);
+    return ERR_UPSTREAM;
+}
+
 static void finish(struct flow *flow, enum err err)
 {
+    if (err == ERR_NONE)
+        err = refuse_early(flow);
     if (err != ERR_NONE) {
         fail(flow, err);
         return;

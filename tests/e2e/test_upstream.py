@@ -11,7 +11,7 @@ from configs import ANN, USERS, inbound
 from harness import network, proc
 from harness.beside import in_thread
 from harness.binary import SLOWNESS
-from harness.client import (BIND, GRANTED, UDP_ASSOCIATE, http_connect, open_flow, receive_exactly, receive_socks5_reply,
+from harness.client import (BIND, GRANTED, UDP_ASSOCIATE, http_connect, open_flow, receive_all, receive_exactly, receive_socks5_reply,
                             socks4_request, socks5, socks5_address)
 from harness.dnsserver import Answer
 from harness.origin import http_page, speak_first
@@ -392,6 +392,20 @@ def test_acc_61_the_bound_address_is_the_upstreams(sockeye, origin, dial):
     proxy = sockeye(behind(upstream("socks", origin(socks5_upstream(0)).port)))
     reply = socks5(dial(proxy.addr()), "192.0.2.77", 80)
     assert (reply.host, reply.port) == ("192.0.2.9", 0x1234)
+
+
+def test_an_answer_that_comes_before_its_request_is_nobody_s(sockeye, origin, dial):
+    def handler(conn):
+        receive_exactly(conn, 3)
+        conn.sendall(b"\5\0")
+        receive_exactly(conn, 10)
+        conn.sendall(bytes([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]) + b"HTTP/1.1 200 OK\r\nContent-Le")
+        while conn.recv(4096):
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    proxy = sockeye(behind(upstream("socks", origin(handler).port)))
+    sock = dial(proxy.addr())
+    sock.sendall(b"GET http://192.0.2.77/ HTTP/1.1\r\nHost: 192.0.2.77\r\n\r\n")
+    assert receive_all(sock).startswith(b"HTTP/1.1 502 ")
 
 
 def test_acc_61_bytes_of_the_target_in_the_segment_of_the_answer_are_not_lost(sockeye, origin, dial):
