@@ -52,9 +52,10 @@ static bool is_stale(const char *path)
 
 static enum err bind_and_listen(int fd, const struct sockaddr_un *sa, mode_t mode)
 {
-    if (sys_bind(fd, (const struct sockaddr *)sa, sizeof *sa) < 0)
+    /* The file is made with the descriptor's mode; by its path another's could be changed. */
+    if (fchmod(fd, mode) < 0 || sys_bind(fd, (const struct sockaddr *)sa, sizeof *sa) < 0)
         return sys_err(errno);
-    if (chmod(sa->sun_path, mode) == 0 && sys_listen(fd, BACKLOG) == 0)
+    if (sys_listen(fd, BACKLOG) == 0)
         return ERR_NONE;
     enum err err = sys_err(errno);
     sys_unlink(sa->sun_path);
