@@ -48,9 +48,13 @@ static void drop_listener(struct worker_listener *mine)
     loop_defer(mine->worker->loop, &mine->freeing, free_listener);
 }
 
+/* Those who came in last, by rules that were in force no more. */
 static void on_left(struct listener *listener)
 {
-    drop_listener(CONTAINER_OF(listener, struct worker_listener, listener));
+    struct worker_listener *mine = CONTAINER_OF(listener, struct worker_listener, listener);
+    struct worker *worker = mine->worker;
+    drop_listener(mine);
+    flow_end_exchanges(&worker->env, &worker->runtime->ruleset);
 }
 
 static void stop_listeners(struct list *listeners)
@@ -95,7 +99,7 @@ static void drain(struct mail *mail)
     struct worker *worker = CONTAINER_OF(mail, struct worker, orders.drain);
     worker->is_draining = true;
     stop_listeners(&worker->listeners);
-    flow_end_exchanges(&worker->env);
+    flow_end_exchanges(&worker->env, NULL);
     uint64_t drain_ms = worker->runtime->config->limits.drain_s * 1000;
     uint64_t at_ms = loop_now_ms(worker->loop) + drain_ms;
     if (drain_ms == 0 ||
@@ -266,7 +270,7 @@ static void turn(struct mail *mail)
     resolver_turn(worker->env.resolver);
     use_settings(worker, worker->runtime);
     turn_listeners(worker);
-    flow_end_exchanges(&worker->env);
+    flow_end_exchanges(&worker->env, &worker->runtime->ruleset);
     begin_to_listen(worker, &worker->turning.listeners);
     if (worker->is_draining)
         stop_listeners(&worker->listeners);

@@ -27,11 +27,13 @@ void exchanging_begin(struct flow *flow)
     flow->protocol->exchange->begin(flow);
 }
 
-void flow_end_exchanges(struct flow_env *env)
+void flow_end_exchanges(struct flow_env *env, const struct ruleset *in_force)
 {
     for (struct list *at = env->live.next, *next; at != &env->live; at = next) {
         next = at->next;
         struct flow *flow = CONTAINER_OF(at, struct flow, link);
+        if (flow->inbound->ruleset == in_force)
+            continue;
         flow->is_last = true;
         if (flow->state == FLOW_EXCHANGING)
             flow->protocol->exchange->wind_up(flow);

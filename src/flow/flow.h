@@ -85,9 +85,9 @@ void flow_accept_endpoint(struct flow_env *env, struct inbound *inbound, struct 
 /* Ends every flow of the worker, as the program's end. */
 void flow_end_all(struct flow_env *env);
 
-/* No flow that there is takes a further request: exchanges end with the answer that is under way,
- * and at once between two. For the program's end and for rules that have changed. */
-void flow_end_exchanges(struct flow_env *env);
+/* No flow that other rules than these have admitted takes a further request: exchanges end with the
+ * answer that is under way, and at once between two. NULL, for the program's end: none does. */
+void flow_end_exchanges(struct flow_env *env, const struct ruleset *in_force);
 
 /* Bytes of flows that still run, which the counters of ended ones lack. */
 void flow_count_live(const struct flow_env *env, struct counters *counters);

@@ -16,7 +16,7 @@ from harness import client, network, proc
 from harness.binary import SANITIZER, SLOWNESS
 from harness.client import dial as connect, is_served, receive_all, receive_exactly, socks5, socks5_at_once, socks5_login
 from harness.dnsserver import Answer
-from harness.origin import echo, speak_first
+from harness.origin import echo, http_page, speak_first
 from harness.pattern import receive_end, receive_pattern, send_pattern
 from harness.program import complete, no_leak_check
 from harness.sandbox import NOBODY, with_descriptors
@@ -269,6 +269,19 @@ def test_acc_62_who_waits_in_the_backlog_of_a_listener_that_goes_is_served(socke
         assert_echoes(sock)
     wait_closed(ports[0])
     assert is_open(ports[1])
+
+
+def test_a_kept_http_connection_out_of_the_backlog_of_a_listener_that_goes_has_one_answer(sockeye, origin, dial, reload):
+    page, ports = origin(http_page(b"page")), [free_port(), free_port()]
+    proxy = sockeye(listening_at(ports[0]), prefix=with_descriptors(80))
+    taken = [dial(("127.0.0.1", ports[0]), timeout=20) for _ in range(60)]
+    sock = dial(("127.0.0.1", ports[0]), timeout=20)
+    sock.sendall(f"GET http://127.0.0.1:{page.port}/ HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n\r\n".encode())
+    reload(proxy, listening_at(ports[1]))
+    for other in taken:
+        other.close()
+    sock.settimeout(10 * SLOWNESS)
+    assert receive_all(sock).endswith(b"page")
 
 
 @pytest.mark.workers

@@ -690,7 +690,7 @@ static void take_step(const struct step *step, bool one_by_one)
         break;
     case WE_WIND_UP:
         flows_settle();
-        flow_end_exchanges(&flows.env);
+        flow_end_exchanges(&flows.env, NULL);
         break;
     case LOG_HOLDS:
         FLOWS_UNTIL(strstr(flows.lines, step->text) != NULL);
