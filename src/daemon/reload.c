@@ -15,6 +15,9 @@
 /* How long the program's end waits for a reading. */
 #define LAST_READING_MS 2000
 
+/* Listeners that leave have as much for their backlogs before their ports count as taken. */
+#define LEAVING_MS 1000
+
 #define FIRST_ERROR_BYTES 200
 
 enum step { READING, PREPARING, TURNING, FORGETTING };
@@ -118,9 +121,18 @@ static bool open_log(struct reload *reload, const struct config *next)
     return false;
 }
 
+/* An address that the reload before gave up may be wanted again, and is taken until those who
+ * wait in its backlog are served. This thread keeps nobody waiting. */
+static void await_leaving(const struct daemon *daemon)
+{
+    for (unsigned ms = 0; ms < LEAVING_MS && atomic_load(&daemon->shared.n_leaving) > 0; ms++)
+        sys_pause(1);
+}
+
 static bool open_sockets(struct reload *reload)
 {
     struct daemon *daemon = reload->daemon;
+    await_leaving(daemon);
     const struct listening_wishes wishes = {
         .config = reload->next->config,
         .n_workers = daemon->n_workers,

@@ -42,8 +42,10 @@ static void free_listener(struct deferred *deferred)
 /* It is closed. */
 static void drop_listener(struct worker_listener *mine)
 {
-    if (mine->listener.is_leaving)
+    if (mine->listener.is_leaving) {
         ruleset_release(mine->inbound->ruleset);
+        atomic_fetch_sub(&mine->worker->env.shared->n_leaving, 1);
+    }
     list_remove(&mine->link);
     loop_defer(mine->worker->loop, &mine->freeing, free_listener);
 }
@@ -250,6 +252,7 @@ static void turn_listeners(struct worker *worker)
         }
         mine->socket = NULL;
         ruleset_hold(mine->inbound->ruleset);
+        atomic_fetch_add(&worker->env.shared->n_leaving, 1);
         listener_leave(&mine->listener);
     }
 }

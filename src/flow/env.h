@@ -42,6 +42,7 @@ struct flow_limits {
 /* What limits are measured by. */
 struct flow_shared {
     _Atomic(uint64_t) n_connections, n_held_bytes;
+    _Atomic(uint64_t) n_leaving;          /* listeners that are gone but for their backlogs */
     _Atomic(uint64_t) n_associations;     /* of the connections; each takes as much again */
     _Atomic(uint64_t) max_by_descriptors; /* beyond it connections wait in the backlog */
     struct clients clients;

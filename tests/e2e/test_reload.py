@@ -502,7 +502,7 @@ def test_signals_upon_signals_end_well(sockeye, origin, dial, rewrite):
     proxy.send_signal(signal.SIGHUP)
     until(lambda: is_open(ports[1]) and count(proxy, "SIGHUP") >= 2, "the last configuration in force")
     assert_echoes(talk)
-    assert REFUSED not in proxy.text
+    assert REFUSED not in proxy.text, proxy.text
 
 
 @pytest.mark.workers
