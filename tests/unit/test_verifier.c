@@ -279,7 +279,9 @@ static void one_address_cannot_fill_the_queue(void **state)
         memset(asked, 0, sizeof asked);
         while (ask_from(clients[i].one, &asked[n], SLOW "x", "s3cret") == ERR_NONE)
             n++;
-        /* The first has left the queue, or not yet. */
+        /* The first leaves the queue when the thread takes it, at any moment: that makes one place. */
+        if (ask_from(clients[i].same, &asked[n], SLOW "x", "s3cret") == ERR_NONE)
+            n++;
         assert_in_range(n, VERIFIER_CLIENT_MAX, VERIFIER_CLIENT_MAX + 1);
         assert_int_equal(ask_from(clients[i].same, &asked[n], SLOW "x", "s3cret"), ERR_LIMIT);
         assert_int_equal(ask_from(clients[i].other, &asked[n], SLOW "x", "s3cret"), ERR_NONE);
