@@ -94,20 +94,19 @@ def stopped(thread):
 
 @pytest.mark.workers
 def test_the_watchdog_is_fed_while_all_loops_turn_and_starves_when_they_do_not(sockeye, manager):
+    began = time.monotonic()    # of what came when, a busy machine tells us too late
     proxy = sockeye(inbound(), env={**manager.env, "WATCHDOG_USEC": "400000"})
     manager.expect(READY="1")
-    times = []
-    for _ in range(6):
+    for _ in range(11):
         manager.expect(WATCHDOG="1")
-        times.append(time.monotonic())
-    assert times[-1] - times[0] > 5 * 0.15, "twice in each interval"
+    assert time.monotonic() - began > 10 * 0.15, "twice in each interval"
     # One worker's thread alone stands still.
     worker = max(int(task) for task in os.listdir(f"/proc/{proxy.pid}/task")
                  if pathlib.Path(f"/proc/{proxy.pid}/task/{task}/comm").read_text() == "sockeye\n" and int(task) != proxy.pid)
     with stopped(worker):
         manager.sock.settimeout(1 * SLOWNESS)
         with pytest.raises(TimeoutError):
-            for _ in range(3):    # two may have been under way
+            for _ in range(30):    # what was under way while we were not looking
                 manager.expect(WATCHDOG="1")
     manager.sock.settimeout(10 * SLOWNESS)
     manager.expect(WATCHDOG="1")
