@@ -16,8 +16,20 @@
 #include "base/err.h"
 #include "base/log.h"
 
-enum config_inbound_type { INBOUND_SOCKS, INBOUND_HTTP, INBOUND_MIXED, INBOUND_RELAY };
-enum config_outbound_type { OUTBOUND_DIRECT, OUTBOUND_BLOCK, OUTBOUND_SOCKS, OUTBOUND_HTTP };
+enum config_inbound_type {
+    INBOUND_SOCKS,
+    INBOUND_HTTP,
+    INBOUND_MIXED,
+    INBOUND_RELAY,
+    INBOUND_TUNNEL,
+};
+enum config_outbound_type {
+    OUTBOUND_DIRECT,
+    OUTBOUND_BLOCK,
+    OUTBOUND_SOCKS,
+    OUTBOUND_HTTP,
+    OUTBOUND_TUNNEL,
+};
 
 struct config_user {
     char *name;
@@ -55,6 +67,22 @@ struct config_command {
     struct addr advertise; /* what clients are told; family NONE: the TCP connection's own */
 };
 
+/* A key that both ends of a tunnel share. */
+struct config_key {
+    uint8_t bytes[32];
+    uint8_t n_bytes; /* 16, 24 or 32; 0: none was given */
+};
+
+/* A PEM file: what is in it is parsed by whoever uses it. */
+struct config_pem {
+    char *path; /* as it was written, for messages; NULL: none was given */
+    char *text; /* zero terminated */
+    size_t n;
+};
+
+/* What a tunnel's first flight may carry before the server has answered. */
+enum config_early_data { EARLY_NONE, EARLY_OPEN, EARLY_FULL };
+
 struct config_inbound {
     enum config_inbound_type type;
     char *name; /* unique; "socks-1", numbered by its place, where none is given */
@@ -66,7 +94,9 @@ struct config_inbound {
     char *users_file; /* as it was written; NULL: none */
     bool has_users;   /* `users` or `users_file` was given */
     struct config_command udp, bind;
-    struct target target; /* of a relay */
+    /* Of a relay: where it leads; neither name nor address: where the far end of its tunnel says. Of
+     * a tunnel: where those lead, or nowhere. */
+    struct target target;
     struct config_cidrs allow, deny;
     struct config_target_rules allow_targets, deny_targets;
     size_t outbound;      /* index into config.outbounds: the one named, else the first */
@@ -74,7 +104,16 @@ struct config_inbound {
     uint64_t connections; /* 0: no limit */
     uint64_t per_client;  /* connections from one address; 0: no limit */
     bool reuse_port;
-    bool is_exposed; /* derived: some listen address can be reached from beyond this machine */
+    /* Of a tunnel: it has `key`, or an identity that takes its place. */
+    struct config_key key;
+    char *key_file;             /* as it was written: where the key is from; NULL: none */
+    struct config_pem identity; /* a private key */
+    struct config_pem *peers;   /* public keys of those who may come; none: whoever has the key */
+    size_t n_peers;
+    enum config_early_data early_data;
+    uint64_t keep_s;       /* how long a session without a link is kept, at most */
+    uint64_t clock_skew_s; /* by how much a flight's time may be wrong */
+    bool is_exposed; /* derived: clients come from beyond this machine, or by a tunnel, or may */
     int line;        /* where it stands in the file */
 };
 
@@ -90,6 +129,20 @@ struct config_outbound {
     char *interface;          /* of direct: what to dial through; NULL: any */
     uint32_t fwmark;          /* of direct; 0: none */
     bool fast_open;           /* of direct */
+    /* Of a tunnel: it has `key`, or the server's public key, `peer`, takes its place. */
+    struct target *servers; /* the addresses of one server */
+    size_t n_servers;
+    struct config_key key;
+    char *key_file;             /* as it was written: where the key is from; NULL: none */
+    struct config_pem identity; /* our private key */
+    struct config_pem peer;     /* the server's public key */
+    enum config_early_data early_data;
+    uint64_t keep_s;        /* how long a session without a link is kept */
+    uint64_t keepalive_s;   /* the mean pause of an idle link's keepalives; 0: none */
+    uint64_t clock_skew_s;  /* as the server's */
+    uint64_t window;        /* what a session's streams may have under way together, in bytes */
+    uint64_t stream_window; /* what one of them may have */
+    uint64_t sessions;      /* how many there are at once, from 1 */
     int line;
 };
 

@@ -19,7 +19,8 @@
 static const char *const type_names[] = {[INBOUND_SOCKS] = "socks",
                                          [INBOUND_HTTP] = "http",
                                          [INBOUND_MIXED] = "mixed",
-                                         [INBOUND_RELAY] = "relay"};
+                                         [INBOUND_RELAY] = "relay",
+                                         [INBOUND_TUNNEL] = "tunnel"};
 
 /* ---- sockets that are opened ---- */
 
