@@ -12,6 +12,8 @@ from configs import inbound
 from harness import client, network
 from harness.binary import BIN, SANITIZER
 from harness.dnsserver import DnsServer
+from harness.line import Line
+from harness.namespaces import Cable
 from harness.origin import Origin
 from harness.program import Sockeye, complete, run_cli
 
@@ -114,6 +116,24 @@ def origin():
     yield start
     for server in started:
         server.close()
+
+
+@pytest.fixture
+def cable():
+    """near and far, joined by a cable."""
+    network.need_own_network()
+    joined = Cable()
+    yield joined
+    joined.close()
+
+
+@pytest.fixture
+def line():
+    """near and far, joined by an emulated line."""
+    network.need_own_network()
+    joined = Line()
+    yield joined
+    joined.close()
 
 
 @pytest.fixture

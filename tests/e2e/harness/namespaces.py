@@ -1,0 +1,146 @@
+"""Two machines in one: the namespaces near and far, joined by a cable or an emulated line, and what may happen to it.
+
+Each is a network namespace inside the test run's own; a program runs there by its prefix, and what a
+test opens `with far.entered():` belongs there for good.
+"""
+
+import contextlib
+import ctypes
+import os
+import subprocess
+import threading
+
+from harness import network
+
+NEAR4, FAR4 = "10.77.0.1", "10.77.0.2"
+NEAR6, FAR6 = "fd77::1", "fd77::2"
+# Where the near end is after it has moved.
+MOVED4, MOVED6 = "10.77.0.9", "fd77::9"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result, what):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), what)
+
+
+class Namespace:
+    """Lives as long as its descriptor is open here, or a process in it runs."""
+
+    def __init__(self):
+        failed = []
+
+        def make():    # a thread may have a network of its own
+            try:
+                _check(_libc.unshare(network.CLONE_NEWNET), "unshare")
+                self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+            except OSError as error:
+                failed.append(error)
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join()
+        if failed:
+            raise failed[0]
+        self.path = f"/proc/{os.getpid()}/fd/{self.fd}"
+        self.prefix = ["nsenter", f"--net={self.path}", "--"]
+        self.run("ip", "link", "set", "lo", "up")
+        # The usual BBR paces, and so hides what a test is about.
+        self.write("net/ipv4/tcp_congestion_control", "reno")
+
+    def run(self, *command, stdin=None):
+        """Runs a command there to its end; returns what it said."""
+        done = subprocess.run([*self.prefix, *command], input=stdin, capture_output=True, text=True)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()}"
+        return done.stdout
+
+    def write(self, name, value):
+        """Sets a sysctl, such as net/ipv4/tcp_congestion_control."""
+        self.run("sh", "-c", f"echo '{value}' > /proc/sys/{name}")
+
+    @contextlib.contextmanager
+    def entered(self):
+        """Moves this thread there: for opening sockets."""
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        try:
+            _check(_libc.setns(self.fd, network.CLONE_NEWNET), "setns")
+            try:
+                yield self
+            finally:
+                _check(_libc.setns(home, network.CLONE_NEWNET), "setns")
+        finally:
+            os.close(home)
+
+    def close(self):
+        os.close(self.fd)
+
+    # Its firewall: rules about TCP connections with that port at either end, until the block is left.
+
+    @contextlib.contextmanager
+    def _ruled(self, port, verdict):
+        chains = "".join(f"chain {hook} {{ type filter hook {hook} priority 0;\n"
+                         f"tcp dport {port} {verdict}\ntcp sport {port} {verdict}\n}}\n" for hook in ("input", "output"))
+        self.run("nft", "-f", "-", stdin=f"table inet test {{\n{chains}}}\n")
+        try:
+            yield
+        finally:
+            self.run("nft", "delete", "table", "inet", "test")
+
+    def resetting(self, port):
+        """Whoever sends a segment of such a connection gets a reset."""
+        # Not the resets themselves, which leave by the output chain too.
+        return self._ruled(port, "tcp flags & rst == 0 reject with tcp reset")
+
+    def dropping(self, port):
+        return self._ruled(port, "drop")
+
+    def n_connections(self, port):
+        """How many connections with that port are established, or still have something to say."""
+        out = self.run("ss", "-Htan", f"( sport = :{port} or dport = :{port} )")
+        return sum(line.split()[0] not in ("LISTEN", "TIME-WAIT") for line in out.splitlines())
+
+    def kill_connections(self, port):
+        """Ends them as if an administrator did: their owner finds ECONNABORTED and the other side gets a reset.
+        Returns how many it were."""
+        out = self.run("ss", "-HtnK", f"( sport = :{port} or dport = :{port} )")
+        return len(out.splitlines())
+
+
+class Cable:
+    """near and far, joined by a veth pair: `wire` in both."""
+
+    device = "wire"
+
+    def __init__(self):
+        self.near, self.far = Namespace(), Namespace()
+        self.join()
+        for side, ip4, ip6 in ((self.near, NEAR4, NEAR6), (self.far, FAR4, FAR6)):
+            side.run("ip", "link", "set", self.device, "addrgenmode", "none", "up")
+            self._address(side, "add", ip4, ip6)
+
+    def join(self):
+        self.near.run("ip", "link", "add", self.device, "type", "veth", "peer", "name", self.device, "netns", self.far.path)
+
+    def _address(self, side, verb, ip4, ip6):
+        side.run("ip", "address", verb, f"{ip4}/24", "dev", self.device)
+        side.run("ip", "address", verb, f"{ip6}/64", "dev", self.device, *["nodad"] * (verb == "add"))
+
+    def move_near(self):
+        """Another network: the near machine's addresses are gone and it has others; again moves it back."""
+        addresses = [(NEAR4, NEAR6), (MOVED4, MOVED6)]
+        if NEAR4 not in self.near.run("ip", "address", "show", "dev", self.device):
+            addresses.reverse()
+        self._address(self.near, "delete", *addresses[0])
+        self._address(self.near, "add", *addresses[1])
+
+    def set_up(self, up):
+        """The near machine's plug, in or out."""
+        self.near.run("ip", "link", "set", self.device, "up" if up else "down")
+        if up:    # going down it has lost its IPv6 address
+            found = self.near.run("ip", "address", "show", "dev", self.device)
+            ip6 = NEAR6 if NEAR4 in found else MOVED6
+            self.near.run("ip", "address", "replace", f"{ip6}/64", "dev", self.device, "nodad")
+
+    def close(self):
+        self.near.close()
+        self.far.close()
