@@ -1,0 +1,47 @@
+/*
+ * A piece of memory that several hold: what was read from a carrier and is lent to streams, what a
+ * stream keeps until it is acknowledged. Counted without atomics: it belongs to one worker.
+ *
+ * Where chunks come from is an argument, as randomness is: pools of the worker in the program, malloc in
+ * tests.
+ */
+#ifndef SOCKEYE_BASE_CHUNK_H
+#define SOCKEYE_BASE_CHUNK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct chunk_source;
+
+struct chunk {
+    struct chunk_source *source;
+    uint32_t n_holders;
+    uint32_t cap; /* of bytes */
+    uint8_t bytes[];
+};
+
+struct chunk_source {
+    /* Returns a chunk of at least so many bytes, held once; NULL: out of memory or beyond a limit. */
+    struct chunk *(*get)(struct chunk_source *, size_t n_bytes);
+    /* Nobody holds it any more. */
+    void (*put)(struct chunk_source *, struct chunk *);
+};
+
+static inline struct chunk *chunk_get(struct chunk_source *source, size_t n_bytes)
+{
+    return source->get(source, n_bytes);
+}
+
+static inline void chunk_hold(struct chunk *chunk)
+{
+    chunk->n_holders++;
+}
+
+/* NULL is fine. */
+static inline void chunk_release(struct chunk *chunk)
+{
+    if (chunk != NULL && --chunk->n_holders == 0)
+        chunk->source->put(chunk->source, chunk);
+}
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * The gate: a server's door, where carriers stand until their first flight was judged (doc/protocol.md, sections 3.2, 3.3
+ * and 9). There is one for each tunnel inbound and worker; what they share (keys, the replay set) is given by reference.
+ *
+ *     gate_accept -> link READING --+-- GATE_FRESH      a peer was made of it
+ *                                   +-- GATE_JOINED     it is a link of a peer of this gate's now
+ *                                   +-- GATE_ELSEWHERE  another worker owns the session: gate_detach(), and there gate_attach()
+ *                                   +-- GATE_SILENT     read it to its end, write nothing
+ */
+#ifndef SOCKEYE_PEER_GATE_H
+#define SOCKEYE_PEER_GATE_H
+
+#include "link/handshake.h"
+#include "peer/peer.h"
+
+struct gate;
+
+struct gate_options {
+    const struct link_key *key;
+    const struct sign_key *identity;       /* NULL: none */
+    const struct verify_key *const *peers; /* whom to accept */
+    size_t n_peers;                        /* 0: anyone who has the key */
+    struct replay_set *replays;
+    uint8_t worker; /* first byte of the ids it gives */
+    uint64_t clock_skew_ms, keep_s;
+    enum gate_early { GATE_EARLY_NONE, GATE_EARLY_OPEN, GATE_EARLY_FULL } early;
+    uint64_t window_bytes, stream_window_bytes;
+    size_t max_sessions, max_unlinked; /* beyond it the longest unlinked is ended; 0: no limit */
+    struct chunk_source *chunks;
+    struct rng *rng;
+};
+
+enum gate_event_kind { GATE_FRESH, GATE_JOINED, GATE_ELSEWHERE, GATE_SILENT };
+
+struct gate_event {
+    enum gate_event_kind kind;
+    struct peer_link *link;
+    struct peer *peer;     /* of FRESH and JOINED */
+    uint8_t worker;        /* of ELSEWHERE */
+    enum flight_fault why; /* of SILENT */
+};
+
+NODISCARD enum err gate_new(struct gate **out, const struct gate_options *options);
+void gate_free(struct gate *gate); /* its peers are freed before */
+
+/* A carrier that nobody knows yet; NULL: out of memory. peer_link_room() and so on hold for it. */
+struct peer_link *gate_accept(struct gate *gate, const struct peer_time *time);
+bool gate_next_event(struct gate *gate, struct gate_event *event);
+
+/* A flight that was judged, with the bytes behind it, on its way to another worker's gate; moves as a whole. */
+struct gate_parcel;
+struct gate_parcel *gate_detach(struct peer_link *link); /* the link is gone; NULL: out of memory */
+void gate_attach(struct gate *gate, struct gate_parcel *parcel, const struct peer_time *time,
+                 struct peer_link **link);
+void gate_parcel_free(struct gate_parcel *parcel);
+
+#endif

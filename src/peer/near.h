@@ -1,0 +1,26 @@
+/* The near half: a peer that dials. */
+#ifndef SOCKEYE_PEER_NEAR_H
+#define SOCKEYE_PEER_NEAR_H
+
+#include "link/handshake.h"
+#include "peer/peer.h"
+
+struct near_options {
+    const struct link_key *key;
+    const struct sign_key *identity; /* NULL: none */
+    const struct verify_key *server; /* NULL: any that has the key */
+    uint8_t instance[INSTANCE_BYTES];
+    uint64_t keep_s, keepalive_s;
+    bool sends_early;
+    bool has_aes; /* AES is fast on this machine: offered first */
+    uint64_t window_bytes, stream_window_bytes;
+    struct chunk_source *chunks;
+    struct rng *rng;
+};
+
+/* A session that does not stand yet; it wants a carrier when the first stream is opened, or at once
+ * where `at_once` says so. Streams may be opened from the start. ERR_MEMORY. */
+NODISCARD enum err peer_new_near(struct peer **out, const struct near_options *options,
+                                 bool at_once, const struct peer_time *time);
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * A peer: one half of one session with its links, near (it connects) or far (it listens). Carriers' bytes and a time go
+ * in; bytes, events and the next deadline come out. It is all that the program (tunnel/) and the simulator (tests/sim/) see of
+ * link/ and session/.
+ *
+ *     carrier --peer_link_room, peer_link_received--> link: handshake, opens records --> session --> streams
+ *     carrier <--peer_link_output, peer_link_sent---- link: seals records <-- session_pull <-- streams
+ *
+ * At the far end a carrier belongs to no peer before its first flight was judged: it stands at the *gate* (peer/gate.h),
+ * which then makes a peer of it, gives it to the peer whose session it joins, says that another worker owns that, or
+ * lets it fall silent.
+ *
+ * Nothing here calls back. After any call that takes a time: ask for events until there are none, write what
+ * links want to send, and set a timer for the deadline.
+ */
+#ifndef SOCKEYE_PEER_PEER_H
+#define SOCKEYE_PEER_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/chunk.h"
+#include "base/err.h"
+#include "base/rng.h"
+#include "session/session.h"
+
+struct peer;
+struct peer_link;
+
+/* The time, by all clocks that are needed. */
+struct peer_time {
+    uint64_t now_us;  /* CLOCK_MONOTONIC's like: only grows */
+    uint64_t boot_ms; /* CLOCK_BOOTTIME's like: counts while the machine sleeps */
+    uint64_t wall_ms; /* since 1970, and may be wrong */
+};
+
+enum peer_event_kind {
+    PEER_STREAM,        /* `session_event` is one of STREAM_... */
+    PEER_WANTS_CARRIER, /* near: open one, and give it by peer_dialled(); peer_dial_failed() otherwise */
+    PEER_LINK_UP,
+    PEER_LINK_WRITE, /* the link has something to send, after peer_link_output() had nothing */
+    PEER_LINK_CLOSE, /* its carrier is to be closed once what peer_link_output() has is sent; `is_clean`: by a fin */
+    PEER_LINK_SILENT, /* far: it takes the silent path, and is no link any more */
+    PEER_SIGN,        /* a signature is wanted off the loop: peer_sign_job(), peer_signed() */
+    PEER_ENDED,       /* the session is over, and the peer to be freed */
+};
+
+struct peer_event {
+    enum peer_event_kind kind;
+    struct session_event session_event;
+    struct peer_link *link;
+    bool is_clean;
+    const char *why; /* for the log, static; NULL: nothing to say */
+};
+
+bool peer_next_event(struct peer *peer, struct peer_event *event);
+
+/* ---- carriers ---- */
+
+/* Near: a carrier is there; the first flight is to be sent. Returns a link of the peer's; NULL: out of memory. */
+struct peer_link *peer_dialled(struct peer *peer, const struct peer_time *time);
+/* Near: the carrier that was wanted could not be had. */
+void peer_dial_failed(struct peer *peer, const struct peer_time *time);
+/* Near: the network has changed: tries at once what it would try later. */
+void peer_network_changed(struct peer *peer, const struct peer_time *time);
+
+/* Lends room for the carrier's bytes. ERR_MEMORY. */
+NODISCARD enum err peer_link_room(struct peer_link *link, uint8_t **bytes, size_t *n);
+/* So many bytes were read into it. */
+void peer_link_received(struct peer_link *link, size_t n, const struct peer_time *time);
+/* The carrier has ended, by a fin or broken. The link is gone when this returns. */
+void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time *time);
+/* Lends sealed bytes to be sent now, at most about `most`. 0: none. */
+size_t peer_link_output(struct peer_link *link, size_t most, const struct peer_time *time,
+                        const uint8_t **bytes);
+void peer_link_sent(struct peer_link *link, size_t n, const struct peer_time *time);
+
+void peer_link_set_owner(struct peer_link *link, void *owner);
+void *peer_link_owner(const struct peer_link *link);
+
+/* ---- the rest ---- */
+
+struct session *peer_session(struct peer *peer);
+/* Ends the session: the other end is told where a link stands. PEER_ENDED follows. */
+void peer_end(struct peer *peer, uint8_t code, const struct peer_time *time);
+void peer_free(struct peer *peer); /* at any time; NULL is fine */
+
+uint64_t peer_deadline_us(const struct peer *peer);
+void peer_advance(struct peer *peer, const struct peer_time *time);
+
+#endif

@@ -1,0 +1,205 @@
+/*
+ * A session: streams with byte offsets, over links that come and go (doc/protocol.md, sections 7 and 8).
+ * It knows links by their numbers only, and neither keys nor carriers.
+ *
+ *     application --stream_write--> chunks --session_pull--> a record's payload --> link
+ *     application <--stream_peek--- chunks <--session_receive-- a record's payload <-- link
+ *
+ * Every byte of a stream has an offset. A sender keeps what it has sent until it is acknowledged; what a
+ * lost link had beyond its last acknowledgement goes out again on another. A receiver puts bytes in order
+ * and drops what it has.
+ *
+ * Nothing here calls back: what happened is asked for with session_next_event(). Times are microseconds of a clock
+ * that only grows.
+ */
+#ifndef SOCKEYE_SESSION_SESSION_H
+#define SOCKEYE_SESSION_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/chunk.h"
+#include "base/err.h"
+
+struct session;
+struct stream;
+
+#define SESSION_RECORD_MAX_BYTES ((size_t)64 * 1024)
+
+struct session_options {
+    bool is_client;
+    uint64_t window_bytes;        /* what may be granted and not consumed, over all streams */
+    uint64_t stream_window_bytes; /* likewise for one */
+    struct chunk_source *chunks;  /* borrowed */
+};
+
+/* Returns owned. ERR_MEMORY. */
+NODISCARD enum err session_new(struct session **out, const struct session_options *options);
+/* Streams that are left are freed too, without a word to anybody. NULL is fine. */
+void session_free(struct session *session);
+
+/* ---- streams ---- */
+
+struct stream_request {
+    bool has_target;      /* else it is the far end's own */
+    struct target target; /* where it shall lead to */
+    struct addr source;   /* the client's address, family NONE: unknown */
+};
+
+enum stream_reset {
+    STREAM_RESET_APPLICATION,
+    STREAM_RESET_LIMIT,
+    STREAM_RESET_LOST,
+    STREAM_RESET_DRAIN
+};
+
+/* Opens a stream; bytes may be written at once. ERR_MEMORY, ERR_LIMIT (no id is free until older
+ * streams close), ERR_EOF (the session has ended). */
+NODISCARD enum err session_open(struct session *session, const struct stream_request *request,
+                                struct stream **out);
+/* The request of a stream that the other end has opened; borrowed until it is answered. */
+const struct stream_request *stream_request(const struct stream *stream);
+/* Answers it: 0 and our address towards the target, or one of RFC 1928's codes, which ends the stream. ERR_MEMORY. */
+NODISCARD enum err stream_answer(struct stream *stream, uint8_t code, const struct addr *bound);
+/* The answer to a stream of ours, once STREAM_ANSWERED was told. */
+uint8_t stream_code(const struct stream *stream, struct addr *bound);
+
+/* Lends room for at least one byte to be written to. ERR_AGAIN: what is not sent yet is enough;
+ * STREAM_WRITABLE follows. ERR_RESET: the stream is dead. ERR_MEMORY. Followed by stream_commit() (0 bytes: none), before anything else. */
+NODISCARD enum err stream_reserve(struct stream *stream, uint8_t **bytes, size_t *n);
+void stream_commit(struct stream *stream, size_t n);
+/* The same by a copy; *n says how many bytes were taken. */
+NODISCARD enum err stream_write(struct stream *stream, const void *bytes, size_t given, size_t *n);
+/* No more bytes follow. */
+void stream_finish(struct stream *stream);
+
+/* Lends bytes that have come, in order. ERR_AGAIN: none; STREAM_READABLE follows. ERR_EOF: the fin, and all before it
+ * was consumed. ERR_RESET. */
+NODISCARD enum err stream_peek(struct stream *stream, const uint8_t **bytes, size_t *n);
+void stream_consume(struct stream *stream, size_t n);
+
+/* Kills both directions. Harmless on a stream that is dead. */
+void stream_reset(struct stream *stream, enum stream_reset code);
+/* Why it is dead, once STREAM_DEAD was told. */
+enum stream_reset stream_reset_code(const struct stream *stream);
+
+/* The application is through with it; the session goes on delivering what it has to, then frees it. No
+ * event about it follows. A stream that is neither finished nor dead is reset. */
+void stream_release(struct stream *stream);
+
+void stream_set_owner(struct stream *stream, void *owner);
+void *stream_owner(const struct stream *stream);
+uint64_t stream_id(const struct stream *stream);
+
+/* ---- what happened ---- */
+
+enum session_event_kind {
+    STREAM_INCOMING,   /* the other end has opened it */
+    STREAM_ANSWERED,   /* ours: stream_code() */
+    STREAM_READABLE,   /* bytes or the fin, after ERR_AGAIN */
+    STREAM_WRITABLE,   /* room, after ERR_AGAIN */
+    STREAM_DEAD,       /* by the other end, or the session's end */
+    SESSION_LINK_LOST, /* the other end says so: close its carrier */
+    SESSION_LINK_BYE,  /* no more records will come on it */
+    SESSION_AUTH,      /* a signature has come: session_auth() */
+    SESSION_ENDED,     /* by the other end, or END was acknowledged */
+};
+
+struct session_event {
+    enum session_event_kind kind;
+    struct stream *stream; /* of STREAM_... */
+    uint64_t link;         /* of SESSION_LINK_... */
+    uint8_t code;          /* of SESSION_ENDED */
+};
+
+/* False: nothing more. Each thing is told once until it happens anew. */
+bool session_next_event(struct session *session, struct session_event *event);
+
+/* ---- links ---- */
+
+/* A link stands: records may go and come. ERR_MEMORY. */
+NODISCARD enum err session_add_link(struct session *session, uint64_t link, uint64_t now_us);
+/* It is gone: what it had goes out again on others, and the other end is told. */
+void session_lose_link(struct session *session, uint64_t link, uint64_t now_us);
+/* Early records were refused: the first n records of the link never were. */
+void session_retract(struct session *session, uint64_t link, uint64_t now_us);
+
+/*
+ * One record that was accepted, in the order of its link; `payload` lies in `chunk`, which is held where bytes of it
+ * are kept. What is not consumed when session_settle() is called is copied into chunks of its size. ERR_BAD: the
+ * protocol was violated, the session is over. ERR_MEMORY: likewise, since a hole cannot be mended.
+ */
+NODISCARD enum err session_receive(struct session *session, uint64_t link, struct chunk *chunk,
+                                   uint8_t *payload, size_t n, uint64_t now_us);
+/* The turn is over: lets go of the chunks that were given. */
+void session_settle(struct session *session);
+
+#define SESSION_FILL_PIECES 64
+#define SESSION_FILL_HEAD_BYTES 2048
+
+/* The payload of one record, scattered: heads of frames in `heads`, streams' bytes where they lie. Valid until
+ * the session is next called. */
+struct session_fill {
+    struct session_piece {
+        const uint8_t *bytes;
+        size_t n;
+    } pieces[SESSION_FILL_PIECES];
+    size_t n_pieces;
+    size_t n_bytes; /* in all */
+    uint8_t heads[SESSION_FILL_HEAD_BYTES];
+};
+
+/*
+ * Fills the link's next record with at most `room` bytes (at least 64, at most SESSION_RECORD_MAX_BYTES) of what is most urgent:
+ * acknowledgements, answers, new and small streams before bulk ones, those in turns. It counts as sent. Returns the
+ * bytes, 0: nothing is to be sent on this link now.
+ */
+size_t session_pull(struct session *session, uint64_t link, size_t room, uint64_t now_us,
+                    struct session_fill *fill);
+/* Whether session_pull() would give anything. */
+bool session_wants(const struct session *session, uint64_t link);
+/* The next record of the link begins with AUTH; the signature is copied. ERR_MEMORY. */
+NODISCARD enum err session_put_auth(struct session *session, const uint8_t *spki, size_t n_spki,
+                                    const uint8_t *signature, size_t n_signature);
+/* What SESSION_AUTH was about; borrowed until the session is next called. */
+void session_auth(const struct session *session, const uint8_t **spki, size_t *n_spki,
+                  const uint8_t **signature, size_t *n_signature);
+/* Frames but AUTH are a violation until it is called; and streams' bytes are held back until session_deliver(true). */
+void session_demand_auth(struct session *session, bool is_demanded);
+void session_deliver(struct session *session, bool is_on);
+
+void session_ping(struct session *session, uint64_t link, uint64_t now_us);
+/* The link's last record is the next: BYE. */
+void session_bye(struct session *session, uint64_t link);
+/* Ends the session: streams die, END is sent. */
+void session_end(struct session *session, uint8_t code, uint64_t now_us);
+
+/* When session_advance() wants to be called next; UINT64_MAX: not before something comes. */
+uint64_t session_deadline_us(const struct session *session);
+void session_advance(struct session *session, uint64_t now_us);
+
+/* ---- what is known of it ---- */
+
+struct session_link_stats {
+    uint64_t n_sent_records, n_acked_records, n_accepted_records;
+    uint64_t n_unacked_bytes;
+    uint64_t
+        unacked_since_us; /* the last time that an acknowledgement advanced, or the first record since; 0: nothing is unacknowledged */
+    uint64_t srtt_us, min_rtt_us; /* 0: unknown */
+    uint64_t last_received_us;
+};
+
+struct session_stats {
+    uint64_t n_streams, n_opened;                            /* now, ever */
+    uint64_t n_sent_bytes, n_received_bytes, n_resent_bytes; /* of streams */
+    uint64_t n_held_bytes;                                   /* in chunks, both ways */
+    uint64_t n_granted_bytes;
+};
+
+bool session_link_stats(const struct session *session, uint64_t link,
+                        struct session_link_stats *stats);
+void session_stats(const struct session *session, struct session_stats *stats);
+
+#endif
