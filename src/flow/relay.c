@@ -78,6 +78,7 @@ void direction_deinit(struct direction *direction, struct flow_env *env)
     count_stuck(direction, env, 0);
     pipe_put(&env->pipes, direction->pipe);
     direction->pipe = NULL;
+    direction->is_sink_full = false;
 }
 
 /* An error that the sink has met. */
@@ -129,6 +130,8 @@ enum err direction_flush(struct direction *direction, struct flow_env *env, stru
     enum err err = flush_held(direction, env, sink);
     if (err == ERR_NONE && direction->pipe != NULL)
         err = flush_pipe(direction, env, sink);
+    if (err == ERR_NONE)
+        direction->is_sink_full = false;
     return err;
 }
 
@@ -190,6 +193,56 @@ static enum err splice_once(struct direction *direction, struct flow_env *env,
     return err == ERR_AGAIN ? ERR_NONE : err;
 }
 
+/* One write of at most `most` bytes from where they lie in the source; what the sink does not take stays
+ * there. */
+static enum err write_lent(struct direction *direction, struct endpoint *source,
+                           struct endpoint *sink, size_t most, size_t *n_moved)
+{
+    const uint8_t *bytes;
+    size_t n = 0, n_written = 0;
+    enum err err = source->ops->peek(source, &bytes, &n);
+    if (err != ERR_NONE)
+        return err;
+    n = n < most ? n : most;
+    err = of_sink(direction, endpoint_write(sink, bytes, n, &n_written));
+    source->ops->consume(source, n_written);
+    direction->is_sink_full = n_written < n;
+    direction->n_bytes += n_written;
+    *n_moved = n_written;
+    return err;
+}
+
+/* One read of at most `most` bytes into what the sink lends. */
+static enum err read_into_lent(struct direction *direction, struct endpoint *source,
+                               struct endpoint *sink, size_t most, size_t *n_moved)
+{
+    uint8_t *room;
+    size_t cap = 0, n = 0;
+    enum err err = of_sink(direction, sink->ops->reserve(sink, &room, &cap));
+    direction->is_sink_full = err == ERR_AGAIN;
+    if (err != ERR_NONE)
+        return err;
+    err = endpoint_read(source, room, cap < most ? cap : most, &n);
+    sink->ops->commit(sink, n);
+    direction->n_bytes += n;
+    *n_moved = n;
+    return err;
+}
+
+/* Moves at most `most` bytes in the way that the two allow; *n_moved, 0 before, says how many. */
+static enum err move_once(struct direction *direction, struct flow_env *env,
+                          struct endpoint *source, struct endpoint *sink, size_t most,
+                          size_t *n_moved)
+{
+    if (direction->is_bulk)
+        return splice_once(direction, env, source, sink, most, n_moved);
+    if (endpoint_lends_bytes(source))
+        return write_lent(direction, source, sink, most, n_moved);
+    if (endpoint_lends_room(sink))
+        return read_into_lent(direction, source, sink, most, n_moved);
+    return copy_once(direction, env, source, sink, most, n_moved);
+}
+
 enum err direction_advance_within(struct direction *direction, struct flow_env *env,
                                   struct endpoint *source, struct endpoint *sink, uint64_t limit,
                                   uint64_t *n_taken)
@@ -200,10 +253,7 @@ enum err direction_advance_within(struct direction *direction, struct flow_env *
     while (err == ERR_NONE && !direction->is_at_end && n_left > 0) {
         size_t n = 0;
         size_t most = limit - *n_taken < SIZE_MAX ? (size_t)(limit - *n_taken) : SIZE_MAX;
-        if (direction->is_bulk)
-            err = splice_once(direction, env, source, sink, most, &n);
-        else
-            err = copy_once(direction, env, source, sink, most, &n);
+        err = move_once(direction, env, source, sink, most, &n);
         *n_taken += n;
         n_left -= n < n_left ? n : n_left;
         if (err == ERR_EOF) {

@@ -4,9 +4,12 @@
  *              read                  write
  *     source ---------> scratch ------------> sink       small exchanges
  *     source ---------> pipe ---------------> sink       bulk, by splice(2): bytes stay in the kernel
+ *     source ---------------> room of the sink           into a stream (io/endpoint.h: reserve, commit)
+ *     bytes of the source ------------------> sink       out of one (peek, consume)
  *                         |
  *                       what the sink did not take is held (scratch's rest is copied, a pipe is
- *                       kept), and the source is not read until it is gone
+ *                       kept) or stays in the source that lent it, and the source is not read until
+ *                       the sink goes on
  *
  * So a direction holds at most FLOW_READ_BYTES in user space, and nothing at all while it waits.
  * A fin is passed on when everything before it is; a reset makes the flow's owner reset both.
@@ -30,6 +33,7 @@ struct direction {
     struct pipe *pipe;   /* NULL or with bytes in it */
     uint32_t n_stuck;    /* of them, as counted among what all flows hold */
     bool is_bulk;        /* moves by splice */
+    bool is_sink_full;   /* nothing is held, and still the sink is waited for */
     bool is_at_end;      /* the source's fin has been read */
     bool is_finished;    /* and passed on */
     bool is_sink_broken; /* an error that was returned was the sink's, not the source's */
@@ -43,7 +47,8 @@ void direction_take_held(struct direction *direction, struct flow_env *env);
 /* Gives back what it holds; what was not delivered is lost. */
 void direction_deinit(struct direction *direction, struct flow_env *env);
 
-/* Writes what is held. ERR_AGAIN: the sink has taken as much as it can, and some is left. */
+/* Writes what is held. ERR_AGAIN: the sink has taken as much as it can, and some is left. Else the sink
+ * may be tried again. */
 NODISCARD enum err direction_flush(struct direction *direction, struct flow_env *env,
                                    struct endpoint *sink);
 
@@ -65,10 +70,10 @@ NODISCARD enum err direction_advance_within(struct direction *direction, struct 
                                             struct endpoint *source, struct endpoint *sink,
                                             uint64_t limit, uint64_t *n_taken);
 
-/* Whether something waits for the sink; pure functions of the state, from which interest follows. */
+/* Whether the sink is waited for; pure functions of the state, from which interest follows. */
 static inline bool direction_wants_write(const struct direction *direction)
 {
-    return direction->n_held > 0 || direction->pipe != NULL;
+    return direction->n_held > 0 || direction->pipe != NULL || direction->is_sink_full;
 }
 
 static inline bool direction_wants_read(const struct direction *direction)

@@ -1,7 +1,7 @@
 /*
  * An endpoint: anything that bytes can be read from and written to. Sockets are endpoints
- * (io/socket.h); streams of a tunnel will be, with two more operations by which a stream lends its
- * chunks (reserve and commit, peek and consume) instead of being copied into.
+ * (io/socket.h), and so are streams of a tunnel, which lend the memory that their bytes are kept in
+ * anyway: who has a stream on one side and a socket on the other needs no buffer between.
  *
  * Whoever holds an endpoint sets `on_ready` and says with endpoint_want() what to be told of.
  * Being told again while anything wanted is ready is the loop's rule (io/loop.h) and every
@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "io/loop.h"
@@ -36,6 +37,19 @@ struct endpoint_ops {
     void (*keep_alive)(struct endpoint *, unsigned seconds);
     /* Whether, as far as is known, reading or writing would not meet ERR_AGAIN. */
     bool (*is_ready)(struct endpoint *, unsigned events);
+
+    /* What an endpoint may lend; both of a pair are NULL where it does not. What is lent stays the
+     * endpoint's, and nothing else is done to the endpoint before it is given back. */
+
+    /* Instead of write(). ERR_NONE: up to *cap > 0 bytes may be written at *room, until commit() says
+     * how many were, 0 included. Else as write(), and there is nothing to commit. */
+    enum err (*reserve)(struct endpoint *, uint8_t **room, size_t *cap);
+    void (*commit)(struct endpoint *, size_t n);
+    /* Instead of read(). ERR_NONE: *n > 0 bytes, perhaps not all there are, lie at *bytes until
+     * consume() says how many are done with, 0 included. Else as read(), and there is nothing to
+     * consume. */
+    enum err (*peek)(struct endpoint *, const uint8_t **bytes, size_t *n);
+    void (*consume)(struct endpoint *, size_t n);
 };
 
 struct endpoint {
@@ -92,6 +106,16 @@ static inline void endpoint_keep_alive(struct endpoint *ep, unsigned seconds)
 static inline bool endpoint_is_ready(struct endpoint *ep, unsigned events)
 {
     return ep->ops->is_ready(ep, events);
+}
+
+static inline bool endpoint_lends_room(const struct endpoint *ep)
+{
+    return ep->ops->reserve != NULL;
+}
+
+static inline bool endpoint_lends_bytes(const struct endpoint *ep)
+{
+    return ep->ops->peek != NULL;
 }
 
 #endif

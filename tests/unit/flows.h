@@ -29,11 +29,10 @@ static struct {
     struct outbound outbound;
     struct log log;
     uint64_t now_ms;
-    char lines[16 * 1024];                   /* of the log, each with its newline */
-    unsigned n_ended;                        /* calls of on_ended */
-    bool client_is_stream, target_is_stream; /* and not TCP */
-    size_t stream_bytes;                     /* of their queues */
-    uint64_t *stream_random;                 /* streams.h; NULL: they do not hesitate */
+    char lines[16 * 1024];                       /* of the log, each with its newline */
+    unsigned n_ended;                            /* calls of on_ended */
+    bool client_is_stream, target_is_stream;     /* and not TCP */
+    struct stream_kind client_kind, target_kind; /* where they are */
 
     /* The outbound: */
     enum err answer; /* ERR_AGAIN: it stays pending until flows_open() */
@@ -80,8 +79,7 @@ static inline void flows_make_endpoint(struct opening *opening)
     assert_int_equal(flows.origin, -1);
     opening->bound = flows.bound;
     if (flows.target_is_stream) {
-        opening->endpoint =
-            stream_new(flows.env.loop, flows.stream_bytes, flows.stream_random, &flows.origin);
+        opening->endpoint = stream_new(flows.env.loop, flows.target_kind, &flows.origin);
         return;
     }
     tcp_pair(fds);
@@ -124,9 +122,11 @@ static inline void flows_open(enum err err)
 /* ---- beginning and end ---- */
 
 /* What a test listed by those below has for its state; backend_of() gives the first. */
+enum { CLIENT_IN_MEMORY = 1, TARGET_IN_MEMORY = 2, BOTH_IN_MEMORY = 3, LENT = 4, HESITANT = 8 };
+
 struct flows_setting {
     enum loop_backend backend;
-    bool client_is_stream, target_is_stream, hesitates;
+    unsigned how;
 };
 
 #define FLOWS_ON(test, where, ...)                                      \
@@ -138,33 +138,38 @@ struct flows_setting {
     }
 
 /* A test between TCP connections, on each backend, and with streams in the place of either. */
-#define ON_ALL(test)                                                        \
-    FLOWS_ON(test, "epoll", LOOP_EPOLL, false, false, false),               \
-        FLOWS_ON(test, "poll", LOOP_POLL, false, false, false),             \
-        FLOWS_ON(test, "client in memory", LOOP_EPOLL, true, false, false), \
-        FLOWS_ON(test, "target in memory", LOOP_POLL, false, true, false),  \
-        FLOWS_ON(test, "both in memory", LOOP_EPOLL, true, true, false)
+#define ON_ALL(test)                                                              \
+    FLOWS_ON(test, "epoll", LOOP_EPOLL, 0), FLOWS_ON(test, "poll", LOOP_POLL, 0), \
+        FLOWS_ON(test, "client in memory", LOOP_EPOLL, CLIENT_IN_MEMORY),         \
+        FLOWS_ON(test, "client lends", LOOP_POLL, CLIENT_IN_MEMORY | LENT),       \
+        FLOWS_ON(test, "target in memory", LOOP_POLL, TARGET_IN_MEMORY),          \
+        FLOWS_ON(test, "target lends", LOOP_EPOLL, TARGET_IN_MEMORY | LENT),      \
+        FLOWS_ON(test, "both in memory", LOOP_EPOLL, BOTH_IN_MEMORY),             \
+        FLOWS_ON(test, "both lend", LOOP_POLL, BOTH_IN_MEMORY | LENT)
 
 /* The same, and with streams that take and give a piece now and another later, for a test that does not
  * count turns. */
-#define ON_ALL_AND_HESITANT(test) \
-    ON_ALL(test), FLOWS_ON(test, "both in memory, hesitant", LOOP_POLL, true, true, true)
+#define ON_ALL_AND_HESITANT(test)                                                         \
+    ON_ALL(test),                                                                         \
+        FLOWS_ON(test, "both in memory, hesitant", LOOP_POLL, BOTH_IN_MEMORY | HESITANT), \
+        FLOWS_ON(test, "both lend, hesitant", LOOP_EPOLL, BOTH_IN_MEMORY | LENT | HESITANT)
 
 /* For a test that takes its time. */
-#define ON_BOTH_AND_HESITANT(test)                              \
-    FLOWS_ON(test, "epoll", LOOP_EPOLL, false, false, false),   \
-        FLOWS_ON(test, "poll", LOOP_POLL, false, false, false), \
-        FLOWS_ON(test, "both in memory, hesitant", LOOP_EPOLL, true, true, true)
+#define ON_BOTH_AND_HESITANT(test)                                                         \
+    FLOWS_ON(test, "epoll", LOOP_EPOLL, 0), FLOWS_ON(test, "poll", LOOP_POLL, 0),          \
+        FLOWS_ON(test, "both in memory, hesitant", LOOP_EPOLL, BOTH_IN_MEMORY | HESITANT), \
+        FLOWS_ON(test, "both lend, hesitant", LOOP_POLL, BOTH_IN_MEMORY | LENT | HESITANT)
 
 /* After flows_begin(), where one of these lists the test. */
 static inline void flows_set(void **state)
 {
     const struct flows_setting *setting = *state;
-    flows.client_is_stream = setting->client_is_stream;
-    flows.target_is_stream = setting->target_is_stream;
+    flows.client_is_stream = setting->how & CLIENT_IN_MEMORY;
+    flows.target_is_stream = setting->how & TARGET_IN_MEMORY;
     static uint64_t random;
     random = 1;
-    flows.stream_random = setting->hesitates ? &random : NULL;
+    flows.client_kind.random = flows.target_kind.random = setting->how & HESITANT ? &random : NULL;
+    flows.client_kind.lends = flows.target_kind.lends = setting->how & LENT;
 }
 
 /* Flows of one inbound; flows.inbound, flows.env.limits and flows.answer may be changed afterwards. */
@@ -176,7 +181,7 @@ static inline void flows_begin(enum loop_backend backend, const struct inbound_p
     streams_forget();
     flows.now_ms = 1000000;
     flows.origin = -1;
-    flows.stream_bytes = STREAM_BYTES;
+    flows.client_kind.queue_bytes = flows.target_kind.queue_bytes = STREAM_BYTES;
     flows.bound = tcp_addr("192.0.2.9", 999);
     flows.outbound = (struct outbound){.ops = &ops, .name = "out"};
     ruleset_init(&flows.ruleset, NULL);
@@ -256,8 +261,7 @@ static inline int flows_client_from(const char *ip)
     int fds[2];
     struct addr from = tcp_addr(ip, 4242);
     if (flows.client_is_stream) {
-        struct endpoint *near =
-            stream_new(flows.env.loop, flows.stream_bytes, flows.stream_random, &fds[1]);
+        struct endpoint *near = stream_new(flows.env.loop, flows.client_kind, &fds[1]);
         flow_accept_endpoint(&flows.env, &flows.inbound, near, &from);
         return fds[1];
     }

@@ -1,6 +1,6 @@
 /*
- * Endpoints in memory, as a tunnel's streams will be: two bounded queues, no descriptor. The near
- * end is an endpoint; the far end is the test's, like the other end of a socket pair.
+ * Endpoints in memory, as a tunnel's streams are: two bounded queues, no descriptor, lent or not. The
+ * near end is an endpoint; the far end is the test's, like the other end of a socket pair.
  *
  *      endpoint_write --> out --> far_receive           far_send --> in --> endpoint_read
  *
@@ -33,6 +33,7 @@ struct stream {
     struct stream_queue in, out;
     unsigned number;
     unsigned waking_for; /* events that were denied, and are reported when the turn is over */
+    size_t n_reserved, n_peeked; /* what is lent; 0: nothing */
     bool is_reset, is_near_closed, is_far_closed;
     /* Where it hesitates: reads and writes are now and then cut short, or put off though they could be. */
     uint64_t *random;
@@ -110,11 +111,19 @@ static inline size_t stream_cut_short(struct stream *stream, size_t n)
     return is_whole ? n : 1 + random_below(stream->random, (unsigned)n);
 }
 
+/* Whoever has borrowed must have given it back. */
+static inline void stream_assert_lends_nothing(const struct stream *stream)
+{
+    assert_int_equal(stream->n_reserved, 0);
+    assert_int_equal(stream->n_peeked, 0);
+}
+
 static inline enum err stream_read(struct endpoint *ep, void *buf, size_t cap, size_t *n)
 {
     struct stream *stream = stream_of(ep);
     struct stream_queue *in = &stream->in;
     assert_true(cap > 0);
+    stream_assert_lends_nothing(stream);
     if (stream->is_reset)
         return ERR_RESET;
     if (stream_hesitates(stream, LOOP_READ))
@@ -127,11 +136,48 @@ static inline enum err stream_read(struct endpoint *ep, void *buf, size_t cap, s
     return *n > 0 ? ERR_NONE : in->is_ended ? ERR_EOF : ERR_AGAIN;
 }
 
+static inline size_t stream_least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline enum err stream_peek(struct endpoint *ep, const uint8_t **bytes, size_t *n)
+{
+    struct stream *stream = stream_of(ep);
+    struct stream_queue *in = &stream->in;
+    stream_assert_lends_nothing(stream);
+    if (stream->is_reset)
+        return ERR_RESET;
+    if (stream_hesitates(stream, LOOP_READ))
+        return ERR_AGAIN;
+    if (in->n == 0) {
+        loop_used_up(&stream->watch, LOOP_READ | LOOP_HANGUP);
+        return in->is_ended ? ERR_EOF : ERR_AGAIN;
+    }
+    *bytes = in->bytes + in->from;
+    *n = stream_cut_short(stream, stream_least(in->n, in->cap - in->from));
+    stream->n_peeked = *n;
+    return ERR_NONE;
+}
+
+static inline void stream_consume(struct endpoint *ep, size_t n)
+{
+    struct stream *stream = stream_of(ep);
+    struct stream_queue *in = &stream->in;
+    assert_true(stream->n_peeked > 0 && n <= stream->n_peeked);
+    stream->n_peeked = 0;
+    in->from = (in->from + n) % in->cap;
+    in->n -= n;
+    if (in->n == 0 && !in->is_ended)
+        loop_used_up(&stream->watch, LOOP_READ);
+}
+
 static inline enum err stream_write(struct endpoint *ep, const void *buf, size_t given, size_t *n)
 {
     struct stream *stream = stream_of(ep);
     struct stream_queue *out = &stream->out;
     assert_true(given > 0 && !out->is_ended);
+    stream_assert_lends_nothing(stream);
     stream->is_reset |= stream->is_far_closed;
     if (stream->is_reset)
         return ERR_RESET;
@@ -141,6 +187,42 @@ static inline enum err stream_write(struct endpoint *ep, const void *buf, size_t
     if (out->n == out->cap)
         loop_used_up(&stream->watch, LOOP_WRITE);
     return *n > 0 ? ERR_NONE : ERR_AGAIN;
+}
+
+static inline enum err stream_reserve(struct endpoint *ep, uint8_t **room, size_t *cap)
+{
+    struct stream *stream = stream_of(ep);
+    struct stream_queue *out = &stream->out;
+    assert_false(out->is_ended);
+    stream_assert_lends_nothing(stream);
+    if (stream->is_reset)
+        return ERR_RESET;
+    if (stream_hesitates(stream, LOOP_WRITE))
+        return ERR_AGAIN;
+    if (out->n == out->cap) {
+        loop_used_up(&stream->watch, LOOP_WRITE);
+        return ERR_AGAIN;
+    }
+    size_t at = (out->from + out->n) % out->cap;
+    *room = out->bytes + at;
+    *cap = stream_cut_short(stream, stream_least(out->cap - out->n, out->cap - at));
+    stream->n_reserved = *cap;
+    return ERR_NONE;
+}
+
+static inline void stream_commit(struct endpoint *ep, size_t n)
+{
+    struct stream *stream = stream_of(ep);
+    assert_true(stream->n_reserved > 0 && n <= stream->n_reserved);
+    stream->n_reserved = 0;
+    if (n > 0 && stream->is_far_closed) {
+        stream->is_reset = true;
+        loop_report(&stream->watch, LOOP_READ | LOOP_WRITE | LOOP_HANGUP | LOOP_ERROR);
+        return;
+    }
+    stream->out.n += n;
+    if (stream->out.n == stream->out.cap)
+        loop_used_up(&stream->watch, LOOP_WRITE);
 }
 
 /* As a socket tells it, when both directions have ended. */
@@ -154,6 +236,7 @@ static inline enum err stream_shutdown(struct endpoint *ep)
 {
     struct stream *stream = stream_of(ep);
     assert_false(stream->out.is_ended);
+    stream_assert_lends_nothing(stream);
     if (stream->is_reset)
         return ERR_RESET;
     stream->out.is_ended = true;
@@ -184,6 +267,7 @@ static inline void stream_close(struct endpoint *ep, bool reset)
 {
     struct stream *stream = stream_of(ep);
     assert_non_null(stream->watch.loop);
+    stream_assert_lends_nothing(stream);
     loop_remove(&stream->watch);
     stream->is_reset |= reset;
     stream->out.is_ended = true;
@@ -224,34 +308,41 @@ static inline void stream_on_event(struct watch *watch, unsigned events)
     stream->ep.on_ready(&stream->ep, events);
 }
 
-/* Returns the near end; *far is the other one. Each queue holds so many bytes. `random` NULL: it never
- * hesitates. */
-static inline struct endpoint *stream_new(struct loop *loop, size_t queue_bytes, uint64_t *random,
-                                          int *far)
+#define STREAM_OPS                                                           \
+    .read = stream_read, .write = stream_write, .shutdown = stream_shutdown, \
+    .close = stream_close, .want = stream_want, .used_up = stream_used_up,   \
+    .is_broken = stream_is_broken, .keep_alive = stream_keep_alive, .is_ready = stream_is_ready
+
+static inline const struct endpoint_ops *stream_ops(bool lends)
 {
-    static const struct endpoint_ops ops = {
-        .read = stream_read,
-        .write = stream_write,
-        .shutdown = stream_shutdown,
-        .close = stream_close,
-        .want = stream_want,
-        .used_up = stream_used_up,
-        .is_broken = stream_is_broken,
-        .keep_alive = stream_keep_alive,
-        .is_ready = stream_is_ready,
-    };
+    static const struct endpoint_ops copying = {STREAM_OPS};
+    static const struct endpoint_ops lending = {STREAM_OPS, .peek = stream_peek,
+                                                .consume = stream_consume,
+                                                .reserve = stream_reserve, .commit = stream_commit};
+    return lends ? &lending : &copying;
+}
+
+struct stream_kind {
+    size_t queue_bytes; /* what each queue holds */
+    uint64_t *random;   /* NULL: it never hesitates */
+    bool lends;
+};
+
+/* Returns the near end; *far is the other one. */
+static inline struct endpoint *stream_new(struct loop *loop, struct stream_kind kind, int *far)
+{
     unsigned number = 0;
     while (number < STREAM_MAX && all_streams[number] != NULL)
         number++;
     assert_true(number < STREAM_MAX);
     struct stream *stream = calloc(1, sizeof *stream);
     assert_non_null(stream);
-    stream->ep = (struct endpoint){.ops = &ops, .fd = -1};
+    stream->ep = (struct endpoint){.ops = stream_ops(kind.lends), .fd = -1};
     stream->loop = loop;
     stream->number = number;
-    stream->random = random;
-    queue_init(&stream->in, queue_bytes);
-    queue_init(&stream->out, queue_bytes);
+    stream->random = kind.random;
+    queue_init(&stream->in, kind.queue_bytes);
+    queue_init(&stream->out, kind.queue_bytes);
     loop_add_source(loop, &stream->watch, 0, stream_on_event);
     loop_report(&stream->watch, LOOP_WRITE);
     all_streams[number] = stream;

@@ -422,6 +422,151 @@ static void one_turn_moves_no_more_than_its_budget(void **state)
     end();
 }
 
+/* ---- endpoints that lend ---- */
+
+/* A source of n_left bytes, a sink with room for n_room more; both in the same memory, of which each
+ * lends the beginning. */
+static struct {
+    uint8_t bytes[100];
+    size_t n_left, n_room, n_given_back;
+    unsigned n_out; /* lent and not given back */
+} lender;
+
+static enum err lend_room(struct endpoint *ep, uint8_t **room, size_t *cap)
+{
+    (void)ep;
+    if (lender.n_room == 0)
+        return ERR_AGAIN;
+    *room = lender.bytes;
+    *cap = lender.n_room < sizeof lender.bytes ? lender.n_room : sizeof lender.bytes;
+    lender.n_out++;
+    return ERR_NONE;
+}
+
+static void take_back_room(struct endpoint *ep, size_t n)
+{
+    (void)ep;
+    lender.n_room -= n;
+    lender.n_given_back += n;
+    lender.n_out--;
+}
+
+static enum err lend_bytes(struct endpoint *ep, const uint8_t **bytes, size_t *n)
+{
+    (void)ep;
+    if (lender.n_left == 0)
+        return ERR_EOF;
+    *bytes = lender.bytes;
+    *n = lender.n_left < sizeof lender.bytes ? lender.n_left : sizeof lender.bytes;
+    lender.n_out++;
+    return ERR_NONE;
+}
+
+static void take_back_bytes(struct endpoint *ep, size_t n)
+{
+    (void)ep;
+    lender.n_left -= n;
+    lender.n_given_back += n;
+    lender.n_out--;
+}
+
+static enum err read_lent(struct endpoint *ep, void *buf, size_t cap, size_t *n)
+{
+    assert_ptr_equal(buf, lender.bytes);
+    return endless_read(ep, buf, cap, n);
+}
+
+static enum err write_lent(struct endpoint *ep, const void *buf, size_t given, size_t *n)
+{
+    (void)ep;
+    assert_ptr_equal(buf, lender.bytes);
+    if (lender.n_room == 0)
+        return ERR_AGAIN;
+    *n = given < lender.n_room ? given : lender.n_room;
+    lender.n_room -= *n;
+    return ERR_NONE;
+}
+
+static enum err fail_to_read(struct endpoint *ep, void *buf, size_t cap, size_t *n)
+{
+    (void)ep;
+    (void)buf;
+    (void)cap;
+    (void)n;
+    return ERR_RESET;
+}
+
+static void bytes_are_read_into_what_the_sink_lends(void **state)
+{
+    static const struct endpoint_ops reading = {.read = read_lent, .is_ready = always_ready};
+    static const struct endpoint_ops lending = {.reserve = lend_room, .commit = take_back_room};
+    struct endpoint from = {.ops = &reading, .fd = -1}, to = {.ops = &lending, .fd = -1};
+    uint64_t n_taken;
+    begin(state);
+    memset(&lender, 0, sizeof lender);
+    lender.n_room = 1050;
+    assert_int_equal(direction_advance_within(&direction, &env, &from, &to, 330, &n_taken),
+                     ERR_NONE);
+    assert_int_equal(n_taken, 330);
+    assert_true(direction_wants_read(&direction));
+    assert_int_equal(direction_advance(&direction, &env, &from, &to), ERR_AGAIN);
+    assert_int_equal(direction.n_bytes, 1050);
+    assert_int_equal(lender.n_given_back, 1050);
+    /* The sink is waited for, and the source not read. */
+    assert_true(direction_wants_write(&direction));
+    assert_false(direction_wants_read(&direction));
+    lender.n_room = 10;
+    assert_int_equal(direction_advance(&direction, &env, &from, &to), ERR_AGAIN);
+    assert_int_equal(direction.n_bytes, 1060);
+    assert_int_equal(lender.n_out, 0);
+    assert_holds_nothing();
+    end();
+}
+
+static void room_that_was_lent_for_nothing_is_given_back(void **state)
+{
+    static const struct endpoint_ops broken = {.read = fail_to_read, .is_ready = always_ready};
+    static const struct endpoint_ops lending = {.reserve = lend_room, .commit = take_back_room};
+    struct endpoint from = {.ops = &broken, .fd = -1}, to = {.ops = &lending, .fd = -1};
+    begin(state);
+    memset(&lender, 0, sizeof lender);
+    lender.n_room = 50;
+    assert_int_equal(direction_advance(&direction, &env, &from, &to), ERR_RESET);
+    assert_false(direction.is_sink_broken);
+    assert_int_equal(lender.n_out, 0);
+    assert_int_equal(lender.n_room, 50);
+    end();
+}
+
+static void bytes_are_written_from_where_the_source_has_them(void **state)
+{
+    static const struct endpoint_ops lending = {
+        .peek = lend_bytes, .consume = take_back_bytes, .is_ready = always_ready};
+    static const struct endpoint_ops writing = {.write = write_lent};
+    struct endpoint from = {.ops = &lending, .fd = -1}, to = {.ops = &writing, .fd = -1};
+    uint64_t n_taken;
+    begin(state);
+    memset(&lender, 0, sizeof lender);
+    lender.n_left = 1000;
+    lender.n_room = 640;
+    assert_int_equal(direction_advance_within(&direction, &env, &from, &to, 330, &n_taken),
+                     ERR_NONE);
+    assert_int_equal(n_taken, 330);
+    assert_true(direction_wants_read(&direction));
+    /* What the sink does not take stays in the source. */
+    assert_int_equal(direction_advance(&direction, &env, &from, &to), ERR_NONE);
+    assert_int_equal(direction.n_bytes, 640);
+    assert_int_equal(lender.n_left, 360);
+    assert_true(direction_wants_write(&direction));
+    assert_holds_nothing();
+    lender.n_room = 2000;
+    assert_int_equal(direction_advance(&direction, &env, &from, &to), ERR_EOF);
+    assert_int_equal(direction.n_bytes, 1000);
+    assert_false(direction_wants_read(&direction) || direction_wants_write(&direction));
+    assert_int_equal(lender.n_out, 0);
+    end();
+}
+
 /* ---- the end ---- */
 
 static void the_fin_comes_when_all_before_it_is_delivered(void **state)
@@ -500,6 +645,9 @@ int main(void)
         ON_BOTH(what_is_held_can_be_taken_back),
         ON_BOTH(acc_68_giving_up_in_the_middle_closes_the_pipe_with_its_residue),
         ON_BOTH(one_turn_moves_no_more_than_its_budget),
+        ON_BOTH(bytes_are_read_into_what_the_sink_lends),
+        ON_BOTH(room_that_was_lent_for_nothing_is_given_back),
+        ON_BOTH(bytes_are_written_from_where_the_source_has_them),
         ON_BOTH(the_fin_comes_when_all_before_it_is_delivered),
         ON_BOTH(a_reset_of_the_source_is_told),
         ON_BOTH(a_reset_of_the_sink_is_told),

@@ -196,8 +196,10 @@ static void bound(struct side *writer)
     size_t crumb = writer->write_max;
     if (other(writer)->read_max < crumb)
         crumb = other(writer)->read_max;
-    if ((flows.client_is_stream || flows.target_is_stream) && flows.stream_bytes < crumb)
-        crumb = flows.stream_bytes;
+    if (flows.client_is_stream && flows.client_kind.queue_bytes < crumb)
+        crumb = flows.client_kind.queue_bytes;
+    if (flows.target_is_stream && flows.target_kind.queue_bytes < crumb)
+        crumb = flows.target_kind.queue_bytes;
     writer->n = writer->n < 200 * crumb ? writer->n : 200 * crumb;
 }
 
@@ -210,12 +212,21 @@ static void shrink_buffers(int fd)
     setsockopt(fd, SOL_SOCKET, below(2) == 0 ? SO_SNDBUF : SO_RCVBUF, &bytes, sizeof bytes);
 }
 
+static struct stream_kind choose_stream(void)
+{
+    return (struct stream_kind){
+        .queue_bytes = 1 + any_size(16),
+        .random = below(2) == 0 ? &play.random : NULL,
+        .lends = below(2) == 0,
+    };
+}
+
 static void choose_surroundings(void)
 {
     flows.client_is_stream = below(2) == 0;
     flows.target_is_stream = below(2) == 0;
-    flows.stream_bytes = 1 + any_size(16);
-    flows.stream_random = below(2) == 0 ? &play.random : NULL;
+    flows.client_kind = choose_stream();
+    flows.target_kind = choose_stream();
     flows.answer = below(2) == 0 ? ERR_NONE : ERR_AGAIN;
     if (below(3) == 0)
         flows.env.pipes.retry_at_ms = UINT64_MAX; /* there are no pipes */
