@@ -3,10 +3,18 @@
  * socket, asks no clock and keeps no list: who the user is, whether a salt was seen and which
  * session is meant are asked of the `struct handshake_ground` it stands on.
  *
- * client:  handshake_begin() -> flight 1;  handshake_read() until ERR_NONE -> DONE or GONE
- * server:  handshake_read() until ERR_NONE -> judged;  handshake_answer() -> flight 2
+ *     client                                         server
+ *     handshake_begin()                              handshake_expect()
+ *     handshake_early_secret(), early records
+ *     handshake_write()        -- flight 1 -->       handshake_read() until ERR_NONE: MACs, time and salt are good
+ *                                                    session unknown: handshake_write_gone()
+ *                                                    else handshake_open(): payload 1 is good
+ *     handshake_read()         <-- flight 2 --       handshake_sign_bytes() where there is an identity, handshake_answer()
+ *     handshake_is_gone(): a fresh one, else
+ *     handshake_secrets()                            handshake_secrets()
  *
- * Every failure is ERR_BAD without a reason that could leave this machine; *why is for the log.
+ * Every failure is ERR_BAD (or ERR_MEMORY) without a reason that could leave this machine: handshake_fault() is
+ * for the log.
  */
 #ifndef SOCKEYE_LINK_HANDSHAKE_H
 #define SOCKEYE_LINK_HANDSHAKE_H
@@ -85,6 +93,103 @@ struct flight_info {
     uint8_t ciphers[8];
     uint8_t n_ciphers;
     bool is_early_accepted;
+    uint8_t cipher;               /* the session's */
+    const struct link_user *user; /* at the server */
 };
+
+struct handshake;
+
+/* NULL is fine; wipes. */
+void handshake_free(struct handshake *handshake);
+
+/*
+ * Reads the other end's flight out of bytes as they come. ERR_MORE: all were used; ERR_NONE: the flight is whole and
+ * ended behind *used of them. At the server nothing of it was decrypted then, and handshake_info() has time, n_early and
+ * session_id. Of a failure *used is 0. `wall_ms` is looked at by the server only.
+ */
+NODISCARD enum err handshake_read(struct handshake *handshake, const uint8_t *bytes, size_t n,
+                                  uint64_t wall_ms, size_t *used);
+enum flight_fault handshake_fault(const struct handshake *handshake);
+/* What the other end's flight says, as far as it was read; at the client `joins` and join_number are its own. */
+const struct flight_info *handshake_info(const struct handshake *handshake);
+/* Once both flights are there. */
+void handshake_secrets(const struct handshake *handshake, struct link_secrets *secrets);
+
+/* ---- client ---- */
+
+struct handshake_offer {
+    const struct link_key *server, *user; /* S and U; borrowed as long as the handshake lives */
+    const struct verify_key *identity; /* whom to expect, likewise; NULL: anyone who has the key */
+    uint8_t instance[INSTANCE_BYTES];
+    uint32_t keep_s;
+    bool has_aes; /* offered first, where the key leaves a choice */
+
+    bool joins; /* the rest is for that only */
+    uint8_t session_id[SESSION_ID_BYTES];
+    uint8_t resume[32];
+    uint64_t join_number;
+    uint8_t cipher; /* the session's */
+};
+
+/* ERR_MEMORY. */
+NODISCARD enum err handshake_begin(struct handshake **out, const struct handshake_offer *offer,
+                                   uint64_t time_ms, struct rng *rng);
+/* C_0 of early records, and their cipher. */
+void handshake_early_secret(const struct handshake *handshake, uint8_t secret[static 32],
+                            uint8_t *cipher);
+/* Writes flight 1, of at most FLIGHT_MAX_BYTES, behind which n_early bytes will follow. ERR_MEMORY. */
+NODISCARD enum err handshake_write(struct handshake *handshake, uint32_t n_early, struct rng *rng,
+                                   uint8_t *out, size_t *n);
+/* Flight 2 says that the session is gone: nothing else in it counts but its time. */
+bool handshake_is_gone(const struct handshake *handshake);
+
+/* ---- server ---- */
+
+struct handshake_ground {
+    const struct link_key *server;
+    /* The key of the user whose tag it is; NULL: nobody's. A function of NULL: the server's key is the only one. */
+    const struct link_key *(*find_user)(void *users, const uint8_t tag[static 8],
+                                        const struct link_user **user);
+    void *users;
+    struct replay_set *replays;
+    uint64_t clock_skew_ms;
+};
+
+/* `ground` is borrowed as long as the handshake lives, or until handshake_move(). ERR_MEMORY. */
+NODISCARD enum err handshake_expect(struct handshake **out, const struct handshake_ground *ground);
+/* From now on it stands on this ground, of another thread that has the same keys and users. */
+void handshake_move(struct handshake *handshake, const struct handshake_ground *ground);
+
+/* Answers that the session is gone, by at most FLIGHT_MAX_BYTES. The handshake is used up. */
+NODISCARD enum err handshake_write_gone(struct handshake *handshake, uint64_t wall_ms,
+                                        struct rng *rng, uint8_t *out, size_t *n);
+/* Opens payload 1, with the session's secret and cipher where it joins (else NULL and 0). Then handshake_info() is
+ * complete, its cipher chosen among those offered, and handshake_early_secret() may be asked. */
+NODISCARD enum err handshake_open(struct handshake *handshake, const uint8_t *resume,
+                                  uint8_t cipher, struct rng *rng);
+
+struct handshake_answer {
+    uint8_t session_id[SESSION_ID_BYTES];
+    uint32_t keep_s;
+    bool accepts_early;
+    const uint8_t *spki, *signature; /* NULL: without an identity */
+    size_t n_spki, n_signature;
+};
+/* Writes flight 2, of at most FLIGHT_MAX_BYTES. */
+NODISCARD enum err handshake_answer(struct handshake *handshake,
+                                    const struct handshake_answer *answer, uint64_t wall_ms,
+                                    struct rng *rng, uint8_t *out, size_t *n);
+
+/* ---- identities ---- */
+
+#define HANDSHAKE_SIGN_BYTES (17 + 3 * 32)
+
+/* What is to be signed by us, whose public key is this: at the server behind handshake_open(), at the client behind
+ * flight 2. */
+void handshake_sign_bytes(const struct handshake *handshake, const uint8_t *spki, size_t n_spki,
+                          uint8_t bytes[static HANDSHAKE_SIGN_BYTES]);
+/* What the client has signed for its AUTH, if this is its public key. */
+void handshake_signed_bytes(const struct handshake *handshake, const uint8_t *spki, size_t n_spki,
+                            uint8_t bytes[static HANDSHAKE_SIGN_BYTES]);
 
 #endif
