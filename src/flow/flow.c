@@ -147,7 +147,7 @@ void flow_close(struct flow *flow, enum flow_end end, bool reset)
     env->counters.ended[end]++;
     env->counters.flows_now--;
     list_remove(&flow->link);
-    uncount(env, flow->inbound, &flow->from);
+    uncount(env, flow->inbound, &flow->carrier);
     loop_defer(env->loop, &flow->freeing, free_flow);
     env->on_ended(env);
 }
@@ -257,14 +257,14 @@ static void turn_away(struct flow_env *env, struct inbound *inbound, const struc
     flow_env_refuse(env, REFUSAL_MEMORY, inbound->name, from);
 }
 
-static void begin(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
-                  const struct addr *from)
+/* A flow of a client that was counted; NULL: out of memory. */
+static struct flow *make(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
+                         const struct addr *carrier, const struct addr *from)
 {
     struct flow *flow = slab_get(&env->flows);
     if (flow == NULL) {
-        turn_away(env, inbound, from);
-        endpoint_close(client, false);
-        return;
+        turn_away(env, inbound, carrier);
+        return NULL;
     }
     ruleset_hold(inbound->ruleset);
     flow->env = env;
@@ -272,15 +272,27 @@ static void begin(struct flow_env *env, struct inbound *inbound, struct endpoint
     flow->protocol = inbound->protocol;
     flow->client = client;
     flow->from = *from;
+    flow->carrier = *carrier;
     flow->began_ms = loop_now_ms(env->loop);
     idle_wait_init(&flow->wait);
     idle_wait_init(&flow->settling);
-    idle_enter(&env->handshaking, &flow->wait);
     list_append(&env->live, &flow->link);
     env->counters.flows_now++;
     env->counters.flows_total++;
     client->owner = flow;
     client->on_ready = on_client_ready;
+    return flow;
+}
+
+static void begin(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
+                  const struct addr *from)
+{
+    struct flow *flow = make(env, inbound, client, from, from);
+    if (flow == NULL) {
+        endpoint_close(client, false);
+        return;
+    }
+    idle_enter(&env->handshaking, &flow->wait);
     endpoint_want(client, LOOP_READ);
     handshake_begin(flow);
 }
@@ -305,6 +317,20 @@ void flow_accept_endpoint(struct flow_env *env, struct inbound *inbound, struct 
         begin(env, inbound, client, from);
     else
         endpoint_close(client, false);
+}
+
+enum err flow_accept_request(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
+                             const struct addr *carrier, const struct addr *from,
+                             const struct request *request)
+{
+    env->counters.accepted++;
+    if (!admit(env, inbound, carrier))
+        return ERR_LIMIT;
+    struct flow *flow = make(env, inbound, client, carrier, from);
+    if (flow == NULL)
+        return ERR_MEMORY;
+    opening_begin(flow, request);
+    return ERR_NONE;
 }
 
 void flow_end_all(struct flow_env *env)

@@ -15,6 +15,8 @@
  * target after the other: EXCHANGING --> OPENING --> EXCHANGING, or RELAYING in the end) or
  * ASSOCIATED (datagrams).
  *
+ * A stream of a tunnel begins in OPENING; idle_ms and half_closed_ms are then for the near end to count.
+ *
  * Times: handshake_ms and connect_ms are exact, idle_ms and half_closed_ms count from the last
  * byte. A flow belongs to its worker, and is freed when the turn in which it closed ends.
  */
@@ -59,7 +61,9 @@ struct flow {
     struct association *association;         /* while ASSOCIATED; NULL: none */
     struct direction up, down;               /* up->held has the client's bytes not used up yet */
     uint64_t began_ms;
-    struct addr from, dialled;
+    struct addr from;    /* where the client is, by its own account or a tunnel's near end's */
+    struct addr carrier; /* where its connection comes from, or its tunnel's: what limits count */
+    struct addr dialled;
     char *to;         /* the target's text for the log line, owned; NULL: no request yet */
     const char *user; /* borrowed from the inbound's users */
     uint8_t state;    /* enum flow_state, set by one function only */
@@ -81,6 +85,16 @@ void flow_accept(struct flow_env *env, struct inbound *inbound, int fd, const st
 /* The same with an endpoint that is there already and belongs to env's loop. */
 void flow_accept_endpoint(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
                           const struct addr *from);
+
+/*
+ * Takes in a stream of a tunnel, an endpoint that has its request with it: admission by the inbound's limits
+ * for the carrier's address, then OPENING. `from` is the client's address as the near end says.
+ * ERR_NONE: the endpoint is taken, and the protocol's reply() answers. Else it is the caller's still, to be refused:
+ * ERR_LIMIT, ERR_MEMORY.
+ */
+NODISCARD enum err flow_accept_request(struct flow_env *env, struct inbound *inbound,
+                                       struct endpoint *client, const struct addr *carrier,
+                                       const struct addr *from, const struct request *request);
 
 /* Ends every flow of the worker, as the program's end. */
 void flow_end_all(struct flow_env *env);

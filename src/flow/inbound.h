@@ -50,6 +50,9 @@ struct inbound_protocol {
     const char *name;
     const struct exchange_ops *exchange; /* NULL: all its requests are of other kinds */
     bool speaks_first;                   /* advance() is called before any byte has come */
+    /* Its clients are streams, which come with their request (flow_accept_request(), so advance() is
+     * NULL): the near end counts idle times, and a reply that refuses ends the stream. */
+    bool is_tunnel;
     /*
      * Looks at all bytes that have come and are not used up yet. Sets *used to how many it has used
      * (0 with INBOUND_MORE; with INBOUND_WAIT it has looked at so many, and gets them again). It answers with flow_answer() and may keep its place in flow->phase.

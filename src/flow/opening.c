@@ -52,8 +52,8 @@ static void fail(struct flow *flow, enum err err)
     if (err == ERR_PORTS)
         flow_env_refuse(env, REFUSAL_PORTS, flow->inbound->name, &flow->from);
     flow->protocol->reply(flow, err, NULL);
-    if (flow->is_cut_off)
-        flow_close(flow, flow_end_of(err), true);
+    if (flow->is_cut_off || flow->protocol->is_tunnel)
+        flow_close(flow, flow_end_of(err), flow->is_cut_off);
     else
         lingering_begin(flow, flow_end_of(err));
 }
@@ -228,6 +228,13 @@ static enum err look_whether_gone(struct flow *flow)
     if (flow->up.n_held > 0)
         return ERR_NONE;
     size_t n;
+    if (endpoint_lends_bytes(flow->client)) {
+        const uint8_t *bytes;
+        enum err err = flow->client->ops->peek(flow->client, &bytes, &n);
+        if (err == ERR_NONE)
+            flow->client->ops->consume(flow->client, 0);
+        return err;
+    }
     enum err err = endpoint_read(flow->client, env->scratch, FLOW_READ_BYTES, &n);
     return err == ERR_NONE ? direction_hold(&flow->up, env, env->scratch, n) : err;
 }

@@ -36,7 +36,7 @@ static bool move(struct flow *flow, struct direction *direction)
     enum err err = direction_advance(direction, flow->env, source, sink);
     if (direction->n_bytes != n_before)
         idle_touch(&flow->wait);
-    if (direction->is_at_end && !was_at_end)
+    if (direction->is_at_end && !was_at_end && !flow->protocol->is_tunnel)
         idle_enter(&flow->env->half_closed, &flow->wait);
     if (err == ERR_EOF)
         err = finish(flow, direction, sink);
@@ -73,10 +73,14 @@ void relaying_begin(struct flow *flow)
     flow->target->owner = flow;
     flow->target->on_ready = on_target_ready;
     flow_set_state(flow, FLOW_RELAYING);
-    idle_enter(&flow->env->relaying, &flow->wait);
+    if (flow->protocol->is_tunnel)
+        idle_leave(&flow->wait);
+    else
+        idle_enter(&flow->env->relaying, &flow->wait);
     idle_enter(&flow->env->settling, &flow->settling);
     /* Early bytes are on their way before anything is waited for. */
-    if (flow->up.n_held > 0 && !move(flow, &flow->up))
+    bool has_early = flow->up.n_held > 0 || endpoint_lends_bytes(flow->client);
+    if (has_early && !move(flow, &flow->up))
         return;
     update_interest(flow);
 }

@@ -32,7 +32,7 @@ static struct {
     char lines[16 * 1024];                       /* of the log, each with its newline */
     unsigned n_ended;                            /* calls of on_ended */
     bool client_is_stream, target_is_stream;     /* and not TCP */
-    struct stream_kind client_kind, target_kind; /* where they are */
+    struct memory_kind client_kind, target_kind; /* where they are */
 
     /* The outbound: */
     enum err answer; /* ERR_AGAIN: it stays pending until flows_open() */
@@ -79,7 +79,7 @@ static inline void flows_make_endpoint(struct opening *opening)
     assert_int_equal(flows.origin, -1);
     opening->bound = flows.bound;
     if (flows.target_is_stream) {
-        opening->endpoint = stream_new(flows.env.loop, flows.target_kind, &flows.origin);
+        opening->endpoint = memory_new(flows.env.loop, flows.target_kind, &flows.origin);
         return;
     }
     tcp_pair(fds);
@@ -261,7 +261,7 @@ static inline int flows_client_from(const char *ip)
     int fds[2];
     struct addr from = tcp_addr(ip, 4242);
     if (flows.client_is_stream) {
-        struct endpoint *near = stream_new(flows.env.loop, flows.client_kind, &fds[1]);
+        struct endpoint *near = memory_new(flows.env.loop, flows.client_kind, &fds[1]);
         flow_accept_endpoint(&flows.env, &flows.inbound, near, &from);
         return fds[1];
     }

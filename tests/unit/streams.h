@@ -19,18 +19,18 @@
 
 enum { STREAM_FIRST = 1 << 20, STREAM_MAX = 256, STREAM_BYTES = 64 * 1024 };
 
-struct stream_queue {
+struct memory_queue {
     uint8_t *bytes;
     size_t cap, from, n;
     bool is_ended; /* a fin is behind them */
 };
 
-struct stream {
+struct memory_end {
     struct endpoint ep;
     struct watch watch;
     struct deferred waking, freeing;
     struct loop *loop;
-    struct stream_queue in, out;
+    struct memory_queue in, out;
     unsigned number;
     unsigned waking_for; /* events that were denied, and are reported when the turn is over */
     size_t n_reserved, n_peeked; /* what is lent; 0: nothing */
@@ -39,7 +39,7 @@ struct stream {
     uint64_t *random;
 };
 
-static struct stream *all_streams[STREAM_MAX];
+static struct memory_end *all_streams[STREAM_MAX];
 static size_t n_streams; /* whose near end is open */
 
 /* What a test that has failed has left. */
@@ -49,19 +49,19 @@ static inline void streams_forget(void)
     n_streams = 0;
 }
 
-static inline struct stream *stream_of(struct endpoint *ep)
+static inline struct memory_end *memory_of(struct endpoint *ep)
 {
-    return CONTAINER_OF(ep, struct stream, ep);
+    return CONTAINER_OF(ep, struct memory_end, ep);
 }
 
-static inline void queue_init(struct stream_queue *queue, size_t cap)
+static inline void queue_init(struct memory_queue *queue, size_t cap)
 {
-    *queue = (struct stream_queue){.bytes = malloc(cap), .cap = cap};
+    *queue = (struct memory_queue){.bytes = malloc(cap), .cap = cap};
     assert_non_null(queue->bytes);
 }
 
 /* Both return how many bytes went. */
-static inline size_t queue_put(struct stream_queue *queue, const uint8_t *bytes, size_t n)
+static inline size_t queue_put(struct memory_queue *queue, const uint8_t *bytes, size_t n)
 {
     size_t room = queue->cap - queue->n;
     n = n < room ? n : room;
@@ -71,7 +71,7 @@ static inline size_t queue_put(struct stream_queue *queue, const uint8_t *bytes,
     return n;
 }
 
-static inline size_t queue_take(struct stream_queue *queue, uint8_t *bytes, size_t n, bool peeks)
+static inline size_t queue_take(struct memory_queue *queue, uint8_t *bytes, size_t n, bool peeks)
 {
     n = n < queue->n ? n : queue->n;
     for (size_t i = 0; i < n; i++)
@@ -85,50 +85,50 @@ static inline size_t queue_take(struct stream_queue *queue, uint8_t *bytes, size
 
 /* ---- the near end ---- */
 
-static inline void stream_wake(struct deferred *waking)
+static inline void memory_wake(struct deferred *waking)
 {
-    struct stream *stream = CONTAINER_OF(waking, struct stream, waking);
+    struct memory_end *stream = CONTAINER_OF(waking, struct memory_end, waking);
     unsigned events = stream->waking_for;
     stream->waking_for = 0;
     loop_report(&stream->watch, events);
 }
 
 /* Whether it is not done now, but a turn later. */
-static inline bool stream_hesitates(struct stream *stream, unsigned events)
+static inline bool memory_hesitates(struct memory_end *stream, unsigned events)
 {
     if (stream->random == NULL || random_below(stream->random, 3) > 0)
         return false;
     loop_used_up(&stream->watch, events);
     if (stream->waking_for == 0)
-        loop_defer(stream->loop, &stream->waking, stream_wake);
+        loop_defer(stream->loop, &stream->waking, memory_wake);
     stream->waking_for |= events;
     return true;
 }
 
-static inline size_t stream_cut_short(struct stream *stream, size_t n)
+static inline size_t memory_cut_short(struct memory_end *stream, size_t n)
 {
     bool is_whole = stream->random == NULL || n == 0 || random_below(stream->random, 2) == 0;
     return is_whole ? n : 1 + random_below(stream->random, (unsigned)n);
 }
 
 /* Whoever has borrowed must have given it back. */
-static inline void stream_assert_lends_nothing(const struct stream *stream)
+static inline void memory_assert_lends_nothing(const struct memory_end *stream)
 {
     assert_int_equal(stream->n_reserved, 0);
     assert_int_equal(stream->n_peeked, 0);
 }
 
-static inline enum err stream_read(struct endpoint *ep, void *buf, size_t cap, size_t *n)
+static inline enum err memory_read(struct endpoint *ep, void *buf, size_t cap, size_t *n)
 {
-    struct stream *stream = stream_of(ep);
-    struct stream_queue *in = &stream->in;
+    struct memory_end *stream = memory_of(ep);
+    struct memory_queue *in = &stream->in;
     assert_true(cap > 0);
-    stream_assert_lends_nothing(stream);
+    memory_assert_lends_nothing(stream);
     if (stream->is_reset)
         return ERR_RESET;
-    if (stream_hesitates(stream, LOOP_READ))
+    if (memory_hesitates(stream, LOOP_READ))
         return ERR_AGAIN;
-    *n = queue_take(in, buf, stream_cut_short(stream, cap), false);
+    *n = queue_take(in, buf, memory_cut_short(stream, cap), false);
     if (*n == 0)
         loop_used_up(&stream->watch, LOOP_READ | LOOP_HANGUP);
     else if (in->n == 0 && !in->is_ended)
@@ -136,34 +136,34 @@ static inline enum err stream_read(struct endpoint *ep, void *buf, size_t cap, s
     return *n > 0 ? ERR_NONE : in->is_ended ? ERR_EOF : ERR_AGAIN;
 }
 
-static inline size_t stream_least(size_t a, size_t b)
+static inline size_t memory_least(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-static inline enum err stream_peek(struct endpoint *ep, const uint8_t **bytes, size_t *n)
+static inline enum err memory_peek(struct endpoint *ep, const uint8_t **bytes, size_t *n)
 {
-    struct stream *stream = stream_of(ep);
-    struct stream_queue *in = &stream->in;
-    stream_assert_lends_nothing(stream);
+    struct memory_end *stream = memory_of(ep);
+    struct memory_queue *in = &stream->in;
+    memory_assert_lends_nothing(stream);
     if (stream->is_reset)
         return ERR_RESET;
-    if (stream_hesitates(stream, LOOP_READ))
+    if (memory_hesitates(stream, LOOP_READ))
         return ERR_AGAIN;
     if (in->n == 0) {
         loop_used_up(&stream->watch, LOOP_READ | LOOP_HANGUP);
         return in->is_ended ? ERR_EOF : ERR_AGAIN;
     }
     *bytes = in->bytes + in->from;
-    *n = stream_cut_short(stream, stream_least(in->n, in->cap - in->from));
+    *n = memory_cut_short(stream, memory_least(in->n, in->cap - in->from));
     stream->n_peeked = *n;
     return ERR_NONE;
 }
 
-static inline void stream_consume(struct endpoint *ep, size_t n)
+static inline void memory_consume(struct endpoint *ep, size_t n)
 {
-    struct stream *stream = stream_of(ep);
-    struct stream_queue *in = &stream->in;
+    struct memory_end *stream = memory_of(ep);
+    struct memory_queue *in = &stream->in;
     assert_true(stream->n_peeked > 0 && n <= stream->n_peeked);
     stream->n_peeked = 0;
     in->from = (in->from + n) % in->cap;
@@ -172,32 +172,32 @@ static inline void stream_consume(struct endpoint *ep, size_t n)
         loop_used_up(&stream->watch, LOOP_READ);
 }
 
-static inline enum err stream_write(struct endpoint *ep, const void *buf, size_t given, size_t *n)
+static inline enum err memory_write(struct endpoint *ep, const void *buf, size_t given, size_t *n)
 {
-    struct stream *stream = stream_of(ep);
-    struct stream_queue *out = &stream->out;
+    struct memory_end *stream = memory_of(ep);
+    struct memory_queue *out = &stream->out;
     assert_true(given > 0 && !out->is_ended);
-    stream_assert_lends_nothing(stream);
+    memory_assert_lends_nothing(stream);
     stream->is_reset |= stream->is_far_closed;
     if (stream->is_reset)
         return ERR_RESET;
-    if (stream_hesitates(stream, LOOP_WRITE))
+    if (memory_hesitates(stream, LOOP_WRITE))
         return ERR_AGAIN;
-    *n = queue_put(out, buf, stream_cut_short(stream, given));
+    *n = queue_put(out, buf, memory_cut_short(stream, given));
     if (out->n == out->cap)
         loop_used_up(&stream->watch, LOOP_WRITE);
     return *n > 0 ? ERR_NONE : ERR_AGAIN;
 }
 
-static inline enum err stream_reserve(struct endpoint *ep, uint8_t **room, size_t *cap)
+static inline enum err memory_reserve(struct endpoint *ep, uint8_t **room, size_t *cap)
 {
-    struct stream *stream = stream_of(ep);
-    struct stream_queue *out = &stream->out;
+    struct memory_end *stream = memory_of(ep);
+    struct memory_queue *out = &stream->out;
     assert_false(out->is_ended);
-    stream_assert_lends_nothing(stream);
+    memory_assert_lends_nothing(stream);
     if (stream->is_reset)
         return ERR_RESET;
-    if (stream_hesitates(stream, LOOP_WRITE))
+    if (memory_hesitates(stream, LOOP_WRITE))
         return ERR_AGAIN;
     if (out->n == out->cap) {
         loop_used_up(&stream->watch, LOOP_WRITE);
@@ -205,14 +205,14 @@ static inline enum err stream_reserve(struct endpoint *ep, uint8_t **room, size_
     }
     size_t at = (out->from + out->n) % out->cap;
     *room = out->bytes + at;
-    *cap = stream_cut_short(stream, stream_least(out->cap - out->n, out->cap - at));
+    *cap = memory_cut_short(stream, memory_least(out->cap - out->n, out->cap - at));
     stream->n_reserved = *cap;
     return ERR_NONE;
 }
 
-static inline void stream_commit(struct endpoint *ep, size_t n)
+static inline void memory_commit(struct endpoint *ep, size_t n)
 {
-    struct stream *stream = stream_of(ep);
+    struct memory_end *stream = memory_of(ep);
     assert_true(stream->n_reserved > 0 && n <= stream->n_reserved);
     stream->n_reserved = 0;
     if (n > 0 && stream->is_far_closed) {
@@ -226,26 +226,26 @@ static inline void stream_commit(struct endpoint *ep, size_t n)
 }
 
 /* As a socket tells it, when both directions have ended. */
-static inline void stream_tell_if_over(struct stream *stream)
+static inline void memory_tell_if_over(struct memory_end *stream)
 {
     if (stream->in.is_ended && stream->out.is_ended)
         loop_report(&stream->watch, LOOP_READ | LOOP_WRITE | LOOP_HANGUP | LOOP_ERROR);
 }
 
-static inline enum err stream_shutdown(struct endpoint *ep)
+static inline enum err memory_shutdown(struct endpoint *ep)
 {
-    struct stream *stream = stream_of(ep);
+    struct memory_end *stream = memory_of(ep);
     assert_false(stream->out.is_ended);
-    stream_assert_lends_nothing(stream);
+    memory_assert_lends_nothing(stream);
     if (stream->is_reset)
         return ERR_RESET;
     stream->out.is_ended = true;
-    stream_tell_if_over(stream);
+    memory_tell_if_over(stream);
     return ERR_NONE;
 }
 
 /* When both ends are done with it. */
-static inline void stream_free(struct stream *stream)
+static inline void memory_free(struct memory_end *stream)
 {
     if (!stream->is_near_closed || !stream->is_far_closed)
         return;
@@ -255,95 +255,95 @@ static inline void stream_free(struct stream *stream)
     free(stream);
 }
 
-static inline void stream_free_near(struct deferred *freeing)
+static inline void memory_free_near(struct deferred *freeing)
 {
-    struct stream *stream = CONTAINER_OF(freeing, struct stream, freeing);
+    struct memory_end *stream = CONTAINER_OF(freeing, struct memory_end, freeing);
     stream->is_near_closed = true;
     n_streams--;
-    stream_free(stream);
+    memory_free(stream);
 }
 
-static inline void stream_close(struct endpoint *ep, bool reset)
+static inline void memory_close(struct endpoint *ep, bool reset)
 {
-    struct stream *stream = stream_of(ep);
+    struct memory_end *stream = memory_of(ep);
     assert_non_null(stream->watch.loop);
-    stream_assert_lends_nothing(stream);
+    memory_assert_lends_nothing(stream);
     loop_remove(&stream->watch);
     stream->is_reset |= reset;
     stream->out.is_ended = true;
     /* What the far end will send now is for nobody. */
     stream->in.cap = 0;
-    loop_defer(stream->loop, &stream->freeing, stream_free_near);
+    loop_defer(stream->loop, &stream->freeing, memory_free_near);
 }
 
-static inline void stream_want(struct endpoint *ep, unsigned events)
+static inline void memory_want(struct endpoint *ep, unsigned events)
 {
-    loop_want(&stream_of(ep)->watch, events);
+    loop_want(&memory_of(ep)->watch, events);
 }
 
-static inline void stream_used_up(struct endpoint *ep, unsigned events)
+static inline void memory_used_up(struct endpoint *ep, unsigned events)
 {
-    loop_used_up(&stream_of(ep)->watch, events);
+    loop_used_up(&memory_of(ep)->watch, events);
 }
 
-static inline bool stream_is_broken(struct endpoint *ep)
+static inline bool memory_is_broken(struct endpoint *ep)
 {
-    return stream_of(ep)->is_reset;
+    return memory_of(ep)->is_reset;
 }
 
-static inline void stream_keep_alive(struct endpoint *ep, unsigned seconds)
+static inline void memory_keep_alive(struct endpoint *ep, unsigned seconds)
 {
     (void)ep;
     (void)seconds;
 }
 
-static inline bool stream_is_ready(struct endpoint *ep, unsigned events)
+static inline bool memory_is_ready(struct endpoint *ep, unsigned events)
 {
-    return (stream_of(ep)->watch.ready & events) != 0;
+    return (memory_of(ep)->watch.ready & events) != 0;
 }
 
-static inline void stream_on_event(struct watch *watch, unsigned events)
+static inline void memory_on_event(struct watch *watch, unsigned events)
 {
-    struct stream *stream = CONTAINER_OF(watch, struct stream, watch);
+    struct memory_end *stream = CONTAINER_OF(watch, struct memory_end, watch);
     stream->ep.on_ready(&stream->ep, events);
 }
 
-#define STREAM_OPS                                                           \
-    .read = stream_read, .write = stream_write, .shutdown = stream_shutdown, \
-    .close = stream_close, .want = stream_want, .used_up = stream_used_up,   \
-    .is_broken = stream_is_broken, .keep_alive = stream_keep_alive, .is_ready = stream_is_ready
+#define MEMORY_OPS                                                           \
+    .read = memory_read, .write = memory_write, .shutdown = memory_shutdown, \
+    .close = memory_close, .want = memory_want, .used_up = memory_used_up,   \
+    .is_broken = memory_is_broken, .keep_alive = memory_keep_alive, .is_ready = memory_is_ready
 
-static inline const struct endpoint_ops *stream_ops(bool lends)
+static inline const struct endpoint_ops *memory_endpoint_ops(bool lends)
 {
-    static const struct endpoint_ops copying = {STREAM_OPS};
-    static const struct endpoint_ops lending = {STREAM_OPS, .peek = stream_peek,
-                                                .consume = stream_consume,
-                                                .reserve = stream_reserve, .commit = stream_commit};
+    static const struct endpoint_ops copying = {MEMORY_OPS};
+    static const struct endpoint_ops lending = {MEMORY_OPS, .peek = memory_peek,
+                                                .consume = memory_consume,
+                                                .reserve = memory_reserve, .commit = memory_commit};
     return lends ? &lending : &copying;
 }
 
-struct stream_kind {
+struct memory_kind {
     size_t queue_bytes; /* what each queue holds */
     uint64_t *random;   /* NULL: it never hesitates */
     bool lends;
 };
 
 /* Returns the near end; *far is the other one. */
-static inline struct endpoint *stream_new(struct loop *loop, struct stream_kind kind, int *far)
+static inline struct endpoint *memory_new(struct loop *loop, struct memory_kind kind, int *far)
 {
     unsigned number = 0;
     while (number < STREAM_MAX && all_streams[number] != NULL)
         number++;
     assert_true(number < STREAM_MAX);
-    struct stream *stream = calloc(1, sizeof *stream);
+    struct memory_end *stream = calloc(1, sizeof *stream);
     assert_non_null(stream);
-    stream->ep = (struct endpoint){.ops = stream_ops(kind.lends), .fd = -1};
+    stream->ep = (struct endpoint){.ops = memory_endpoint_ops(kind.lends), .fd = -1};
     stream->loop = loop;
     stream->number = number;
     stream->random = kind.random;
     queue_init(&stream->in, kind.queue_bytes);
     queue_init(&stream->out, kind.queue_bytes);
-    loop_add_source(loop, &stream->watch, 0, stream_on_event);
+    loop_add_source(loop, &stream->watch, 0, memory_on_event);
     loop_report(&stream->watch, LOOP_WRITE);
     all_streams[number] = stream;
     n_streams++;
@@ -353,7 +353,7 @@ static inline struct endpoint *stream_new(struct loop *loop, struct stream_kind 
 
 /* ---- the far end, of a stream or of a connection ---- */
 
-static inline struct stream *far_stream(int far)
+static inline struct memory_end *far_stream(int far)
 {
     return far >= STREAM_FIRST ? all_streams[far - STREAM_FIRST] : NULL;
 }
@@ -366,7 +366,7 @@ static inline ssize_t far_fail(int why)
 
 static inline ssize_t far_send(int far, const void *bytes, size_t n)
 {
-    struct stream *stream = far_stream(far);
+    struct memory_end *stream = far_stream(far);
     if (stream == NULL)
         return send(far, bytes, n, MSG_NOSIGNAL);
     if (stream->is_reset)
@@ -382,7 +382,7 @@ static inline ssize_t far_send(int far, const void *bytes, size_t n)
 
 static inline ssize_t far_take(int far, void *bytes, size_t n, bool peeks)
 {
-    struct stream *stream = far_stream(far);
+    struct memory_end *stream = far_stream(far);
     if (stream == NULL)
         return recv(far, bytes, n, peeks ? MSG_PEEK : 0);
     if (stream->is_reset)
@@ -401,31 +401,31 @@ static inline ssize_t far_receive(int far, void *bytes, size_t n)
 
 static inline void far_shutdown(int far)
 {
-    struct stream *stream = far_stream(far);
+    struct memory_end *stream = far_stream(far);
     if (stream == NULL) {
         shutdown(far, SHUT_WR);
         return;
     }
     stream->in.is_ended = true;
     loop_report(&stream->watch, LOOP_READ | LOOP_HANGUP);
-    stream_tell_if_over(stream);
+    memory_tell_if_over(stream);
 }
 
 static inline void far_reset(int far)
 {
-    struct stream *stream = far_stream(far);
+    struct memory_end *stream = far_stream(far);
     if (stream == NULL) {
         tcp_reset(far);
         return;
     }
     stream->is_reset = stream->is_far_closed = true;
     loop_report(&stream->watch, LOOP_READ | LOOP_WRITE | LOOP_HANGUP | LOOP_ERROR);
-    stream_free(stream);
+    memory_free(stream);
 }
 
 static inline void far_close(int far)
 {
-    struct stream *stream = far_stream(far);
+    struct memory_end *stream = far_stream(far);
     if (stream == NULL) {
         close(far);
     } else if (stream->out.n > 0) {
@@ -433,7 +433,7 @@ static inline void far_close(int far)
     } else {
         far_shutdown(far);
         stream->is_far_closed = true;
-        stream_free(stream);
+        memory_free(stream);
     }
 }
 

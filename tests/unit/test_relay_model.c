@@ -212,9 +212,9 @@ static void shrink_buffers(int fd)
     setsockopt(fd, SOL_SOCKET, below(2) == 0 ? SO_SNDBUF : SO_RCVBUF, &bytes, sizeof bytes);
 }
 
-static struct stream_kind choose_stream(void)
+static struct memory_kind choose_stream(void)
 {
-    return (struct stream_kind){
+    return (struct memory_kind){
         .queue_bytes = 1 + any_size(16),
         .random = below(2) == 0 ? &play.random : NULL,
         .lends = below(2) == 0,

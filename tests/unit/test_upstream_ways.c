@@ -391,10 +391,10 @@ static struct {
 static enum err open_memory(struct outbound *outbound, struct opening *opening)
 {
     (void)outbound;
-    struct stream_kind kind = {.queue_bytes = memory.queue_bytes,
+    struct memory_kind kind = {.queue_bytes = memory.queue_bytes,
                                .random = memory.random == 0 ? NULL : &memory.random,
                                .lends = true};
-    memory.endpoint = stream_new(up.env.loop, kind, &memory.far);
+    memory.endpoint = memory_new(up.env.loop, kind, &memory.far);
     opening->endpoint = memory.endpoint;
     memory.pending = opening;
     return memory.at_once ? ERR_NONE : ERR_AGAIN;
