@@ -22,36 +22,88 @@ static void say_bad_target(struct reading *reading, const struct key *key, const
         value_unexpected(reading, key, node);
 }
 
+static bool parse_target(struct reading *reading, const struct key *key, const struct node *node,
+                         struct target *out)
+{
+    if (!value_is_text(reading, key, node))
+        return false;
+    if (target_parse(out, node->text, node->n_text) != ERR_NONE || out->addr.port == 0 ||
+        !value_is_ascii(node->text, node->n_text)) {
+        say_bad_target(reading, key, node);
+        return false;
+    }
+    addr_unmap(&out->addr);
+    return true;
+}
+
 static void read_target(struct reading *reading, const struct key *key, const struct node *value,
                         void *base)
 {
     struct target target;
 
-    if (!value_is_text(reading, key, value))
-        return;
-    if (target_parse(&target, value->text, value->n_text) != ERR_NONE || target.addr.port == 0 ||
-        !value_is_ascii(value->text, value->n_text)) {
-        say_bad_target(reading, key, value);
-        return;
-    }
-    addr_unmap(&target.addr);
-    memcpy((char *)base + key->offset, &target, sizeof target);
+    if (parse_target(reading, key, value, &target))
+        memcpy((char *)base + key->offset, &target, sizeof target);
+}
+
+static void print_quoted_target(struct printer *printer, const struct target *target)
+{
+    char text[TARGET_TEXT_BYTES];
+
+    target_format(target, text);
+    print_quoted(printer, text);
 }
 
 static void print_target(struct printer *printer, const struct key *key, const void *base)
 {
     const struct target *target = (const void *)((const char *)base + key->offset);
-    char text[TARGET_TEXT_BYTES];
 
-    target_format(target, text);
+    if (target->addr.port == 0)
+        return;
     print_key(printer, key->name);
-    print_quoted(printer, text);
+    print_quoted_target(printer, target);
     print_raw(printer, "\n");
 }
 
 const struct kind kind_target = {.expects = "\"host:port\", \"address:port\" or \"[address]:port\"",
                                  .read = read_target,
                                  .print = print_target};
+
+static void read_upstream_servers(struct reading *reading, const struct key *key,
+                                  const struct node *value, void *base)
+{
+    struct config_outbound *outbound = base;
+    struct entries entries = value_entries(value);
+
+    if (entries.n < key->min || entries.n > key->max) {
+        value_wrong_count(reading, key, value);
+        return;
+    }
+    outbound->servers = value_alloc(reading, entries.n, sizeof *outbound->servers);
+    if (outbound->servers == NULL)
+        return;
+    for (size_t i = 0; i < entries.n; i++, entries.next = entries.next->next)
+        if (parse_target(reading, key, entries.next, &outbound->servers[outbound->n_servers]))
+            outbound->n_servers++;
+}
+
+static void print_upstream_servers(struct printer *printer, const struct key *key, const void *base)
+{
+    const struct config_outbound *outbound = base;
+    bool is_list = outbound->n_servers > 1;
+
+    print_key(printer, key->name);
+    print_raw(printer, is_list ? "[" : "");
+    for (size_t i = 0; i < outbound->n_servers; i++) {
+        print_raw(printer, i > 0 ? ", " : "");
+        print_quoted_target(printer, &outbound->servers[i]);
+    }
+    print_raw(printer, is_list ? "]\n" : "\n");
+}
+
+const struct kind kind_upstream_servers = {
+    .expects = "\"host:port\", \"address:port\" or \"[address]:port\"",
+    .read = read_upstream_servers,
+    .print = print_upstream_servers};
 
 /* One port may be a number; 0 alone is any. */
 static void read_ports(struct reading *reading, const struct key *key, const struct node *value,

@@ -6,6 +6,8 @@
 #include "config/conflicts.h"
 #include "config/names.h"
 #include "config/routes.h"
+#include "config/suggest.h"
+#include "config/tunnels.h"
 #include "config/upstreams.h"
 #include "config/users.h"
 
@@ -37,11 +39,13 @@ static void check_users(struct reading *reading, const struct node *node,
     uses_check_unique(reading->report, &uses, "user");
 }
 
-/* A relay has no users, but who connects to it gets no further than its target. */
+/* A relay has no users, but who connects to it gets no further than its target. A tunnel serves
+ * nobody who has no key. */
 static void check_exposure(struct report *report, const struct node *node,
                            const struct config_inbound *inbound)
 {
-    if (!inbound->is_exposed || inbound->has_users || node_get(node, "allow") != NULL)
+    if (!inbound->is_exposed || inbound->has_users || inbound->type == INBOUND_TUNNEL ||
+        node_get(node, "allow") != NULL)
         return;
     struct mark at = node_get(node, "listen")->at;
     if (inbound->type == INBOUND_RELAY)
@@ -64,12 +68,50 @@ static void check_inbound(struct reading *reading, const struct node *node,
     inbound->has_users = inbound->type != INBOUND_RELAY &&
                          (node_get(node, "users") != NULL || node_get(node, "users_file") != NULL);
     check_exposure(reading->report, node, inbound);
+    if (inbound->type == INBOUND_TUNNEL) {
+        /* Who comes out of a tunnel may be anywhere. */
+        inbound->is_exposed = true;
+        tunnels_check_inbound(reading, node, inbound);
+    }
     check_users(reading, node, inbound);
     if (inbound->users_file != NULL)
         users_read_file(reading, node, inbound);
     if (outbound != NULL && value_stands_for_text(outbound)) {
         struct reference wanted = {outbound->text, outbound->at, outbound->from_env};
         inbound->has_outbound = names_find_outbound(reading, config, &wanted, &inbound->outbound);
+    }
+}
+
+/* Whether one of the keys is likely `key`, mistyped: that has been said, so that nothing is missing. */
+static bool has_misspelt(const struct node *node, const char *key)
+{
+    for (const struct node *value = node->first; value != NULL; value = value->next) {
+        struct suggest suggest = suggest_for(value->key->text);
+        suggest_offer(&suggest, key);
+        if (value->key->kind != NODE_BROKEN && suggest.best != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* A relay may leave its target to the far end of a tunnel, if it leads into one whatever the rules
+ * say: they are about targets. */
+static void check_relay_targets(struct reading *reading, const struct node *root,
+                                const struct config *config)
+{
+    const struct node *node = check_entries(root, "inbounds");
+
+    for (size_t i = 0; i < config->n_inbounds; i++, node = node->next) {
+        const struct config_inbound *inbound = &config->inbounds[i];
+        bool has_way = inbound->has_outbound ||
+                       (node_get(node, "outbound") == NULL && node_get(root, "routes") == NULL);
+        if (inbound->type != INBOUND_RELAY || node_get(node, "target") != NULL ||
+            has_misspelt(node, "target") ||
+            (has_way && config->outbounds[inbound->outbound].type == OUTBOUND_TUNNEL))
+            continue;
+        report_error(reading->report, node->at,
+                     "the key \"target\" is missing in an inbound; for example target: "
+                     "\"192.0.2.5:22\"");
     }
 }
 
@@ -85,6 +127,7 @@ void check_config(struct reading *reading, const struct node *root, struct confi
     for (size_t i = 0; i < config->n_inbounds && !reading->report->no_memory;
          i++, node = node->next)
         check_inbound(reading, node, config, &config->inbounds[i]);
+    check_relay_targets(reading, root, config);
     conflicts_check_listens(reading);
     routes_read(reading, root, config);
     conflicts_check_targets(reading, root, config);

@@ -83,6 +83,9 @@ struct config_pem {
 /* What a tunnel's first flight may carry before the server has answered. */
 enum config_early_data { EARLY_NONE, EARLY_OPEN, EARLY_FULL };
 
+/* How streams are carried: all by each of a session's links. */
+enum config_tunnel_mode { TUNNEL_AGGREGATED };
+
 struct config_inbound {
     enum config_inbound_type type;
     char *name; /* unique; "socks-1", numbered by its place, where none is given */
@@ -120,7 +123,8 @@ struct config_inbound {
 struct config_outbound {
     enum config_outbound_type type;
     char *name;
-    struct target server;      /* of an upstream */
+    struct target *servers; /* of an upstream: one; of a tunnel: the addresses of one server */
+    size_t n_servers;
     char *username, *password; /* what the upstream asks for; both or neither are NULL */
     char *password_file;       /* as it was written: where the password is from; NULL: none */
     size_t via;                /* the outbound that leads to the upstream, if has_via */
@@ -130,8 +134,6 @@ struct config_outbound {
     uint32_t fwmark;          /* of direct; 0: none */
     bool fast_open;           /* of direct */
     /* Of a tunnel: it has `key`, or the server's public key, `peer`, takes its place. */
-    struct target *servers; /* the addresses of one server */
-    size_t n_servers;
     struct config_key key;
     char *key_file;             /* as it was written: where the key is from; NULL: none */
     struct config_pem identity; /* our private key */
@@ -143,6 +145,8 @@ struct config_outbound {
     uint64_t window;        /* what a session's streams may have under way together, in bytes */
     uint64_t stream_window; /* what one of them may have */
     uint64_t sessions;      /* how many there are at once, from 1 */
+    uint64_t links;         /* how many a session has at once: 1 */
+    enum config_tunnel_mode mode;
     int line;
 };
 
@@ -267,8 +271,8 @@ NODISCARD enum err config_new_plain_with_users(struct config **out, const char *
 
 void config_free(struct config *config);
 
-/* Prints the effective configuration as YAML that config_parse() takes, secrets as ***, through
- * `write` in pieces. */
+/* Prints the effective configuration as YAML, secrets as ***, through `write` in pieces.
+ * config_parse() takes it where a `key` is put in place of its ***. */
 void config_print(const struct config *config, void (*write)(void *arg, const char *text, size_t n),
                   void *arg);
 

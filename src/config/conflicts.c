@@ -163,24 +163,39 @@ static void check_relays(struct reading *reading, const struct node *root,
     }
 }
 
+/* Both ends of a tunnel may be in one process, where what comes out of it has a way of its own. */
+static bool leads_elsewhere(const struct config_inbound *inbound, size_t outbound)
+{
+    return inbound->type == INBOUND_TUNNEL && inbound->has_outbound &&
+           inbound->outbound != outbound;
+}
+
+static void check_server(struct reading *reading, const struct node *node,
+                         const struct config *config, size_t outbound, const struct target *server)
+{
+    size_t own = find_listener(config, server);
+    struct quoted q;
+
+    if (own == config->n_inbounds || config->inbounds[own].name == NULL ||
+        leads_elsewhere(&config->inbounds[own], outbound))
+        return;
+    const char *name = config->inbounds[own].name;
+    report_warning(reading->report, node_get(node, "server")->at,
+                   "server: our own inbound %s listens there: what comes in by it and goes "
+                   "out here goes in a circle",
+                   quote(&q, name, strlen(name)));
+}
+
 /* What goes by way of another outbound does not end at this machine. */
 static void check_servers(struct reading *reading, const struct node *root,
                           const struct config *config)
 {
     const struct node *node = check_entries(root, "outbounds");
-    struct quoted q;
 
     for (size_t i = 0; node != NULL; i++, node = node->next) {
         const struct config_outbound *outbound = &config->outbounds[i];
-        if (outbound->server.addr.port == 0 || outbound->has_via)
-            continue;
-        size_t own = find_listener(config, &outbound->server);
-        const char *name = own < config->n_inbounds ? config->inbounds[own].name : NULL;
-        if (name != NULL)
-            report_warning(reading->report, node_get(node, "server")->at,
-                           "server: our own inbound %s listens there: what comes in by it and goes "
-                           "out here goes in a circle",
-                           quote(&q, name, strlen(name)));
+        for (size_t k = 0; k < outbound->n_servers && !outbound->has_via; k++)
+            check_server(reading, node, config, i, &outbound->servers[k]);
     }
 }
 

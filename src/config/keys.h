@@ -71,7 +71,8 @@ struct key {
     const struct kind *kind;
     size_t offset, bytes; /* where in the struct it is stored */
     size_t n_offset;      /* of lists: where the number of entries is stored; of an outbound's
-                             name: where it is stored whether there is one */
+                             name: where it is stored whether there is one; of a secret: where the
+                             path of the file it may be from is */
     uint64_t min, max; /* of numbers: the value's; of texts: the length's; of lists: the count's */
     uint64_t number;   /* of numbers, choices, true and false: the default */
     const char *text;  /* of texts: the default */
@@ -79,6 +80,7 @@ struct key {
     const struct table *table; /* of mappings and lists of them */
     const char *example;       /* how it is written, for messages; NULL: needs none */
     unsigned types;            /* the types that have the key, as TYPE() bits; 0: all */
+    unsigned later;            /* those that will have it in later versions */
     bool required;
     bool secret; /* what it holds is never in messages; a text is printed as *** */
 };
@@ -127,6 +129,14 @@ bool value_is_null(const struct node *node);
 /* Parses a decimal number without sign or leading zeros; false: it is none, or beyond max. */
 bool value_parse_number(uint64_t *out, uint64_t max, const char *text, size_t n);
 
+/* Parses "65536", "64K", "16M" or "1G", where K is 1024; false: it is none, or beyond max. */
+bool value_parse_size(uint64_t *out, uint64_t max, const char *text, size_t n);
+
+#define SIZE_TEXT_BYTES 24
+
+/* The shortest way to write it. */
+void value_format_size(char out[static SIZE_TEXT_BYTES], uint64_t size);
+
 /* Whether no byte beyond ASCII is among them. */
 bool value_is_ascii(const char *text, size_t n);
 
@@ -158,12 +168,14 @@ bool block_correct(char out[static BLOCK_TEXT_BYTES], const char *text, size_t n
 
 extern const struct kind kind_number, kind_bool, kind_choice, kind_text; /* scalars.c */
 extern const struct kind kind_outbound, kind_log_sink;                   /* scalars.c */
-extern const struct kind kind_upstream_password;                         /* scalars.c */
+extern const struct kind kind_upstream_password, kind_size;              /* scalars.c */
 extern const struct kind kind_map, kind_maps, kind_later;                /* maps.c */
 extern const struct kind kind_listen, kind_servers;                      /* listen.c */
 extern const struct kind kind_target, kind_ports, kind_advertise;        /* addresses.c */
+extern const struct kind kind_upstream_servers;                          /* addresses.c */
 extern const struct kind kind_source_addrs, kind_interface;              /* addresses.c */
 extern const struct kind kind_cidrs, kind_target_rules;                  /* rules.c */
 extern const struct kind kind_routes;                                    /* routes.c */
+extern const struct kind kind_key, kind_pem, kind_pems;                  /* tunnel_keys.c */
 
 #endif

@@ -79,6 +79,41 @@ static void print_number_key(struct printer *printer, const struct key *key, con
 const struct kind kind_number = {
     .set_default = default_number, .read = read_number, .print = print_number_key};
 
+static void read_size(struct reading *reading, const struct key *key, const struct node *value,
+                      void *base)
+{
+    char least[SIZE_TEXT_BYTES], most[SIZE_TEXT_BYTES];
+    bool is_scalar = value->kind == NODE_PLAIN || value->kind == NODE_TEXT;
+    uint64_t size;
+
+    if (!is_scalar || !value_parse_size(&size, UINT64_MAX, value->text, value->n_text)) {
+        value_unexpected(reading, key, value);
+        return;
+    }
+    if (size >= key->min && size <= key->max) {
+        store(base, key, size);
+        return;
+    }
+    value_format_size(least, key->min);
+    value_format_size(most, key->max);
+    report_error(reading->report, value->at, "%s: expected %s to %s", key->name, least, most);
+}
+
+static void print_size(struct printer *printer, const struct key *key, const void *base)
+{
+    char text[SIZE_TEXT_BYTES];
+
+    value_format_size(text, load(base, key));
+    print_key(printer, key->name);
+    print_raw(printer, text);
+    print_raw(printer, "\n");
+}
+
+const struct kind kind_size = {.expects = "a size such as 65536, 64K, 16M or 1G",
+                               .set_default = default_number,
+                               .read = read_size,
+                               .print = print_size};
+
 static void read_bool(struct reading *reading, const struct key *key, const struct node *value,
                       void *base)
 {

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "config/tunnels.h"
 #include "config/users.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -55,6 +56,14 @@
 #define MAX_INTERFACE_BYTES 15 /* IFNAMSIZ without its zero */
 #define MAX_LISTENS 256
 #define MAX_SERVERS 8
+#define MAX_TUNNEL_SERVERS 16
+#define MAX_KEEP_S 604800 /* a week */
+#define MAX_KEEPALIVE_PAUSE_S 86400
+#define MAX_CLOCK_SKEW_S 300
+#define MIN_WINDOW ((uint64_t)64 << 10) /* what a stream opens with */
+#define MAX_WINDOW ((uint64_t)4 << 30)
+#define MAX_SESSIONS 64
+#define MAX_LINKS 16
 
 static const struct choice log_levels[] = {
     {"error", LOG_LEVEL_ERROR}, {"warn", LOG_LEVEL_WARN},   {"info", LOG_LEVEL_INFO},
@@ -71,17 +80,23 @@ static const struct choice log_formats[] = {
 static const struct choice families[] = {{"auto", 0}, {"4", 4}, {"6", 6}, {NULL, 0}};
 
 static const struct choice inbound_types[] = {
-    {"socks", INBOUND_SOCKS}, {"http", INBOUND_HTTP},   {"mixed", INBOUND_MIXED},
-    {"relay", INBOUND_RELAY}, {"tunnel", CHOICE_LATER}, {NULL, 0},
+    {"socks", INBOUND_SOCKS}, {"http", INBOUND_HTTP},     {"mixed", INBOUND_MIXED},
+    {"relay", INBOUND_RELAY}, {"tunnel", INBOUND_TUNNEL}, {NULL, 0},
 };
 
 static const struct choice outbound_types[] = {
     {"direct", OUTBOUND_DIRECT}, {"block", OUTBOUND_BLOCK},
     {"socks", OUTBOUND_SOCKS},   {"http", OUTBOUND_HTTP},
-    {"tunnel", CHOICE_LATER},    {"select", CHOICE_LATER},
+    {"tunnel", OUTBOUND_TUNNEL}, {"select", CHOICE_LATER},
     {"fastest", CHOICE_LATER},   {"fallback", CHOICE_LATER},
     {"sticky", CHOICE_LATER},    {NULL, 0},
 };
+
+static const struct choice early_data[] = {
+    {"none", EARLY_NONE}, {"open", EARLY_OPEN}, {"full", EARLY_FULL}, {NULL, 0}};
+
+static const struct choice tunnel_modes[] = {
+    {"aggregated", TUNNEL_AGGREGATED}, {"distributed", CHOICE_LATER}, {NULL, 0}};
 
 const struct choice schema_built_in[] = {
     {"direct", OUTBOUND_DIRECT}, {"block", OUTBOUND_BLOCK}, {NULL, 0}};
@@ -90,6 +105,42 @@ const struct choice schema_built_in[] = {
 #define COMMANDS (TYPE(INBOUND_SOCKS) | TYPE(INBOUND_MIXED))
 #define PROXIES (COMMANDS | TYPE(INBOUND_HTTP))
 #define UPSTREAMS (TYPE(OUTBOUND_SOCKS) | TYPE(OUTBOUND_HTTP))
+#define SERVERS (UPSTREAMS | TYPE(OUTBOUND_TUNNEL))
+
+/* What both ends of a tunnel have. */
+#define TUNNEL_KEY(of, tunnel)                                                        \
+    {.name = "key",                                                                   \
+     .kind = &kind_key,                                                               \
+     FIELD(of, key),                                                                  \
+     .n_offset = offsetof(struct of, key_file),                                       \
+     .types = (tunnel),                                                               \
+     .secret = true},                                                                 \
+        {.name = "key_file",                                                          \
+         .kind = &kind_text,                                                          \
+         FIELD(of, key_file),                                                         \
+         .types = (tunnel),                                                           \
+         .min = 1,                                                                    \
+         .max = MAX_PATH_BYTES},                                                      \
+    {                                                                                 \
+        .name = "identity", .kind = &kind_pem, FIELD(of, identity), .types = (tunnel) \
+    }
+#define TUNNEL_REST(of, tunnel)                                                                   \
+    {.name = "early_data",                                                                        \
+     .kind = &kind_choice,                                                                        \
+     FIELD(of, early_data),                                                                       \
+     .choices = early_data,                                                                       \
+     .types = (tunnel)},                                                                          \
+        {.name = "keep_s",                                                                        \
+         .kind = &kind_number,                                                                    \
+         FIELD(of, keep_s),                                                                       \
+         .types = (tunnel),                                                                       \
+         .min = 1,                                                                                \
+         .max = MAX_KEEP_S,                                                                       \
+         .number = 600},                                                                          \
+    {                                                                                             \
+        .name = "clock_skew_s", .kind = &kind_number, FIELD(of, clock_skew_s), .types = (tunnel), \
+        .min = 1, .max = MAX_CLOCK_SKEW_S, .number = 60                                           \
+    }
 
 /* `udp` and `bind` differ in one default. */
 #define COMMAND_KEYS(on)                                                                      \
@@ -156,9 +207,15 @@ static const struct key inbound_keys[] = {
     {.name = "target",
      .kind = &kind_target,
      FIELD(config_inbound, target),
-     .types = TYPE(INBOUND_RELAY),
-     .required = true,
-     .example = "target: \"192.0.2.5:22\""},
+     .types = TYPE(INBOUND_RELAY) | TYPE(INBOUND_TUNNEL)},
+    TUNNEL_KEY(config_inbound, TYPE(INBOUND_TUNNEL)),
+    {.name = "peers",
+     .kind = &kind_pems,
+     .types = TYPE(INBOUND_TUNNEL),
+     .min = 1,
+     .max = TUNNEL_MAX_PEERS,
+     .example = "peers: [client.pub]"},
+    TUNNEL_REST(config_inbound, TYPE(INBOUND_TUNNEL)),
     {.name = "outbound",
      .kind = &kind_outbound,
      FIELD(config_inbound, outbound),
@@ -175,6 +232,7 @@ static const struct key inbound_keys[] = {
      .offset = offsetof(struct config_inbound, users),
      .n_offset = offsetof(struct config_inbound, n_inline_users),
      .types = PROXIES,
+     .later = TYPE(INBOUND_TUNNEL),
      .table = &user_table,
      .min = 1,
      .max = MAX_USERS,
@@ -184,6 +242,7 @@ static const struct key inbound_keys[] = {
      .kind = &kind_text,
      FIELD(config_inbound, users_file),
      .types = PROXIES,
+     .later = TYPE(INBOUND_TUNNEL),
      .min = 1,
      .max = MAX_PATH_BYTES},
     {.name = "udp",
@@ -197,15 +256,8 @@ static const struct key inbound_keys[] = {
      .types = COMMANDS,
      .table = &bind_table},
     LATER("listen_via"),
-    LATER("key"),
-    LATER("key_file"),
-    LATER("identity"),
-    LATER("peers"),
     LATER("allow_reverse"),
-    LATER("early_data"),
-    LATER("keep_s"),
     LATER("decoy"),
-    LATER("clock_skew_s"),
     LATER("shape"),
     LATER("sessions"),
 };
@@ -251,9 +303,10 @@ static const struct key outbound_keys[] = {
      FIELD(config_outbound, fast_open),
      .types = TYPE(OUTBOUND_DIRECT)},
     {.name = "server",
-     .kind = &kind_target,
-     FIELD(config_outbound, server),
-     .types = UPSTREAMS,
+     .kind = &kind_upstream_servers,
+     .types = SERVERS,
+     .min = 1,
+     .max = MAX_TUNNEL_SERVERS,
      .required = true,
      .example = "server: \"192.0.2.5:1080\""},
     {.name = "username",
@@ -279,22 +332,54 @@ static const struct key outbound_keys[] = {
      .kind = &kind_outbound,
      FIELD(config_outbound, via),
      .n_offset = offsetof(struct config_outbound, has_via),
-     .types = UPSTREAMS},
-    LATER("key"),
-    LATER("key_file"),
-    LATER("identity"),
-    LATER("peer"),
-    LATER("links"),
-    LATER("mode"),
-    LATER("sessions"),
+     .types = SERVERS},
+    TUNNEL_KEY(config_outbound, TYPE(OUTBOUND_TUNNEL)),
+    {.name = "peer",
+     .kind = &kind_pem,
+     FIELD(config_outbound, peer),
+     .types = TYPE(OUTBOUND_TUNNEL)},
+    TUNNEL_REST(config_outbound, TYPE(OUTBOUND_TUNNEL)),
+    {.name = "keepalive_s",
+     .kind = &kind_number,
+     FIELD(config_outbound, keepalive_s),
+     .types = TYPE(OUTBOUND_TUNNEL),
+     .max = MAX_KEEPALIVE_PAUSE_S,
+     .number = 60},
+    {.name = "window",
+     .kind = &kind_size,
+     FIELD(config_outbound, window),
+     .types = TYPE(OUTBOUND_TUNNEL),
+     .min = MIN_WINDOW,
+     .max = MAX_WINDOW,
+     .number = (uint64_t)64 << 20},
+    {.name = "stream_window",
+     .kind = &kind_size,
+     FIELD(config_outbound, stream_window),
+     .types = TYPE(OUTBOUND_TUNNEL),
+     .min = MIN_WINDOW,
+     .max = MAX_WINDOW,
+     .number = (uint64_t)16 << 20},
+    {.name = "sessions",
+     .kind = &kind_number,
+     FIELD(config_outbound, sessions),
+     .types = TYPE(OUTBOUND_TUNNEL),
+     .min = 1,
+     .max = MAX_SESSIONS,
+     .number = 1},
+    {.name = "links",
+     .kind = &kind_number,
+     FIELD(config_outbound, links),
+     .types = TYPE(OUTBOUND_TUNNEL),
+     .min = 1,
+     .max = MAX_LINKS,
+     .number = 1},
+    {.name = "mode",
+     .kind = &kind_choice,
+     FIELD(config_outbound, mode),
+     .choices = tunnel_modes,
+     .types = TYPE(OUTBOUND_TUNNEL)},
     LATER("handover"),
     LATER("shape"),
-    LATER("early_data"),
-    LATER("keep_s"),
-    LATER("keepalive_s"),
-    LATER("clock_skew_s"),
-    LATER("window"),
-    LATER("stream_window"),
     LATER("outbounds"),
 };
 static const struct table outbound_table = {

@@ -6,6 +6,7 @@
 #include "config/check.h"
 #include "config/files.h"
 #include "config/names.h"
+#include "config/tunnels.h"
 
 #define MAX_FILE_BYTES ((size_t)64 * 1024)
 #define MAX_PASSWORD_BYTES 255 /* what SOCKS5 carries (RFC 1929) */
@@ -53,6 +54,15 @@ static void check_login(struct reading *reading, const struct node *node,
         report_error(report, name->at, "username: it cannot hold \":\", as HTTP ends it there");
     if (file != NULL && outbound->password_file != NULL)
         read_password(reading, file, outbound);
+}
+
+static void check_proxy(struct reading *reading, const struct node *node,
+                        struct config_outbound *outbound)
+{
+    if (outbound->n_servers > 1)
+        report_error(reading->report, node_get(node, "server")->at,
+                     "server: expected one address; a list of them is for tunnels");
+    check_login(reading, node, outbound);
 }
 
 static void find_via(struct reading *reading, const struct node *node, const struct config *config,
@@ -132,9 +142,12 @@ void upstreams_check(struct reading *reading, const struct node *root, struct co
 
     for (size_t i = 0; i < n && !reading->report->no_memory; i++, node = node->next) {
         struct config_outbound *outbound = &config->outbounds[i];
-        if (outbound->type != OUTBOUND_SOCKS && outbound->type != OUTBOUND_HTTP)
+        if (outbound->type == OUTBOUND_DIRECT || outbound->type == OUTBOUND_BLOCK)
             continue;
-        check_login(reading, node, outbound);
+        if (outbound->type == OUTBOUND_TUNNEL)
+            tunnels_check_outbound(reading, node, outbound);
+        else
+            check_proxy(reading, node, outbound);
         find_via(reading, node, config, outbound);
     }
     check_loops(reading, root, config);

@@ -94,6 +94,36 @@ bool value_parse_number(uint64_t *out, uint64_t max, const char *text, size_t n)
     return true;
 }
 
+static const struct {
+    char letter;
+    unsigned shift;
+} size_units[] = {{'G', 30}, {'M', 20}, {'K', 10}};
+
+bool value_parse_size(uint64_t *out, uint64_t max, const char *text, size_t n)
+{
+    for (size_t i = 0; i < sizeof size_units / sizeof size_units[0]; i++) {
+        if (n == 0 || text[n - 1] != size_units[i].letter)
+            continue;
+        if (!value_parse_number(out, max >> size_units[i].shift, text, n - 1))
+            return false;
+        *out <<= size_units[i].shift;
+        return true;
+    }
+    return value_parse_number(out, max, text, n);
+}
+
+void value_format_size(char out[static SIZE_TEXT_BYTES], uint64_t size)
+{
+    for (size_t i = 0; i < sizeof size_units / sizeof size_units[0]; i++) {
+        uint64_t unit = (uint64_t)1 << size_units[i].shift;
+        if (size == 0 || size % unit != 0)
+            continue;
+        snprintf(out, SIZE_TEXT_BYTES, "%" PRIu64 "%c", size / unit, size_units[i].letter);
+        return;
+    }
+    snprintf(out, SIZE_TEXT_BYTES, "%" PRIu64, size);
+}
+
 bool value_is_ascii(const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -223,7 +253,8 @@ bool value_is_text(struct reading *reading, const struct key *key, const struct 
         return true;
     if (node->kind == NODE_BROKEN)
         return false;
-    bool is_text = key->kind == &kind_text || key->kind == &kind_upstream_password;
+    bool is_text =
+        key->kind == &kind_text || key->kind == &kind_upstream_password || key->kind == &kind_key;
     if (is_text && node->kind == NODE_PLAIN && !value_is_null(node))
         report_error(reading->report, node->at, "%s: expected a text, found %s; put it in quotes",
                      key->name, value_describe(&found, key, node));

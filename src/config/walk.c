@@ -114,6 +114,12 @@ static void say_foreign(struct report *report, const struct table *table, const 
     char here[32], there[96];
 
     list_types(here, sizeof here, table->keys[0].choices, TYPE(type));
+    if ((key->later & TYPE(type)) != 0) {
+        report_error(report, value->key->at,
+                     "this version does not have the key \"%s\"%s of type %s", key->name,
+                     table->place, here);
+        return;
+    }
     list_types(there, sizeof there, table->keys[0].choices, key->types);
     report_error(report, value->key->at,
                  "the key \"%s\" does not belong%s of type %s; it is for %s", key->name,

@@ -56,6 +56,8 @@ static struct inbound_command command_of(const struct config_command *from)
 static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
                             const struct config_inbound *from)
 {
+    if (from->type == INBOUND_TUNNEL)
+        return ERR_COMMAND;
     inbound->ruleset = &runtime->ruleset;
     inbound->protocol = protocols[from->type];
     inbound->name = from->name;
@@ -130,7 +132,7 @@ static struct outbound *new_block(const struct config_outbound *from)
 
 static struct upstream_server server_of(const struct config_outbound *from)
 {
-    return (struct upstream_server){&from->server, from->username, from->password};
+    return (struct upstream_server){&from->servers[0], from->username, from->password};
 }
 
 static struct outbound *new_socks(const struct config_outbound *from)
@@ -162,6 +164,8 @@ static enum err set_outbounds(struct runtime *runtime)
         return ERR_MEMORY;
     for (; ruleset->n_outbounds < config->n_outbounds; ruleset->n_outbounds++) {
         const struct config_outbound *from = &config->outbounds[ruleset->n_outbounds];
+        if (from->type == OUTBOUND_TUNNEL)
+            return ERR_COMMAND;
         struct outbound *outbound = new_outbound[from->type](from);
         if (outbound == NULL)
             return ERR_MEMORY;

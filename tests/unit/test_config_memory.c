@@ -98,12 +98,18 @@ static const char *environment(const char *name)
     return strcmp(name, "PASSWORD") == 0 ? "hunter2" : NULL;
 }
 
+/* The base64 of "hunter2hunter2!!". */
+#define KEY "aHVudGVyMmh1bnRlcjIhIQ=="
+
 /* What is in a file is told by the first letter of its name. */
 static enum err read_file(const char *path, size_t max_bytes, char **text, size_t *n)
 {
     const char *content = path[0] == 'u'   ? "eve:hunter2\ncarl:$6$hunter2\n"
                           : path[0] == 'p' ? "hunter2\n"
                           : path[0] == 'd' ? "Example.com\n*.example.org\n"
+                          : path[0] == 'k' ? KEY "\n"
+                          : path[0] == 'i' ? "-----BEGIN PRIVATE KEY-----\n" KEY "\n-----END "
+                          : path[0] == 'c' ? "-----BEGIN PUBLIC KEY-----\nA=\n-----END "
                                            : "x\n/y\n:z\n";
 
     *n = strlen(content);
@@ -157,8 +163,10 @@ static const char good[] =
     "    deny_targets: ['*:25']\n"
     "    users: [{name: ann, password: '${PASSWORD}'}, {name: bob, password: \"\\x41\"}]\n"
     "  - {type: http, name: web, listen: [8080, 'unix:/x'], outbound: out, users_file: u}\n"
+    "  - {type: tunnel, listen: 4194, key: " KEY ", identity: i, peers: c}\n"
     "outbounds: [{type: direct, name: out, interface: eth0, bind: 192.0.2.1},\n"
-    "  {type: socks, name: s, server: 'x:1', username: u, password_file: p, via: out}]\n"
+    "  {type: socks, name: s, server: 'x:1', username: u, password_file: p, via: out},\n"
+    "  {type: tunnel, name: t, server: ['x:1', 'y:1'], key_file: k, peer: c, via: s}]\n"
     "routes: ['DOMAIN,a,out', 'DOMAIN-SET,d,s', 'IP-CIDR,10.0.0.0/8,s', 'IN-NAME,web,s']\n"
     "admin: {socket: ./y}\n";
 
@@ -297,6 +305,9 @@ static void acc_37_what_is_freed_holds_no_password(void **state)
     secret = "hunter2";
     n_exposed = 0;
     assert_int_equal(parse(text, 0), ERR_NONE);
+    assert_int_equal(parse(good, 0), ERR_NONE); /* a tunnel's key, as bytes */
+    secret = KEY;
+    assert_int_equal(parse(good, 0), ERR_NONE);
     secret = NULL;
     assert_int_equal(n_exposed, 0);
 }

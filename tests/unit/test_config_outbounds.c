@@ -55,7 +55,7 @@ static void what_nothing_can_be_dialled_from_is_told(void **state)
         {DIRECT("fast_open: 1"), "s.yaml:2:48: fast_open: expected true or false, found 1\n"},
         {DIRECT("server: 'x:1', username: u, password: hunter2, password_file: p, via: block"),
          "s.yaml:2:37: the key \"server\" does not belong in an outbound of type direct; it is for "
-         "socks or http\n"
+         "socks, http or tunnel\n"
          "s.yaml:2:52: the key \"username\" does not belong in an outbound of type direct; it is "
          "for socks or http\n"
          "s.yaml:2:65: the key \"password\" does not belong in an outbound of type direct; it is "
@@ -63,7 +63,7 @@ static void what_nothing_can_be_dialled_from_is_told(void **state)
          "s.yaml:2:84: the key \"password_file\" does not belong in an outbound of type direct; it "
          "is for socks or http\n"
          "s.yaml:2:102: the key \"via\" does not belong in an outbound of type direct; it is for "
-         "socks or http\n"},
+         "socks, http or tunnel\n"},
         {OUT("{type: block, name: a, fwmark: 1}"),
          "s.yaml:2:36: the key \"fwmark\" does not belong in an outbound of type block; it is for "
          "direct\n"},
@@ -97,12 +97,12 @@ static void upstreams_have_a_server_and_a_login(void **state)
 
     (void)state;
     assert_int_equal(out[0].type, OUTBOUND_SOCKS);
-    assert_target(&out[0].server, "10.1.1.1:1080");
+    assert_target(&out[0].servers[0], "10.1.1.1:1080");
     assert_string_equal(out[0].username, "u:v");
     assert_string_equal(out[0].password, "hunter2");
     assert_false(out[0].has_via);
     assert_int_equal(out[1].type, OUTBOUND_HTTP);
-    assert_target(&out[1].server, "proxy.example.com:3128");
+    assert_target(&out[1].servers[0], "proxy.example.com:3128");
     assert_string_equal(out[1].password, "hunter2");
     assert_string_equal(out[1].password_file, "p");
     assert_string_equal(out[2].password, "a b ");

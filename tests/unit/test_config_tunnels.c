@@ -1,0 +1,408 @@
+/* Tunnels: what opens them, and what they may be told. */
+#include "config_fixture.h"
+
+#define KEY16 "QUJDREVGR0hJSktMTU5PUA=="
+#define KEY24 "QUJDREVGR0hJSktMTU5PUFFSU1RVVldY"
+#define KEY32 "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
+#define BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"
+
+#define OUT(list) GOOD "outbounds: [" list "]\n"
+
+#define PRIVATE "-----BEGIN PRIVATE KEY-----\nTUlJ\n-----END PRIVATE KEY-----\n"
+#define PUBLIC(body) "-----BEGIN PUBLIC KEY-----\n" body "\n-----END PUBLIC KEY-----\n"
+
+static const struct text_file files[] = {
+    {"k", KEY32 "\n", 0, ERR_NONE},
+    {"bom", "\xef\xbb\xbf" KEY16 " \r\nmore", 0, ERR_NONE},
+    {"short", "QUJD\n", 0, ERR_NONE},
+    {"empty", "\n" KEY32, 0, ERR_NONE},
+    {"own.key", PRIVATE, 0, ERR_NONE},
+    {"ann.pub", PUBLIC("QQ=="), 0, ERR_NONE},
+    {"bob.pub", PUBLIC("Qg=="), 0, ERR_NONE},
+    {"ann2.pub", PUBLIC("\r\n  Q\r\nQ==\r\n"), 0, ERR_NONE},
+    {"locked.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nA\n-----END ENCRYPTED PRIVATE KEY-----",
+     0, ERR_NONE},
+    {"no.pem", "hunter2", 0, ERR_NONE},
+    {"zero.pub", "\0" PUBLIC("QQ=="), sizeof PUBLIC("QQ=="), ERR_NONE},
+};
+
+static void acc_77_keys_have_three_lengths(void **state)
+{
+    struct config *config = parse_good("inbounds:\n"
+                                       "- {type: tunnel, listen: '*:4194', key: " KEY16 "}\n"
+                                       "- {type: tunnel, listen: 1, key: '" KEY24 "'}\n"
+                                       "- {type: tunnel, listen: 2, key: " KEY32 "}\n"
+                                       "- {type: tunnel, listen: 3, key_file: k}\n"
+                                       "- {type: tunnel, listen: 4, key_file: bom}\n",
+                                       files, N_ITEMS(files));
+    static const uint8_t n_bytes[] = {16, 24, 32, 32, 16};
+
+    (void)state;
+    for (size_t i = 0; i < N_ITEMS(n_bytes); i++) {
+        const struct config_inbound *inbound = &config->inbounds[i];
+        assert_int_equal(inbound->type, INBOUND_TUNNEL);
+        assert_int_equal(inbound->key.n_bytes, n_bytes[i]);
+        assert_memory_equal(inbound->key.bytes, BYTES, n_bytes[i]);
+        assert_true(inbound->is_exposed);
+        assert_int_equal(inbound->target.addr.port, 0);
+        assert_int_equal(inbound->early_data, EARLY_NONE);
+        assert_int_equal(inbound->keep_s, 600);
+        assert_int_equal(inbound->clock_skew_s, 60);
+    }
+    assert_string_equal(config->inbounds[0].name, "tunnel-1");
+    assert_null(config->inbounds[0].key_file);
+    assert_string_equal(config->inbounds[3].key_file, "k");
+    config_free(config);
+}
+
+static void acc_77_a_wrong_key_is_refused_by_name(void **state)
+{
+#define TUNNEL(keys) "inbounds: [{type: tunnel, listen: 4194, " keys "}]\n"
+#define LENGTHS "a key has 16, 24 or 32 bytes (128, 192 or 256 bits), this one has "
+#define NOT_BASE64 "this is not base64 with its padding; `sockeye keygen` makes a key\n"
+    static const struct bad bad[] = {
+        {TUNNEL("key: QUJD"), "s.yaml:1:46: key: " LENGTHS "3\n"},
+        {TUNNEL("key: ''"), "s.yaml:1:46: key: " LENGTHS "0\n"},
+        {TUNNEL("key: QUJDREVGR0hJSktMTU5PUFE="), "s.yaml:1:46: key: " LENGTHS "17\n"},
+        {TUNNEL("key: " KEY24 KEY32), "s.yaml:1:46: key: " LENGTHS "56\n"},
+        {TUNNEL("key: " KEY24 KEY24 KEY24 KEY24 KEY32), "s.yaml:1:46: key: " LENGTHS "more\n"},
+        {TUNNEL("key: QUJDREVGR0hJSktMTU5PUA"), "s.yaml:1:46: key: " NOT_BASE64},
+        {TUNNEL("key: QUJDREVGR0hJSktMTU5PUB=="), "s.yaml:1:46: key: " NOT_BASE64},
+        {TUNNEL("key: 'QUJDREVGR0hJSktMTU5PU_=='"), "s.yaml:1:46: key: " NOT_BASE64},
+        {TUNNEL("key: '${SECRET}'"), "s.yaml:1:46: key: " NOT_BASE64},
+        {TUNNEL("key: " KEY16 ":" KEY16),
+         "s.yaml:1:46: key: this version does not have keys of users (SERVER:USER)\n"},
+        {TUNNEL("key: [" KEY16 ", " KEY32 "]"),
+         "s.yaml:1:46: key: this version does not have more than one\n"},
+        {TUNNEL("key: 12345678"), "s.yaml:1:46: key: expected a text, found a number, true or "
+                                  "false; put it in quotes\n"},
+        {TUNNEL("key: {a: b}"), "s.yaml:1:46: key: expected a text, found a mapping\n"},
+        {TUNNEL("key_file: short"), "s.yaml:1:51: key_file: " LENGTHS "3\n"},
+        {TUNNEL("key_file: empty"), "s.yaml:1:51: key_file: expected a key in its first line\n"},
+        {TUNNEL("key_file: own.key"), "s.yaml:1:51: key_file: " NOT_BASE64},
+        {TUNNEL("key_file: none"), "s.yaml:1:51: key_file: \"none\": there is no such file\n"},
+        {TUNNEL("key: " KEY16 ", key_file: k"),
+         "s.yaml:1:72: key and key_file: expected one of them\n"},
+        {OUT("{type: tunnel, name: a, server: 'x:1', key: QUJD}"),
+         "s.yaml:2:57: key: " LENGTHS "3\n"},
+    };
+    (void)state;
+    assert_all_refused(bad, N_ITEMS(bad), files, N_ITEMS(files));
+#undef LENGTHS
+#undef NOT_BASE64
+}
+
+static void a_tunnel_without_a_key_is_told(void **state)
+{
+    static const struct bad bad[] = {
+        {"inbounds: [{type: tunnel, listen: 4194, peers: ann.pub}]",
+         "s.yaml:1:12: a tunnel needs a key: add key or key_file, as `sockeye keygen` makes them, "
+         "or identity, whose public key then opens it\n"},
+        {OUT("{type: tunnel, name: a, server: 'x:1', identity: own.key}"),
+         "s.yaml:2:13: a tunnel needs the server's key: add key or key_file, or peer, the "
+         "server's public key, if that opens it\n"},
+        {TUNNEL("identity: own.key, peers: ann.pub, early_data: open"),
+         "s.yaml:1:88: early_data: it needs a shared key (key or key_file)\n"},
+        {TUNNEL("key: " KEY16 ", peers: ann.pub, early_data: full"),
+         "s.yaml:1:100: early_data: with peers nothing is done before the client has signed\n"},
+        {OUT("{type: tunnel, name: a, server: 'x:1', peer: ann.pub, early_data: full}"),
+         "s.yaml:2:79: early_data: it needs a shared key (key or key_file)\n"},
+    };
+    (void)state;
+    assert_all_refused(bad, N_ITEMS(bad), files, N_ITEMS(files));
+}
+
+static void identities_are_read_from_their_files(void **state)
+{
+    struct config *config = parse_good(
+        "inbounds:\n"
+        "- {type: tunnel, listen: 1, identity: own.key, peers: [ann.pub, bob.pub]}\n"
+        "- {type: tunnel, listen: 2, key: " KEY16 ", peers: ann.pub, target: 'x:22', keep_s: 7,\n"
+        "   clock_skew_s: 300}\n"
+        "- {type: tunnel, listen: 3, key: " KEY16 ", early_data: full}\n"
+        "outbounds: [{type: tunnel, name: a, server: 'x:1', identity: own.key, peer: ann.pub}]",
+        files, N_ITEMS(files));
+    const struct config_inbound *in = config->inbounds;
+    const struct config_outbound *out = config->outbounds;
+
+    (void)state;
+    assert_int_equal(in[0].key.n_bytes, 0);
+    assert_string_equal(in[0].identity.path, "own.key");
+    assert_string_equal(in[0].identity.text, PRIVATE);
+    assert_int_equal(in[0].identity.n, strlen(PRIVATE));
+    assert_int_equal(in[0].n_peers, 2);
+    assert_string_equal(in[0].peers[1].text, PUBLIC("Qg=="));
+    assert_null(in[1].identity.text);
+    assert_int_equal(in[1].n_peers, 1);
+    assert_target(&in[1].target, "x:22");
+    assert_int_equal(in[1].keep_s, 7);
+    assert_int_equal(in[1].clock_skew_s, 300);
+    assert_int_equal(in[2].early_data, EARLY_FULL);
+    assert_string_equal(out[0].identity.text, PRIVATE);
+    assert_string_equal(out[0].peer.text, PUBLIC("QQ=="));
+    assert_int_equal(config->n_files, 6);
+    config_free(config);
+}
+
+static void a_file_that_holds_another_key_is_told(void **state)
+{
+#define WITH(keys) TUNNEL("key: " KEY16 ", " keys)
+#define SERVER(keys) OUT("{type: tunnel, name: a, server: 'x:1', key: " KEY16 ", " keys "}")
+    static const struct bad bad[] = {
+        {WITH("identity: ann.pub"),
+         "s.yaml:1:82: identity: \"ann.pub\": this is a public key; expected the private one, "
+         "NAME.key of `sockeye keygen --identity`\n"},
+        {WITH("identity: locked.key"), "s.yaml:1:82: identity: \"locked.key\": the key is "
+                                       "encrypted, and there is nobody to ask for its password\n"},
+        {WITH("identity: no.pem"), "s.yaml:1:82: identity: \"no.pem\": this is no key in PEM, as "
+                                   "`sockeye keygen --identity` makes them\n"},
+        {WITH("identity: '${SECRET}'"), "s.yaml:1:82: identity: the file: there is no such file\n"},
+        {WITH("identity: [own.key]"), "s.yaml:1:82: identity: expected the path of a file, found a "
+                                      "list\n"},
+        {WITH("identity: ''"),
+         "s.yaml:1:82: identity: expected the path of a file, found \"\" in quotes\n"},
+        {WITH("peers: [ann.pub, own.key]"),
+         "s.yaml:1:89: peers: \"own.key\": this is a private key; expected the public one, "
+         "NAME.pub of `sockeye keygen --identity`\n"},
+        {WITH("peers: []"), "s.yaml:1:79: peers: expected 1 to 4096 entries, found 0; for example "
+                            "peers: [client.pub]\n"},
+        {WITH("peers: [ann.pub, 7]"),
+         "s.yaml:1:89: peers: expected the path of a file, or a list of them, found 7\n"},
+        {WITH("peers: [ann.pub, bob.pub, ann.pub]"),
+         "s.yaml:1:98: the public key \"QQ==\" is already used in line 1\n"},
+        {WITH("peers: [ann.pub,\nann2.pub]"),
+         "s.yaml:2:1: the public key \"QQ==\" is already used in line 1\n"},
+        {WITH("peers: [ann.pub,\nzero.pub]"),
+         "s.yaml:2:1: the public key \"QQ==\" is already used in line 1\n"},
+        {SERVER("peer: own.key"),
+         "s.yaml:2:89: peer: \"own.key\": this is a private key; expected the public one, "
+         "NAME.pub of `sockeye keygen --identity`\n"},
+        {SERVER("peer: none.pub"), "s.yaml:2:89: peer: \"none.pub\": there is no such file\n"},
+    };
+    (void)state;
+    assert_all_refused(bad, N_ITEMS(bad), files, N_ITEMS(files));
+#undef WITH
+}
+
+static void a_public_key_alone_opens_to_all_who_have_it(void **state)
+{
+    static struct said said;
+    struct config *config;
+
+    (void)state;
+    assert_int_equal(
+        parse_among(&config, &said, "s.yaml", TUNNEL("identity: own.key"), files, N_ITEMS(files)),
+        ERR_NONE);
+    assert_string_equal(said.text, "s.yaml:1:41: warning: identity: without key and without peers, "
+                                   "all who have its public key may use this tunnel\n");
+    config_free(config);
+}
+
+static void a_tunnel_leads_to_one_server(void **state)
+{
+    struct config *config = parse_good(
+        OUT("{type: tunnel, name: a, server: ['192.0.2.1:4194', '[2001:db8::1]:1', 'x.org:2'],\n"
+            "key: " KEY32 ", early_data: open, keep_s: 1, keepalive_s: 0, clock_skew_s: 1,\n"
+            "window: 1G, stream_window: 65536, sessions: 4, links: 1, mode: aggregated, via: b},\n"
+            "{type: tunnel, name: b, server: 'x:1', key: " KEY24 "},\n"
+            "{type: tunnel, name: c, server: ['x:1'], key_file: k, window: '1M'}"),
+        files, N_ITEMS(files));
+    const struct config_outbound *out = config->outbounds;
+
+    (void)state;
+    assert_int_equal(out[0].type, OUTBOUND_TUNNEL);
+    assert_int_equal(out[0].n_servers, 3);
+    assert_target(&out[0].servers[1], "[2001:db8::1]:1");
+    assert_target(&out[0].servers[2], "x.org:2");
+    assert_memory_equal(out[0].key.bytes, BYTES, 32);
+    assert_int_equal(out[0].early_data, EARLY_OPEN);
+    assert_int_equal(out[0].keep_s, 1);
+    assert_int_equal(out[0].keepalive_s, 0);
+    assert_int_equal(out[0].clock_skew_s, 1);
+    assert_int_equal(out[0].window, 1 << 30);
+    assert_int_equal(out[0].stream_window, 65536);
+    assert_int_equal(out[0].sessions, 4);
+    assert_true(out[0].has_via);
+    assert_int_equal(out[0].via, 1);
+    assert_int_equal(out[1].n_servers, 1);
+    assert_int_equal(out[1].keep_s, 600);
+    assert_int_equal(out[1].keepalive_s, 60);
+    assert_int_equal(out[1].clock_skew_s, 60);
+    assert_int_equal(out[1].window, 64 << 20);
+    assert_int_equal(out[1].stream_window, 16 << 20);
+    assert_int_equal(out[1].sessions, 1);
+    assert_int_equal(out[1].links, 1);
+    assert_int_equal(out[1].early_data, EARLY_NONE);
+    assert_int_equal(out[2].key.n_bytes, 32);
+    assert_int_equal(out[2].stream_window, 1 << 20);
+    config_free(config);
+}
+
+static void numbers_and_sizes_have_bounds(void **state)
+{
+    static const struct bad bad[] = {
+        {SERVER("window: 4097M"), "s.yaml:2:91: window: expected 64K to 4G\n"},
+        {SERVER("window: 65535"), "s.yaml:2:91: window: expected 64K to 4G\n"},
+        {SERVER("window: 99999999999999999999"),
+         "s.yaml:2:91: window: expected a size such as 65536, 64K, 16M or 1G, found "
+         "99999999999999999999\n"},
+        {SERVER("window: 17179869184G"), "s.yaml:2:91: window: expected a size such as 65536, 64K, "
+                                         "16M or 1G, found \"17179869184G\"\n"},
+        {SERVER("window: 64k"), "s.yaml:2:91: window: expected a size such as 65536, 64K, 16M or "
+                                "1G, found \"64k\"\n"},
+        {SERVER("window: M"), "s.yaml:2:91: window: expected a size such as 65536, 64K, 16M or 1G, "
+                              "found \"M\"\n"},
+        {SERVER("window: 1M, stream_window: 2M"),
+         "s.yaml:2:110: stream_window: it is larger than window, which bounds all streams "
+         "together\n"},
+        {SERVER("sessions: 0"),
+         "s.yaml:2:93: sessions: expected a whole number from 1 to 64, found 0\n"},
+        {SERVER("clock_skew_s: 301"),
+         "s.yaml:2:97: clock_skew_s: expected a whole number from 1 to 300, found 301\n"},
+        {SERVER("keep_s: 0"),
+         "s.yaml:2:91: keep_s: expected a whole number from 1 to 604800, found 0\n"},
+        {SERVER("early_data: yes"),
+         "s.yaml:2:95: early_data: expected none, open or full, found \"yes\"\n"},
+        {OUT("{type: tunnel, name: a, server: [], key: " KEY16 "}"),
+         "s.yaml:2:45: server: expected 1 to 16 entries, found 0; for example server: "
+         "\"192.0.2.5:1080\"\n"},
+        {OUT("{type: tunnel, name: a, server: ['x:1', y], key: " KEY16 "}"),
+         "s.yaml:2:53: server: \"y\" has no port; write \"HOST:PORT\"\n"},
+        {OUT("{type: socks, name: a, server: ['x:1', 'y:1']}"),
+         "s.yaml:2:44: server: expected one address; a list of them is for tunnels\n"},
+        {OUT("{type: tunnel, name: a, server: 'x:1', key: " KEY16 ", via: b},\n"
+             "{type: tunnel, name: b, server: 'x:1', key: " KEY16 ", via: a}"),
+         "s.yaml:2:88: via: this leads in a circle: \"a\" -> \"b\" -> \"a\"\n"},
+    };
+    (void)state;
+    assert_all_refused(bad, N_ITEMS(bad), NULL, 0);
+}
+
+static void what_tunnels_do_not_have_yet_is_said_plainly(void **state)
+{
+    static const struct bad bad[] = {
+        {TUNNEL("key: " KEY16 ", users: [], users_file: u"),
+         "s.yaml:1:72: this version does not have the key \"users\" in an inbound of type tunnel\n"
+         "s.yaml:1:83: this version does not have the key \"users_file\" in an inbound of type "
+         "tunnel\n"},
+        {TUNNEL("key: " KEY16 ", allow_reverse: x, decoy: x, shape: x, sessions: 1, listen_via: x"),
+         "s.yaml:1:72: this version does not have the key \"allow_reverse\"\n"
+         "s.yaml:1:90: this version does not have the key \"decoy\"\n"
+         "s.yaml:1:100: this version does not have the key \"shape\"\n"
+         "s.yaml:1:110: this version does not have the key \"sessions\"\n"
+         "s.yaml:1:123: this version does not have the key \"listen_via\"\n"},
+        {TUNNEL("key: " KEY16 ", udp: {}"),
+         "s.yaml:1:72: the key \"udp\" does not belong in an inbound of type tunnel; it is for "
+         "socks or mixed\n"},
+        {SERVER("links: 2, mode: distributed, handover: {}, shape: {}"),
+         "s.yaml:2:90: links: this version does not have more than one\n"
+         "s.yaml:2:99: mode: this version does not have \"distributed\"\n"
+         "s.yaml:2:112: this version does not have the key \"handover\"\n"
+         "s.yaml:2:126: this version does not have the key \"shape\"\n"},
+    };
+    (void)state;
+    assert_all_refused(bad, N_ITEMS(bad), NULL, 0);
+}
+
+static void a_relay_may_leave_its_target_to_a_tunnels_far_end(void **state)
+{
+#define HOME "outbounds: [{type: tunnel, name: home, server: 'x:1', key: " KEY16 "}]\n"
+#define MISSING                                                                      \
+    "s.yaml:1:12: the key \"target\" is missing in an inbound; for example target: " \
+    "\"192.0.2.5:22\"\n"
+    static const struct bad bad[] = {
+        {"inbounds: [{type: relay, listen: 1, outbound: direct}]\n" HOME, MISSING},
+        {"inbounds: [{type: relay, listen: 1}]\nroutes: ['MATCH,home']\n" HOME, MISSING},
+        {"inbounds: [{type: relay, listen: 1, outbound: hoem}]\n" HOME,
+         MISSING "s.yaml:1:47: there is no outbound named \"hoem\"; did you mean \"home\"?\n"},
+    };
+    struct config *config;
+
+    (void)state;
+    assert_all_refused(bad, N_ITEMS(bad), NULL, 0);
+    config = parse_good("inbounds: [{type: relay, listen: 1}, {type: relay, listen: 2, outbound: "
+                        "home}]\n" HOME,
+                        NULL, 0);
+    assert_int_equal(config->inbounds[0].target.addr.port, 0);
+    config_free(config);
+    config_free(parse_good("inbounds: [{type: relay, listen: 1, outbound: home}]\n"
+                           "routes: ['MATCH,direct']\n" HOME,
+                           NULL, 0));
+#undef HOME
+#undef MISSING
+}
+
+/* Both ends in one process: a circle only where what comes out may go in again. */
+static void a_tunnel_to_ourselves_is_told(void **state)
+{
+#define ENDS(outbound)                                                               \
+    "inbounds: [{type: tunnel, name: far, listen: 4194, key: " KEY16 outbound "}]\n" \
+    "outbounds: [{type: tunnel, name: home, server: '127.0.0.1:4194', key: " KEY16 "}]\n"
+    static struct said said;
+    struct config *config;
+
+    (void)state;
+    assert_int_equal(parse_among(&config, &said, "s.yaml", ENDS(""), NULL, 0), ERR_NONE);
+    assert_string_equal(said.text,
+                        "s.yaml:2:48: warning: server: our own inbound \"far\" listens there: what "
+                        "comes in by it and goes out here goes in a circle\n");
+    config_free(config);
+    config_free(parse_good(ENDS(", outbound: direct"), NULL, 0));
+#undef ENDS
+}
+
+/* The keys themselves are not printed, so that they must be put in again. */
+static void what_is_printed_holds_no_key(void **state)
+{
+    static const char text[] =
+        "inbounds: [{type: tunnel, listen: 1, key: " KEY32 ", identity: own.key,\n"
+        "peers: [ann.pub, bob.pub], target: 'x:1', keep_s: 5, clock_skew_s: 6},\n"
+        "{type: tunnel, listen: 2, key_file: k, early_data: open}]\n"
+        "outbounds: [{type: tunnel, name: a, server: ['x:1', '[::1]:2'], key: " KEY24 ",\n"
+        "window: 65537, stream_window: 64K, via: b},\n"
+        "{type: tunnel, name: b, server: 'x:1', key_file: k, identity: own.key, peer: ann.pub}]\n";
+    static struct printed first, second;
+    static char again[sizeof first.text];
+    struct config *config = parse_good(text, files, N_ITEMS(files));
+    size_t n = 0, n_keys = 0;
+
+    (void)state;
+    config_print(config, append, &first);
+    config_free(config);
+    for (const char *at = first.text; *at != '\0'; at++) {
+        bool is_key = strncmp(at, "key: \"***\"", strlen("key: \"***\"")) == 0;
+        n += (size_t)snprintf(again + n, sizeof again - n, "%s%c", is_key ? "key: " KEY32 " #" : "",
+                              is_key ? '-' : *at);
+        n_keys += is_key;
+    }
+    assert_int_equal(n_keys, 2);
+    assert_null(strstr(first.text, "QUJD"));
+    assert_null(strstr(first.text, "TUlJ"));
+    config = parse_good(again, files, N_ITEMS(files));
+    config_print(config, append, &second);
+    config_free(config);
+    assert_string_equal(first.text, second.text);
+    assert_non_null(strstr(first.text, "    server: [\"x:1\", \"[::1]:2\"]\n"));
+    assert_non_null(strstr(first.text, "    peers: [\"ann.pub\", \"bob.pub\"]\n"));
+    assert_non_null(strstr(first.text, "    window: 65537\n    stream_window: 64K\n"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(acc_77_keys_have_three_lengths),
+        cmocka_unit_test(acc_77_a_wrong_key_is_refused_by_name),
+        cmocka_unit_test(a_tunnel_without_a_key_is_told),
+        cmocka_unit_test(identities_are_read_from_their_files),
+        cmocka_unit_test(a_file_that_holds_another_key_is_told),
+        cmocka_unit_test(a_public_key_alone_opens_to_all_who_have_it),
+        cmocka_unit_test(a_tunnel_leads_to_one_server),
+        cmocka_unit_test(numbers_and_sizes_have_bounds),
+        cmocka_unit_test(what_tunnels_do_not_have_yet_is_said_plainly),
+        cmocka_unit_test(a_relay_may_leave_its_target_to_a_tunnels_far_end),
+        cmocka_unit_test(a_tunnel_to_ourselves_is_told),
+        cmocka_unit_test(what_is_printed_holds_no_key),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
