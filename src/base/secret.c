@@ -21,6 +21,15 @@ bool secret_equal(const char *given, size_t n_given, const char *known, size_t n
     return differs == 0;
 }
 
+bool secret_same(const void *a, const void *b, size_t n)
+{
+    const uint8_t *left = a, *right = b;
+    volatile unsigned differs = 0;
+    for (size_t i = 0; i < n; i++)
+        differs |= (unsigned)left[i] ^ right[i];
+    return differs == 0;
+}
+
 void secret_wipe(void *bytes, size_t n)
 {
     if (n == 0)
@@ -28,4 +37,9 @@ void secret_wipe(void *bytes, size_t n)
     memset(bytes, 0, n);
     /* The compiler must believe that somebody reads the zeros. */
     __asm__ __volatile__("" : : "r"(bytes) : "memory");
+}
+
+void secret32_wipe(struct secret32 *secret)
+{
+    secret_wipe(secret->bytes, sizeof secret->bytes);
 }
