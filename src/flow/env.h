@@ -57,6 +57,8 @@ struct flow_complaint {
     bool was_said;
 };
 
+struct tunnel_env; /* tunnel/env.h */
+
 enum dial_prefer { DIAL_AUTO, DIAL_V4_FIRST, DIAL_V6_FIRST, DIAL_V4_ONLY, DIAL_V6_ONLY };
 
 struct flow_env {
@@ -70,8 +72,9 @@ struct flow_env {
     struct pipe_pool pipes;
     struct datagram_pool datagrams;
     struct slab flows, socks, openings, dials, associations, ways, senders;
-    struct list live;       /* every flow */
-    struct list associated; /* every association, the longest unused first */
+    struct tunnel_env *tunnels; /* what tunnel/ keeps for this worker; NULL: nothing */
+    struct list live;           /* every flow */
+    struct list associated;     /* every association, the longest unused first */
     struct idle_queue handshaking, connecting, binding, relaying, half_closed, lingering, settling,
         penalty, associating, ways_opening;
     struct flow_complaint complaints[N_REFUSALS];

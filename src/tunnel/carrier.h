@@ -1,0 +1,59 @@
+/*
+ * A carrier in the program: an endpoint under one link of a peer, at either end. What comes is read into the room that the link
+ * lends, what the link has to send is written from where it lies.
+ *
+ *     OPEN --carrier_close(by a fin)--> CLOSING: what the link has is written, then our fin; the other's fin is
+ *      |                                   |      waited for a moment, as closing with unread bytes would be a reset
+ *      +--its end, broken------------------+--> gone(): the link has ended, the endpoint is closed
+ *      +--carrier_release()--> the endpoint is the caller's (the silent path, another worker)
+ */
+#ifndef SOCKEYE_TUNNEL_CARRIER_H
+#define SOCKEYE_TUNNEL_CARRIER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "io/endpoint.h"
+#include "io/timer.h"
+#include "tunnel/env.h"
+
+enum carrier_state { CARRIER_OPEN, CARRIER_CLOSING, CARRIER_LINGERING, CARRIER_GONE };
+
+struct carrier {
+    struct list link; /* in the list of whoever keeps it */
+    struct tended *keeper;
+    struct tunnel_env *env;
+    struct peer_link *of;
+    struct endpoint *endpoint;
+    struct addr remote;
+    uint8_t state;  /* enum carrier_state */
+    bool is_full;   /* the endpoint takes nothing now */
+    bool is_clean;  /* it is closed by our own will, or the other end has said BYE */
+    bool has_stood; /* its link was up */
+    uint64_t n_received_bytes, n_sent_bytes; /* on the wire */
+    /* It has ended, and is freed when the turn is over. `how` is ERR_EOF (the other's fin), ERR_NONE (ours), or what broke it. Called once; the link is gone. */
+    void (*on_gone)(struct carrier *, enum err how);
+    void *owner;
+    struct timer lingering;
+    struct deferred freeing;
+};
+
+/* Takes the endpoint when it succeeds, and begins to read. The link's owner becomes the carrier. ERR_MEMORY. */
+NODISCARD enum err carrier_new(struct carrier **out, struct tended *keeper,
+                               struct endpoint *endpoint, struct peer_link *of,
+                               const struct addr *remote,
+                               void (*on_gone)(struct carrier *, enum err how), void *owner);
+/* Bytes of the other end's that were read before. ERR_MEMORY: it is to be closed. */
+NODISCARD enum err carrier_give(struct carrier *carrier, const uint8_t *bytes, size_t n);
+/* Writes what its link has to send, as far as it goes now. For whoever settles the keeper, whenever the link may have some. */
+void carrier_write(struct carrier *carrier, const struct peer_time *now);
+/* Closes it: by a fin when all is written, or else at once by a reset. on_gone() follows, not from within. */
+void carrier_close(struct carrier *carrier, bool by_fin);
+/* Another keeper from now on: a link at the gate has become a peer's. */
+void carrier_set_keeper(struct carrier *carrier, struct tended *keeper);
+/* Gives up the endpoint, of which nothing is wanted any more; the link was forgotten by its peer already. The carrier is freed when the
+ * turn is over, and on_gone() is not called. */
+struct endpoint *carrier_release(struct carrier *carrier);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * What the tunnels of one worker have around them, at both ends. All of it is of the worker's thread.
+ *
+ * Peers do not call back (peer/peer.h). Whoever does something to one *touches* its keeper, and when the turn is over, before
+ * the loop waits, each that was touched is settled once: its events are told, what its links have to send is written, its timer
+ * is set. So what many flows write in one turn leaves in few large records.
+ *
+ *     carriers' and streams' handlers --touch--> tunnel_env.touched --tunnel_env_settle()--> events, writes, timers
+ */
+#ifndef SOCKEYE_TUNNEL_ENV_H
+#define SOCKEYE_TUNNEL_ENV_H
+
+#include <stddef.h>
+
+#include "base/list.h"
+#include "base/rng.h"
+#include "flow/env.h"
+#include "io/slab.h"
+#include "peer/peer.h"
+#include "tunnel/pool.h"
+
+struct tunnel_env {
+    struct flow_env *flow; /* its loop, mailbox, resolver and log */
+    struct pool pool;
+    struct rng *rng;
+    struct slab streams, carriers;
+    struct list touched;
+    struct list hosts; /* every host of this worker */
+};
+
+/* Something that is settled in each turn in which it was touched; embedded in a host or a gate. */
+struct tended {
+    struct list link; /* in env->touched */
+    struct tunnel_env *env;
+    void (*settle)(struct tended *, const struct peer_time *now);
+};
+
+void tunnel_env_init(struct tunnel_env *env, struct flow_env *flow, struct rng *rng);
+void tunnel_env_deinit(struct tunnel_env *env); /* no host and no gate is left */
+/* The turn is over. What is touched meanwhile is settled too. */
+void tunnel_env_settle(struct tunnel_env *env);
+
+/* The time by all clocks, now. */
+struct peer_time tunnel_now(void);
+
+void tended_init(struct tended *tended, struct tunnel_env *env,
+                 void (*settle)(struct tended *, const struct peer_time *now));
+void tended_touch(struct tended *tended);
+void tended_forget(struct tended *tended); /* it is not settled any more */
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * A peer in the program: its carriers, its streams and its timer, at either end. The near end (tunnel/near.h) and the far end embed
+ * it and say by its ops what they do about what is theirs alone.
+ */
+#ifndef SOCKEYE_TUNNEL_HOST_H
+#define SOCKEYE_TUNNEL_HOST_H
+
+#include "peer/peer.h"
+#include "tunnel/carrier.h"
+#include "tunnel/env.h"
+#include "tunnel/stream.h"
+
+struct host;
+
+/* Called while it is settled. */
+struct host_ops {
+    /* The other end has opened a stream. NULL: it may not, and is refused. */
+    void (*on_incoming)(struct host *, struct stream *);
+    /* The answer to a stream of ours. NULL: there are none. */
+    void (*on_answered)(struct host *, struct tunnel_stream *);
+    /* A carrier is wanted. NULL: never. */
+    void (*on_wanted)(struct host *, const struct peer_time *now);
+    void (*on_up)(struct host *, struct carrier *);
+    /* The carrier's link takes the silent path: it is the host's no more (carrier_release()). NULL: never. */
+    void (*on_silent)(struct host *, struct carrier *, const char *why);
+    /* The session is over; `why` may be NULL. The host, which has no carrier any more, is to be taken down by host_deinit(). */
+    void (*on_ended)(struct host *, const char *why);
+};
+
+struct host {
+    struct tended tended;
+    struct list link; /* in env->hosts */
+    const struct host_ops *ops;
+    const char *name;  /* of the inbound or outbound, borrowed; for the log */
+    struct peer *peer; /* owned */
+    struct list carriers;
+    struct timer deadline;
+    bool is_near;
+};
+
+/* Takes the peer. */
+void host_init(struct host *host, struct tunnel_env *env, const struct host_ops *ops,
+               const char *name, struct peer *peer);
+/* Ends what carriers are left, by resets, and frees the peer. Its streams are dead. */
+void host_deinit(struct host *host);
+
+/* One of its peer's links has this carrier now: takes the endpoint. ERR_MEMORY: the endpoint is the caller's still, and the link to be ended. */
+NODISCARD enum err host_add_carrier(struct host *host, struct endpoint *endpoint,
+                                    struct peer_link *of, const struct addr *remote);
+/* The same of one that stood at a gate. */
+void host_adopt_carrier(struct host *host, struct carrier *carrier);
+
+static inline void host_touch(struct host *host)
+{
+    tended_touch(&host->tended);
+}
+
+#endif
