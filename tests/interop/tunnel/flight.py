@@ -47,7 +47,8 @@ class Head1:
         return Head1(salt, *fields, version)
 
     def prologue(self):
-        return struct.pack(">7sB16s8sQ16s", b"sockeye", self.version, self.salt, self.tag, self.time, self.session_id)
+        return struct.pack(">7sB16s8sQ16sI", b"sockeye", self.version, self.salt, self.tag, self.time, self.session_id,
+                           self.n_early)
 
 
 @dataclass
