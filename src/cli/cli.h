@@ -21,8 +21,8 @@ struct cli_verb {
     int (*run)(const struct cli_verb *verb, int argc, char **argv);
 };
 
-extern const struct cli_verb cli_run, cli_check, cli_socks, cli_osocks, cli_status, cli_passwd,
-    cli_completion;
+extern const struct cli_verb cli_run, cli_check, cli_socks, cli_osocks, cli_init, cli_keygen,
+    cli_status, cli_passwd, cli_completion;
 
 /* All that follow `sockeye`; ended by NULL. */
 extern const struct cli_verb *const cli_verbs[];

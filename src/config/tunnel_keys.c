@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "base/secret.h"
 #include "config/tunnels.h"
 
 /* Nothing of the value is shown: half of a key is too much already. */
