@@ -10,15 +10,11 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/piece.h"
 
 #define RECORD_HEADER_BYTES 20 /* sealed */
 #define RECORD_TAG_BYTES 16
 #define RECORD_MAX_BYTES ((size_t)65536) /* of a payload, before it is sealed */
-
-struct record_piece {
-    const uint8_t *bytes;
-    size_t n;
-};
 
 /* Both are opaque contexts of one direction, reused for all its records. Returned owned; NULL: out of memory. `limits` NULL: the protocol's. */
 struct record_limits {
@@ -33,7 +29,7 @@ void record_opener_free(struct record_opener *opener);
 
 /* Seals the pieces as one record into `out`, which has room for their bytes and
  * RECORD_HEADER_BYTES + RECORD_TAG_BYTES; *n_out says how many were written. ERR_MEMORY, ERR_SYSTEM: the library failed, and the link is over. */
-NODISCARD enum err record_seal(struct record_sealer *sealer, const struct record_piece *pieces,
+NODISCARD enum err record_seal(struct record_sealer *sealer, const struct piece *pieces,
                                size_t n_pieces, uint8_t *out, size_t *n_out);
 
 /*

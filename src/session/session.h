@@ -22,6 +22,7 @@
 #include "base/addr.h"
 #include "base/chunk.h"
 #include "base/err.h"
+#include "base/piece.h"
 
 struct session;
 struct stream;
@@ -142,10 +143,7 @@ void session_settle(struct session *session);
 /* The payload of one record, scattered: heads of frames in `heads`, streams' bytes where they lie. Valid until
  * the session is next called. */
 struct session_fill {
-    struct session_piece {
-        const uint8_t *bytes;
-        size_t n;
-    } pieces[SESSION_FILL_PIECES];
+    struct piece pieces[SESSION_FILL_PIECES];
     size_t n_pieces;
     size_t n_bytes; /* in all */
     uint8_t heads[SESSION_FILL_HEAD_BYTES];
