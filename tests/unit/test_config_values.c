@@ -35,12 +35,18 @@ static const char *environment(const char *name)
     return NULL;
 }
 
-/* Files that examples of the documentation name: of users, of a password, of domains. */
+#define PEM(label, body) "-----BEGIN " label "-----\n" body "\n-----END " label "-----\n"
+
+/* Files that examples of the documentation name: of users, of a password, of domains, of keys. */
 static enum err read_example(const char *path, size_t max_bytes, char **text, size_t *n)
 {
     const char *content = strstr(path, "users") != NULL      ? "ann:$6$x$y\n"
                           : strstr(path, "password") != NULL ? "secret\n"
                           : strstr(path, "domains") != NULL  ? "example.com\n"
+                          : strcmp(path, "tunnel.key") == 0  ? "QUJDREVGR0hJSktMTU5PUA==\n"
+                          : strstr(path, ".key") != NULL     ? PEM("PRIVATE KEY", "QQ==")
+                          : strcmp(path, "ann.pub") == 0     ? PEM("PUBLIC KEY", "QQ==")
+                          : strstr(path, ".pub") != NULL     ? PEM("PUBLIC KEY", "Qg==")
                                                              : NULL;
 
     if (content == NULL)
