@@ -22,31 +22,55 @@
 
 #include "crypto/aead.h"
 
-/* clang-format off: a list */
-#define LIBCRYPTO_FUNCTIONS(X)      \
-    X(ERR_clear_error)              \
-    X(EVP_CIPHER_CTX_free)          \
-    X(EVP_CIPHER_CTX_get_params)    \
-    X(EVP_CIPHER_CTX_new)           \
-    X(EVP_CIPHER_CTX_set_params)    \
-    X(EVP_CIPHER_fetch)             \
-    X(EVP_CIPHER_free)              \
-    X(EVP_CipherFinal_ex)           \
-    X(EVP_CipherInit_ex2)           \
-    X(EVP_CipherUpdate)             \
-    X(EVP_PKEY_CTX_free)            \
-    X(EVP_PKEY_CTX_new)             \
-    X(EVP_PKEY_derive)              \
-    X(EVP_PKEY_derive_init)         \
-    X(EVP_PKEY_derive_set_peer)     \
-    X(EVP_PKEY_free)                \
-    X(EVP_PKEY_get_raw_public_key)  \
+/* clang-format off */
+#define LIBCRYPTO_FUNCTIONS(X) \
+    X(BIO_free) \
+    X(BIO_new) \
+    X(BIO_new_mem_buf) \
+    X(BIO_read) \
+    X(BIO_s_mem) \
+    X(CRYPTO_free) \
+    X(ERR_clear_error) \
+    X(EVP_CIPHER_CTX_free) \
+    X(EVP_CIPHER_CTX_get_params) \
+    X(EVP_CIPHER_CTX_new) \
+    X(EVP_CIPHER_CTX_set_params) \
+    X(EVP_CIPHER_fetch) \
+    X(EVP_CIPHER_free) \
+    X(EVP_CipherFinal_ex) \
+    X(EVP_CipherInit_ex2) \
+    X(EVP_CipherUpdate) \
+    X(EVP_DigestSign) \
+    X(EVP_DigestSignInit) \
+    X(EVP_DigestVerify) \
+    X(EVP_DigestVerifyInit) \
+    X(EVP_MD_CTX_free) \
+    X(EVP_MD_CTX_new) \
+    X(EVP_PKEY_CTX_free) \
+    X(EVP_PKEY_CTX_new) \
+    X(EVP_PKEY_CTX_set_rsa_mgf1_md) \
+    X(EVP_PKEY_CTX_set_rsa_padding) \
+    X(EVP_PKEY_CTX_set_rsa_pss_saltlen) \
+    X(EVP_PKEY_Q_keygen) \
+    X(EVP_PKEY_derive) \
+    X(EVP_PKEY_derive_init) \
+    X(EVP_PKEY_derive_set_peer) \
+    X(EVP_PKEY_free) \
+    X(EVP_PKEY_get_bits) \
+    X(EVP_PKEY_get_raw_public_key) \
+    X(EVP_PKEY_is_a) \
     X(EVP_PKEY_new_raw_private_key) \
-    X(EVP_PKEY_new_raw_public_key)  \
-    X(OPENSSL_info)                 \
-    X(SHA256_Final)                 \
-    X(SHA256_Init)                  \
-    X(SHA256_Update)
+    X(EVP_PKEY_new_raw_public_key) \
+    X(EVP_sha256) \
+    X(OPENSSL_info) \
+    X(PEM_read_bio_PUBKEY) \
+    X(PEM_read_bio_PrivateKey) \
+    X(PEM_write_bio_PKCS8PrivateKey) \
+    X(PEM_write_bio_PUBKEY) \
+    X(SHA256_Final) \
+    X(SHA256_Init) \
+    X(SHA256_Update) \
+    X(i2d_PUBKEY)
 /* clang-format on */
 
 struct libcrypto {
