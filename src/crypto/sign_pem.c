@@ -15,7 +15,8 @@ static int refuse_passphrase(char *passphrase, int n, int is_written, void *was_
 
 /* What can be read of the text, by one of PEM_read_bio_PrivateKey and PEM_read_bio_PUBKEY. */
 static enum err read_pem(EVP_PKEY **pkey, const char *text, size_t n,
-                         __typeof__(PEM_read_bio_PUBKEY) *read, const char *what, const char **why)
+                         __typeof__(PEM_read_bio_PUBKEY) *reader, const char *what,
+                         const char **why)
 {
     bool was_asked = false;
     if (n > SIGN_PEM_MAX_BYTES) {
@@ -27,7 +28,7 @@ static enum err read_pem(EVP_PKEY **pkey, const char *text, size_t n,
         libcrypto.ERR_clear_error();
         return ERR_MEMORY;
     }
-    *pkey = read(bio, NULL, refuse_passphrase, &was_asked);
+    *pkey = reader(bio, NULL, refuse_passphrase, &was_asked);
     libcrypto.BIO_free(bio);
     if (*pkey != NULL)
         return ERR_NONE;
