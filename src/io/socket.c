@@ -112,6 +112,12 @@ static void set_option(int fd, int level, int name, int value)
     (void)sys_setsockopt(fd, level, name, &value, sizeof value);
 }
 
+void sock_bound_unsent(struct endpoint *ep, unsigned bytes)
+{
+    if (ep->fd >= 0)
+        set_option(ep->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)bytes);
+}
+
 static void sock_keep_alive(struct endpoint *ep, unsigned seconds)
 {
     set_option(ep->fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)seconds);

@@ -52,6 +52,10 @@ NODISCARD enum err sock_connect(struct sock **out, struct loop *loop, struct sla
 /* ERR_NONE: connected. ERR_AGAIN: not yet. Else why not. `events` are those on_ready was given. */
 NODISCARD enum err sock_connect_result(struct sock *sock, unsigned events);
 
+/* No more than so many bytes wait in it for the network to take them, whatever room there is. Harmless for
+ * endpoints that are no sockets. */
+void sock_bound_unsent(struct endpoint *ep, unsigned bytes);
+
 /* Our own address of a connected socket. */
 NODISCARD enum err sock_local_addr(const struct sock *sock, struct addr *out);
 

@@ -1,0 +1,229 @@
+#include "tunnel/carrier.h"
+
+#include <string.h>
+
+#include "io/socket.h"
+
+/* What one carrier reads or writes before the others of the loop have their turn. */
+#define BUDGET_BYTES ((size_t)1024 * 1024)
+
+/* What its link seals in one go: enough for one call to be worth its while, and what is more urgent comes soon. */
+#define OUTPUT_BYTES ((size_t)128 * 1024)
+
+/* What may wait in the socket for the network to take it: all that is sealed goes in order, so what is in a hurry has to wait
+ * for it. */
+#define UNSENT_BYTES (128u * 1024)
+
+/* How long the other end's fin is waited for behind ours. */
+#define LINGER_MS 5000
+
+static void free_carrier(struct deferred *freeing)
+{
+    struct carrier *carrier = CONTAINER_OF(freeing, struct carrier, freeing);
+    slab_put(&carrier->env->carriers, carrier);
+}
+
+/* It is in nobody's hands any more. */
+static void retire(struct carrier *carrier)
+{
+    struct loop *loop = carrier->env->flow->loop;
+    carrier->state = CARRIER_GONE;
+    timer_clear(loop_timers(loop), &carrier->lingering);
+    list_remove(&carrier->link);
+    list_remove(&carrier->freeing.link); /* it may have waited to be cut */
+    loop_defer(loop, &carrier->freeing, free_carrier);
+}
+
+static void lose(struct carrier *carrier, enum err how, bool reset)
+{
+    struct peer_time now = tunnel_now();
+    peer_link_ended(carrier->of, how == ERR_EOF, &now);
+    endpoint_close(carrier->endpoint, reset);
+    tended_touch(carrier->keeper);
+    retire(carrier);
+    carrier->on_gone(carrier, how);
+}
+
+static void update_interest(struct carrier *carrier)
+{
+    endpoint_want(carrier->endpoint, LOOP_READ | (carrier->is_full ? LOOP_WRITE : 0u));
+}
+
+/* One read into what the link lends. */
+static enum err read_once(struct carrier *carrier, size_t *n)
+{
+    uint8_t *room;
+    size_t cap = 0;
+    enum err err = peer_link_room(carrier->of, &room, &cap);
+    if (err == ERR_NONE)
+        err = endpoint_read(carrier->endpoint, room, cap, n);
+    if (err != ERR_NONE)
+        return err;
+    struct peer_time now = tunnel_now();
+    carrier->n_received_bytes += *n;
+    peer_link_received(carrier->of, *n, &now);
+    tended_touch(carrier->keeper);
+    return ERR_NONE;
+}
+
+/* As long as nobody knows what the link is, its keeper looks at it after each read. */
+static enum err read_some(struct carrier *carrier)
+{
+    enum err err = ERR_NONE;
+    size_t n_read = 0;
+    do {
+        size_t n = 0;
+        err = read_once(carrier, &n);
+        n_read += n;
+    } while (err == ERR_NONE && carrier->has_stood && n_read < BUDGET_BYTES &&
+             endpoint_is_ready(carrier->endpoint, LOOP_READ));
+    return err == ERR_AGAIN ? ERR_NONE : err;
+}
+
+static void on_ready(struct endpoint *ep, unsigned events)
+{
+    struct carrier *carrier = ep->owner;
+    enum err err = ERR_NONE;
+    if (events & (LOOP_READ | LOOP_ERROR))
+        err = read_some(carrier);
+    if (err == ERR_NONE && events & LOOP_ERROR && endpoint_is_broken(ep))
+        err = ERR_RESET;
+    if (err != ERR_NONE) {
+        lose(carrier, err, err != ERR_EOF);
+        return;
+    }
+    if (events & LOOP_WRITE) {
+        struct peer_time now = tunnel_now();
+        carrier->is_full = false;
+        carrier_write(carrier, &now);
+    }
+}
+
+static void on_lingered(struct timer *timer)
+{
+    lose(CONTAINER_OF(timer, struct carrier, lingering), ERR_NONE, false);
+}
+
+enum err carrier_new(struct carrier **out, struct tended *keeper, struct endpoint *endpoint,
+                     struct peer_link *of, const struct addr *remote,
+                     void (*on_gone)(struct carrier *, enum err how), void *owner)
+{
+    struct tunnel_env *env = keeper->env;
+    struct carrier *carrier = slab_get(&env->carriers);
+    if (carrier == NULL)
+        return ERR_MEMORY;
+    list_init(&carrier->link);
+    list_init(&carrier->freeing.link);
+    carrier->keeper = keeper;
+    carrier->env = env;
+    carrier->of = of;
+    carrier->endpoint = endpoint;
+    carrier->remote = *remote;
+    carrier->on_gone = on_gone;
+    carrier->owner = owner;
+    timer_init(&carrier->lingering, on_lingered);
+    peer_link_set_owner(of, carrier);
+    endpoint->owner = carrier;
+    endpoint->on_ready = on_ready;
+    sock_bound_unsent(endpoint, UNSENT_BYTES);
+    update_interest(carrier);
+    *out = carrier;
+    return ERR_NONE;
+}
+
+enum err carrier_give(struct carrier *carrier, const uint8_t *bytes, size_t n)
+{
+    struct peer_time now = tunnel_now();
+    while (n > 0) {
+        uint8_t *room;
+        size_t cap = 0;
+        enum err err = peer_link_room(carrier->of, &room, &cap);
+        if (err != ERR_NONE)
+            return err;
+        cap = cap < n ? cap : n;
+        memcpy(room, bytes, cap);
+        peer_link_received(carrier->of, cap, &now);
+        carrier->n_received_bytes += cap;
+        bytes += cap;
+        n -= cap;
+    }
+    tended_touch(carrier->keeper);
+    return ERR_NONE;
+}
+
+/* All that its link had to send is written. */
+static enum err end_by_fin(struct carrier *carrier)
+{
+    struct loop *loop = carrier->env->flow->loop;
+    carrier->state = CARRIER_LINGERING;
+    enum err err = endpoint_shutdown(carrier->endpoint);
+    if (err == ERR_NONE)
+        err = timer_set(loop_timers(loop), &carrier->lingering, loop_now_ms(loop) + LINGER_MS);
+    return err;
+}
+
+/* ERR_AGAIN: it takes no more now, or has had its turn. */
+static enum err write_some(struct carrier *carrier, const struct peer_time *now)
+{
+    for (size_t n_written = 0; n_written < BUDGET_BYTES;) {
+        const uint8_t *bytes;
+        size_t n = peer_link_output(carrier->of, OUTPUT_BYTES, now, &bytes), n_taken = 0;
+        if (n == 0)
+            return ERR_NONE;
+        enum err err = endpoint_write(carrier->endpoint, bytes, n, &n_taken);
+        if (err != ERR_NONE)
+            return err;
+        peer_link_sent(carrier->of, n_taken, now);
+        carrier->n_sent_bytes += n_taken;
+        n_written += n_taken;
+        if (n_taken < n)
+            return ERR_AGAIN;
+    }
+    return ERR_AGAIN;
+}
+
+void carrier_write(struct carrier *carrier, const struct peer_time *now)
+{
+    if (carrier->is_full || carrier->state >= CARRIER_LINGERING)
+        return;
+    enum err err = write_some(carrier, now);
+    carrier->is_full = err == ERR_AGAIN;
+    if (err == ERR_NONE && carrier->state == CARRIER_CLOSING)
+        err = end_by_fin(carrier);
+    if (err == ERR_NONE || err == ERR_AGAIN)
+        update_interest(carrier);
+    else
+        lose(carrier, err, true);
+}
+
+static void cut(struct deferred *cutting)
+{
+    lose(CONTAINER_OF(cutting, struct carrier, freeing), ERR_NONE, true);
+}
+
+void carrier_close(struct carrier *carrier, bool by_fin)
+{
+    if (carrier->state >= CARRIER_LINGERING)
+        return;
+    if (by_fin) {
+        carrier->state = CARRIER_CLOSING;
+        tended_touch(carrier->keeper);
+        return;
+    }
+    carrier->state = CARRIER_LINGERING;
+    endpoint_want(carrier->endpoint, 0);
+    loop_defer(carrier->env->flow->loop, &carrier->freeing, cut);
+}
+
+void carrier_set_keeper(struct carrier *carrier, struct tended *keeper)
+{
+    carrier->keeper = keeper;
+}
+
+struct endpoint *carrier_release(struct carrier *carrier)
+{
+    struct endpoint *endpoint = carrier->endpoint;
+    endpoint_want(endpoint, 0);
+    retire(carrier);
+    return endpoint;
+}
