@@ -342,6 +342,11 @@ uint64_t sys_monotonic_us(void)
     return clock_us(CLOCK_MONOTONIC);
 }
 
+uint64_t sys_boot_ms(void)
+{
+    return clock_ms(CLOCK_BOOTTIME);
+}
+
 uint64_t sys_wall_ms(void)
 {
     return clock_ms(CLOCK_REALTIME);

@@ -64,6 +64,7 @@ uint64_t sys_memory_bytes(void); /* of the machine */
 void sys_pause(unsigned ms);     /* the thread sleeps */
 uint64_t sys_monotonic_ms(void);
 uint64_t sys_monotonic_us(void);
+uint64_t sys_boot_ms(void); /* only grows, also while the machine sleeps */
 uint64_t sys_wall_ms(void);
 NODISCARD enum err sys_random(void *bytes, size_t n);
 

@@ -33,7 +33,7 @@ struct host {
     const struct host_ops *ops;
     const char *name;  /* of the inbound or outbound, borrowed; for the log */
     struct peer *peer; /* owned */
-    struct list carriers;
+    struct list carriers, streams;
     struct timer deadline;
     bool is_near;
 };

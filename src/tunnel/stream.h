@@ -7,18 +7,22 @@
 
 #include "io/endpoint.h"
 #include "io/loop.h"
+#include "io/slab.h"
 #include "session/session.h"
 
 struct host;
 struct opening;
 
 struct tunnel_stream {
+    struct list link; /* in its host's */
     struct endpoint ep;
     struct watch watch;
-    struct host *host;       /* NULL: it is gone */
-    struct stream *stream;   /* NULL: released */
+    struct host *host;
+    struct stream *stream;   /* NULL: it has gone with its session */
     struct opening *opening; /* near: whose answer is awaited; NULL: none */
-    bool is_dead, is_finished;
+    bool is_dead;            /* reset by the other end, or its session is over */
+    bool is_finished;        /* our fin is said */
+    struct slab *slab;       /* where it came from */
     struct deferred freeing;
 };
 
@@ -29,5 +33,7 @@ struct tunnel_stream *tunnel_stream_of(struct endpoint *ep);
 
 /* STREAM_READABLE, STREAM_WRITABLE and STREAM_DEAD, for the host to tell. */
 void tunnel_stream_tell(struct tunnel_stream *stream, enum session_event_kind kind);
+/* Its session is about to be freed, and the stream with it: whoever has the endpoint is told that it is dead. */
+void tunnel_stream_orphan(struct tunnel_stream *stream);
 
 #endif

@@ -1,0 +1,63 @@
+#include "tunnel/env.h"
+
+#include "io/sys.h"
+#include "tunnel/carrier.h"
+#include "tunnel/stream.h"
+
+void tunnel_env_init(struct tunnel_env *env, struct flow_env *flow, struct rng *rng)
+{
+    *env = (struct tunnel_env){.flow = flow, .rng = rng};
+    pool_init(&env->pool, flow);
+    slab_init(&env->streams, sizeof(struct tunnel_stream));
+    slab_init(&env->carriers, sizeof(struct carrier));
+    list_init(&env->touched);
+    list_init(&env->hosts);
+    flow->tunnels = env;
+}
+
+void tunnel_env_deinit(struct tunnel_env *env)
+{
+    slab_deinit(&env->streams);
+    slab_deinit(&env->carriers);
+    pool_deinit(&env->pool);
+    env->flow->tunnels = NULL;
+}
+
+struct peer_time tunnel_now(void)
+{
+    return (struct peer_time){
+        .now_us = sys_monotonic_us(),
+        .boot_ms = sys_boot_ms(),
+        .wall_ms = sys_wall_ms(),
+    };
+}
+
+void tunnel_env_settle(struct tunnel_env *env)
+{
+    if (list_empty(&env->touched))
+        return;
+    struct peer_time now = tunnel_now();
+    while (!list_empty(&env->touched)) {
+        struct tended *tended = CONTAINER_OF(env->touched.next, struct tended, link);
+        list_remove(&tended->link);
+        tended->settle(tended, &now);
+    }
+}
+
+void tended_init(struct tended *tended, struct tunnel_env *env,
+                 void (*settle)(struct tended *, const struct peer_time *now))
+{
+    *tended = (struct tended){.env = env, .settle = settle};
+    list_init(&tended->link);
+}
+
+void tended_touch(struct tended *tended)
+{
+    if (list_empty(&tended->link))
+        list_append(&tended->env->touched, &tended->link);
+}
+
+void tended_forget(struct tended *tended)
+{
+    list_remove(&tended->link);
+}

@@ -1,0 +1,215 @@
+#include "tunnel/stream.h"
+
+#include <string.h>
+
+#include "flow/env.h"
+#include "tunnel/host.h"
+
+struct tunnel_stream *tunnel_stream_of(struct endpoint *ep)
+{
+    return CONTAINER_OF(ep, struct tunnel_stream, ep);
+}
+
+static void on_event(struct watch *watch, unsigned events)
+{
+    struct tunnel_stream *stream = CONTAINER_OF(watch, struct tunnel_stream, watch);
+    stream->ep.on_ready(&stream->ep, events);
+}
+
+/* ERR_AGAIN is what the session remembers to tell the end of. */
+static enum err of_reading(struct tunnel_stream *stream, enum err err)
+{
+    if (err == ERR_AGAIN)
+        loop_used_up(&stream->watch, LOOP_READ);
+    return err;
+}
+
+static enum err of_writing(struct tunnel_stream *stream, enum err err)
+{
+    if (err == ERR_AGAIN)
+        loop_used_up(&stream->watch, LOOP_WRITE);
+    return err;
+}
+
+static enum err stream_ep_peek(struct endpoint *ep, const uint8_t **bytes, size_t *n)
+{
+    struct tunnel_stream *stream = tunnel_stream_of(ep);
+    if (stream->stream == NULL)
+        return ERR_RESET;
+    return of_reading(stream, stream_peek(stream->stream, bytes, n));
+}
+
+/* What is consumed may become credit for the other end. */
+static void stream_ep_consume(struct endpoint *ep, size_t n)
+{
+    struct tunnel_stream *stream = tunnel_stream_of(ep);
+    stream_consume(stream->stream, n);
+    if (n > 0)
+        host_touch(stream->host);
+}
+
+static enum err stream_ep_read(struct endpoint *ep, void *buf, size_t cap, size_t *n)
+{
+    const uint8_t *bytes;
+    size_t n_there = 0;
+    enum err err = stream_ep_peek(ep, &bytes, &n_there);
+    if (err != ERR_NONE)
+        return err;
+    *n = n_there < cap ? n_there : cap;
+    memcpy(buf, bytes, *n);
+    stream_ep_consume(ep, *n);
+    return ERR_NONE;
+}
+
+static enum err stream_ep_reserve(struct endpoint *ep, uint8_t **room, size_t *cap)
+{
+    struct tunnel_stream *stream = tunnel_stream_of(ep);
+    if (stream->stream == NULL)
+        return ERR_RESET;
+    return of_writing(stream, stream_reserve(stream->stream, room, cap));
+}
+
+static void stream_ep_commit(struct endpoint *ep, size_t n)
+{
+    struct tunnel_stream *stream = tunnel_stream_of(ep);
+    stream_commit(stream->stream, n);
+    if (n > 0)
+        host_touch(stream->host);
+}
+
+static enum err stream_ep_write(struct endpoint *ep, const void *buf, size_t given, size_t *n)
+{
+    struct tunnel_stream *stream = tunnel_stream_of(ep);
+    if (stream->stream == NULL)
+        return ERR_RESET;
+    enum err err = of_writing(stream, stream_write(stream->stream, buf, given, n));
+    if (err == ERR_NONE)
+        host_touch(stream->host);
+    return err;
+}
+
+static enum err stream_ep_shutdown(struct endpoint *ep)
+{
+    struct tunnel_stream *stream = tunnel_stream_of(ep);
+    if (stream->stream == NULL)
+        return ERR_RESET;
+    stream->is_finished = true;
+    stream_finish(stream->stream);
+    host_touch(stream->host);
+    return ERR_NONE;
+}
+
+static void free_stream(struct deferred *deferred)
+{
+    struct tunnel_stream *stream = CONTAINER_OF(deferred, struct tunnel_stream, freeing);
+    slab_put(stream->slab, stream);
+}
+
+static void stream_ep_close(struct endpoint *ep, bool reset)
+{
+    struct tunnel_stream *stream = tunnel_stream_of(ep);
+    struct loop *loop = stream->watch.loop;
+    if (stream->stream != NULL) {
+        if (reset)
+            stream_reset(stream->stream, STREAM_RESET_APPLICATION);
+        else if (!stream->is_finished)
+            stream_finish(stream->stream);
+        stream_release(stream->stream);
+        host_touch(stream->host);
+    }
+    list_remove(&stream->link);
+    loop_remove(&stream->watch);
+    loop_defer(loop, &stream->freeing, free_stream);
+}
+
+static void stream_ep_want(struct endpoint *ep, unsigned events)
+{
+    loop_want(&tunnel_stream_of(ep)->watch, events);
+}
+
+static void stream_ep_used_up(struct endpoint *ep, unsigned events)
+{
+    loop_used_up(&tunnel_stream_of(ep)->watch, events);
+}
+
+static bool stream_ep_is_broken(struct endpoint *ep)
+{
+    return tunnel_stream_of(ep)->is_dead;
+}
+
+static void stream_ep_keep_alive(struct endpoint *ep, unsigned seconds)
+{
+    (void)ep; /* its session's links have keepalives */
+    (void)seconds;
+}
+
+static bool stream_ep_is_ready(struct endpoint *ep, unsigned events)
+{
+    return (tunnel_stream_of(ep)->watch.ready & events) != 0;
+}
+
+static const struct endpoint_ops stream_ops = {
+    .read = stream_ep_read,
+    .write = stream_ep_write,
+    .shutdown = stream_ep_shutdown,
+    .close = stream_ep_close,
+    .want = stream_ep_want,
+    .used_up = stream_ep_used_up,
+    .is_broken = stream_ep_is_broken,
+    .keep_alive = stream_ep_keep_alive,
+    .is_ready = stream_ep_is_ready,
+    .reserve = stream_ep_reserve,
+    .commit = stream_ep_commit,
+    .peek = stream_ep_peek,
+    .consume = stream_ep_consume,
+};
+
+enum err tunnel_stream_new(struct tunnel_stream **out, struct host *host,
+                           struct stream *session_stream)
+{
+    struct tunnel_env *env = host->tended.env;
+    struct tunnel_stream *stream = slab_get(&env->streams);
+    if (stream == NULL)
+        return ERR_MEMORY;
+    stream->ep = (struct endpoint){.ops = &stream_ops, .fd = -1};
+    stream->host = host;
+    stream->stream = session_stream;
+    stream->slab = &env->streams;
+    stream_set_owner(session_stream, stream);
+    loop_add_source(env->flow->loop, &stream->watch, 0, on_event);
+    /* Whoever finds nothing there is told when there is. */
+    loop_report(&stream->watch, LOOP_READ | LOOP_WRITE);
+    list_append(&host->streams, &stream->link);
+    *out = stream;
+    return ERR_NONE;
+}
+
+/* Between turns whoever waits can be told at once, and what it moves still leaves with this one. */
+static void tell(struct tunnel_stream *stream, unsigned events)
+{
+    loop_report(&stream->watch, events);
+    unsigned wanted = events & (stream->watch.want | LOOP_ERROR);
+    if (wanted != 0 && stream->ep.on_ready != NULL) {
+        stream->watch.ready &= (uint8_t)~LOOP_ERROR;
+        stream->ep.on_ready(&stream->ep, wanted);
+    }
+}
+
+void tunnel_stream_tell(struct tunnel_stream *stream, enum session_event_kind kind)
+{
+    if (kind == STREAM_READABLE) {
+        tell(stream, LOOP_READ);
+    } else if (kind == STREAM_WRITABLE) {
+        tell(stream, LOOP_WRITE);
+    } else if (kind == STREAM_DEAD) {
+        stream->is_dead = true;
+        tell(stream, LOOP_READ | LOOP_WRITE | LOOP_ERROR);
+    }
+}
+
+void tunnel_stream_orphan(struct tunnel_stream *stream)
+{
+    stream->stream = NULL;
+    list_remove(&stream->link);
+    tunnel_stream_tell(stream, STREAM_DEAD);
+}
