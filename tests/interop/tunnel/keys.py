@@ -75,4 +75,4 @@ class Keys:
         return derive(self.prk_u, f"mac {side}", salt, 32)
 
     def fits(self, cipher):
-        return CIPHERS[cipher].key_bytes == len(self.U)
+        return cipher in CIPHERS and CIPHERS[cipher].key_bytes == len(self.U)
