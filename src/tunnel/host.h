@@ -16,14 +16,14 @@ struct host;
 struct host_ops {
     /* The other end has opened a stream. NULL: it may not, and is refused. */
     void (*on_incoming)(struct host *, struct stream *);
-    /* The answer to a stream of ours. NULL: there are none. */
+    /* A stream of ours, whose `opening` is not NULL, was answered or is dead. NULL: there are none. */
     void (*on_answered)(struct host *, struct tunnel_stream *);
     /* A carrier is wanted. NULL: never. */
     void (*on_wanted)(struct host *, const struct peer_time *now);
     void (*on_up)(struct host *, struct carrier *);
     /* The carrier's link takes the silent path: it is the host's no more (carrier_release()). NULL: never. */
     void (*on_silent)(struct host *, struct carrier *, const char *why);
-    /* The session is over; `why` may be NULL. The host, which has no carrier any more, is to be taken down by host_deinit(). */
+    /* The session is over; `why` may be NULL. The host is to be taken down by host_deinit(). */
     void (*on_ended)(struct host *, const char *why);
 };
 
@@ -38,9 +38,9 @@ struct host {
     bool is_near;
 };
 
-/* Takes the peer. */
-void host_init(struct host *host, struct tunnel_env *env, const struct host_ops *ops,
-               const char *name, struct peer *peer);
+/* Takes the peer when it succeeds. ERR_MEMORY. */
+NODISCARD enum err host_init(struct host *host, struct tunnel_env *env, const struct host_ops *ops,
+                             const char *name, struct peer *peer);
 /* Ends what carriers are left, by resets, and frees the peer. Its streams are dead. */
 void host_deinit(struct host *host);
 

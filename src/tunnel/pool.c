@@ -1,7 +1,5 @@
 #include "tunnel/pool.h"
 
-#include <stdatomic.h>
-
 #include "flow/env.h"
 #include "io/sys.h"
 

@@ -1,0 +1,204 @@
+#include "tunnel/host.h"
+
+/* A line about one of its links. */
+static void log_link(const struct host *host, enum log_level level, const struct carrier *carrier,
+                     const char *what, const char *why)
+{
+    struct log *log = host->tended.env->flow->log;
+    if (!log_wants(log, level))
+        return;
+    struct log_line line;
+    log_begin(&line, log, level, "link");
+    log_str(&line, host->is_near ? "out" : "in", host->name);
+    if (carrier->remote.family != ADDR_NONE)
+        log_addr(&line, host->is_near ? "server" : "from", &carrier->remote);
+    log_str(&line, "is", what);
+    log_str(&line, "why", why);
+    log_end(&line);
+}
+
+/* A carrier that ends without a word of either end has been cut by whoever is between them. */
+static void on_carrier_gone(struct carrier *carrier, enum err how)
+{
+    const struct host *host = carrier->owner;
+    if (carrier->has_stood && !carrier->is_clean)
+        log_link(host, LOG_LEVEL_WARN, carrier, "cut",
+                 how == ERR_EOF ? "it has ended without a close" : err_text(how));
+    else if (carrier->has_stood)
+        log_link(host, LOG_LEVEL_INFO, carrier, "closed", NULL);
+}
+
+static void on_up(struct host *host, struct carrier *carrier)
+{
+    carrier->has_stood = true;
+    log_link(host, LOG_LEVEL_INFO, carrier, "up", NULL);
+    if (host->ops->on_up != NULL)
+        host->ops->on_up(host, carrier);
+}
+
+static void on_close(struct host *host, struct carrier *carrier, const struct peer_event *event)
+{
+    carrier->is_clean = true;
+    if (event->why != NULL)
+        log_link(host, LOG_LEVEL_WARN, carrier, "given up", event->why);
+    carrier_close(carrier, event->is_clean);
+}
+
+static void on_stream(struct host *host, const struct session_event *event)
+{
+    if (event->kind == STREAM_INCOMING && host->ops->on_incoming != NULL) {
+        host->ops->on_incoming(host, event->stream);
+        return;
+    }
+    struct tunnel_stream *stream = stream_owner(event->stream);
+    if (stream == NULL) {
+        stream_reset(event->stream, STREAM_RESET_LIMIT);
+        stream_release(event->stream);
+        return;
+    }
+    bool is_end = event->kind == STREAM_ANSWERED || event->kind == STREAM_DEAD;
+    if (event->kind == STREAM_DEAD)
+        stream->is_dead = true;
+    if (stream->opening == NULL)
+        tunnel_stream_tell(stream, event->kind);
+    else if (is_end)
+        host->ops->on_answered(host, stream);
+}
+
+static void tell(struct host *host, const struct peer_event *event, const struct peer_time *now)
+{
+    struct carrier *carrier = event->link == NULL ? NULL : peer_link_owner(event->link);
+    switch (event->kind) {
+    case PEER_STREAM:
+        on_stream(host, &event->session_event);
+        break;
+    case PEER_WANTS_CARRIER:
+        host->ops->on_wanted(host, now);
+        break;
+    case PEER_LINK_UP:
+        on_up(host, carrier);
+        break;
+    case PEER_LINK_CLOSE:
+        on_close(host, carrier, event);
+        break;
+    case PEER_LINK_SILENT:
+        host->ops->on_silent(host, carrier, event->why);
+        break;
+    case PEER_SIGN:
+    case PEER_LINK_WRITE: /* all carriers are written to below */
+    case PEER_ENDED:
+        break;
+    }
+}
+
+enum told { TOLD_NOTHING, TOLD_SOMETHING, TOLD_END };
+
+static enum told tell_all(struct host *host, const struct peer_time *now)
+{
+    enum told told = TOLD_NOTHING;
+    struct peer_event event;
+    while (peer_next_event(host->peer, &event)) {
+        if (event.kind == PEER_ENDED) {
+            host->ops->on_ended(host, event.why);
+            return TOLD_END;
+        }
+        tell(host, &event, now);
+        told = TOLD_SOMETHING;
+    }
+    return told;
+}
+
+static void write_all(struct host *host, const struct peer_time *now)
+{
+    for (struct list *at = host->carriers.next, *next; at != &host->carriers; at = next) {
+        next = at->next;
+        carrier_write(CONTAINER_OF(at, struct carrier, link), now);
+    }
+}
+
+/* It is in the heap from the beginning, so that moving it cannot fail. */
+static enum err set_deadline(struct host *host)
+{
+    uint64_t at_us = peer_deadline_us(host->peer);
+    uint64_t at_ms = at_us == UINT64_MAX ? UINT64_MAX : at_us / 1000 + 1;
+    if (timer_is_set(&host->deadline) && host->deadline.at_ms == at_ms)
+        return ERR_NONE;
+    return timer_set(loop_timers(host->tended.env->flow->loop), &host->deadline, at_ms);
+}
+
+static void settle(struct tended *tended, const struct peer_time *now)
+{
+    struct host *host = CONTAINER_OF(tended, struct host, tended);
+    enum told told;
+    do {
+        told = tell_all(host, now);
+        if (told == TOLD_END)
+            return;
+        /* Whoever wants what has come has taken it by now. */
+        session_settle(peer_session(host->peer));
+        write_all(host, now);
+    } while (told == TOLD_SOMETHING);
+    (void)set_deadline(host);
+}
+
+static void on_deadline(struct timer *timer)
+{
+    struct host *host = CONTAINER_OF(timer, struct host, deadline);
+    struct peer_time now = tunnel_now();
+    (void)timer_set(loop_timers(host->tended.env->flow->loop), timer, UINT64_MAX);
+    peer_advance(host->peer, &now);
+    host_touch(host);
+}
+
+enum err host_init(struct host *host, struct tunnel_env *env, const struct host_ops *ops,
+                   const char *name, struct peer *peer)
+{
+    tended_init(&host->tended, env, settle);
+    host->ops = ops;
+    host->name = name;
+    host->peer = peer;
+    list_init(&host->link);
+    list_init(&host->carriers);
+    list_init(&host->streams);
+    timer_init(&host->deadline, on_deadline);
+    enum err err = set_deadline(host);
+    if (err != ERR_NONE)
+        return err;
+    list_append(&env->hosts, &host->link);
+    host_touch(host);
+    return ERR_NONE;
+}
+
+void host_deinit(struct host *host)
+{
+    while (!list_empty(&host->carriers))
+        endpoint_close(carrier_release(CONTAINER_OF(host->carriers.next, struct carrier, link)),
+                       true);
+    while (!list_empty(&host->streams))
+        tunnel_stream_orphan(CONTAINER_OF(host->streams.next, struct tunnel_stream, link));
+    peer_free(host->peer);
+    timer_clear(loop_timers(host->tended.env->flow->loop), &host->deadline);
+    tended_forget(&host->tended);
+    list_remove(&host->link);
+}
+
+enum err host_add_carrier(struct host *host, struct endpoint *endpoint, struct peer_link *of,
+                          const struct addr *remote)
+{
+    struct carrier *carrier;
+    enum err err =
+        carrier_new(&carrier, &host->tended, endpoint, of, remote, on_carrier_gone, host);
+    if (err == ERR_NONE)
+        list_append(&host->carriers, &carrier->link);
+    return err;
+}
+
+void host_adopt_carrier(struct host *host, struct carrier *carrier)
+{
+    carrier_set_keeper(carrier, &host->tended);
+    carrier->on_gone = on_carrier_gone;
+    carrier->owner = host;
+    list_remove(&carrier->link);
+    list_append(&host->carriers, &carrier->link);
+    host_touch(host);
+}
