@@ -1,5 +1,7 @@
 #include "tunnel/host.h"
 
+#include <assert.h>
+
 /* A line about one of its links. */
 static void log_link(const struct host *host, enum log_level level, const struct carrier *carrier,
                      const char *what, const char *why)
@@ -116,14 +118,20 @@ static void write_all(struct host *host, const struct peer_time *now)
     }
 }
 
-/* It is in the heap from the beginning, so that moving it cannot fail. */
-static enum err set_deadline(struct host *host)
+/* The timer is never cleared as long as the host lives, since only moving it cannot fail. */
+static enum err set_deadline(struct host *host, uint64_t at_ms)
 {
-    uint64_t at_us = peer_deadline_us(host->peer);
-    uint64_t at_ms = at_us == UINT64_MAX ? UINT64_MAX : at_us / 1000 + 1;
-    if (timer_is_set(&host->deadline) && host->deadline.at_ms == at_ms)
-        return ERR_NONE;
     return timer_set(loop_timers(host->tended.env->flow->loop), &host->deadline, at_ms);
+}
+
+static void move_deadline(struct host *host, uint64_t at_us)
+{
+    uint64_t at_ms = at_us == UINT64_MAX ? UINT64_MAX : at_us / 1000 + 1;
+    if (at_ms == host->deadline.at_ms && timer_is_set(&host->deadline))
+        return;
+    enum err err = set_deadline(host, at_ms);
+    assert(err == ERR_NONE);
+    (void)err;
 }
 
 static void settle(struct tended *tended, const struct peer_time *now)
@@ -138,14 +146,14 @@ static void settle(struct tended *tended, const struct peer_time *now)
         session_settle(peer_session(host->peer));
         write_all(host, now);
     } while (told == TOLD_SOMETHING);
-    (void)set_deadline(host);
+    move_deadline(host, peer_deadline_us(host->peer));
 }
 
 static void on_deadline(struct timer *timer)
 {
     struct host *host = CONTAINER_OF(timer, struct host, deadline);
     struct peer_time now = tunnel_now();
-    (void)timer_set(loop_timers(host->tended.env->flow->loop), timer, UINT64_MAX);
+    move_deadline(host, UINT64_MAX);
     peer_advance(host->peer, &now);
     host_touch(host);
 }
@@ -161,7 +169,7 @@ enum err host_init(struct host *host, struct tunnel_env *env, const struct host_
     list_init(&host->carriers);
     list_init(&host->streams);
     timer_init(&host->deadline, on_deadline);
-    enum err err = set_deadline(host);
+    enum err err = set_deadline(host, UINT64_MAX);
     if (err != ERR_NONE)
         return err;
     list_append(&env->hosts, &host->link);
