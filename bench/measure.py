@@ -87,15 +87,15 @@ class Bench:
             proxy.pin(self.cpus_for(OWN))
         return result
 
-    def rounds(self, say):
+    def rounds(self, say, tests=TESTS):
         """{test: {proxy: [a result for each round]}}. In a round each test goes through all
         proxies before the next begins, so the pairs that are compared are seconds apart; who
         begins changes from round to round."""
-        results = {test: {p.name: [] for p in self.proxies} for test in TESTS}
+        results = {test: {p.name: [] for p in self.proxies} for test in tests}
         for i in range(self.plan.rounds):
             say(f"round {i + 1} of {self.plan.rounds}")
             turn = i % len(self.proxies)
-            for test in TESTS:
+            for test in tests:
                 for proxy in self.proxies[turn:] + self.proxies[:turn]:
                     results[test][proxy.name].append(self.one(proxy, test))
         return results
