@@ -10,6 +10,7 @@ help:
 	@echo 'make check          every test; ends with "N passed, N failed"'
 	@echo 'make lint           include table, format, static analysis'
 	@echo 'make bench          speed and memory beside a bare relay and other proxies'
+	@echo '                    (BENCH=--pair: of a tunnel, both ends together)'
 	@echo 'make fuzz           every fuzzer for FUZZ_SECONDS=30'
 	@echo 'make soak           busy with everything for SOAK_MINUTES=60; runs add up'
 	@echo 'make install        to $$(DESTDIR)$$(PREFIX), by default $(PREFIX)'
