@@ -16,9 +16,7 @@ static bool has_room(struct listener *listener)
 {
     const struct worker *worker = CONTAINER_OF(listener, struct worker_listener, listener)->worker;
     struct flow_shared *shared = worker->env.shared;
-    /* An association has as many sockets again as a connection. */
-    uint64_t n = atomic_load(&shared->n_connections) + atomic_load(&shared->n_associations);
-    return n < atomic_load(&shared->max_by_descriptors);
+    return flow_shared_n_used(shared) < atomic_load(&shared->max_by_descriptors);
 }
 
 static void on_accept(struct listener *listener, int fd, const struct addr *from)

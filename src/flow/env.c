@@ -34,6 +34,13 @@ void flow_shared_deinit(struct flow_shared *shared)
     counts_deinit(&shared->counts);
 }
 
+uint64_t flow_shared_n_used(const struct flow_shared *shared)
+{
+    /* An association has as many sockets again as a connection. */
+    return atomic_load(&shared->n_connections) + atomic_load(&shared->n_associations) +
+           atomic_load(&shared->n_carriers) + atomic_load(&shared->n_silent);
+}
+
 static uint64_t settle_ms(const struct flow_limits *limits)
 {
     return limits->keepalive_s == 0 ? 0 : SETTLE_MS;

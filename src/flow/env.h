@@ -42,8 +42,10 @@ struct flow_limits {
 /* What limits are measured by. */
 struct flow_shared {
     _Atomic(uint64_t) n_connections, n_held_bytes;
-    _Atomic(uint64_t) n_leaving;          /* listeners that are gone but for their backlogs */
-    _Atomic(uint64_t) n_associations;     /* of the connections; each takes as much again */
+    _Atomic(uint64_t) n_leaving;      /* listeners that are gone but for their backlogs */
+    _Atomic(uint64_t) n_associations; /* of the connections; each takes as much again */
+    _Atomic(uint64_t) n_carriers; /* connections under links of tunnels, or that may become such */
+    _Atomic(uint64_t) n_silent;   /* and those that never will */
     _Atomic(uint64_t) max_by_descriptors; /* beyond it connections wait in the backlog */
     struct clients clients;
     struct counts counts;
@@ -87,6 +89,8 @@ struct flow_env {
 };
 
 void flow_shared_init(struct flow_shared *shared);
+/* What max_by_descriptors bounds. */
+uint64_t flow_shared_n_used(const struct flow_shared *shared);
 void flow_shared_deinit(struct flow_shared *shared); /* no flow and no ruleset is left */
 
 /* Sets up what the flows of a worker share. The rest of the fields are the caller's to fill before. */

@@ -149,6 +149,12 @@ void loop_remove(struct watch *watch)
     watch->loop = NULL;
 }
 
+void loop_release(struct watch *watch)
+{
+    watch->armed |= LOOP_SHARED; /* it is taken out by hand */
+    loop_remove(watch);
+}
+
 struct watch *loop_find(struct loop *loop, int fd, uint32_t generation)
 {
     struct watch *watch = loop->slots[fd];

@@ -80,6 +80,8 @@ void loop_used_up(struct watch *watch, unsigned events);
 /* Forgets the watch, whose descriptor, if any, is closed next (what only rests is loop_want(w, 0)). Harmless
  * when not added. Its handler is not called any more. */
 void loop_remove(struct watch *watch);
+/* The same where the descriptor lives on, to be watched by another loop. */
+void loop_release(struct watch *watch);
 
 /* Runs `run` when this turn is over. */
 void loop_defer(struct loop *loop, struct deferred *deferred, void (*run)(struct deferred *));

@@ -96,6 +96,18 @@ static void sock_close(struct endpoint *ep, bool reset)
     loop_defer(loop, &sock->freeing, free_sock);
 }
 
+int sock_release(struct endpoint *ep)
+{
+    struct sock *sock = sock_of(ep);
+    struct loop *loop = sock->watch.loop;
+    int fd = ep->fd;
+    forget_hello(sock);
+    loop_release(&sock->watch);
+    ep->fd = -1;
+    loop_defer(loop, &sock->freeing, free_sock);
+    return fd;
+}
+
 static void sock_want(struct endpoint *ep, unsigned events)
 {
     loop_want(&sock_of(ep)->watch, events);

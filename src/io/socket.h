@@ -72,4 +72,7 @@ bool sock_addr_is_ours(const struct addr *addr);
 
 struct sock *sock_of(struct endpoint *ep);
 
+/* Gives back the descriptor, for another loop to watch. The endpoint is gone. */
+int sock_release(struct endpoint *ep);
+
 #endif

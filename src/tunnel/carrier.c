@@ -28,6 +28,7 @@ static void retire(struct carrier *carrier)
 {
     struct loop *loop = carrier->env->flow->loop;
     carrier->state = CARRIER_GONE;
+    atomic_fetch_sub(&carrier->env->flow->shared->n_carriers, 1);
     timer_clear(loop_timers(loop), &carrier->lingering);
     list_remove(&carrier->link);
     list_remove(&carrier->freeing.link); /* it may have waited to be cut */
@@ -92,9 +93,11 @@ static void on_ready(struct endpoint *ep, unsigned events)
         lose(carrier, err, err != ERR_EOF);
         return;
     }
-    if (events & LOOP_WRITE) {
-        struct peer_time now = tunnel_now();
+    if (events & LOOP_WRITE)
         carrier->is_full = false;
+    /* A gate has many links, and does not look at each to find which of them has an answer. */
+    if (events & LOOP_WRITE || !carrier->has_stood) {
+        struct peer_time now = tunnel_now();
         carrier_write(carrier, &now);
     }
 }
@@ -126,6 +129,7 @@ enum err carrier_new(struct carrier **out, struct tended *keeper, struct endpoin
     endpoint->owner = carrier;
     endpoint->on_ready = on_ready;
     sock_bound_unsent(endpoint, UNSENT_BYTES);
+    atomic_fetch_add(&env->flow->shared->n_carriers, 1);
     update_interest(carrier);
     *out = carrier;
     return ERR_NONE;
