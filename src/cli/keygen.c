@@ -1,10 +1,12 @@
-/* sockeye keygen: what opens a tunnel, a key that both ends share or a pair of one end. */
+/* sockeye keygen: what opens a tunnel, a key that both ends share, or the pair of keys by which one end
+ * proves who it is. */
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
 #include "base/secret.h"
 #include "cli/cli.h"
+#include "cli/keypair.h"
 #include "cli/keytext.h"
 #include "cli/newfile.h"
 
@@ -43,28 +45,49 @@ static unsigned bits_of(const char *text)
     return 0;
 }
 
-enum { BITS = CLI_LONG_ONLY };
+struct wish {
+    const char *bits, *identity, *path; /* NULL: not said */
+};
+
+static int make_identity(const struct cli_verb *verb, const struct wish *wish)
+{
+    bool is_rsa = strcmp(wish->identity, "rsa") == 0;
+    if (!is_rsa && strcmp(wish->identity, "ed25519") != 0)
+        return cli_usage_error(verb, "an identity is ed25519 or rsa, not %.64s", wish->identity);
+    if (wish->bits != NULL)
+        return cli_usage_error(verb, "--bits is not for an identity");
+    if (wish->path == NULL)
+        return cli_usage_error(verb, "--identity needs -o NAME, for NAME.key and NAME.pub");
+    return keypair_make(is_rsa ? SIGN_RSA : SIGN_ED25519, wish->path);
+}
+
+enum { BITS = CLI_LONG_ONLY, IDENTITY };
 
 static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    const char *bits = "256", *path = NULL;
+    struct wish wish = {0};
     struct cli_parser parser;
     cli_parser_init(&parser, verb, argc, argv);
-    for (int got; (got = cli_next(&parser)) != -1;) {
-        if (got == BITS)
-            bits = optarg;
-        else
-            path = optarg;
-    }
+    for (int got; (got = cli_next(&parser)) != -1;)
+        *(got == BITS ? &wish.bits : got == IDENTITY ? &wish.identity : &wish.path) = optarg;
     if (parser.is_over)
         return parser.code;
-    if (bits_of(bits) == 0)
-        return cli_usage_error(verb, "a key has 128, 192 or 256 bits, not %.64s", bits);
-    return make_key(bits_of(bits), path);
+    if (wish.path != NULL && wish.path[0] == '\0')
+        return cli_usage_error(verb, "-o needs a name that is not empty");
+    if (wish.identity != NULL)
+        return make_identity(verb, &wish);
+    unsigned bits = wish.bits != NULL ? bits_of(wish.bits) : KEY_MAX_BITS;
+    if (bits == 0)
+        return cli_usage_error(verb, "a key has 128, 192 or 256 bits, not %.64s", wish.bits);
+    return make_key(bits, wish.path);
 }
 
 static const struct cli_option options[] = {
     {BITS, .name = "bits", .arg = "N", .help = "128, 192 or 256, the default, bits"},
+    {IDENTITY, .name = "identity", .arg = "KIND",
+     .help =
+         "a pair of keys for one end, ed25519 or rsa, in its place;\nit needs -o NAME, and makes "
+         "NAME.key, which is private, and NAME.pub"},
     {'o', CLI_FILE, "output", "FILE",
      "a file to make with it, for its owner alone; one that is there is left as it is"},
     CLI_HELP_OPTION,

@@ -239,6 +239,9 @@ struct config_sources {
      * bytes. ERR_TOO_LONG: it has more than
      * max_bytes. ERR_NOT_FOUND, ERR_PERMITTED, ERR_BAD (a directory), ERR_SYSTEM, ERR_MEMORY. */
     enum err (*read_file)(const char *path, size_t max_bytes, char **text, size_t *n);
+    /* What is wrong with n bytes that hold a private or a public key in PEM, such as "it has 2048 bits,
+     * ...", or NULL. The function NULL: whatever looks like one is right. */
+    const char *(*judge_pem)(const char *text, size_t n, bool is_private);
     /* Whether this is a hash by which crypt(3) can verify here. NULL: whatever looks like one is. */
     bool (*knows_hash)(const char *hash);
 };

@@ -17,7 +17,7 @@
 #include "config/names.h"
 
 #define MAX_KEY_FILE_BYTES 4096
-#define MAX_PEM_BYTES ((size_t)64 * 1024)
+#define MAX_PEM_BYTES ((size_t)16 * 1024)
 #define PEM_BEGIN "-----BEGIN "
 #define PEM_END "-----END "
 
@@ -129,6 +129,8 @@ static void read_pem(struct reading *reading, const struct node *value, const ch
     if (!file_read(reading, &file, name, value, value->text, value->n_text, MAX_PEM_BYTES))
         return;
     const char *wrong = judge_pem(&file, is_private);
+    if (wrong == NULL && reading->sources->judge_pem != NULL)
+        wrong = reading->sources->judge_pem(file.text, file.n, is_private);
     if (wrong != NULL) {
         report_error(reading->report, value->at, "%s: %s: %s", name,
                      value->from_env ? "the file" : quote(&q, file.path, strlen(file.path)), wrong);

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/secret.h"
+#include "crypto/crypto.h"
+#include "crypto/sign.h"
 #include "io/sys.h"
 
 /* The first guess at a file's size. */
@@ -157,8 +159,26 @@ static bool knows_hash(const char *hash)
     return verdict != CRYPT_SALT_INVALID && verdict != CRYPT_SALT_METHOD_DISABLED;
 }
 
-const struct config_sources paths_sources = {
-    .getenv = from_environment, .read_file = paths_read_file, .knows_hash = knows_hash};
+static const char *judge_pem(const char *text, size_t n, bool is_private)
+{
+    const char *why = NULL;
+    struct sign_key *own = NULL;
+    struct verify_key *others = NULL;
+    enum err err = crypto_load();
+    if (err == ERR_NOT_FOUND)
+        return "keys cannot be read, as OpenSSL's libcrypto, version 3, is not there";
+    if (err == ERR_NONE)
+        err = is_private ? sign_key_read(&own, text, n, &why)
+                         : verify_key_read(&others, text, n, &why);
+    sign_key_free(own);
+    verify_key_free(others);
+    return err == ERR_BAD ? why : err == ERR_NONE ? NULL : err_text(err);
+}
+
+const struct config_sources paths_sources = {.getenv = from_environment,
+                                             .read_file = paths_read_file,
+                                             .knows_hash = knows_hash,
+                                             .judge_pem = judge_pem};
 
 enum err paths_admin_socket(char out[static PATHS_SOCKET_BYTES], const char *configured)
 {

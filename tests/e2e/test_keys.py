@@ -103,6 +103,76 @@ def test_a_key_that_cannot_be_printed_is_74(place):
     assert done.returncode == 74 and done.stderr
 
 
+# keygen --identity
+
+def openssl(*args, **options):
+    return subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True, text=True, timeout=60, **options).stdout
+
+
+IDENTITIES = {"ed25519": "ED25519 Private-Key", "rsa": "Private-Key: (3072 bit, 2 primes)"}
+
+
+@pytest.mark.parametrize("kind", IDENTITIES)
+def test_acc_30_a_pair_of_keys_is_one_by_openssls_reading(cli, place, kind):
+    result = cli("keygen", "--identity", kind, "-o", "server", timeout=60)
+    assert (result.code, result.out, result.err) == (0, "", "")
+    private, public = place / "server.key", place / "server.pub"
+    assert mode_of(private) == 0o600
+    assert private.read_text().startswith("-----BEGIN PRIVATE KEY-----\n")    # PKCS#8
+    assert IDENTITIES[kind] in openssl("pkey", "-in", private, "-noout", "-text")
+    assert openssl("pkey", "-in", private, "-pubout") == public.read_text()
+    assert "PRIVATE" not in public.read_text()
+
+
+def test_acc_30_no_pair_is_made_twice(cli, place):
+    for name in ("a", "b", "c"):
+        assert cli("keygen", "--identity", "ed25519", "-o", name).code == 0
+    assert len({(place / f"{name}.{end}").read_text() for name in ("a", "b", "c") for end in ("key", "pub")}) == 6
+
+
+@pytest.mark.parametrize("there", ["server.key", "server.pub"])
+def test_a_pair_overwrites_neither_and_makes_none_alone(cli, place, there):
+    (place / there).write_text("dear to me")
+    before = set(place.iterdir())
+    result = cli("keygen", "--identity", "ed25519", "-o", "server")
+    assert result.code == 73 and there in result.err
+    assert (place / there).read_text() == "dear to me" and set(place.iterdir()) == before
+
+
+@pytest.mark.parametrize("words", [["--identity", "dsa", "-o", "x"], ["--identity", "ed25519"], ["--identity"], ["-o", ""],
+                                   ["--identity", "rsa", "--bits", "256", "-o", "x"]], ids=" ".join)
+def test_an_identity_with_wrong_words_is_64_and_makes_nothing(cli, place, words):
+    before = set(place.iterdir())
+    assert cli("keygen", *words).code == 64 and set(place.iterdir()) == before
+
+
+def test_identities_are_checked_with_the_configuration(cli, place):
+    for name, kind in (("server", "ed25519"), ("ann", "rsa")):
+        assert cli("keygen", "--identity", kind, "-o", name, timeout=60).code == 0
+    (place / "sockeye.yaml").write_text("""
+inbounds:
+  - {type: tunnel, listen: 4194, identity: server.key, peers: [ann.pub]}
+outbounds:
+  - {type: tunnel, name: home, server: "192.0.2.1:4194", identity: ann.key, peer: server.pub}
+""")
+    result = cli("check", "-v", "-c", "sockeye.yaml")
+    assert result.code == 0 and result.err == ""
+    assert 'identity: "server.key"' in result.out and 'peers: ["ann.pub"]' in result.out
+    assert not any(line in result.out for line in (place / "server.key").read_text().splitlines() if not line.startswith("-"))
+
+
+def test_keys_that_are_no_identity_are_told_with_their_place(cli, place):
+    openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", place / "short.key")
+    openssl("genpkey", "-algorithm", "X25519", "-out", place / "other.key")
+    (place / "broken.pub").write_text("-----BEGIN PUBLIC KEY-----\nQUJD\n-----END PUBLIC KEY-----\n")
+    for key, said in (("identity: short.key", "3072"), ("identity: other.key", "Ed25519"), ("peers: broken.pub", "PEM")):
+        name = key.split()[1]
+        (place / "sockeye.yaml").write_text(f"inbounds: [{{type: tunnel, listen: 4194, key: {'QUJD' * 8}, {key}}}]\n")
+        result = cli("check", "-c", "sockeye.yaml")
+        assert result.code == 78 and result.err.count("\n") == 1, result.err
+        assert result.err.startswith("sockeye.yaml:1:") and name in result.err and said in result.err, result.err
+
+
 # init
 
 def both(place):
