@@ -319,6 +319,18 @@ static int set_up(struct daemon *daemon)
     return err == ERR_NONE ? EX_OK : complain(err);
 }
 
+/* Letters beget letters, and lie inside the workers: all are read before one of those is freed. */
+static void read_last_letters(struct daemon *daemon)
+{
+    bool has_any;
+    do {
+        has_any = false;
+        for (size_t i = 0; i < daemon->n_workers; i++)
+            if (daemon->workers[i] != NULL)
+                has_any |= mailbox_deliver(&daemon->workers[i]->mailbox);
+    } while (has_any);
+}
+
 static void take_down(struct daemon *daemon)
 {
     if (daemon->admin != NULL)
@@ -334,8 +346,8 @@ static void take_down(struct daemon *daemon)
     /* It posts to the mailboxes of the workers. */
     verifier_free(daemon->shared.verifier);
     daemon->shared.verifier = NULL;
-    /* The first has the mailbox that the others' last letters go to. */
-    for (size_t i = daemon->n_workers; i-- > 0;)
+    read_last_letters(daemon);
+    for (size_t i = 0; i < daemon->n_workers; i++)
         worker_free(daemon->workers[i]);
     listening_close(&daemon->listening, NULL);
 }

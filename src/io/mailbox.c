@@ -5,11 +5,11 @@
 
 #include "io/sys.h"
 
-/* Takes everything posted so far, in the order of posting. */
-static void deliver_all(struct mailbox *mailbox)
+bool mailbox_deliver(struct mailbox *mailbox)
 {
     struct mail *mail = atomic_exchange(&mailbox->newest, NULL);
     struct mail *in_order = NULL;
+    bool has_any = mail != NULL;
     while (mail != NULL) {
         struct mail *older = mail->next;
         mail->next = in_order;
@@ -21,6 +21,7 @@ static void deliver_all(struct mailbox *mailbox)
         in_order->deliver(in_order);
         in_order = next;
     }
+    return has_any;
 }
 
 static void on_event(struct watch *watch, unsigned events)
@@ -31,7 +32,7 @@ static void on_event(struct watch *watch, unsigned events)
     ssize_t got = sys_read(watch->fd, &n_wakes, sizeof n_wakes);
     (void)got; /* the count says nothing; what is in the box does */
     loop_used_up(watch, LOOP_READ);
-    deliver_all(mailbox);
+    mailbox_deliver(mailbox);
 }
 
 enum err mailbox_init(struct mailbox *mailbox, struct loop *loop)
@@ -50,8 +51,8 @@ void mailbox_deinit(struct mailbox *mailbox)
 {
     if (mailbox->watch.loop == NULL)
         return;
-    while (atomic_load(&mailbox->newest) != NULL)
-        deliver_all(mailbox);
+    while (mailbox_deliver(mailbox))
+        ;
     loop_remove(&mailbox->watch);
     sys_close(mailbox->watch.fd);
 }

@@ -6,6 +6,7 @@
 #define SOCKEYE_IO_MAILBOX_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "io/loop.h"
@@ -22,6 +23,9 @@ struct mailbox {
 };
 
 NODISCARD enum err mailbox_init(struct mailbox *mailbox, struct loop *loop);
+/* Delivers what has been posted so far, in the order of posting, as the loop does by itself; false: nothing
+ * had been. Of use where the loop has ended. */
+bool mailbox_deliver(struct mailbox *mailbox);
 /* No thread may post any more; undelivered mail is delivered. */
 void mailbox_deinit(struct mailbox *mailbox);
 /* Never fails and never blocks. */

@@ -112,6 +112,16 @@ def test_the_watchdog_is_fed_while_all_loops_turn_and_starves_when_they_do_not(s
     manager.expect(WATCHDOG="1")
 
 
+@pytest.mark.workers
+def test_pings_under_way_at_the_end_reach_nobody_who_is_gone(sockeye, manager):
+    for _ in range(10):
+        proxy = sockeye(inbound(), env={**manager.env, "WATCHDOG_USEC": "2000"})
+        with contextlib.suppress(TimeoutError):
+            while manager.receive()[0].get("WATCHDOG") != "1":
+                pass
+        proxy.stop()
+
+
 def test_the_watchdog_of_another_process_is_not_ours(sockeye, manager):
     sockeye(inbound(), env={**manager.env, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": "1"})
     manager.expect(READY="1")
