@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/conflicts.h"
+#include "config/files.h"
 #include "config/names.h"
 #include "config/routes.h"
 #include "config/suggest.h"
@@ -115,6 +116,13 @@ static void check_relay_targets(struct reading *reading, const struct node *root
     }
 }
 
+static void find_state_folder(struct reading *reading, struct config *config)
+{
+    size_t n = config->state != NULL ? strlen(config->state) : 0;
+
+    config->state_folder = n > 0 ? file_path_beside(reading, config->state, n) : config->state;
+}
+
 void check_config(struct reading *reading, const struct node *root, struct config *config)
 {
     const struct node *node = check_entries(root, "inbounds");
@@ -131,4 +139,5 @@ void check_config(struct reading *reading, const struct node *root, struct confi
     conflicts_check_listens(reading);
     routes_read(reading, root, config);
     conflicts_check_targets(reading, root, config);
+    find_state_folder(reading, config);
 }

@@ -205,9 +205,10 @@ struct config_admin {
 };
 
 struct config {
-    unsigned workers; /* 0: one for each CPU */
-    char *state;
-    char *user; /* "" stays root */
+    unsigned workers;   /* 0: one for each CPU */
+    char *state;        /* as it was written */
+    char *state_folder; /* the same from where the program runs; "": the program looks for one */
+    char *user;         /* "" stays root */
     struct config_limits limits;
     struct config_log log;
     struct config_dns dns;

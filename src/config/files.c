@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-/* "FOLDER/PATH", where FOLDER is that of the configuration. */
-static char *path_beside(struct reading *reading, const char *path, size_t n_path)
+char *file_path_beside(struct reading *reading, const char *path, size_t n_path)
 {
     const char *config = reading->report->file;
     const char *slash = strrchr(config, '/');
@@ -58,7 +57,7 @@ static const char *describe(enum err err)
 bool file_read(struct reading *reading, struct file *out, const char *key, const struct node *value,
                const char *path, size_t n_path, size_t max_bytes)
 {
-    char *joined = path_beside(reading, path, n_path);
+    char *joined = file_path_beside(reading, path, n_path);
     struct quoted q;
 
     *out = (struct file){.path = joined};

@@ -18,6 +18,10 @@ struct file {
 bool file_read(struct reading *reading, struct file *out, const char *key, const struct node *value,
                const char *path, size_t n_path, size_t max_bytes);
 
+/* "FOLDER/PATH" of n_path bytes, where FOLDER is that of the configuration; NULL: out of memory, which
+ * the report knows. */
+char *file_path_beside(struct reading *reading, const char *path, size_t n_path);
+
 /* Leaves out the byte order mark that some editors begin a file with. */
 void file_skip_mark(struct file *file);
 

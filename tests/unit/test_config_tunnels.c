@@ -351,6 +351,23 @@ static void a_tunnel_to_ourselves_is_told(void **state)
 #undef ENDS
 }
 
+static void the_state_is_beside_the_configuration(void **state)
+{
+    static const struct {
+        const char *text, *folder;
+    } cases[] = {{GOOD, ""}, {GOOD "state: x\n", "/etc/far/x"}, {GOOD "state: /var/x\n", "/var/x"}};
+    static struct said said;
+    struct config *config;
+
+    (void)state;
+    for (size_t i = 0; i < N_ITEMS(cases); i++) {
+        assert_int_equal(parse_among(&config, &said, "/etc/far/s.yaml", cases[i].text, NULL, 0),
+                         ERR_NONE);
+        assert_string_equal(config->state_folder, cases[i].folder);
+        config_free(config);
+    }
+}
+
 /* The keys themselves are not printed, so that they must be put in again. */
 static void what_is_printed_holds_no_key(void **state)
 {
@@ -401,6 +418,7 @@ int main(void)
         cmocka_unit_test(what_tunnels_do_not_have_yet_is_said_plainly),
         cmocka_unit_test(a_relay_may_leave_its_target_to_a_tunnels_far_end),
         cmocka_unit_test(a_tunnel_to_ourselves_is_told),
+        cmocka_unit_test(the_state_is_beside_the_configuration),
         cmocka_unit_test(what_is_printed_holds_no_key),
     };
 
