@@ -21,6 +21,7 @@ static const char *const texts[] = {
     [ERR_REFUSED] = "connection refused",
     [ERR_TTL_EXPIRED] = "time to live expired",
     [ERR_UPSTREAM] = "upstream proxy failed",
+    [ERR_TUNNEL] = "tunnel down",
     [ERR_TIMEOUT] = "timed out",
     [ERR_RESET] = "connection reset",
     [ERR_LIMIT] = "limit reached",

@@ -34,6 +34,7 @@ enum err {
     ERR_REFUSED,      /* connection refused */
     ERR_TTL_EXPIRED,  /* an upstream says that packets do not live long enough to get there */
     ERR_UPSTREAM,     /* an upstream failed, or did not say why it could not */
+    ERR_TUNNEL,       /* the tunnel that leads there is down */
     ERR_TIMEOUT,      /* time is up */
     ERR_RESET,        /* connection reset */
 

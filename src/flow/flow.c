@@ -64,6 +64,7 @@ enum flow_end flow_end_of(enum err err)
     case ERR_LOOKUP:
         return FLOW_END_LOOKUP;
     case ERR_TIMEOUT:
+    case ERR_TUNNEL:
         return FLOW_END_TIMEOUT;
     case ERR_LIMIT:
     case ERR_MEMORY:

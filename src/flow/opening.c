@@ -30,6 +30,7 @@ static void drop(struct flow *flow)
     drop_routing(asked);
     flow->opening = NULL;
     flow->dialled = opening->dialled;
+    direction_forget(&flow->up, flow->env, opening->n_ahead_taken);
     free(opening->early);
     slab_put(&flow->env->openings, asked);
 }
@@ -128,10 +129,20 @@ char *flow_target_text(const struct target *target)
     return copy;
 }
 
+/* A request of an exchange is yet to be put into its server's form. */
+static void offer_ahead(struct flow *flow)
+{
+    if (flow->command != REQUEST_CONNECT || flow->up.n_held == 0)
+        return;
+    flow->opening->ahead = flow->up.held + flow->up.held_from;
+    flow->opening->n_ahead = flow->up.n_held;
+}
+
 /* Gives the opening to the outbound that was chosen. */
 static enum err open_by(struct flow *flow, struct outbound *outbound)
 {
     flow->outbound = outbound;
+    offer_ahead(flow);
     const struct outbound_ops *ops = flow->outbound->ops;
     if (flow->command != REQUEST_BIND)
         return ops->open(flow->outbound, flow->opening);
@@ -187,6 +198,7 @@ static enum err ask(struct flow *flow, const struct request *request)
         .env = env,
         .inbound = flow->inbound,
         .target = request->target,
+        .source = flow->from,
         .is_configured = request->is_configured,
         .listening = on_listening,
         .done = on_opened,
@@ -216,8 +228,9 @@ void opening_begin(struct flow *flow, const struct request *request)
 
 void opening_on_timeout(struct flow *flow)
 {
+    enum err late = flow->opening == NULL ? ERR_NONE : flow->opening->late;
     opening_cancel(flow);
-    fail(flow, ERR_TIMEOUT);
+    fail(flow, late == ERR_NONE ? ERR_TIMEOUT : late);
 }
 
 /* The client has sent its fin while we dial. With bytes on the way to the target it may be waiting for

@@ -27,6 +27,13 @@ struct opening {
     const struct addr *addrs;
     size_t n_addrs;
     bool is_looked_up;
+    struct addr source; /* where the client is; family NONE: unknown */
+    /* What the client has sent already, borrowed while open() runs: an outbound may send the first
+     * n_ahead_taken bytes of it along with its request, and then nobody else does. */
+    const uint8_t *ahead;
+    size_t n_ahead, n_ahead_taken;
+    enum err
+        late; /* what it means that time is up, for the outbound to say; ERR_NONE: ERR_TIMEOUT */
     bool is_configured; /* the configuration names the target: no rule denies it */
     bool is_bind;       /* for bind(); `bound` is by which address of ours the client reached us */
     /* BIND: the peer shall connect to `at`, whose address may be left open; called once, before `done`. */

@@ -1,6 +1,7 @@
 #include "flow/policy.h"
 
 #include "flow/inbound.h"
+#include "flow/outbound.h"
 #include "flow/ruleset.h"
 #include "io/socket.h"
 
@@ -36,4 +37,15 @@ bool policy_allows(const struct inbound *inbound, const struct addr *target)
     if (is_never_a_target(inbound, &to) || target_rules_name(&inbound->deny_targets, &to, false))
         return target_rules_name(&inbound->allow_targets, &to, false);
     return true;
+}
+
+enum err policy_judge_sent_on(const struct opening *opening)
+{
+    const struct addr *addr = &opening->target.addr;
+    if (opening->target.name_bytes > 0)
+        return ERR_NONE;
+    if (addr->scope != 0)
+        return ERR_ADDRESS_TYPE;
+    bool is_allowed = opening->is_configured || policy_allows(opening->inbound, addr);
+    return is_allowed ? ERR_NONE : ERR_DENIED;
 }

@@ -10,9 +10,15 @@
 #include <stdbool.h>
 
 #include "base/addr.h"
+#include "base/err.h"
 
 struct inbound;
+struct opening;
 
 bool policy_allows(const struct inbound *inbound, const struct addr *to);
+
+/* The same for an outbound that sends the target on to whoever reaches it: a name is theirs to judge.
+ * ERR_DENIED; ERR_ADDRESS_TYPE: an address with a zone, which is this machine's own. */
+NODISCARD enum err policy_judge_sent_on(const struct opening *opening);
 
 #endif

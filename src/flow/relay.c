@@ -47,6 +47,14 @@ static void drop_held(struct direction *direction, struct flow_env *env, size_t 
         free_held(direction, env);
 }
 
+void direction_forget(struct direction *direction, struct flow_env *env, size_t n)
+{
+    if (n == 0)
+        return;
+    drop_held(direction, env, n);
+    direction->n_bytes += n;
+}
+
 void direction_take_held(struct direction *direction, struct flow_env *env)
 {
     if (direction->n_held == 0)

@@ -44,6 +44,8 @@ NODISCARD enum err direction_hold(struct direction *direction, struct flow_env *
                                   const void *bytes, size_t n);
 /* Moves everything held into the beginning of env->scratch. */
 void direction_take_held(struct direction *direction, struct flow_env *env);
+/* The first n bytes of what is held have gone to the sink by another way. */
+void direction_forget(struct direction *direction, struct flow_env *env, size_t n);
 /* Gives back what it holds; what was not delivered is lost. */
 void direction_deinit(struct direction *direction, struct flow_env *env);
 

@@ -31,9 +31,10 @@ static void reply(struct flow *flow, enum err err, const struct addr *bound)
         flow_answer(flow, HTTP1_CONNECTED, sizeof HTTP1_CONNECTED - 1);
         return;
     }
-    char text[TARGET_TEXT_BYTES + 64];
-    snprintf(text, sizeof text, "%s: %s", flow->to == NULL ? "the target" : flow->to,
-             err_text(err));
+    char text[HTTP1_BODY_MAX_BYTES];
+    bool has_way = err == ERR_TUNNEL && flow->outbound != NULL;
+    snprintf(text, sizeof text, "%s: %s%s%s", flow->to == NULL ? "the target" : flow->to,
+             err_text(err), has_way ? ": " : "", has_way ? flow->outbound->name : "");
     http_answer(flow, http1_status(err), text, false);
 }
 

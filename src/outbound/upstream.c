@@ -299,14 +299,12 @@ static enum err reach(struct upstream *upstream)
  * here. A BIND for any peer names none, and datagrams each have their own. */
 static enum err judge_target(const struct opening *opening, enum request_command command)
 {
-    const struct addr *addr = &opening->target.addr;
-    if (opening->target.name_bytes > 0 || command == REQUEST_ASSOCIATE)
+    const struct target *target = &opening->target;
+    bool is_bind_to_any = command == REQUEST_BIND && target->name_bytes == 0 &&
+                          target->addr.scope == 0 && addr_is_unspecified(&target->addr);
+    if (command == REQUEST_ASSOCIATE || is_bind_to_any)
         return ERR_NONE;
-    if (addr->scope != 0)
-        return ERR_ADDRESS_TYPE; /* a zone is this machine's own */
-    if (opening->is_configured || (command == REQUEST_BIND && addr_is_unspecified(addr)))
-        return ERR_NONE;
-    return policy_allows(opening->inbound, addr) ? ERR_NONE : ERR_DENIED;
+    return policy_judge_sent_on(opening);
 }
 
 static enum err begin(struct outbound *outbound, struct opening *opening,

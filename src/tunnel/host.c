@@ -93,21 +93,17 @@ static void tell(struct host *host, const struct peer_event *event, const struct
     }
 }
 
-enum told { TOLD_NOTHING, TOLD_SOMETHING, TOLD_END };
-
-static enum told tell_all(struct host *host, const struct peer_time *now)
+static bool tell_all(struct host *host, const struct peer_time *now)
 {
-    enum told told = TOLD_NOTHING;
+    bool has_told = false;
     struct peer_event event;
-    while (peer_next_event(host->peer, &event)) {
-        if (event.kind == PEER_ENDED) {
-            host->ops->on_ended(host, event.why);
-            return TOLD_END;
-        }
+    while (!host->is_over && peer_next_event(host->peer, &event)) {
+        host->is_over = event.kind == PEER_ENDED;
+        host->why = event.why;
         tell(host, &event, now);
-        told = TOLD_SOMETHING;
+        has_told = true;
     }
-    return told;
+    return has_told;
 }
 
 static void write_all(struct host *host, const struct peer_time *now)
@@ -134,19 +130,28 @@ static void move_deadline(struct host *host, uint64_t at_us)
     (void)err;
 }
 
+/* What is over waits for its carriers to say their last words. */
+static void settle_over(struct host *host)
+{
+    if (list_empty(&host->carriers))
+        host->ops->on_ended(host, host->why);
+}
+
 static void settle(struct tended *tended, const struct peer_time *now)
 {
     struct host *host = CONTAINER_OF(tended, struct host, tended);
-    enum told told;
+    bool has_told;
     do {
-        told = tell_all(host, now);
-        if (told == TOLD_END)
-            return;
+        has_told = tell_all(host, now);
         /* Whoever wants what has come has taken it by now. */
         session_settle(peer_session(host->peer));
         write_all(host, now);
-    } while (told == TOLD_SOMETHING);
-    move_deadline(host, peer_deadline_us(host->peer));
+    } while (has_told);
+    move_deadline(host, host->is_over ? UINT64_MAX : peer_deadline_us(host->peer));
+    if (host->is_over)
+        settle_over(host);
+    else if (host->ops->on_settled != NULL)
+        host->ops->on_settled(host);
 }
 
 static void on_deadline(struct timer *timer)
@@ -177,17 +182,39 @@ enum err host_init(struct host *host, struct tunnel_env *env, const struct host_
     return ERR_NONE;
 }
 
+void host_end(struct host *host, uint8_t code)
+{
+    if (host->is_ending || host->is_over)
+        return;
+    struct peer_time now = tunnel_now();
+    host->is_ending = true;
+    peer_end(host->peer, code, &now);
+    host_touch(host);
+}
+
+/* Nobody finds it any more who hears by this that a stream is dead. */
+static void orphan_streams(struct host *host)
+{
+    while (!list_empty(&host->streams)) {
+        struct tunnel_stream *stream = CONTAINER_OF(host->streams.next, struct tunnel_stream, link);
+        bool is_opening = stream->opening != NULL;
+        tunnel_stream_orphan(stream);
+        if (is_opening)
+            host->ops->on_answered(host, stream);
+    }
+}
+
 void host_deinit(struct host *host)
 {
+    host->is_over = true;
+    list_remove(&host->link);
     while (!list_empty(&host->carriers))
         endpoint_close(carrier_release(CONTAINER_OF(host->carriers.next, struct carrier, link)),
                        true);
-    while (!list_empty(&host->streams))
-        tunnel_stream_orphan(CONTAINER_OF(host->streams.next, struct tunnel_stream, link));
+    orphan_streams(host);
     peer_free(host->peer);
     timer_clear(loop_timers(host->tended.env->flow->loop), &host->deadline);
     tended_forget(&host->tended);
-    list_remove(&host->link);
 }
 
 enum err host_add_carrier(struct host *host, struct endpoint *endpoint, struct peer_link *of,

@@ -23,7 +23,9 @@ struct host_ops {
     void (*on_up)(struct host *, struct carrier *);
     /* The carrier's link takes the silent path: it is the host's no more (carrier_release()). NULL: never. */
     void (*on_silent)(struct host *, struct carrier *, const char *why);
-    /* The session is over; `why` may be NULL. The host is to be taken down by host_deinit(). */
+    /* It was settled. NULL: nothing is to be done. */
+    void (*on_settled)(struct host *);
+    /* The session is over and its carriers are closed; `why` may be NULL. The host is to be taken down by host_deinit(). */
     void (*on_ended)(struct host *, const char *why);
 };
 
@@ -36,6 +38,9 @@ struct host {
     struct list carriers, streams;
     struct timer deadline;
     bool is_near;
+    bool is_ending; /* it was told to */
+    bool is_over;   /* the session is; its last carriers are being closed */
+    const char *why;
 };
 
 /* Takes the peer when it succeeds. ERR_MEMORY. */
@@ -43,6 +48,9 @@ NODISCARD enum err host_init(struct host *host, struct tunnel_env *env, const st
                              const char *name, struct peer *peer);
 /* Ends what carriers are left, by resets, and frees the peer. Its streams are dead. */
 void host_deinit(struct host *host);
+
+/* Ends the session; the other end is told where a link stands. on_ended() follows. */
+void host_end(struct host *host, uint8_t code);
 
 /* One of its peer's links has this carrier now: takes the endpoint. ERR_MEMORY: the endpoint is the caller's still, and the link to be ended. */
 NODISCARD enum err host_add_carrier(struct host *host, struct endpoint *endpoint,

@@ -7,9 +7,9 @@
 
 /* Errors without an entry mean that what is behind us failed: 502. */
 static const uint16_t statuses[N_ERRS] = {
-    [ERR_NONE] = 200,    [ERR_BAD] = 400,    [ERR_DENIED] = 403,
-    [ERR_COMMAND] = 405, [ERR_AUTH] = 407,   [ERR_TOO_LONG] = 431,
-    [ERR_TIMEOUT] = 504, [ERR_SCHEME] = 400, [ERR_VERSION] = 505,
+    [ERR_NONE] = 200,   [ERR_BAD] = 400,      [ERR_DENIED] = 403,  [ERR_COMMAND] = 405,
+    [ERR_AUTH] = 407,   [ERR_TOO_LONG] = 431, [ERR_TIMEOUT] = 504, [ERR_TUNNEL] = 504,
+    [ERR_SCHEME] = 400, [ERR_VERSION] = 505,
 };
 
 unsigned http1_status(enum err err)

@@ -108,6 +108,7 @@ static void acc_51_each_error_has_its_status(void **state)
             expected = 431;
             break;
         case ERR_TIMEOUT:
+        case ERR_TUNNEL:
             expected = 504;
             break;
         case ERR_VERSION:

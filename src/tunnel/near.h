@@ -1,0 +1,41 @@
+/*
+ * The near end: one session of a tunnel outbound. It belongs to one worker and lives over reloads as long as the outbound's
+ * settings stay the same; what has changed takes no new streams and ends when its last one has.
+ *
+ *     opening --near_open()--> a stream of the session, at once, with what the client has said already
+ *     session --PEER_WANTS_CARRIER--> dialling, a server's addresses one after the other --> a carrier
+ *     session --STREAM_ANSWERED--> opening->done(), with the far end's own reply code
+ */
+#ifndef SOCKEYE_TUNNEL_NEAR_H
+#define SOCKEYE_TUNNEL_NEAR_H
+
+#include "flow/outbound.h"
+#include "tunnel/host.h"
+#include "tunnel/tunnels.h"
+
+struct ruleset;
+
+struct near {
+    struct host host;
+    struct tunnel_spec *spec; /* held */
+    size_t session;           /* which of the outbound's */
+    /* By whose rules, which are held, it reaches its server: those in force, or the last that knew it. */
+    const struct inbound *inbound;
+    struct outbound *via; /* of those rules; NULL: it dials */
+    struct list dials;
+    size_t next_server;
+    bool is_leaving; /* the configuration knows it no more */
+    struct deferred freeing;
+};
+
+/* As outbound_ops.open, on the worker whose session it is; `via` and the opening's inbound are of the same rules. */
+NODISCARD enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *via,
+                             struct opening *opening);
+void near_cancel(struct opening *opening);
+
+/* The worker goes by these rules now. */
+void near_turn_all(struct tunnel_env *env, const struct ruleset *ruleset);
+/* The network has changed: what would be tried later is tried at once. */
+void near_wake_all(struct tunnel_env *env);
+
+#endif

@@ -1,0 +1,174 @@
+#include "tunnel/near_dial.h"
+
+#include <stdlib.h>
+
+#include "flow/dial.h"
+#include "flow/inbound.h"
+#include "flow/ruleset.h"
+#include "tunnel/near.h"
+
+/* An address that has not answered by then is given up. */
+#define DIAL_MS 10000
+
+struct near_dial {
+    struct list link; /* in near->dials */
+    struct near *near;
+    struct opening opening;
+    size_t n_left; /* further addresses to be tried at once where this one fails */
+    struct timer deadline;
+    const struct inbound *inbound; /* by whose rules, which are held, it was begun */
+    struct outbound *via;
+    struct deferred freeing;
+};
+
+static struct loop *loop_of(const struct near_dial *dial)
+{
+    return dial->near->host.tended.env->flow->loop;
+}
+
+static void free_dial(struct deferred *deferred)
+{
+    free(CONTAINER_OF(deferred, struct near_dial, freeing));
+}
+
+static void drop(struct near_dial *dial)
+{
+    list_remove(&dial->link);
+    timer_clear(loop_timers(loop_of(dial)), &dial->deadline);
+    free(dial->opening.early);
+    ruleset_release(dial->inbound->ruleset);
+    loop_defer(loop_of(dial), &dial->freeing, free_dial);
+}
+
+static void log_failure(const struct near_dial *dial, enum err err)
+{
+    struct log *log = dial->near->host.tended.env->flow->log;
+    if (!log_wants(log, LOG_LEVEL_INFO))
+        return;
+    char server[TARGET_TEXT_BYTES];
+    target_format(&dial->opening.target, server);
+    struct log_line line;
+    log_begin(&line, log, LOG_LEVEL_INFO, "link");
+    log_str(&line, "out", dial->near->host.name);
+    log_str(&line, "server", server);
+    log_str(&line, "is", "unreachable");
+    log_str(&line, "why", err_text(err));
+    log_end(&line);
+}
+
+/* The server is reached: its carrier is the peer's. */
+static enum err take(struct near_dial *dial)
+{
+    struct near *near = dial->near;
+    struct opening *opening = &dial->opening;
+    struct peer_time now = tunnel_now();
+    struct peer_link *link = peer_dialled(near->host.peer, &now);
+    enum err err = ERR_MEMORY;
+    if (link != NULL) {
+        err = host_add_carrier(&near->host, opening->endpoint, link, &opening->dialled);
+        if (err != ERR_NONE)
+            peer_link_ended(link, false, &now);
+    }
+    if (err != ERR_NONE) {
+        endpoint_close(opening->endpoint, true);
+        return err;
+    }
+    struct carrier *carrier = CONTAINER_OF(near->host.carriers.prev, struct carrier, link);
+    if (carrier_give(carrier, opening->early, opening->n_early) != ERR_NONE)
+        carrier_close(carrier, false);
+    return ERR_NONE;
+}
+
+static void on_done(struct opening *opening, enum err err);
+
+static enum err begin(struct near_dial *dial)
+{
+    struct near *near = dial->near;
+    const struct tunnel_settings *settings = &near->spec->settings;
+    struct loop *loop = loop_of(dial);
+    dial->opening = (struct opening){
+        .env = near->host.tended.env->flow,
+        .inbound = dial->inbound,
+        .target = settings->servers[near->next_server % settings->n_servers],
+        .is_configured = true,
+        .done = on_done,
+    };
+    /* Without its timer an address has the time that the system gives it. */
+    if (timer_set(loop_timers(loop), &dial->deadline, loop_now_ms(loop) + DIAL_MS) != ERR_NONE)
+        timer_clear(loop_timers(loop), &dial->deadline);
+    return dial->via == NULL ? dial_open(&dial->opening, NULL)
+                             : dial->via->ops->open(dial->via, &dial->opening);
+}
+
+/* From an outcome on: the peer has its carrier, or the next address is tried, or there is none. */
+static void go_on(struct near_dial *dial, enum err err)
+{
+    struct near *near = dial->near;
+    while (err != ERR_AGAIN) {
+        if (err == ERR_NONE)
+            err = take(dial);
+        if (err == ERR_NONE)
+            break;
+        log_failure(dial, err);
+        near->next_server++;
+        if (dial->n_left == 0)
+            break;
+        dial->n_left--;
+        err = begin(dial);
+    }
+    if (err == ERR_AGAIN)
+        return;
+    drop(dial);
+    if (err != ERR_NONE) {
+        struct peer_time now = tunnel_now();
+        peer_dial_failed(near->host.peer, &now);
+    }
+    host_touch(&near->host);
+}
+
+static void on_done(struct opening *opening, enum err err)
+{
+    go_on(CONTAINER_OF(opening, struct near_dial, opening), err);
+}
+
+static void cancel(struct near_dial *dial)
+{
+    if (dial->via == NULL)
+        dial_cancel(&dial->opening);
+    else
+        dial->via->ops->cancel(dial->via, &dial->opening);
+}
+
+static void on_deadline(struct timer *timer)
+{
+    struct near_dial *dial = CONTAINER_OF(timer, struct near_dial, deadline);
+    cancel(dial);
+    go_on(dial, ERR_TIMEOUT);
+}
+
+void near_dial(struct near *near)
+{
+    struct near_dial *dial = calloc(1, sizeof *dial);
+    if (dial == NULL) {
+        struct peer_time now = tunnel_now();
+        peer_dial_failed(near->host.peer, &now);
+        return;
+    }
+    dial->near = near;
+    dial->inbound = near->inbound;
+    dial->via = near->via;
+    dial->n_left = near->spec->settings.n_servers - 1;
+    ruleset_hold(dial->inbound->ruleset);
+    timer_init(&dial->deadline, on_deadline);
+    list_append(&near->dials, &dial->link);
+    go_on(dial, begin(dial));
+}
+
+void near_dial_cancel_all(struct near *near)
+{
+    while (!list_empty(&near->dials)) {
+        struct near_dial *dial = CONTAINER_OF(near->dials.next, struct near_dial, link);
+        cancel(dial);
+        drop(dial);
+    }
+}

@@ -1,0 +1,14 @@
+/*
+ * A near end's way to its server. Its addresses are tried one after the other, beginning with the one that was of use last; a name has
+ * its addresses tried by flow/dial.h, or by the outbound that leads there, and is looked up anew each time.
+ */
+#ifndef SOCKEYE_TUNNEL_NEAR_DIAL_H
+#define SOCKEYE_TUNNEL_NEAR_DIAL_H
+
+struct near;
+
+/* Begins to dial, beside what is under way. The peer is told what comes of it. */
+void near_dial(struct near *near);
+void near_dial_cancel_all(struct near *near);
+
+#endif

@@ -1,0 +1,96 @@
+#include "tunnel/outbound.h"
+
+#include <stdlib.h>
+
+#include "flow/env.h"
+#include "flow/ruleset.h"
+#include "tunnel/near.h"
+
+struct tunnel_outbound {
+    struct outbound base;
+    struct tunnel_spec *spec; /* held */
+    struct outbound *via;
+};
+
+static struct tunnel_outbound *of(struct outbound *outbound)
+{
+    return CONTAINER_OF(outbound, struct tunnel_outbound, base);
+}
+
+/* Which of its sessions is next: of several that the worker has itself, it takes one of those. */
+static size_t pick(struct tunnel_outbound *outbound, const struct flow_env *env)
+{
+    struct tunnel_spec *spec = outbound->spec;
+    size_t n = spec->settings.n_sessions;
+    if (n == 1)
+        return 0;
+    size_t first = atomic_fetch_add_explicit(&spec->n_asked, 1, memory_order_relaxed) % n;
+    for (size_t i = 0; i < n; i++) {
+        size_t session = (first + i) % n;
+        if (tunnel_spec_home(spec, session)->flow == env)
+            return session;
+    }
+    return first;
+}
+
+static enum err open_by(struct outbound *outbound, struct opening *opening)
+{
+    struct tunnel_outbound *tunnel = of(outbound);
+    return near_open(tunnel->spec, pick(tunnel, opening->env), tunnel->via, opening);
+}
+
+static void cancel(struct outbound *outbound, struct opening *opening)
+{
+    (void)outbound;
+    near_cancel(opening);
+}
+
+static void free_outbound(struct outbound *outbound)
+{
+    tunnel_spec_release(of(outbound)->spec);
+    free(of(outbound));
+}
+
+static const struct outbound_ops ops = {
+    .open = open_by,
+    .cancel = cancel,
+    .free = free_outbound,
+};
+
+enum err tunnel_outbound_new(struct outbound **out, struct tunnels *tunnels,
+                             struct tunnel_settings *settings)
+{
+    struct tunnel_outbound *tunnel = calloc(1, sizeof *tunnel);
+    struct tunnel_spec *spec;
+    enum err err = tunnel_spec_hold(tunnels, settings, &spec);
+    if (err == ERR_NONE && tunnel == NULL) {
+        tunnel_spec_release(spec);
+        err = ERR_MEMORY;
+    }
+    if (err != ERR_NONE) {
+        free(tunnel);
+        return err;
+    }
+    tunnel->base = (struct outbound){.ops = &ops, .name = spec->settings.name};
+    tunnel->spec = spec;
+    *out = &tunnel->base;
+    return ERR_NONE;
+}
+
+void tunnel_outbound_set_via(struct outbound *outbound, struct outbound *via)
+{
+    of(outbound)->via = via;
+}
+
+struct outbound *tunnel_outbound_via(struct outbound *outbound)
+{
+    return of(outbound)->via;
+}
+
+struct outbound *tunnel_outbound_find(const struct ruleset *ruleset, const struct tunnel_spec *spec)
+{
+    for (size_t i = 0; i < ruleset->n_outbounds; i++)
+        if (ruleset->outbounds[i]->ops == &ops && of(ruleset->outbounds[i])->spec == spec)
+            return ruleset->outbounds[i];
+    return NULL;
+}

@@ -1,0 +1,24 @@
+/*
+ * The tunnel outbound: opens streams in a session of the near end (tunnel/near.h). One session for each outbound, or as many as
+ * its settings say; each is owned by one worker, to which flows move that open by it (outbound_ops.home).
+ */
+#ifndef SOCKEYE_TUNNEL_OUTBOUND_H
+#define SOCKEYE_TUNNEL_OUTBOUND_H
+
+#include "flow/outbound.h"
+#include "tunnel/tunnels.h"
+
+struct ruleset;
+
+/* Takes the settings' keys, whatever it returns. Returned owned; ERR_MEMORY. */
+NODISCARD enum err tunnel_outbound_new(struct outbound **out, struct tunnels *tunnels,
+                                       struct tunnel_settings *settings);
+/* By which outbound the server is reached; none: it is dialled. */
+void tunnel_outbound_set_via(struct outbound *outbound, struct outbound *via);
+struct outbound *tunnel_outbound_via(struct outbound *outbound);
+
+/* The outbound of these rules that has this specification; NULL: none. */
+struct outbound *tunnel_outbound_find(const struct ruleset *ruleset,
+                                      const struct tunnel_spec *spec);
+
+#endif
