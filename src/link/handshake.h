@@ -4,7 +4,7 @@
  * session is meant are asked of the `struct handshake_ground` it stands on.
  *
  *     client                                         server
- *     handshake_begin()                              handshake_expect()
+ *     handshake_start()                              handshake_expect()
  *     handshake_early_secret(), early records
  *     handshake_write()        -- flight 1 -->       handshake_read() until ERR_NONE: MACs, time and salt are good
  *                                                    session unknown: handshake_write_gone()
@@ -132,7 +132,7 @@ struct handshake_offer {
 };
 
 /* ERR_MEMORY. */
-NODISCARD enum err handshake_begin(struct handshake **out, const struct handshake_offer *offer,
+NODISCARD enum err handshake_start(struct handshake **out, const struct handshake_offer *offer,
                                    uint64_t time_ms, struct rng *rng);
 /* C_0 of early records, and their cipher. */
 void handshake_early_secret(const struct handshake *handshake, uint8_t secret[static 32],

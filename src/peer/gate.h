@@ -17,6 +17,7 @@ struct gate;
 
 struct gate_options {
     const struct link_key *key;
+    bool is_key_public;                    /* made of the identity's public key: no early records */
     const struct sign_key *identity;       /* NULL: none */
     const struct verify_key *const *peers; /* whom to accept */
     size_t n_peers;                        /* 0: anyone who has the key */
@@ -26,18 +27,27 @@ struct gate_options {
     enum gate_early { GATE_EARLY_NONE, GATE_EARLY_OPEN, GATE_EARLY_FULL } early;
     uint64_t window_bytes, stream_window_bytes;
     size_t max_sessions, max_unlinked; /* beyond it the longest unlinked is ended; 0: no limit */
+    bool
+        signs_apart; /* GATE_SIGN is told where a signature is wanted; else it is made within the call */
     struct chunk_source *chunks;
     struct rng *rng;
 };
 
-enum gate_event_kind { GATE_FRESH, GATE_JOINED, GATE_ELSEWHERE, GATE_SILENT };
+enum gate_event_kind {
+    GATE_FRESH,
+    GATE_JOINED,
+    GATE_ELSEWHERE,
+    GATE_SILENT, /* the link is freed when the next event is asked for, of the gate or of any of its peers */
+    GATE_SIGN, /* a signature is wanted off the loop: peer_sign_job(), peer_signed() */
+};
 
 struct gate_event {
     enum gate_event_kind kind;
     struct peer_link *link;
-    struct peer *peer;     /* of FRESH and JOINED */
-    uint8_t worker;        /* of ELSEWHERE */
-    enum flight_fault why; /* of SILENT */
+    struct peer *peer;       /* of FRESH and JOINED */
+    uint8_t worker;          /* of ELSEWHERE */
+    enum flight_fault fault; /* of SILENT */
+    const char *why;         /* the same in words, for the log */
 };
 
 NODISCARD enum err gate_new(struct gate **out, const struct gate_options *options);

@@ -11,7 +11,10 @@ struct near_options {
     const struct verify_key *server; /* NULL: any that has the key */
     uint8_t instance[INSTANCE_BYTES];
     uint64_t keep_s, keepalive_s;
-    bool sends_early;
+    bool
+        sends_early; /* also behind the flight that asks for a new session: without forward secrecy */
+    bool
+        signs_apart; /* PEER_SIGN is told where a signature is wanted; else it is made within the call */
     bool has_aes; /* AES is fast on this machine: offered first */
     uint64_t window_bytes, stream_window_bytes;
     struct chunk_source *chunks;

@@ -10,8 +10,8 @@
  * which then makes a peer of it, gives it to the peer whose session it joins, says that another worker owns that, or
  * lets it fall silent.
  *
- * Nothing here calls back. After any call that takes a time: ask for events until there are none, write what
- * links want to send, and set a timer for the deadline.
+ * Nothing here calls back. After any call that takes a time, and any of a stream's: ask for events until there are none, write
+ * what links want to send, and set a timer for the deadline. Then, as the turn is over, session_settle(peer_session()).
  */
 #ifndef SOCKEYE_PEER_PEER_H
 #define SOCKEYE_PEER_PEER_H
@@ -23,6 +23,7 @@
 #include "base/chunk.h"
 #include "base/err.h"
 #include "base/rng.h"
+#include "link/handshake.h"
 #include "session/session.h"
 
 struct peer;
@@ -40,10 +41,10 @@ enum peer_event_kind {
     PEER_WANTS_CARRIER, /* near: open one, and give it by peer_dialled(); peer_dial_failed() otherwise */
     PEER_LINK_UP,
     PEER_LINK_WRITE, /* the link has something to send, after peer_link_output() had nothing */
-    PEER_LINK_CLOSE, /* its carrier is to be closed once what peer_link_output() has is sent; `is_clean`: by a fin */
-    PEER_LINK_SILENT, /* far: it takes the silent path, and is no link any more */
-    PEER_SIGN,        /* a signature is wanted off the loop: peer_sign_job(), peer_signed() */
-    PEER_ENDED,       /* the session is over, and the peer to be freed */
+    PEER_LINK_CLOSE, /* its carrier is to be closed; `is_clean`: once what peer_link_output() has is sent, by a fin. Then peer_link_ended() */
+    PEER_LINK_SILENT, /* far: its carrier takes the silent path; the link is freed when the next event is asked for */
+    PEER_SIGN,  /* a signature is wanted off the loop: peer_sign_job(), peer_signed() */
+    PEER_ENDED, /* the session is over, its last link gone, and the peer to be freed */
 };
 
 struct peer_event {
@@ -54,6 +55,7 @@ struct peer_event {
     const char *why; /* for the log, static; NULL: nothing to say */
 };
 
+/* False: nothing more. */
 bool peer_next_event(struct peer *peer, struct peer_event *event);
 
 /* ---- carriers ---- */
@@ -76,11 +78,23 @@ size_t peer_link_output(struct peer_link *link, size_t most, const struct peer_t
                         const uint8_t **bytes);
 void peer_link_sent(struct peer_link *link, size_t n, const struct peer_time *time);
 
+uint64_t
+peer_link_number(const struct peer_link *link); /* for session_link_stats(); of one that is up */
+
 void peer_link_set_owner(struct peer_link *link, void *owner);
 void *peer_link_owner(const struct peer_link *link);
 
+/* What PEER_SIGN and GATE_SIGN ask for: sign() with this key over these bytes, then the answer; n 0: it could not be made. */
+struct sign_key;
+const struct sign_key *peer_sign_job(const struct peer_link *link,
+                                     uint8_t bytes[static HANDSHAKE_SIGN_BYTES]);
+void peer_signed(struct peer_link *link, const uint8_t *signature, size_t n,
+                 const struct peer_time *time);
+
 /* ---- the rest ---- */
 
+/* The session that is there now. At the near end another takes its place when it is lost: the streams of the old one are dead, told so,
+ * and live until they are released. */
 struct session *peer_session(struct peer *peer);
 /* Ends the session: the other end is told where a link stands. PEER_ENDED follows. */
 void peer_end(struct peer *peer, uint8_t code, const struct peer_time *time);

@@ -1,0 +1,177 @@
+/*
+ * The far half: a session that joins find, that is kept while it has no link, and acts on nothing before the client's
+ * signature where that is demanded.
+ */
+#include <string.h>
+
+#include "peer/inside.h"
+
+/* ---- birth and end ---- */
+
+static void evict_oldest(struct gate *gate, const char *why)
+{
+    struct peer *oldest = CONTAINER_OF(gate->unlinked.next, struct peer, far.in_unlinked);
+
+    far_end(oldest, why);
+}
+
+static void leave_unlinked(struct peer *peer)
+{
+    if (list_empty(&peer->far.in_unlinked))
+        return;
+    list_remove(&peer->far.in_unlinked);
+    peer->far.gate->n_unlinked--;
+}
+
+static void leave_table(struct peer *peer)
+{
+    if (list_empty(&peer->far.in_bucket))
+        return;
+    list_remove(&peer->far.in_bucket);
+    peer->far.gate->n_sessions--;
+}
+
+enum err far_new(struct peer **out, struct gate *gate, const struct flight_info *info,
+                 const struct peer_time *time)
+{
+    const struct gate_options *options = &gate->options;
+    uint64_t keep_s = info->keep_s < options->keep_s ? info->keep_s : options->keep_s;
+
+    if (options->max_sessions > 0 && gate->n_sessions >= options->max_sessions) {
+        if (list_empty(&gate->unlinked))
+            return ERR_LIMIT;
+        evict_oldest(gate, "another session needs its place");
+    }
+    struct peer *peer = peer_new(false, options->chunks, options->rng, options->window_bytes,
+                                 options->stream_window_bytes, time);
+    if (peer == NULL)
+        return ERR_MEMORY;
+    peer->far.gate = gate;
+    peer->far.user = info->user;
+    peer->far.keep_us = 2 * keep_s * SECOND_US;
+    peer->far.awaits_auth = options->n_peers > 0;
+    session_demand_auth(peer->reign->session, peer->far.awaits_auth);
+    gate_add(gate, peer);
+    *out = peer;
+    return ERR_NONE;
+}
+
+void far_forget(struct peer *peer)
+{
+    struct gate *gate = peer->far.gate;
+
+    if (gate == NULL)
+        return;
+    leave_unlinked(peer);
+    leave_table(peer);
+    gate_forget(gate, peer);
+}
+
+/* It has no link, and nobody will join it any more. */
+void far_end(struct peer *peer, const char *why)
+{
+    leave_unlinked(peer);
+    leave_table(peer);
+    session_end(peer->reign->session, 3, peer->time.now_us);
+    peer_finish(peer, why);
+}
+
+/* ---- joining ---- */
+
+bool far_take_join(struct peer *peer, uint64_t number)
+{
+    struct far *far = &peer->far;
+
+    if (number == 0)
+        return false;
+    if (number > far->last_join) {
+        uint64_t step = number - far->last_join;
+        /* Bit i stands for the number that is 1 + i below the highest. */
+        far->joins = step > 64 ? 0 : step == 64 ? 0 : far->joins << step;
+        if (far->last_join > 0 && step <= 64)
+            far->joins |= UINT64_C(1) << (step - 1);
+        far->last_join = number;
+        return true;
+    }
+    uint64_t below = far->last_join - number;
+    if (below == 0 || below > 64 || (far->joins >> (below - 1) & 1) != 0)
+        return false;
+    far->joins |= UINT64_C(1) << (below - 1);
+    return true;
+}
+
+void far_linked(struct peer *peer, bool is_linked)
+{
+    struct gate *gate = peer->far.gate;
+
+    leave_unlinked(peer);
+    if (is_linked)
+        return;
+    if (!peer->far.has_record) {
+        /* Its client has chosen another carrier of those that it tried at once: nobody knows this session. */
+        far_end(peer, NULL);
+        return;
+    }
+    list_append(&gate->unlinked, &peer->far.in_unlinked);
+    gate->n_unlinked++;
+    if (gate->options.max_unlinked > 0 && gate->n_unlinked > gate->options.max_unlinked)
+        evict_oldest(gate, "too many sessions without a link");
+}
+
+/* ---- who it is ---- */
+
+static bool is_authentic(const struct peer_link *link)
+{
+    const struct gate_options *options = &link->gate->options;
+    const uint8_t *spki, *signature;
+    size_t n_spki, n_signature;
+    uint8_t bytes[HANDSHAKE_SIGN_BYTES];
+
+    session_auth(link->reign->session, &spki, &n_spki, &signature, &n_signature);
+    for (size_t i = 0; i < options->n_peers; i++) {
+        const struct verify_key *key = options->peers[i];
+        if (!verify_key_is(key, spki, n_spki))
+            continue;
+        handshake_signed_bytes(link->handshake, spki, n_spki, bytes);
+        return verify(key, bytes, sizeof bytes, signature, n_signature) == ERR_NONE;
+    }
+    return false;
+}
+
+static bool has_auth(struct session *session)
+{
+    struct session_event event;
+
+    return session_next_event(session, &event) && event.kind == SESSION_AUTH;
+}
+
+/* Nothing else is told before it: no stream can be there. */
+void far_authenticate(struct peer_link *link, enum err err)
+{
+    struct peer *peer = link->peer;
+
+    if (err == ERR_NONE && has_auth(link->reign->session) && is_authentic(link)) {
+        peer->far.awaits_auth = false;
+        session_demand_auth(link->reign->session, false);
+        handshake_free(link->handshake);
+        link->handshake = NULL;
+        return;
+    }
+    peer_link_fail(link, FLIGHT_IDENTITY, "not one of the peers");
+    far_end(peer, NULL);
+}
+
+/* ---- time ---- */
+
+uint64_t far_deadline_us(const struct peer *peer)
+{
+    if (list_empty(&peer->far.in_unlinked))
+        return NEVER_US;
+    return peer->unlinked_us + peer->far.keep_us;
+}
+
+void far_advance(struct peer *peer)
+{
+    if (far_deadline_us(peer) <= peer->time.now_us)
+        far_end(peer, "no link in all the time that it is kept for");
+}

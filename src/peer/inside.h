@@ -1,0 +1,250 @@
+/*
+ * What the files of peer/ share: a peer, its links, the gate. Inside peer/ only.
+ *
+ * A link's life. Near: AWAITING flight 2, (SIGNING,) UP. Far: READING flight 1, (PARKED until another worker has it,)
+ * (SIGNING,) UP. Then LEAVING (what the session still gives for it goes out, BYE last), CLOSING (nothing does), or at the far end
+ * SILENT, which is no link any more.
+ *
+ * Events need no memory: each is a flag of what it is about, looked for by peer_next_event() and gate_next_event().
+ */
+#ifndef SOCKEYE_PEER_INSIDE_H
+#define SOCKEYE_PEER_INSIDE_H
+
+#include "base/list.h"
+#include "crypto/sign.h"
+#include "link/handshake.h"
+#include "link/record.h"
+#include "peer/gate.h"
+#include "peer/near.h"
+#include "peer/peer.h"
+
+#define NEVER_US UINT64_MAX
+#define SECOND_US UINT64_C(1000000)
+#define RECORD_OVERHEAD_BYTES (RECORD_HEADER_BYTES + RECORD_TAG_BYTES)
+
+enum link_state {
+    LINK_READING,
+    LINK_PARKED,
+    LINK_SIGNING,
+    LINK_AWAITING,
+    LINK_UP,
+    LINK_LEAVING,
+    LINK_CLOSING,
+    LINK_SILENT,
+};
+
+/* A session and what is left of it when another has taken its place: its streams, until their owners let go, and links that leave. */
+struct reign {
+    struct list in_peer; /* of those that are over */
+    struct session *session;
+};
+
+/* Bytes on their way in or out: those of [start, end) in a chunk. */
+struct span {
+    struct chunk *chunk; /* NULL: there are none */
+    size_t start, end;
+};
+
+struct peer_link {
+    struct list in_owner; /* in the links of its peer or gate, or in the gate's silent ones */
+    struct peer *peer;    /* NULL: it stands at the gate */
+    struct gate *gate;    /* NULL at the near end */
+    void *owner;
+    enum link_state state;
+    uint64_t number;
+
+    struct handshake *handshake;
+    struct record_sealer *sealer;
+    struct record_opener *opener, *early_opener;
+    size_t n_early; /* bytes of early records still to come */
+    size_t n_skip;  /* bytes to be read and not looked at */
+    struct span in, out;
+    size_t n_needed;    /* bytes that the record at the beginning of `in` takes, 0: unknown */
+    size_t burst_bytes; /* sealed since it last had nothing to send */
+
+    struct reign
+        *reign; /* whose session has a link of this number, which is this one; NULL: none */
+    bool
+        is_tentative; /* near: its flight asks for a new session, what was sent on it may never have been */
+    bool was_moved;             /* another worker's gate has sent it here */
+    bool had_gone;              /* a flight was answered with gone on this carrier */
+    bool has_bye;               /* the other end's BYE has come */
+    bool is_dry;                /* output had nothing, which was told */
+    bool has_carried;           /* a record has come */
+    bool is_stalled;            /* near */
+    bool was_probed;            /* near: asked since the last record */
+    bool saw_bulk;              /* near: the last record was a part of something large */
+    uint64_t started_us;        /* near: when flight 1 was made */
+    uint64_t active_us;         /* when something was last sent or received */
+    uint64_t keepalive_us;      /* near: when the link is asked for life if it was idle ... */
+    uint64_t keepalive_from_us; /* ... since then */
+
+    /* To be told. */
+    bool tells_gate, tells_up, tells_sign, tells_close, tells_silent;
+    bool is_clean;
+    enum flight_fault fault;
+    const char *why;
+};
+
+#define NEAR_MAX_ATTEMPTS 2
+
+struct near {
+    struct near_options options;
+    bool at_once;
+    bool has_link_0; /* it is in the session, though its handshake may have failed */
+    uint64_t last_join;
+    uint64_t keep_us;
+    uint64_t dials_us[NEAR_MAX_ATTEMPTS]; /* when carriers were asked for that are not there yet */
+    unsigned n_dials;
+    unsigned n_wanted;    /* PEER_WANTS_CARRIER to be told */
+    unsigned n_failures;  /* since the last success */
+    uint64_t attempt_us;  /* when the last attempt began */
+    uint64_t next_try_us; /* not before */
+    bool has_offset;      /* of the server's time from our boot time */
+    bool dates_by_wall;   /* the next flight */
+    uint64_t offset_ms;   /* modulo 2^64 */
+};
+
+struct far {
+    struct gate *gate;
+    struct list in_bucket;   /* of the gate's table */
+    struct list in_unlinked; /* of the gate's, the longest unlinked first */
+    struct peer *next_telling;
+    const struct link_user *user;
+    uint64_t last_join, joins; /* the highest join number, and a bit for each of the 64 below */
+    uint64_t keep_us;
+    bool awaits_auth; /* nothing is acted on before the client's signature */
+    bool holds_early; /* streams' bytes are held back until a record behind the handshake comes */
+    bool has_record;  /* one was ever accepted */
+};
+
+struct peer {
+    bool is_near;
+    struct peer_time time; /* of the last call that had one */
+    struct chunk_source *chunks;
+    struct rng *rng;
+    uint64_t window_bytes, stream_window_bytes;
+    struct reign *reign;
+    struct list retired; /* reigns that are over */
+    struct list links;
+    bool stands; /* a handshake has succeeded: what follows is known */
+    uint8_t id[SESSION_ID_BYTES];
+    uint8_t resume[32];
+    uint8_t cipher;
+    uint64_t unlinked_us; /* since when there is no link; meaningful if none is up */
+    bool is_ending;       /* for good: told to, or the session of a far peer is over */
+    bool was_told;        /* PEER_ENDED */
+    uint64_t end_us;      /* by then it is over, whatever links do */
+    const char *why;
+    struct near near;
+    struct far far;
+};
+
+#define GATE_BUCKETS 256
+
+struct gate {
+    struct gate_options options;
+    struct handshake_ground ground;
+    struct list links;  /* that no peer has */
+    struct list silent; /* were told of, freed when the next event is asked for */
+    struct list buckets[GATE_BUCKETS];
+    struct list unlinked;
+    struct peer *telling; /* peers with a link that the gate has to tell of */
+    size_t n_sessions, n_unlinked;
+};
+
+/* ---- link.c: what every link does ---- */
+
+struct peer_link *peer_link_new(struct peer *peer, struct gate *gate, enum link_state state);
+/* It is one of this peer's session from now on. ERR_MEMORY; ERR_BAD: that number was given up. */
+NODISCARD enum err peer_link_enter(struct peer_link *link, uint64_t number);
+/* And not any more: what it had goes out again elsewhere. */
+void peer_link_exit(struct peer_link *link);
+void peer_link_free(struct peer_link *link);
+struct chunk_source *peer_link_chunks(const struct peer_link *link);
+/* The owner is to close the carrier now; the session has lost it. */
+void peer_link_close(struct peer_link *link, const char *why);
+/* One failure path: the near end closes, the far end falls silent. */
+void peer_link_fail(struct peer_link *link, enum flight_fault fault, const char *why);
+/* The session's last words go out on it, then BYE, then our fin. */
+void peer_link_leave(struct peer_link *link, const char *why);
+/* Both directions' keys are there. ERR_MEMORY. */
+NODISCARD enum err peer_link_set_keys(struct peer_link *link, const struct link_secrets *secrets);
+void peer_link_stand(struct peer_link *link);
+/* Takes what has come and was not looked at yet. */
+void peer_link_take(struct peer_link *link, const struct peer_time *time);
+/* What is known of the fault, for the log. */
+const char *peer_link_fault_text(enum flight_fault fault);
+
+/* ---- span.c ---- */
+
+static inline size_t span_bytes(const struct span *span)
+{
+    return span->end - span->start;
+}
+
+void span_clear(struct span *span);
+/* Makes room for n more bytes behind those that are there, moving them to another chunk where needed. ERR_MEMORY. */
+NODISCARD enum err span_reserve(struct span *span, struct chunk_source *chunks, size_t n);
+/* Few bytes do not pin a large chunk. */
+void span_shrink(struct span *span, struct chunk_source *chunks);
+
+/* ---- output.c ---- */
+
+/* Seals records of what the session gives until there are `most` bytes of them or no more. */
+NODISCARD enum err peer_link_seal(struct peer_link *link, struct record_sealer *sealer, size_t most,
+                                  uint64_t now_us);
+
+/* ---- peer.c ---- */
+
+struct peer *peer_new(bool is_near, struct chunk_source *chunks, struct rng *rng,
+                      uint64_t window_bytes, uint64_t stream_window_bytes,
+                      const struct peer_time *time);
+/* Another session takes the place of the one that is lost. ERR_MEMORY: all stays. */
+NODISCARD enum err peer_renew(struct peer *peer);
+bool peer_is_linked(const struct peer *peer);
+/* A link has left it: up or not any more. */
+void peer_link_left(struct peer *peer);
+void peer_finish(struct peer *peer, const char *why);
+/* What the other end has sent is against the protocol, or could not be kept. */
+void peer_violated(struct peer_link *link, enum err err);
+/* The bytes of our signature for its handshake; 0: it cannot be made. */
+size_t peer_sign(const struct peer_link *link, uint8_t signature[static SIGN_MAX_BYTES]);
+
+/* ---- near.c, near_flight.c: what only the near end does ---- */
+
+void near_begin(struct peer_link *link, const struct peer_time *time);
+void near_read_flight(struct peer_link *link, const struct peer_time *time);
+void near_signed(struct peer_link *link, const uint8_t *signature, size_t n);
+void near_failed(struct peer *peer);
+void near_succeeded(struct peer_link *link);
+void near_link_gone(struct peer_link *link, bool was_up);
+void near_start_over(struct peer *peer, const char *why);
+void near_review(struct peer *peer); /* asks for a carrier where one is due */
+void near_advance(struct peer *peer);
+uint64_t near_deadline_us(const struct peer *peer);
+
+/* ---- gate.c, gate_flight.c, far.c ---- */
+
+void gate_read_flight(struct peer_link *link, const struct peer_time *time);
+void gate_silence(struct peer_link *link, enum flight_fault fault, const char *why);
+void gate_sweep(struct gate *gate); /* frees the silent links that were told of */
+void gate_decide(struct peer_link *link, const struct peer_time *time);
+void gate_signed(struct peer_link *link, const uint8_t *signature, size_t n,
+                 const struct peer_time *time);
+void gate_add(struct gate *gate, struct peer *peer);   /* gives it an id */
+void gate_tells(struct gate *gate, struct peer *peer); /* one of its links has tells_gate set */
+void gate_forget(struct gate *gate, struct peer *peer);
+struct peer *gate_find(struct gate *gate, const uint8_t id[SESSION_ID_BYTES]);
+NODISCARD enum err far_new(struct peer **out, struct gate *gate, const struct flight_info *info,
+                           const struct peer_time *time);
+void far_end(struct peer *peer, const char *why); /* it cannot be joined any more */
+void far_forget(struct peer *peer);               /* the gate does */
+bool far_take_join(struct peer *peer, uint64_t number);
+void far_linked(struct peer *peer, bool is_linked);
+/* A record came while the signature is awaited, which the session took with this error. */
+void far_authenticate(struct peer_link *link, enum err err);
+void far_advance(struct peer *peer);
+uint64_t far_deadline_us(const struct peer *peer);
+
+#endif

@@ -1,0 +1,359 @@
+/*
+ * The near half: when a carrier is wanted, and what becomes of the attempts to have one.
+ *
+ * A carrier is wanted while there is no link, or the one there is is stalled, and there is something to carry, or a session that is to be
+ * kept. An attempt is a carrier that was asked for, or a link that awaits flight 2. After 3 s a second goes beside
+ * it; after 10 s it is given up. Whichever stands first takes the place of all others, and of the old link.
+ */
+#include "peer/near.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "peer/inside.h"
+
+#define BESIDE_US (3 * SECOND_US)
+#define GIVE_UP_US (10 * SECOND_US)
+#define MIN_BACK_OFF_US (SECOND_US / 4)
+#define MAX_BACK_OFF_US (30 * SECOND_US)
+#define MIN_STALL_US SECOND_US
+#define ACK_DELAY_US UINT64_C(25000)
+
+enum err peer_new_near(struct peer **out, const struct near_options *options, bool at_once,
+                       const struct peer_time *time)
+{
+    struct peer *peer = peer_new(true, options->chunks, options->rng, options->window_bytes,
+                                 options->stream_window_bytes, time);
+
+    if (peer == NULL)
+        return ERR_MEMORY;
+    peer->near.options = *options;
+    peer->near.at_once = at_once;
+    *out = peer;
+    return ERR_NONE;
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- is a carrier wanted? ---- */
+
+/* How long a link may owe an acknowledgement. */
+static uint64_t patience_us(const struct session_link_stats *stats)
+{
+    uint64_t patience = 4 * stats->srtt_us + ACK_DELAY_US;
+    return patience > MIN_STALL_US ? patience : MIN_STALL_US;
+}
+
+static uint64_t stall_us(const struct peer_link *link)
+{
+    struct session_link_stats stats;
+
+    if (!session_link_stats(link->reign->session, link->number, &stats) ||
+        stats.unacked_since_us == 0)
+        return NEVER_US;
+    return stats.unacked_since_us + patience_us(&stats);
+}
+
+static unsigned n_awaiting(const struct peer *peer)
+{
+    unsigned n = 0;
+
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        n += link->state == LINK_AWAITING || link->state == LINK_SIGNING;
+    }
+    return n;
+}
+
+static bool has_sound_link(const struct peer *peer)
+{
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->state == LINK_UP && !link->is_stalled)
+            return true;
+    }
+    return false;
+}
+
+static bool has_streams(const struct peer *peer)
+{
+    struct session_stats stats;
+
+    session_stats(peer->reign->session, &stats);
+    return stats.n_streams > 0;
+}
+
+static bool wants_link(const struct peer *peer)
+{
+    if (peer->is_ending || has_sound_link(peer))
+        return false;
+    return peer->stands || peer->near.at_once || has_streams(peer);
+}
+
+/* When the next attempt is due; NEVER_US: there are enough. */
+static uint64_t next_attempt_us(const struct peer *peer)
+{
+    const struct near *near = &peer->near;
+    unsigned n_attempts = near->n_dials + n_awaiting(peer);
+
+    if (n_attempts >= NEAR_MAX_ATTEMPTS)
+        return NEVER_US;
+    uint64_t beside_us = n_attempts > 0 ? near->attempt_us + BESIDE_US : 0;
+    return beside_us > near->next_try_us ? beside_us : near->next_try_us;
+}
+
+static void look_at_stalled(struct peer *peer)
+{
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->state == LINK_UP && link->is_stalled)
+            link->is_stalled = stall_us(link) <= peer->time.now_us;
+    }
+}
+
+void near_review(struct peer *peer)
+{
+    struct near *near = &peer->near;
+
+    look_at_stalled(peer);
+    if (!wants_link(peer) || next_attempt_us(peer) > peer->time.now_us)
+        return;
+    near->dials_us[near->n_dials++] = peer->time.now_us;
+    near->attempt_us = peer->time.now_us;
+    near->n_wanted++;
+}
+
+/* ---- attempts ---- */
+
+static void forget_oldest_dial(struct near *near)
+{
+    if (near->n_dials == 0)
+        return; /* it was given up before */
+    near->n_dials--;
+    memmove(near->dials_us, near->dials_us + 1, near->n_dials * sizeof near->dials_us[0]);
+}
+
+void near_failed(struct peer *peer)
+{
+    struct near *near = &peer->near;
+    uint64_t pause = near->n_failures < 7 ? MIN_BACK_OFF_US << near->n_failures : MAX_BACK_OFF_US;
+
+    near->n_failures += near->n_failures < 7;
+    near->dates_by_wall = !near->dates_by_wall;
+    /* Times a factor of 0.5 to 1.5. */
+    near->next_try_us = peer->time.now_us + pause / 2 + rng_below(peer->rng, pause + 1);
+}
+
+struct peer_link *peer_dialled(struct peer *peer, const struct peer_time *time)
+{
+    peer->time = *time;
+    forget_oldest_dial(&peer->near);
+    struct peer_link *link = peer_link_new(peer, NULL, LINK_AWAITING);
+    if (link == NULL) {
+        near_failed(peer);
+        return NULL;
+    }
+    if (wants_link(peer))
+        near_begin(link, time);
+    else
+        peer_link_close(link, NULL); /* another was faster */
+    return link;
+}
+
+void peer_dial_failed(struct peer *peer, const struct peer_time *time)
+{
+    peer->time = *time;
+    forget_oldest_dial(&peer->near);
+    near_failed(peer);
+}
+
+void peer_network_changed(struct peer *peer, const struct peer_time *time)
+{
+    peer->time = *time;
+    peer->near.n_failures = 0;
+    peer->near.next_try_us = time->now_us;
+    /* What is under way may have left from an address that is no more. */
+    peer->near.attempt_us = time->now_us >= BESIDE_US ? time->now_us - BESIDE_US : 0;
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->state == LINK_UP && !link->was_probed) {
+            link->was_probed = true;
+            session_ping(link->reign->session, link->number, time->now_us);
+        }
+    }
+}
+
+/* ---- what comes of them ---- */
+
+static uint64_t draw_keepalive_us(const struct peer *peer)
+{
+    /* Exponential by the mean: -ln(u), u of 53 bits, by its binary digits and a series, since this folder has no libm. */
+    uint64_t u = rng_u64(peer->rng) >> 11 | 1;
+    double x = 0, mantissa = (double)u / 9007199254740992.0;
+
+    for (; mantissa < 0.5; mantissa *= 2)
+        x += 0.69314718055994531;
+    double y = 1 - mantissa, power = y;
+    for (int i = 1; i < 32; i++, power *= y)
+        x += power / i;
+    return (uint64_t)(x * (double)(peer->near.options.keepalive_s * SECOND_US));
+}
+
+static void set_keepalive(struct peer_link *link)
+{
+    const struct peer *peer = link->peer;
+
+    link->keepalive_us = peer->near.options.keepalive_s == 0
+                             ? NEVER_US
+                             : peer->time.now_us + draw_keepalive_us(peer);
+}
+
+void near_succeeded(struct peer_link *link)
+{
+    struct peer *peer = link->peer;
+    unsigned n_failures = peer->near.n_failures;
+
+    for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
+        next = at->next;
+        struct peer_link *other = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (other != link && other->state != LINK_LEAVING)
+            peer_link_close(other, other->is_stalled ? "stalled" : "another link took its place");
+    }
+    /* Until the link has carried something it may be like those before it. */
+    peer->near.n_failures = n_failures;
+    peer->near.at_once = false;
+    peer->near.dates_by_wall = false;
+    peer->near.next_try_us = 0;
+    set_keepalive(link);
+}
+
+/* A link has left the session, or an attempt has come to nothing. */
+void near_link_gone(struct peer_link *link, bool was_up)
+{
+    struct peer *peer = link->peer;
+
+    if (peer->is_ending || has_sound_link(peer))
+        return;
+    /* One that has carried something is replaced at once, one after the other if need be; one that has not may be a server that hangs
+     * up on everybody. */
+    if (was_up && link->has_carried) {
+        peer->near.n_failures = 0;
+        peer->near.next_try_us = 0;
+    } else
+        near_failed(peer);
+}
+
+/* The session is lost: its streams die, and another begins. */
+void near_start_over(struct peer *peer, const char *why)
+{
+    struct reign *old = peer->reign;
+
+    if (peer_renew(peer) != ERR_NONE) {
+        /* The session that is over stays until there is memory: it opens no streams. */
+        near_failed(peer);
+        return;
+    }
+    peer->stands = false;
+    peer->near.has_link_0 = false;
+    peer->near.last_join = 0;
+    session_end(old->session, 3, peer->time.now_us);
+    for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
+        next = at->next;
+        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->reign == old)
+            peer_link_leave(link, why);
+    }
+}
+
+/* ---- time ---- */
+
+/* In the middle of something large a pause is suspicious: who only reads owes the other end nothing, and would never find out
+ * that the link is dead. */
+static uint64_t probe_us(const struct peer_link *link)
+{
+    struct session_link_stats stats;
+
+    if (link->was_probed || !(link->saw_bulk || span_bytes(&link->in) > 0) ||
+        !session_link_stats(link->reign->session, link->number, &stats))
+        return NEVER_US;
+    return stats.last_received_us + patience_us(&stats);
+}
+
+static void advance_up(struct peer_link *link)
+{
+    struct peer *peer = link->peer;
+    uint64_t now_us = peer->time.now_us;
+
+    link->is_stalled = stall_us(link) <= now_us;
+    if (probe_us(link) <= now_us) {
+        link->was_probed = true;
+        session_ping(link->reign->session, link->number, now_us);
+    }
+    if (link->keepalive_us <= now_us) {
+        /* Only one that was idle all the while is asked. */
+        if (link->active_us <= link->keepalive_from_us)
+            session_ping(link->reign->session, link->number, now_us);
+        set_keepalive(link);
+        link->keepalive_from_us = now_us;
+    }
+}
+
+static void give_up_old_attempts(struct peer *peer)
+{
+    struct near *near = &peer->near;
+    uint64_t now_us = peer->time.now_us;
+
+    while (near->n_dials > 0 && near->dials_us[0] + GIVE_UP_US <= now_us) {
+        forget_oldest_dial(near);
+        near_failed(peer);
+    }
+    for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
+        next = at->next;
+        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->state == LINK_AWAITING && link->started_us + GIVE_UP_US <= now_us)
+            peer_link_close(link, "no answer; wrong key, wrong clock or not a sockeye");
+    }
+}
+
+static uint64_t keep_until_us(const struct peer *peer)
+{
+    if (!peer->stands || peer_is_linked(peer))
+        return NEVER_US;
+    return peer->unlinked_us + peer->near.keep_us;
+}
+
+void near_advance(struct peer *peer)
+{
+    give_up_old_attempts(peer);
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->state == LINK_UP)
+            advance_up(link);
+    }
+    if (keep_until_us(peer) <= peer->time.now_us)
+        near_start_over(peer, "no link in all the time that it is kept for");
+}
+
+static uint64_t link_deadline_us(const struct peer_link *link)
+{
+    if (link->state == LINK_AWAITING)
+        return link->started_us + GIVE_UP_US;
+    if (link->state != LINK_UP)
+        return NEVER_US;
+    uint64_t stall = link->is_stalled ? NEVER_US : stall_us(link);
+    return sooner(sooner(stall, probe_us(link)), link->keepalive_us);
+}
+
+uint64_t near_deadline_us(const struct peer *peer)
+{
+    uint64_t deadline = keep_until_us(peer);
+
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
+        deadline = sooner(deadline, link_deadline_us(CONTAINER_OF(at, struct peer_link, in_owner)));
+    if (peer->near.n_dials > 0)
+        deadline = sooner(deadline, peer->near.dials_us[0] + GIVE_UP_US);
+    return wants_link(peer) ? sooner(deadline, next_attempt_us(peer)) : deadline;
+}

@@ -1,0 +1,255 @@
+/*
+ * The near half's handshakes: flight 1 with what may go at once behind it, and what flight 2 says.
+ *
+ * A flight that joins carries what the lost link had, and whatever waits, up to 64 KiB: so an upload flows again one and a half round trips
+ * after the new carrier's first packet.
+ */
+#include <string.h>
+
+#include "base/secret.h"
+#include "peer/inside.h"
+
+#define MAX_EARLY_BYTES FLIGHT_MAX_EARLY_BYTES
+
+/* ---- flight 1 ---- */
+
+/* By the server's clock as it was learnt; now and then by our own, as that may have been mended since. */
+static uint64_t flight_time_ms(const struct peer *peer)
+{
+    const struct near *near = &peer->near;
+
+    if (near->has_offset && !near->dates_by_wall)
+        return peer->time.boot_ms + near->offset_ms;
+    return peer->time.wall_ms;
+}
+
+static void make_offer(struct peer *peer, struct handshake_offer *offer)
+{
+    const struct near_options *options = &peer->near.options;
+
+    *offer = (struct handshake_offer){
+        .server = options->key,
+        .user = options->key,
+        .identity = options->server,
+        .keep_s = (uint32_t)options->keep_s,
+        .has_aes = options->has_aes,
+        .joins = peer->stands,
+    };
+    memcpy(offer->instance, options->instance, sizeof offer->instance);
+    if (!peer->stands)
+        return;
+    memcpy(offer->session_id, peer->id, sizeof offer->session_id);
+    memcpy(offer->resume, peer->resume, sizeof offer->resume);
+    offer->cipher = peer->cipher;
+    offer->join_number = ++peer->near.last_join;
+}
+
+static bool is_link_0_taken(const struct peer *peer)
+{
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
+        if (CONTAINER_OF(at, struct peer_link, in_owner)->reign == peer->reign)
+            return true;
+    return false;
+}
+
+static bool may_send_early(const struct peer *peer)
+{
+    const struct near_options *options = &peer->near.options;
+
+    if (peer->stands)
+        return true;
+    return options->sends_early && options->identity == NULL && !is_link_0_taken(peer);
+}
+
+/* Seals what the session has for this link into `out`, from its end on. */
+static enum err seal_early(struct peer_link *link, uint64_t number)
+{
+    struct peer *peer = link->peer;
+    uint8_t secret[32], cipher;
+    enum err err = peer_link_enter(link, number);
+
+    if (err != ERR_NONE || !session_wants(link->reign->session, number))
+        return err;
+    handshake_early_secret(link->handshake, secret, &cipher);
+    struct record_sealer *sealer = record_sealer_new(cipher, secret, NULL);
+    secret_wipe(secret, sizeof secret);
+    if (sealer == NULL)
+        return ERR_MEMORY;
+    err = peer_link_seal(link, sealer, MAX_EARLY_BYTES, peer->time.now_us);
+    record_sealer_free(sealer);
+    return err;
+}
+
+/* The flight goes before what was sealed, which is known only then: room is kept between. */
+static enum err write_flight(struct peer_link *link, size_t start)
+{
+    struct span *out = &link->out;
+    size_t early = start + FLIGHT_MAX_BYTES, n_early = out->end - early, n;
+    uint8_t *bytes = out->chunk->bytes;
+    enum err err =
+        handshake_write(link->handshake, (uint32_t)n_early, link->peer->rng, bytes + start, &n);
+
+    if (err != ERR_NONE)
+        return err;
+    memmove(bytes + start + n, bytes + early, n_early);
+    out->end = start + n + n_early;
+    return ERR_NONE;
+}
+
+static enum err begin(struct peer_link *link)
+{
+    struct peer *peer = link->peer;
+    struct handshake_offer offer;
+    bool sends_early = may_send_early(peer);
+
+    make_offer(peer, &offer);
+    handshake_free(link->handshake);
+    link->handshake = NULL;
+    enum err err = handshake_start(&link->handshake, &offer, flight_time_ms(peer), peer->rng);
+    secret_wipe(&offer, sizeof offer);
+    if (err == ERR_NONE)
+        err = span_reserve(&link->out, peer->chunks,
+                           FLIGHT_MAX_BYTES + (sends_early ? MAX_EARLY_BYTES : 0));
+    if (err != ERR_NONE)
+        return err;
+    size_t start = link->out.end;
+    link->out.end += FLIGHT_MAX_BYTES;
+    link->is_tentative = !peer->stands;
+    if (sends_early)
+        err = seal_early(link, peer->stands ? peer->near.last_join : 0);
+    return err == ERR_NONE ? write_flight(link, start) : err;
+}
+
+void near_begin(struct peer_link *link, const struct peer_time *time)
+{
+    link->state = LINK_AWAITING;
+    link->started_us = time->now_us;
+    if (begin(link) != ERR_NONE)
+        peer_link_close(link, "out of memory");
+}
+
+/* ---- flight 2 ---- */
+
+static void learn_clock(struct peer *peer, const struct peer_time *time, uint64_t server_ms)
+{
+    peer->near.has_offset = true;
+    peer->near.offset_ms = server_ms - time->boot_ms;
+}
+
+/* The session is gone, the carrier is not: a fresh flight follows on it, behind what was announced. */
+static void start_afresh(struct peer_link *link, const struct peer_time *time)
+{
+    if (link->had_gone || !link->peer->stands) {
+        peer_link_close(link, "the other end says again that the session is gone");
+        return;
+    }
+    link->had_gone = true;
+    peer_link_exit(link);
+    near_start_over(link->peer, "the other end has not got the session any more");
+    if (!link->peer->stands)
+        near_begin(link, time);
+    else
+        peer_link_close(link, "out of memory");
+}
+
+static void adopt_session(struct peer *peer, const struct flight_info *info,
+                          const struct link_secrets *secrets)
+{
+    uint64_t keep_s = peer->near.options.keep_s;
+
+    memcpy(peer->id, info->session_id, sizeof peer->id);
+    memcpy(peer->resume, secrets->resume, sizeof peer->resume);
+    peer->cipher = secrets->cipher;
+    peer->stands = true;
+    peer->near.keep_us = (info->keep_s < keep_s ? info->keep_s : keep_s) * SECOND_US;
+}
+
+/* What was sent early counts, or never was. */
+static enum err settle_early(struct peer_link *link, const struct flight_info *info, bool is_fresh)
+{
+    struct peer *peer = link->peer;
+
+    link->is_tentative = false;
+    if (link->reign == NULL)
+        return peer_link_enter(link, 0);
+    if (is_fresh && !info->is_early_accepted)
+        session_retract(link->reign->session, link->number, peer->time.now_us);
+    return ERR_NONE;
+}
+
+static void stand(struct peer_link *link)
+{
+    peer_link_stand(link);
+    handshake_free(link->handshake);
+    link->handshake = NULL;
+}
+
+/* A new session's first record proves who we are. */
+static void prove_identity(struct peer_link *link)
+{
+    uint8_t signature[SIGN_MAX_BYTES];
+
+    link->state = LINK_SIGNING;
+    link->tells_sign = link->peer->near.options.signs_apart;
+    if (!link->tells_sign)
+        near_signed(link, signature, peer_sign(link, signature));
+}
+
+void near_signed(struct peer_link *link, const uint8_t *signature, size_t n)
+{
+    const struct near_options *options = &link->peer->near.options;
+    size_t n_spki;
+    const uint8_t *spki = verify_key_spki(sign_key_public(options->identity), &n_spki);
+
+    if (n == 0 || session_put_auth(link->reign->session, spki, n_spki, signature, n) != ERR_NONE)
+        peer_link_close(link, "our identity could not be proved");
+    else
+        stand(link);
+}
+
+static enum err accepted(struct peer_link *link, const struct flight_info *info)
+{
+    struct peer *peer = link->peer;
+    bool is_fresh = !peer->stands;
+    struct link_secrets secrets;
+
+    handshake_secrets(link->handshake, &secrets);
+    enum err err = peer_link_set_keys(link, &secrets);
+    if (err == ERR_NONE && is_fresh)
+        adopt_session(peer, info, &secrets);
+    secret_wipe(&secrets, sizeof secrets);
+    if (err != ERR_NONE)
+        return err;
+    near_succeeded(link);
+    return settle_early(link, info, is_fresh);
+}
+
+void near_read_flight(struct peer_link *link, const struct peer_time *time)
+{
+    struct peer *peer = link->peer;
+    size_t used;
+    enum err err = handshake_read(link->handshake, link->in.chunk->bytes + link->in.start,
+                                  span_bytes(&link->in), 0, &used);
+
+    if (err == ERR_MORE) {
+        link->in.start = link->in.end;
+        return;
+    }
+    if (err != ERR_NONE) {
+        link->in.start = link->in.end;
+        peer_link_close(link, peer_link_fault_text(handshake_fault(link->handshake)));
+        return;
+    }
+    link->in.start += used;
+    const struct flight_info *info = handshake_info(link->handshake);
+    bool is_fresh = !peer->stands;
+    learn_clock(peer, time, info->time_ms);
+    if (handshake_is_gone(link->handshake))
+        start_afresh(link, time);
+    else if (accepted(link, info) != ERR_NONE)
+        peer_link_close(link, "out of memory");
+    else if (is_fresh && peer->near.options.identity != NULL)
+        prove_identity(link);
+    else
+        stand(link);
+}

@@ -1,0 +1,98 @@
+/*
+ * A link's way out: records are pulled from the session when the carrier has room, and sealed straight into the bytes that
+ * are lent to it. Only whole records are lent, and none is made before those before it are sent, so what a session has to say is
+ * decided as late as it can be.
+ */
+#include "peer/inside.h"
+
+/* What one call seals at most. */
+#define OUT_MAX_BYTES ((size_t)256 * 1024)
+/* A record is opened when its last byte is there. So what begins is sent in small ones, that a person does not wait for a
+ * whole large one; what goes on is bulk. */
+#define SMALL_RECORD_BYTES ((size_t)4096)
+#define LARGE_RECORD_BYTES ((size_t)16384)
+#define BURST_BYTES ((size_t)64 * 1024)
+/* Less room than this at the end of a chunk is left. */
+#define MIN_RECORD_BYTES ((size_t)512)
+
+static size_t record_room(const struct peer_link *link, size_t room)
+{
+    size_t best = link->burst_bytes < BURST_BYTES ? SMALL_RECORD_BYTES : LARGE_RECORD_BYTES;
+    return room < best ? room : best;
+}
+
+/* One record behind those in `out`, which has room for it. *n is 0: there is none. */
+static enum err seal_one(struct peer_link *link, struct record_sealer *sealer, size_t room,
+                         uint64_t now_us, size_t *n)
+{
+    struct session_fill fill;
+
+    *n = 0;
+    if (session_pull(link->reign->session, link->number, room, now_us, &fill) == 0)
+        return ERR_NONE;
+    return record_seal(sealer, fill.pieces, fill.n_pieces, link->out.chunk->bytes + link->out.end,
+                       n);
+}
+
+enum err peer_link_seal(struct peer_link *link, struct record_sealer *sealer, size_t most,
+                        uint64_t now_us)
+{
+    size_t end = link->out.end + most;
+    size_t n;
+
+    for (; end - link->out.end >= MIN_RECORD_BYTES + RECORD_OVERHEAD_BYTES; link->out.end += n) {
+        size_t room = record_room(link, end - link->out.end - RECORD_OVERHEAD_BYTES);
+        enum err err = seal_one(link, sealer, room, now_us, &n);
+        if (err != ERR_NONE || n == 0)
+            return err;
+        link->burst_bytes += n;
+    }
+    return ERR_NONE;
+}
+
+static void seal_next(struct peer_link *link, size_t most, uint64_t now_us)
+{
+    if (!session_wants(link->reign->session, link->number)) {
+        link->burst_bytes = 0;
+        return;
+    }
+    if (most < MIN_RECORD_BYTES + RECORD_OVERHEAD_BYTES)
+        most = MIN_RECORD_BYTES + RECORD_OVERHEAD_BYTES;
+    if (most > OUT_MAX_BYTES)
+        most = OUT_MAX_BYTES;
+    if (span_reserve(&link->out, peer_link_chunks(link), most) != ERR_NONE)
+        return; /* memory may be there the next time */
+    if (peer_link_seal(link, link->sealer, most, now_us) != ERR_NONE)
+        peer_link_close(link, "a record could not be sealed");
+    if (span_bytes(&link->out) == 0)
+        span_clear(&link->out);
+}
+
+static bool seals(const struct peer_link *link)
+{
+    return (link->state == LINK_UP || link->state == LINK_LEAVING) && link->reign != NULL;
+}
+
+size_t peer_link_output(struct peer_link *link, size_t most, const struct peer_time *time,
+                        const uint8_t **bytes)
+{
+    if (link->peer != NULL)
+        link->peer->time = *time;
+    if (span_bytes(&link->out) == 0 && seals(link))
+        seal_next(link, most, time->now_us);
+    size_t n = span_bytes(&link->out);
+    link->is_dry = n == 0;
+    if (n == 0)
+        return 0;
+    *bytes = link->out.chunk->bytes + link->out.start;
+    return n < most ? n : most;
+}
+
+void peer_link_sent(struct peer_link *link, size_t n, const struct peer_time *time)
+{
+    link->out.start += n;
+    link->active_us = time->now_us;
+    if (link->peer != NULL)
+        link->peer->time = *time;
+    span_shrink(&link->out, peer_link_chunks(link));
+}
