@@ -7,7 +7,7 @@ import pytest
 
 import vectors
 from tunnel import Failure, frame, record
-from tunnel.flight import Head1, Payload1
+from tunnel.flight import Payload1
 from tunnel.identity import verify
 from tunnel.keys import Keys
 from tunnel.link import ClientLink, Established, Gone, Server, ServerLink, Session

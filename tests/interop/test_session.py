@@ -1,0 +1,189 @@
+"""Our own two ends over carriers that are cut: whatever is cut, all bytes arrive, once and in order."""
+
+import random
+
+import pytest
+
+from tunnel import frame
+from tunnel.frame import Address
+from tunnel.keys import Keys
+from tunnel.link import Server
+from tunnel.peer import Far, Near
+from tunnel.session import Answer, Bytes, Ended, Finished, Opening, WasReset
+from vectors import Draw, fixed
+
+KEYS = Keys(fixed("a key", 32))
+DOWNLOAD = fixed("what is downloaded", 300_000)
+
+
+class World:
+    """Two ends, one clock, and the connections between them."""
+
+    def __init__(self, seed=0, server_options=None, **client_options):
+        self.us = 0
+        self.random = random.Random(seed)
+        self.server = Server([KEYS], draw=Draw(f"server {seed}"), now_ms=self.now_ms, **(server_options or {}))
+        self.far = Far(self.server, lambda: self.us, self.serve)
+        self.near = Near(KEYS, draw=Draw(f"client {seed}"), now_ms=self.now_ms, now_us=lambda: self.us, **client_options)
+        self.uploaded = {}
+        self.pairs = []
+
+    def now_ms(self):
+        return 1_800_000_000_000 + self.us // 1000
+
+    def serve(self, half, event):
+        """The application of the server: target `download` sends, `upload` takes, another is refused."""
+        if isinstance(event, Opening):
+            if event.target.host == b"download":
+                half.answer(event.id, 0)
+                half.write(event.id, DOWNLOAD)
+                half.finish(event.id)
+            elif event.target.host == b"upload":
+                half.answer(event.id, 0)
+                half.finish(event.id)
+                self.uploaded[event.id] = bytearray()
+            else:
+                half.answer(event.id, 5)
+        elif isinstance(event, Bytes) and event.id in self.uploaded:
+            self.uploaded[event.id] += event.data
+            half.consume(event.id, len(event.data))
+
+    def connect(self):
+        self.pairs.append((self.near.connect(), self.far.accept()))
+        return self.pairs[-1]
+
+    def move(self, pair, limit=1 << 30):
+        """Moves what both sides have to send, at most `limit` bytes each way; what is over is lost with the carrier."""
+        near, far = pair
+        up = near.take_output()[:limit]
+        far.receive(up)
+        down = far.take_output()[:limit]
+        near.receive(down)
+        return len(up) + len(down)
+
+    def settle(self, pair):
+        for _ in range(200):
+            self.us += 10_000
+            if not self.move(pair) and self.us and not self._due():
+                return
+        raise AssertionError("they never have enough of it")
+
+    def _due(self):
+        return any(h.ack_due() is not None for h in (self.near.half, *self.far.halves.values()))
+
+    def cut(self, pair):
+        for end in pair:
+            end.over()
+        self.pairs.remove(pair)
+
+
+def received(half, stream_id):
+    """What the near end's application has got on a stream since it asked last."""
+    mine = [e for e in half.events if isinstance(e, Bytes) and e.id == stream_id]
+    half.events = [e for e in half.events if e not in mine]
+    data = b"".join(e.data for e in mine)
+    half.consume(stream_id, len(data))
+    return data
+
+
+@pytest.mark.parametrize("options", [{}, {"early": True}], ids=["without early data", "with early data"])
+@pytest.mark.parametrize("early_data", ["none", "full"])
+def test_a_download(options, early_data):
+    world = World(server_options={"early_data": early_data}, **options)
+    stream = world.near.half.open(Address(b"download", 80))
+    pair = world.connect()
+    data = b""
+    for _ in range(100):
+        world.us += 10_000
+        world.move(pair)
+        data += received(world.near.half, stream)
+    assert data == DOWNLOAD
+    assert world.near.established.early_accepted == (early_data == "full" and bool(options))
+    assert Finished(stream) in world.near.half.events
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_is_cut_all_bytes_arrive(seed):
+    """Each turn a carrier may be cut after any number of bytes, and what it had under way is lost."""
+    world = World(seed, {"early_data": "full"}, early=seed % 2 == 1)
+    half = world.near.half
+    up = fixed("what is uploaded", 200_000)
+    streams = {half.open(Address(b"download", 1)): bytearray() for _ in range(2)}
+    for stream in streams:
+        half.finish(stream)
+    upload = half.open(Address(b"upload", 2))
+    half.write(upload, up)
+    half.finish(upload)
+    pair = world.connect()
+    world.settle(pair)    # the session must be there before it can be lost
+    pair = (world.cut(pair), world.connect())[1]
+    for _ in range(2000):
+        world.us += 5_000
+        cut = world.random.random() < 0.5
+        world.move(pair, world.random.randrange(20_000) if cut else 1 << 30)
+        for stream in streams:
+            streams[stream] += received(half, stream)
+        if cut:
+            world.cut(pair)
+            pair = world.connect()
+        if all(s == DOWNLOAD for s in streams.values()) and world.uploaded.get(upload) == up and not half.streams:
+            break
+    assert all(s == DOWNLOAD for s in streams.values())
+    assert world.uploaded[upload] == up
+    assert not half.streams
+    assert not any(isinstance(e, (WasReset, Ended)) for e in half.events)
+    world.settle(pair)
+    far, = world.far.halves.values()
+    assert not far.streams and not far.lost and not half.lost and not far.pins and not half.pins
+
+
+def test_a_refused_target_has_its_code():
+    world = World()
+    stream = world.near.half.open(Address("192.0.2.1", 80))
+    world.near.half.write(stream, b"not for anybody")
+    world.settle(world.connect())
+    assert Answer(stream, 5, frame.NOTHING) in world.near.half.events
+    assert not world.near.half.streams
+
+
+def test_a_session_that_is_gone_is_replaced_on_the_same_carrier():
+    world = World()
+    stream = world.near.half.open(Address(b"upload", 80))
+    pair = world.connect()
+    world.settle(pair)
+    world.cut(pair)
+    world.server.sessions.clear()
+    world.far.halves.clear()
+    pair = world.connect()
+    world.settle(pair)
+    assert WasReset(stream, 2) in world.near.gone.events
+    fresh = world.near.half.open(Address(b"download", 80))
+    world.settle(pair)
+    assert received(world.near.half, fresh).startswith(DOWNLOAD[:1000])
+
+
+def test_an_end_ends_both_sides():
+    world = World()
+    stream = world.near.half.open(Address(b"upload", 80))
+    pair = world.connect()
+    world.settle(pair)
+    far, = world.far.halves.values()
+    far.end(0)
+    world.settle(pair)
+    assert WasReset(stream, 3) in world.near.half.events and Ended(0) in world.near.half.events
+    assert pair[0].closing and pair[1].closing
+
+
+def test_a_wrong_key_and_a_flight_seen_before_get_silence():
+    world = World()
+    near, far = world.connect()
+    flight = near.take_output()
+    far.receive(flight)
+    assert far.take_output()
+    again = world.far.accept()
+    again.receive(flight + bytes(1000))
+    assert again.silent == "a flight that was here before" and not again.take_output()
+    stranger = Near(Keys(fixed("another key", 32)), draw=Draw("stranger"), now_ms=world.now_ms, now_us=lambda: 0)
+    other = world.far.accept()
+    other.receive(stranger.connect().take_output())
+    assert other.silent and not other.take_output()
