@@ -91,14 +91,14 @@ bool hmac16_is_good(const uint8_t mac[static HMAC16_BYTES], struct piece key,
     return secret_same(mac, whole.bytes, HMAC16_BYTES);
 }
 
-void hkdf_extract(struct secret32 *prk, struct piece salt, struct piece secret)
+void hkdf_extract(uint8_t prk[static SHA256_BYTES], struct piece salt, struct piece secret)
 {
     /* No salt is one of zeros, which is what HMAC makes of an empty key. */
-    hmac_sha256(prk->bytes, salt, &secret, 1);
+    hmac_sha256(prk, salt, &secret, 1);
 }
 
-void hkdf_expand(uint8_t *out, size_t n, const struct secret32 *prk, const struct piece *info,
-                 size_t n_info)
+void hkdf_expand(uint8_t *out, size_t n, const uint8_t prk[static SHA256_BYTES],
+                 const struct piece *info, size_t n_info)
 {
     SECRET struct secret32 block;
     struct piece pieces[1 + HKDF_MAX_PIECES + 1] = {{block.bytes, 0}};
@@ -109,7 +109,7 @@ void hkdf_expand(uint8_t *out, size_t n, const struct secret32 *prk, const struc
     pieces[1 + n_info] = (struct piece){&number, 1};
     for (size_t at = 0; at < n; at += sizeof block.bytes) {
         number++;
-        hmac_sha256(block.bytes, (struct piece){prk->bytes, sizeof prk->bytes}, pieces, n_info + 2);
+        hmac_sha256(block.bytes, (struct piece){prk, SHA256_BYTES}, pieces, n_info + 2);
         memcpy(out + at, block.bytes, n - at < sizeof block.bytes ? n - at : sizeof block.bytes);
         pieces[0].n = sizeof block.bytes;
     }

@@ -27,12 +27,12 @@ void hmac16(uint8_t mac[static HMAC16_BYTES], struct piece key, const struct pie
 bool hmac16_is_good(const uint8_t mac[static HMAC16_BYTES], struct piece key,
                     const struct piece *pieces, size_t n_pieces);
 
-void hkdf_extract(struct secret32 *prk, struct piece salt, struct piece secret);
+void hkdf_extract(uint8_t prk[static SHA256_BYTES], struct piece salt, struct piece secret);
 
 /* Fills out with n bytes, at most HKDF_MAX_BYTES; the info is that of the pieces, one behind the
  * other, of which there are at most HKDF_MAX_PIECES. */
-void hkdf_expand(uint8_t *out, size_t n, const struct secret32 *prk, const struct piece *info,
-                 size_t n_info);
+void hkdf_expand(uint8_t *out, size_t n, const uint8_t prk[static SHA256_BYTES],
+                 const struct piece *info, size_t n_info);
 
 #define HKDF_MAX_BYTES (255 * SHA256_BYTES)
 #define HKDF_MAX_PIECES 6

@@ -48,6 +48,7 @@ enum flight_fault {
     FLIGHT_MAC_2,
     FLIGHT_TIME, /* a good key and a wrong clock */
     FLIGHT_REPLAYED,
+    FLIGHT_OLD,  /* so old that it may have been replayed: the server has forgotten, by a restart */
     FLIGHT_FULL, /* the replay set is */
     FLIGHT_NOISE,
     FLIGHT_FIELDS,
@@ -134,7 +135,7 @@ struct handshake_offer {
 /* ERR_MEMORY. */
 NODISCARD enum err handshake_start(struct handshake **out, const struct handshake_offer *offer,
                                    uint64_t time_ms, struct rng *rng);
-/* C_0 of early records, and their cipher. */
+/* C_0 of early records, and their cipher; 0 at the server: one that it does not know. */
 void handshake_early_secret(const struct handshake *handshake, uint8_t secret[static 32],
                             uint8_t *cipher);
 /* Writes flight 1, of at most FLIGHT_MAX_BYTES, behind which n_early bytes will follow. ERR_MEMORY. */

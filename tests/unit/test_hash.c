@@ -117,16 +117,16 @@ static void hkdf_by_the_vectors(void **state)
         size_t n_secret = hex_bytes(secret, sizeof secret, vectors[i].secret);
         size_t n_salt = hex_bytes(salt, sizeof salt, vectors[i].salt);
         size_t n_info = hex_bytes(info, sizeof info, vectors[i].info);
-        struct secret32 prk;
+        uint8_t prk[SHA256_BYTES];
 
-        hkdf_extract(&prk, (struct piece){salt, n_salt}, (struct piece){secret, n_secret});
+        hkdf_extract(prk, (struct piece){salt, n_salt}, (struct piece){secret, n_secret});
         hex_bytes(expected, sizeof expected, vectors[i].prk);
-        assert_memory_equal(prk.bytes, expected, sizeof prk.bytes);
+        assert_memory_equal(prk, expected, sizeof prk);
 
         size_t n = hex_bytes(expected, sizeof expected, vectors[i].out);
         struct piece pieces[] = {{info, n_info / 2}, {info + n_info / 2, n_info - n_info / 2}};
         out[n] = 0x5a;
-        hkdf_expand(out, n, &prk, pieces, N_ITEMS(pieces));
+        hkdf_expand(out, n, prk, pieces, N_ITEMS(pieces));
         assert_memory_equal(out, expected, n);
         assert_int_equal(out[n], 0x5a);
     }
