@@ -16,6 +16,7 @@ from harness.line import Line
 from harness.namespaces import Cable
 from harness.origin import Origin
 from harness.program import Sockeye, complete, run_cli
+from harness.tunnel import Tunnel, need_tunnels
 
 
 def pytest_configure(config):
@@ -134,6 +135,37 @@ def line():
     joined = Line()
     yield joined
     joined.close()
+
+
+@pytest.fixture(scope="session")
+def far_state(tmp_path_factory):
+    """Kept from test to test: a far end that knows of no flight before refuses all of its first two seconds."""
+    return tmp_path_factory.mktemp("far-state")
+
+
+@pytest.fixture(scope="session")
+def tunnels():
+    need_tunnels()
+
+
+@pytest.fixture
+def tunnel(request, tunnels, sockeye, origin, dial, place, far_state):
+    """Starts both ends of a tunnel and waits until it carries something: tunnel(near={...}, far={...}) -> Tunnel.
+
+    joined is the fixture that joins their networks, cable or line.
+    """
+    def start(joined="cable", wait=True, private_state=False, **options):
+        states = {"near": place / "near-state", "far": place / "far-state" if private_state else far_state}
+        for path in states.values():
+            path.mkdir(exist_ok=True)
+        made = Tunnel(sockeye, request.getfixturevalue(joined), states, **options)
+        made.origin, made.open_client = origin, dial
+        if wait:
+            made.start_far()
+            made.start_near()
+            made.wait_linked()
+        return made
+    return start
 
 
 @pytest.fixture

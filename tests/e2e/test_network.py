@@ -213,8 +213,8 @@ def test_a_line_refuses_what_it_does_not_know(line):
 def test_connections_beside_each_other_are_told_apart(cable, server, connect):
     first, second = server(send_until_stuck), server(echo)
     left, right = connect(first), connect(second)
-    assert cable.far.n_connections(second.port) == 1
+    assert len(cable.far.connections(second.port)) == 1
     assert cable.far.kill_connections(first.port) == 1
     exchange(right)
     client.receive_all(left)
-    assert cable.far.n_connections(first.port) == 0 and cable.far.n_connections(second.port) == 1
+    assert not cable.far.connections(first.port) and len(cable.far.connections(second.port)) == 1

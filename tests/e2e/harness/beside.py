@@ -17,8 +17,8 @@ def in_thread(function, *args):
     thread = threading.Thread(target=run)
     thread.start()
 
-    def join():
-        thread.join(60 * SLOWNESS)
+    def join(timeout=60):
+        thread.join(timeout * SLOWNESS)
         assert not thread.is_alive(), "still running"
         if result:
             raise result[0]

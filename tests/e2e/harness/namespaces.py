@@ -74,30 +74,32 @@ class Namespace:
     def close(self):
         os.close(self.fd)
 
-    # Its firewall: rules about TCP connections with that port at either end, until the block is left.
+    # Its firewall: rules about TCP connections with one of those ports at either end, until the block is left.
 
     @contextlib.contextmanager
-    def _ruled(self, port, verdict):
+    def _ruled(self, ports, verdict):
+        ports = "{ " + ", ".join(map(str, ports)) + " }"
         chains = "".join(f"chain {hook} {{ type filter hook {hook} priority 0;\n"
-                         f"tcp dport {port} {verdict}\ntcp sport {port} {verdict}\n}}\n" for hook in ("input", "output"))
+                         f"tcp dport {ports} {verdict}\ntcp sport {ports} {verdict}\n}}\n" for hook in ("input", "output"))
         self.run("nft", "-f", "-", stdin=f"table inet test {{\n{chains}}}\n")
         try:
             yield
         finally:
             self.run("nft", "delete", "table", "inet", "test")
 
-    def resetting(self, port):
+    def resetting(self, *ports):
         """Whoever sends a segment of such a connection gets a reset."""
         # Not the resets themselves, which leave by the output chain too.
-        return self._ruled(port, "tcp flags & rst == 0 reject with tcp reset")
+        return self._ruled(ports, "tcp flags & rst == 0 reject with tcp reset")
 
-    def dropping(self, port):
-        return self._ruled(port, "drop")
+    def dropping(self, *ports):
+        return self._ruled(ports, "drop")
 
-    def n_connections(self, port):
-        """How many connections with that port are established, or still have something to say."""
+    def connections(self, port):
+        """(local, peer) of the connections with that port that are there, or are being made or ended."""
         out = self.run("ss", "-Htan", f"( sport = :{port} or dport = :{port} )")
-        return sum(line.split()[0] not in ("LISTEN", "TIME-WAIT") for line in out.splitlines())
+        rows = [line.split() for line in out.splitlines()]
+        return {(row[3], row[4]) for row in rows if row[0] not in ("LISTEN", "TIME-WAIT")}
 
     def kill_connections(self, port):
         """Ends them as if an administrator did: their owner finds ECONNABORTED and the other side gets a reset.

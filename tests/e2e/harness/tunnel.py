@@ -1,0 +1,153 @@
+"""Both ends of a tunnel, each in a network of its own, and transfers through it that check every byte."""
+
+import contextlib
+import pathlib
+import struct
+import subprocess
+import tempfile
+import threading
+
+import pytest
+
+from harness import client
+from harness.beside import in_thread
+from harness.binary import BIN
+from harness.namespaces import FAR4, FAR6
+from harness.origin import echo
+from harness.pattern import receive_end, receive_pattern, send_and_end
+from harness.wait import until
+
+PORT, SOCKS_PORT = 4194, 1080
+KEY = "VGhlIGVuZC10by1lbmQgdGVzdHMnIGtub3duIGtleSE="
+KEY_BYTES = b"The end-to-end tests' known key!"
+SERVER4, SERVER6 = f"{FAR4}:{PORT}", f"[{FAR6}]:{PORT}"
+
+
+def need_tunnels():
+    """Until the program runs tunnels."""
+    with tempfile.TemporaryDirectory() as place:
+        file = pathlib.Path(place, "far.yaml")
+        file.write_text(f'user: ""\nstate: {place}\nadmin: {{socket: ""}}\n'
+                        f'inbounds: [{{type: tunnel, listen: "127.0.0.1:0", key: "{KEY}"}}]\n')
+        with subprocess.Popen([BIN, "run", "-c", file], stderr=subprocess.PIPE, text=True) as process:
+            said = process.stderr.readline()
+            process.kill()
+    if "not supported" in said:
+        pytest.skip("this program has no tunnels yet")
+
+
+def items(keys):
+    return ", ".join(f"{name}: {value}" for name, value in keys.items() if value is not None)
+
+
+class Tunnel:
+    """near and far are the programs; their keys are YAML text, None leaves one out.
+
+    The near end listens on 127.0.0.1:SOCKS_PORT in the near network, the far end on PORT in the far one, both
+    always the same, so that either may be started again.
+    """
+
+    def __init__(self, start, joined, states, near=None, far=None, near_more="", far_more="", near_limits="", far_limits=""):
+        self.start, self.joined = start, joined
+        near = {"server": f'"{SERVER4}"', "key": f'"{KEY}"', **(near or {})}
+        far = {"listen": f'["{SERVER4}", "{SERVER6}"]', "key": f'"{KEY}"',
+               "allow_targets": '["127.0.0.0/8", "::1"]', **(far or {})}
+        self.configs = {
+            "near": f"state: {states['near']}\nlimits: {{drain_s: 1, {near_limits}}}\n"
+                    f'inbounds:\n  - {{type: mixed, name: lan, listen: "127.0.0.1:{SOCKS_PORT}"}}\n{near_more}'
+                    f"outbounds:\n  - {{type: tunnel, name: home, {items(near)}}}\n",
+            "far": f"state: {states['far']}\nlimits: {{drain_s: 1, {far_limits}}}\n"
+                   f"inbounds:\n  - {{type: tunnel, name: far, {items(far)}}}\n{far_more}"}
+
+    # Its ends
+
+    def start_near(self):
+        self.near = self.start(self.configs["near"], prefix=self.joined.near.prefix)
+
+    def start_far(self):
+        self.far = self.start(self.configs["far"], prefix=self.joined.far.prefix)
+
+    def wait_linked(self):
+        """Until something has gone through and come back."""
+        server = self.serve(echo)
+        until(lambda: self.is_served(server), "a way through the tunnel", timeout=30)
+        server.close()
+        return self
+
+    def is_served(self, server):
+        with self.joined.near.entered():
+            return client.is_served(("127.0.0.1", SOCKS_PORT), *server.addr)
+
+    # What is at them
+
+    def serve(self, handler, host="127.0.0.1"):
+        """A server in the far network."""
+        with self.joined.far.entered():
+            return self.origin(handler, host)
+
+    def dial(self, port=SOCKS_PORT, timeout=30):
+        """Connects to the near end."""
+        with self.joined.near.entered():
+            return self.open_client(("127.0.0.1", port), timeout=timeout)
+
+    def connect(self, server, protocol="socks5", timeout=30):
+        """A connection to that server, or to that (host, port)."""
+        sock = self.dial(timeout=timeout)
+        addr = getattr(server, "addr", server)
+        assert client.open_flow(sock, protocol, *addr) == client.GRANTED[protocol]
+        return sock
+
+    # Its carriers
+
+    def carriers(self):
+        return self.joined.near.connections(PORT)
+
+    @contextlib.contextmanager
+    def losing_all(self):
+        """Within the block every carrier of now is lost; waits for that."""
+        old = self.carriers()
+        assert old, "there is no carrier to be lost"
+        yield
+        until(lambda: not old & self.carriers(), "the end of the old carriers", timeout=60)
+
+
+def two_way(conn):
+    """The server's side of Transfer."""
+    conn.settimeout(None)
+    n_up, n_down, seed = struct.unpack(">QQQ", client.receive_exactly(conn, 24))
+    join = in_thread(send_and_end, conn, n_down, seed + 1)
+    receive_pattern(conn, n_up, seed)
+    receive_end(conn)
+    join(600)
+    return n_up + n_down
+
+
+class Transfer(threading.Thread):
+    """n_up bytes there and n_down back at once, through a connection to a two_way server; what it raised is re-raised by end()."""
+
+    STEP = 1 << 18
+
+    def __init__(self, sock, n_up, n_down, seed):
+        super().__init__(daemon=True)
+        self.sock, self.n_up, self.n_down, self.seed = sock, n_up, n_down, seed
+        self.n_received, self.error = 0, None
+        self.start()
+
+    def run(self):
+        try:
+            self.sock.sendall(struct.pack(">QQQ", self.n_up, self.n_down, self.seed))
+            join = in_thread(send_and_end, self.sock, self.n_up, self.seed)
+            while self.n_received < self.n_down:
+                n = min(self.STEP, self.n_down - self.n_received)
+                receive_pattern(self.sock, n, self.seed + 1, self.n_received)
+                self.n_received += n
+            receive_end(self.sock)
+            join(600)
+        except BaseException as error:    # for end()
+            self.error = error
+
+    def end(self, timeout):
+        self.join(timeout)
+        if self.error:
+            raise self.error
+        assert not self.is_alive(), f"{self.n_received} of {self.n_down} bytes have come"

@@ -1,0 +1,278 @@
+"""Carriers are lost in every way there is, and what goes through the tunnel comes whole, or is seen to be cut off."""
+
+import contextlib
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import client, network
+from harness.binary import SLOWNESS
+from harness.namespaces import FAR4, MOVED4
+from harness.origin import echo, swallow
+from harness.pattern import receive_pattern, send_pattern
+from harness.tunnel import PORT, SOCKS_PORT, Transfer, two_way
+from harness.wait import until
+
+
+# Ways to lose all carriers of now. Each waits until they are gone at the near end.
+
+def killed_here(t):
+    with t.losing_all():
+        t.joined.near.kill_connections(PORT)
+
+
+def killed_there(t):
+    with t.losing_all():
+        t.joined.far.kill_connections(PORT)
+
+
+def reset_between(t):
+    with t.joined.far.resetting(PORT), t.losing_all():
+        pass    # whoever next says something is told
+
+
+def silence(t, seconds=2.5):
+    """Nothing gets through for so long, and nobody is told. The carriers may live on."""
+    with t.joined.far.dropping(PORT):
+        time.sleep(seconds)
+
+
+def silence_for_these(t):
+    """What a firewall that has forgotten them does: these carriers are dead for ever, without a word; new ones are not."""
+    ports = [here.rpartition(":")[2] for here, _ in t.carriers()]
+    rule = t.joined.near.dropping(*ports)
+    rule.__enter__()
+    with t.losing_all():
+        pass
+    rule.__exit__(None, None, None)
+
+
+def moved(t):
+    with t.losing_all():
+        t.joined.move_near()
+
+
+WAYS = [killed_here, killed_there, reset_between, silence, silence_for_these, moved]
+
+
+def exchange(sock, seed=0):
+    send_pattern(sock, 2000, seed)
+    receive_pattern(sock, 2000, seed)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_idle_stream_survives_the_loss_of_its_carrier(tunnel, way):
+    t = tunnel()
+    sock = t.connect(t.serve(echo), timeout=60)
+    exchange(sock)
+    if way is silence_for_these:    # nobody would notice while nothing is said
+        send_pattern(sock, 2000, seed=9)
+        receive_pattern(sock, 2000, seed=9)
+        with contextlib.ExitStack() as stack:
+            for here, _ in t.carriers():
+                stack.enter_context(t.joined.near.dropping(here.rpartition(":")[2]))
+            exchange(sock, seed=1)
+    else:
+        way(t)
+        exchange(sock, seed=1)
+    exchange(sock, seed=2)
+    assert len(t.carriers()) >= 1
+
+
+def test_acc_63_transfers_survive_20_losses_of_all_carriers(tunnel):
+    """Up and down at once over 16 streams; a gigabyte, less under a sanitizer."""
+    n = (32 << 20) // SLOWNESS
+    t = tunnel(near={"keepalive_s": 1})
+    server = t.serve(two_way)
+    transfers = [Transfer(t.connect(server), n, n, i) for i in range(16)]
+    rng = random.Random(63)
+    ways = [*WAYS, *rng.choices([killed_here, killed_there, reset_between, moved], k=14)]
+    rng.shuffle(ways)
+
+    def received():
+        return sum(transfer.n_received for transfer in transfers)
+    for i, way in enumerate(ways):
+        due = 16 * n * (i + 1) // (len(ways) + 1)
+        until(lambda: received() >= due or any(transfer.error for transfer in transfers), f"{due} bytes", timeout=60)
+        assert any(transfer.is_alive() for transfer in transfers), f"over before loss {i}"
+        way(t)
+    for transfer in transfers:
+        transfer.end(90 * SLOWNESS)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_acc_63_a_transfer_survives_each_way_again_and_again(tunnel, way):
+    t = tunnel()
+    n = (48 << 20) // SLOWNESS
+    transfer = Transfer(t.connect(t.serve(two_way)), n, n, 3)
+    for i in range(2):
+        until(lambda: transfer.n_received > n * (i + 1) // 4 or transfer.error, "half of it", timeout=60)
+        way(t)
+    transfer.end(90 * SLOWNESS)
+
+
+def test_acc_45_no_answer_on_a_new_stream_finds_a_dead_carrier(tunnel):
+    """The carrier died while nothing was said on it; whoever opens a stream waits for a check, and not for a time-out of TCP."""
+    t = tunnel(near={"keepalive_s": 0})
+    server, old = t.serve(echo), t.carriers()
+    ports = [here.rpartition(":")[2] for here, _ in old]
+    with t.joined.near.dropping(*ports):
+        sock = t.connect(server)
+        exchange(sock)
+    assert t.carriers() - old
+
+
+def test_acc_45_a_far_end_that_is_away_is_asked_less_and_less_often(tunnel):
+    t = tunnel()
+    t.connect(t.serve(echo))
+    t.far.kill()
+    attempts = []
+    with t.joined.far.entered():
+        closes_at_once = t.origin(lambda conn: attempts.append(time.monotonic()), FAR4, PORT)
+    time.sleep(6)
+    closes_at_once.close()
+    assert 2 <= len(attempts) <= 20, "nobody asks, or hammers"
+    t.start_far()
+    t.wait_linked()
+
+
+def test_acc_07_an_end_without_a_close_is_told_from_a_clean_one(tunnel):
+    t = tunnel()
+    killed_here(t)
+    t.wait_linked()
+    t.far.wait_text(r"warn .*(tunnel|link|session).*")
+    n = len(t.far.records(level="warn"))
+    t.near.stop()
+    until(lambda: not t.joined.far.connections(PORT), "the end of all carriers")
+    assert len(t.far.records(level="warn")) == n, "SIGTERM is a clean end"
+
+
+def test_a_far_end_that_was_restarted_resets_the_streams_it_does_not_know(tunnel):
+    t = tunnel()
+    server = t.serve(swallow)
+    socks = [t.connect(server) for _ in range(8)]
+    for sock in socks:
+        sock.sendall(b"x" * 1000)
+    t.far.kill()
+    t.start_far()
+    for sock in socks:
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+    exchange(t.connect(t.serve(echo)))
+
+
+def test_a_far_end_that_was_killed_in_a_download_never_ends_it_cleanly(tunnel):
+    t = tunnel()
+    transfer = Transfer(t.connect(t.serve(two_way)), 1 << 30, 1 << 30, 1)
+    until(lambda: transfer.n_received > 1 << 20, "a megabyte", timeout=60)
+    t.far.kill()
+    t.start_far()
+    with pytest.raises(ConnectionResetError):
+        transfer.end(60 * SLOWNESS)
+    exchange(t.connect(t.serve(echo)))
+
+
+@pytest.mark.parametrize("end", ["near", "far"])
+def test_an_end_that_stops_resets_what_is_under_way(tunnel, end):
+    """SIGTERM: after drain_s the other end's connections get a reset at once, and no clean end."""
+    t = tunnel()
+    server = t.serve(swallow)
+    sock = t.connect(server)
+    sock.sendall(b"x")
+    server.wait_for_clients(1)
+    getattr(t, end).stop(signal.SIGTERM)
+    with pytest.raises(ConnectionResetError):
+        server.result()
+    with pytest.raises(ConnectionResetError):
+        sock.recv(1)
+
+
+def test_a_near_end_that_was_killed_and_started_again_works_at_once_and_its_old_session_ends(tunnel):
+    t = tunnel()
+    server = t.serve(swallow)
+    sock = t.connect(server)
+    sock.sendall(b"x")
+    server.wait_for_clients(1)
+    t.near.kill()
+    t.start_near()
+    exchange(t.connect(t.serve(echo)))
+    with pytest.raises(ConnectionResetError):
+        server.result()
+
+
+def test_a_session_that_had_no_carrier_for_too_long_is_over_at_both_ends(tunnel):
+    t = tunnel(near={"keep_s": 2}, far={"keep_s": 2})
+    server = t.serve(swallow)
+    sock = t.connect(server, timeout=60)
+    sock.sendall(b"x")
+    server.wait_for_clients(1)
+    with t.joined.far.resetting(PORT):
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+        with pytest.raises(ConnectionResetError):
+            server.result(timeout=30)
+    t.wait_linked()
+
+
+def test_a_moved_near_end_is_seen_at_its_new_address(tunnel):
+    t = tunnel()
+    sock = t.connect(t.serve(echo), timeout=60)
+    exchange(sock)
+    moved(t)
+    exchange(sock, seed=1)
+    until(lambda: any(MOVED4 in here for here, _ in t.carriers()), "a carrier from the new address")
+
+
+# ssh through it lives through all of it
+
+@pytest.fixture
+def ssh(tunnel, place, spawn):
+    """A tunnel, and the command of an ssh through it."""
+    network.need_root()    # sshd changes its user
+    t = tunnel(near={"keepalive_s": 1})
+    for name in ("host", "client"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", place / name], check=True)
+    (place / "authorized_keys").write_text((place / "client.pub").read_text())
+    (place / "sshd_config").write_text(
+        f"Port 2022\nListenAddress 127.0.0.1\nHostKey {place}/host\nAuthorizedKeysFile {place}/authorized_keys\nStrictModes no\n"
+        "UsePAM no\nPermitRootLogin yes\nPidFile none\nPasswordAuthentication no\n")
+    subprocess.run(["mkdir", "-p", "/run/sshd"], check=True)
+    spawn([*t.joined.far.prefix, "/usr/sbin/sshd", "-D", "-e", "-f", place / "sshd_config"])
+    until(lambda: t.is_served(("127.0.0.1", 2022)), "sshd")
+    command = [*t.joined.near.prefix, "ssh", "-F", "none", "-i", place / "client", "-p", "2022", "-o", f"UserKnownHostsFile={place}/known",
+               "-o", "StrictHostKeyChecking=no", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+               "-o", f"ProxyCommand=nc -X 5 -x 127.0.0.1:{SOCKS_PORT} %h %p", "root@127.0.0.1", "cat"]
+    return t, list(map(str, command))
+
+
+def test_ssh_lives_through_a_change_of_network(ssh):
+    t, command = ssh
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        def say(text):
+            process.stdin.write(text)
+            process.stdin.flush()
+            assert process.stdout.readline() == text
+        say(b"before\n")
+        moved(t)
+        say(b"after it has moved\n")
+        silence_for_these_after = t.carriers()
+        killed_there(t)
+        say(b"after its connection was killed\n")
+        assert silence_for_these_after != t.carriers()
+        process.stdin.close()
+        assert process.stdout.read() == b"" and process.wait(30 * SLOWNESS) == 0
+
+
+def test_a_line_that_loses_and_reorders_carries_every_byte(tunnel):
+    t = tunnel(joined="line")
+    t.joined.set(delay_ms=10, rate_mbit=100, queue_kb=200, loss=0.01, reorder=0.05, reorder_ms=5)
+    server = t.serve(two_way)
+    transfers = [Transfer(t.connect(server, timeout=60), 1 << 20, 1 << 20, i) for i in range(4)]
+    time.sleep(0.5)
+    with t.joined.frozen("up"):
+        time.sleep(2)
+    for transfer in transfers:
+        transfer.end(120 * SLOWNESS)
