@@ -59,6 +59,7 @@ struct flow_complaint {
     bool was_said;
 };
 
+struct ruleset;
 struct tunnel_env; /* tunnel/env.h */
 
 enum dial_prefer { DIAL_AUTO, DIAL_V4_FIRST, DIAL_V6_FIRST, DIAL_V4_ONLY, DIAL_V6_ONLY };
@@ -75,8 +76,12 @@ struct flow_env {
     struct datagram_pool datagrams;
     struct slab flows, socks, openings, dials, associations, ways, senders;
     struct tunnel_env *tunnels; /* what tunnel/ keeps for this worker; NULL: nothing */
-    struct list live;           /* every flow */
-    struct list associated;     /* every association, the longest unused first */
+    const struct ruleset
+        *in_force; /* whose flows take further requests, once that is known; NULL: nobody's */
+    bool in_force_is_known;
+    bool is_over;           /* its loop is about to end: nothing begins any more */
+    struct list live;       /* every flow */
+    struct list associated; /* every association, the longest unused first */
     struct idle_queue handshaking, connecting, binding, relaying, half_closed, lingering, settling,
         penalty, associating, ways_opening;
     struct flow_complaint complaints[N_REFUSALS];

@@ -29,6 +29,8 @@ void exchanging_begin(struct flow *flow)
 
 void flow_end_exchanges(struct flow_env *env, const struct ruleset *in_force)
 {
+    env->in_force = in_force;
+    env->in_force_is_known = true;
     for (struct list *at = env->live.next, *next; at != &env->live; at = next) {
         next = at->next;
         struct flow *flow = CONTAINER_OF(at, struct flow, link);

@@ -13,7 +13,7 @@ static const char *const state_texts[] = {
     [FLOW_HANDSHAKE] = "handshake",   [FLOW_OPENING] = "opening",
     [FLOW_RELAYING] = "relaying",     [FLOW_EXCHANGING] = "exchanging",
     [FLOW_ASSOCIATED] = "associated", [FLOW_LINGERING] = "lingering",
-    [FLOW_CLOSED] = "closed",
+    [FLOW_MOVED] = "moved",           [FLOW_CLOSED] = "closed",
 };
 static_assert(sizeof state_texts / sizeof state_texts[0] == N_FLOW_STATES, "a state without text");
 
@@ -21,7 +21,7 @@ static_assert(sizeof state_texts / sizeof state_texts[0] == N_FLOW_STATES, "a st
 static const uint16_t followers[N_FLOW_STATES] = {
     [FLOW_HANDSHAKE] = 1 << FLOW_OPENING | 1 << FLOW_LINGERING | 1 << FLOW_CLOSED,
     [FLOW_OPENING] = 1 << FLOW_RELAYING | 1 << FLOW_EXCHANGING | 1 << FLOW_ASSOCIATED |
-                     1 << FLOW_LINGERING | 1 << FLOW_CLOSED,
+                     1 << FLOW_LINGERING | 1 << FLOW_MOVED | 1 << FLOW_CLOSED,
     [FLOW_RELAYING] = 1 << FLOW_CLOSED,
     [FLOW_EXCHANGING] =
         1 << FLOW_OPENING | 1 << FLOW_RELAYING | 1 << FLOW_LINGERING | 1 << FLOW_CLOSED,
@@ -114,6 +114,11 @@ static void uncount(struct flow_env *env, struct inbound *inbound, const struct 
     atomic_fetch_sub(&env->shared->n_connections, 1);
 }
 
+void flow_uncount(const struct flow *flow)
+{
+    uncount(flow->env, flow->inbound, &flow->carrier);
+}
+
 static void free_flow(struct deferred *deferred)
 {
     struct flow *flow = CONTAINER_OF(deferred, struct flow, freeing);
@@ -148,7 +153,7 @@ void flow_close(struct flow *flow, enum flow_end end, bool reset)
     env->counters.ended[end]++;
     env->counters.flows_now--;
     list_remove(&flow->link);
-    uncount(env, flow->inbound, &flow->carrier);
+    flow_uncount(flow);
     loop_defer(env->loop, &flow->freeing, free_flow);
     env->on_ended(env);
 }
@@ -170,7 +175,7 @@ void flow_end_target(struct flow *flow, enum flow_end end)
     flow->has_logged = true;
 }
 
-static void on_client_ready(struct endpoint *ep, unsigned events)
+void flow_on_client_ready(struct endpoint *ep, unsigned events)
 {
     struct flow *flow = ep->owner;
     switch ((enum flow_state)flow->state) {
@@ -192,6 +197,7 @@ static void on_client_ready(struct endpoint *ep, unsigned events)
     case FLOW_LINGERING:
         lingering_on_ready(flow);
         break;
+    case FLOW_MOVED:
     case FLOW_CLOSED:
     case N_FLOW_STATES:
         break;
@@ -281,7 +287,7 @@ static struct flow *make(struct flow_env *env, struct inbound *inbound, struct e
     env->counters.flows_now++;
     env->counters.flows_total++;
     client->owner = flow;
-    client->on_ready = on_client_ready;
+    client->on_ready = flow_on_client_ready;
     return flow;
 }
 
@@ -370,6 +376,7 @@ void flow_on_expired(struct idle_wait *wait)
     case FLOW_LINGERING:
         flow_close(flow, flow->end, false);
         break;
+    case FLOW_MOVED:
     case FLOW_CLOSED:
     case N_FLOW_STATES:
         break;

@@ -13,7 +13,7 @@
  *
  * Instead of RELAYING a flow may be EXCHANGING (an inbound's protocol moves messages, perhaps to one
  * target after the other: EXCHANGING --> OPENING --> EXCHANGING, or RELAYING in the end) or
- * ASSOCIATED (datagrams).
+ * ASSOCIATED (datagrams). In OPENING it may move to another worker once (flow/moving.h), and goes on there.
  *
  * A stream of a tunnel begins in OPENING; idle_ms and half_closed_ms are then for the near end to count.
  *
@@ -41,6 +41,7 @@ enum flow_state {
     FLOW_EXCHANGING,
     FLOW_ASSOCIATED,
     FLOW_LINGERING,
+    FLOW_MOVED,
     FLOW_CLOSED,
     N_FLOW_STATES
 };

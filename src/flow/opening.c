@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow/moving.h"
 #include "flow/routing.h"
 #include "flow/stages.h"
 #include "io/socket.h"
@@ -21,7 +22,7 @@ static void drop_routing(struct flow_opening *asked)
 }
 
 /* Forgets the opening, which was cancelled or is done. */
-static void drop(struct flow *flow)
+void opening_drop(struct flow *flow)
 {
     struct opening *opening = flow->opening;
     if (opening == NULL)
@@ -39,13 +40,13 @@ void opening_cancel(struct flow *flow)
 {
     if (flow->opening != NULL && flow->outbound != NULL)
         flow->outbound->ops->cancel(flow->outbound, flow->opening);
-    drop(flow);
+    opening_drop(flow);
 }
 
 static void fail(struct flow *flow, enum err err)
 {
     struct flow_env *env = flow->env;
-    drop(flow);
+    opening_drop(flow);
     if (err == ERR_DESCRIPTORS)
         flow_env_refuse(env, REFUSAL_DESCRIPTORS, flow->inbound->name, &flow->from);
     if (err == ERR_MEMORY)
@@ -89,7 +90,7 @@ static void finish(struct flow *flow, enum err err)
     flow->target = flow->opening->endpoint;
     if (flow->command != REQUEST_EXCHANGE)
         answer(flow);
-    drop(flow);
+    opening_drop(flow);
     if (flow->is_cut_off)
         flow_close(flow, FLOW_END_RESET, true);
     else if (flow->command == REQUEST_EXCHANGE)
@@ -138,12 +139,10 @@ static void offer_ahead(struct flow *flow)
     flow->opening->n_ahead = flow->up.n_held;
 }
 
-/* Gives the opening to the outbound that was chosen. */
-static enum err open_by(struct flow *flow, struct outbound *outbound)
+static enum err begin_opening(struct flow *flow)
 {
-    flow->outbound = outbound;
-    offer_ahead(flow);
     const struct outbound_ops *ops = flow->outbound->ops;
+    offer_ahead(flow);
     if (flow->command != REQUEST_BIND)
         return ops->open(flow->outbound, flow->opening);
     if (ops->bind == NULL)
@@ -151,6 +150,19 @@ static enum err open_by(struct flow *flow, struct outbound *outbound)
     flow->opening->is_bind = true;
     flow->opening->bound = flow_own_addr(flow);
     return ops->bind(flow->outbound, flow->opening);
+}
+
+/* Gives the opening to the outbound that was chosen. ERR_AGAIN: it is under way, here or, if the flow
+ * has moved, elsewhere. */
+static enum err open_by(struct flow *flow, struct outbound *outbound)
+{
+    flow->outbound = outbound;
+    struct flow_env *home =
+        outbound->ops->home == NULL ? NULL : outbound->ops->home(outbound, flow->opening);
+    if (home == NULL || home == flow->env || !moving_can(flow))
+        return begin_opening(flow);
+    enum err err = moving_begin(flow, home);
+    return err == ERR_NONE ? ERR_AGAIN : err;
 }
 
 /* The same when the name's addresses are known. */
@@ -182,20 +194,14 @@ static enum err look_up(struct flow_opening *asked)
     return outbound == NULL ? ERR_AGAIN : open_routed(asked->routing, outbound);
 }
 
-static enum err ask(struct flow *flow, const struct request *request)
+static enum err set_up(struct flow *flow, const struct request *request)
 {
-    struct flow_env *env = flow->env;
-    flow->to = flow_target_text(&request->target);
-    if (flow->to == NULL)
-        return ERR_MEMORY;
-    if (request->target.addr.port == 0 && flow->command != REQUEST_BIND)
-        return ERR_BAD; /* nobody listens on it */
-    struct flow_opening *asked = slab_get(&env->openings);
+    struct flow_opening *asked = slab_get(&flow->env->openings);
     if (asked == NULL)
         return ERR_MEMORY;
     asked->flow = flow;
     asked->opening = (struct opening){
-        .env = env,
+        .env = flow->env,
         .inbound = flow->inbound,
         .target = request->target,
         .source = flow->from,
@@ -204,8 +210,30 @@ static enum err ask(struct flow *flow, const struct request *request)
         .done = on_opened,
     };
     flow->opening = &asked->opening;
-    struct outbound *outbound = routing_find(flow, &asked->opening.target);
-    return outbound == NULL ? look_up(asked) : open_by(flow, outbound);
+    return ERR_NONE;
+}
+
+static enum err ask(struct flow *flow, const struct request *request)
+{
+    flow->to = flow_target_text(&request->target);
+    if (flow->to == NULL)
+        return ERR_MEMORY;
+    if (request->target.addr.port == 0 && flow->command != REQUEST_BIND)
+        return ERR_BAD; /* nobody listens on it */
+    enum err err = set_up(flow, request);
+    if (err != ERR_NONE)
+        return err;
+    struct outbound *outbound = routing_find(flow, &flow->opening->target);
+    return outbound == NULL ? look_up(asked_by(flow)) : open_by(flow, outbound);
+}
+
+/* What came of asking. */
+static void take(struct flow *flow, enum err err)
+{
+    if (err != ERR_AGAIN)
+        finish(flow, err);
+    else if (flow->state == FLOW_OPENING)
+        endpoint_want(flow->client, LOOP_HANGUP);
 }
 
 void opening_begin(struct flow *flow, const struct request *request)
@@ -219,11 +247,14 @@ void opening_begin(struct flow *flow, const struct request *request)
         return;
     }
     idle_enter(&flow->env->connecting, &flow->wait);
-    enum err err = ask(flow, request);
-    if (err == ERR_AGAIN)
-        endpoint_want(flow->client, LOOP_HANGUP);
-    else
-        finish(flow, err);
+    take(flow, ask(flow, request));
+}
+
+void opening_go_on(struct flow *flow, const struct request *request)
+{
+    idle_enter(&flow->env->connecting, &flow->wait);
+    enum err err = set_up(flow, request);
+    take(flow, err == ERR_NONE ? begin_opening(flow) : err);
 }
 
 void opening_on_timeout(struct flow *flow)

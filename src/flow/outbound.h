@@ -60,6 +60,9 @@ struct outbound_ops {
     /* The same for one connection from the target, `listening` being called on the way. NULL: not
      * offered. `dialled` becomes the peer's address. */
     NODISCARD enum err (*bind)(struct outbound *, struct opening *);
+    /* Which worker's flows it serves; NULL: any worker's. A flow that can moves there first, and one that
+     * cannot is served where it is. NULL: any worker's, always. */
+    struct flow_env *(*home)(struct outbound *, const struct opening *);
     /* Gives up what is under way; `done` is not called. */
     void (*cancel)(struct outbound *, struct opening *);
     void (*free)(struct outbound *); /* NULL: it is no more than a struct outbound from malloc */

@@ -21,6 +21,11 @@ enum flow_end flow_end_of(enum err err);
  * one. */
 void flow_close(struct flow *flow, enum flow_end end, bool reset);
 
+/* It counts no more among its inbound's. */
+void flow_uncount(const struct flow *flow);
+
+void flow_on_client_ready(struct endpoint *client, unsigned events);
+
 /* By which of our addresses the client has reached us; family NONE where it has no socket. */
 struct addr flow_own_addr(const struct flow *flow);
 
@@ -41,6 +46,9 @@ void opening_begin(struct flow *flow, const struct request *request);
 void opening_on_ready(struct flow *flow, unsigned events);
 void opening_on_timeout(struct flow *flow);
 void opening_cancel(struct flow *flow); /* harmless when none is under way */
+void opening_drop(struct flow *flow);   /* the same for one that is over or was not begun */
+/* Opens by the outbound that was chosen elsewhere: the flow has moved here. */
+void opening_go_on(struct flow *flow, const struct request *request);
 
 /* associating.c: on an error there is none, and the request is to be answered so. */
 NODISCARD enum err associating_begin(struct flow *flow, const struct target *announced);

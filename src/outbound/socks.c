@@ -265,6 +265,7 @@ static const struct outbound_ops ops = {
     .open = upstream_open,
     .associate = associate,
     .bind = upstream_bind,
+    .home = upstream_home,
     .cancel = upstream_cancel,
 };
 

@@ -39,6 +39,12 @@ static enum err open_by(struct outbound *outbound, struct opening *opening)
     return near_open(tunnel->spec, pick(tunnel, opening->env), tunnel->via, opening);
 }
 
+static struct flow_env *home(struct outbound *outbound, const struct opening *opening)
+{
+    struct tunnel_outbound *tunnel = of(outbound);
+    return tunnel_spec_home(tunnel->spec, pick(tunnel, opening->env))->flow;
+}
+
 static void cancel(struct outbound *outbound, struct opening *opening)
 {
     (void)outbound;
@@ -53,6 +59,7 @@ static void free_outbound(struct outbound *outbound)
 
 static const struct outbound_ops ops = {
     .open = open_by,
+    .home = home,
     .cancel = cancel,
     .free = free_outbound,
 };
