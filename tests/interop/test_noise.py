@@ -13,7 +13,7 @@ from dissononce.processing.modifiers.psk import PSKPatternModifier
 
 from tunnel import Failure
 from tunnel.noise import NAME, Noise, public_of, shared_secret
-from vectors import fixed
+from draw import fixed
 
 PSK, PROLOGUE = fixed("psk", 32), b"a prologue"
 E1, E2 = fixed("e1", 32), fixed("e2", 32)

@@ -10,7 +10,7 @@ from tunnel.keys import Keys
 from tunnel.link import Server
 from tunnel.peer import Far, Near
 from tunnel.session import Answer, Bytes, Ended, Finished, Opening, WasReset
-from vectors import Draw, fixed
+from draw import Draw, fixed
 
 KEYS = Keys(fixed("a key", 32))
 DOWNLOAD = fixed("what is downloaded", 300_000)

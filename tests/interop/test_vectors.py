@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 import vectors
+from draw import Draw
 from tunnel import Failure, frame, record
 from tunnel.flight import Payload1
 from tunnel.identity import verify
@@ -13,12 +14,13 @@ from tunnel.keys import Keys
 from tunnel.link import ClientLink, Established, Gone, Server, ServerLink, Session
 
 FOLDER = pathlib.Path(vectors.FOLDER)
+TEXTS = ("name", "does", "told", "frames")   # what is no bytes in hexadecimal
 
 
 def load(name):
     def bytes_of(value):
         if isinstance(value, dict):
-            return {k: v if k in ("name", "does") else bytes_of(v) for k, v in value.items()}
+            return {k: v if k in TEXTS else bytes_of(v) for k, v in value.items()}
         if isinstance(value, list):
             return [bytes_of(v) for v in value]
         return bytes.fromhex(value) if isinstance(value, str) else value
@@ -94,7 +96,7 @@ def test_a_client_makes_flight_1_and_takes_flight_2(case):
 def test_a_server_takes_flight_1_byte_by_byte(case):
     first = case["flight1"]
     session = session_of(case)
-    server = Server([keys_of(case)], draw=vectors.Draw("a server"), now_ms=lambda: first["time"], early_data="full")
+    server = Server([keys_of(case)], draw=Draw("a server"), now_ms=lambda: first["time"], early_data="full")
     if session:
         server.sessions[session.id] = session
     link = ServerLink(server)
@@ -142,7 +144,7 @@ def test_gone_and_a_fresh_flight_on_the_same_carrier(case):
     client.receive(then["flight2"]["wire"])
     assert client.sending.chain == then["k1"]
 
-    server = ServerLink(Server([keys_of(case)], draw=vectors.Draw("a server"), now_ms=lambda: first["time"]))
+    server = ServerLink(Server([keys_of(case)], draw=Draw("a server"), now_ms=lambda: first["time"]))
     events = server.receive(first["wire"] + first["early_wire"] + then["flight1"]["wire"])
     assert [type(e) for e in events] == [Gone, Established]
 
@@ -151,7 +153,7 @@ def test_gone_and_a_fresh_flight_on_the_same_carrier(case):
 def test_every_changed_byte_of_either_flight_is_a_failure(case):
     wire = case["flight1"]["wire"]
     for i in range(len(wire)):
-        server = ServerLink(Server([keys_of(case)], draw=vectors.Draw("a server"), now_ms=lambda: case["flight1"]["time"]))
+        server = ServerLink(Server([keys_of(case)], draw=Draw("a server"), now_ms=lambda: case["flight1"]["time"]))
         with pytest.raises(Failure):
             server.receive(wire[:i] + bytes([wire[i] ^ 1]) + wire[i + 1:])
         assert not server.out

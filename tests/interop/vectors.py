@@ -14,32 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+import cases
+from cases import INSTANCE, TIME
+from draw import fixed
 from tunnel import flight, frame, noise, record
 from tunnel.flight import Head1, Head2, Payload1, Payload2
 from tunnel.identity import Identity, signed_text
 from tunnel.keys import CIPHERS, Keys, derive
 
 FOLDER = pathlib.Path(__file__).parent.parent / "vectors"
-TIME = 1_800_000_000_000
-INSTANCE = bytes(range(16))
-
-
-class Draw:
-    """Random bytes that are always the same for a name."""
-
-    def __init__(self, name):
-        self.name, self.n = name, 0
-
-    def __call__(self, n):
-        out = b""
-        while len(out) < n:
-            out += hashlib.sha256(f"{self.name} {self.n}".encode()).digest()
-            self.n += 1
-        return out[:n]
-
-
-def fixed(name, n):
-    return Draw(name)(n)
 
 
 # --- identities ---------------------------------------------------------------------------------
@@ -279,7 +262,8 @@ def plain_json(value):
     return value
 
 
-FILES = {"handshakes.json": handshakes, "records.json": records}
+FILES = {"handshakes.json": handshakes, "records.json": records, "flights.json": cases.flights,
+         "frames.json": cases.frames, "sessions.json": cases.sessions}
 
 
 def texts():

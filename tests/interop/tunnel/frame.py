@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from . import Violation
 
 MAX_VARINT = (1 << 62) - 1
+MAX_CLAIM = 65536
 
 
 # --- the parts of frames ------------------------------------------------------------------------
@@ -83,7 +84,7 @@ def decode_address(reader, names):
 
 # How a field is written and read, by the field's name.
 VARINTS = {"id", "offset", "claim", "grant", "limit", "final_size", "link", "count", "delay"}
-CODES = {"Opened": 8, "Reset": 3, "End": 3}
+CODES = {"Opened": range(9), "Reset": (0, 1, 3), "End": range(4)}
 
 
 @dataclass
@@ -237,9 +238,11 @@ def decode(payload):
 
 
 def check_ranges(read):
-    if getattr(read, "code", 0) > CODES.get(type(read).__name__, 0):
+    if hasattr(read, "code") and read.code not in CODES[type(read).__name__]:
         raise Violation("a code out of its range")
     if isinstance(read, Data) and read.offset + len(read.data) > MAX_VARINT:
         raise Violation("data beyond the largest offset")
     if hasattr(read, "id") and read.id < 2:
         raise Violation("a stream's id below 2")
+    if getattr(read, "claim", 0) > MAX_CLAIM:
+        raise Violation("a claim out of its range")

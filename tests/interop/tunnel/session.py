@@ -89,7 +89,9 @@ class Half:
         return stream_id
 
     def answer(self, stream_id, code, bound=NOTHING):
-        """The acceptor's answer to Opening."""
+        """The acceptor's answer to Opening; the stream may have been reset meanwhile."""
+        if stream_id not in self.streams:
+            return
         self.queue.append(frame.Opened(stream_id, code, bound))
         if code == 0:
             self.streams[stream_id].opened = True
@@ -316,8 +318,6 @@ class Half:
         if f.id in self.streams or ids.is_closed(f.id):
             return
         ids.check_places(f.id)
-        if f.claim > FIRST_CREDIT:
-            raise Violation("a claim out of its range")
         self.streams[f.id] = Stream(f.id, f.grant, f.claim, opened=False)
         if f.kind != 0:
             self.answer(f.id, 7)
@@ -369,8 +369,6 @@ class Half:
             stream.sending.limit = max(stream.sending.limit, f.limit)
 
     def _on_initial(self, number, f):
-        if f.claim > FIRST_CREDIT:
-            raise Violation("a claim out of its range")
         self.initial = f.claim
 
     def _on_ping(self, number, f):
