@@ -50,7 +50,8 @@ enum err far_new(struct peer **out, struct gate *gate, const struct flight_info 
     peer->far.user = info->user;
     peer->far.keep_us = 2 * keep_s * SECOND_US;
     peer->far.awaits_auth = options->n_peers > 0;
-    session_demand_auth(peer->reign->session, peer->far.awaits_auth);
+    if (peer->far.awaits_auth)
+        session_demand_auth(peer->reign->session);
     gate_add(gate, peer);
     *out = peer;
     return ERR_NONE;
@@ -152,9 +153,11 @@ void far_authenticate(struct peer_link *link, enum err err)
 
     if (err == ERR_NONE && has_auth(link->reign->session) && is_authentic(link)) {
         peer->far.awaits_auth = false;
-        session_demand_auth(link->reign->session, false);
         handshake_free(link->handshake);
         link->handshake = NULL;
+        err = session_admit(link->reign->session, peer->time.now_us);
+        if (err != ERR_NONE)
+            peer_violated(link, err);
         return;
     }
     peer_link_fail(link, FLIGHT_IDENTITY, "not one of the peers");

@@ -164,8 +164,12 @@ NODISCARD enum err session_put_auth(struct session *session, const uint8_t *spki
 /* What SESSION_AUTH was about; borrowed until the session is next called. */
 void session_auth(const struct session *session, const uint8_t **spki, size_t *n_spki,
                   const uint8_t **signature, size_t *n_signature);
-/* Frames but AUTH are a violation until it is called; and streams' bytes are held back until session_deliver(true). */
-void session_demand_auth(struct session *session, bool is_demanded);
+/* The first frame of all must be AUTH: SESSION_AUTH is told, and what is behind it waits for session_admit(), before which no other
+ * record may be given. */
+void session_demand_auth(struct session *session);
+/* The signature is good, or nothing is demanded any more. Errors as of session_receive(), about the frames that have waited. */
+NODISCARD enum err session_admit(struct session *session, uint64_t now_us);
+/* While it is off streams' bytes are held back (early data). It is on at first. */
 void session_deliver(struct session *session, bool is_on);
 
 void session_ping(struct session *session, uint64_t link, uint64_t now_us);

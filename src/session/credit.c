@@ -1,0 +1,131 @@
+/*
+ * How much each stream of the other end may send. A stream has a window: what it may be ahead of what was consumed. The session's
+ * cap is shared by reserving windows, so what a stream has once it can always be given again, and no two
+ * streams can starve each other.
+ */
+#include "session/state.h"
+
+/* A shorter round trip than this counts as this: what a busy machine takes for a turn would throttle otherwise. */
+enum { MIN_ROUND_US = 10000, UNKNOWN_ROUND_US = 100000, MAX_ROUND_US = 10000000 };
+
+uint64_t credit_initial(struct session *session)
+{
+    uint64_t half = session->options.window_bytes / 2;
+    bool was_low = session->initial_told == INITIAL_LOW;
+
+    /* It does not go back and forth with one stream. */
+    return session->reserved < (was_low ? half / 4 * 3 : half) ? INITIAL_FULL : INITIAL_LOW;
+}
+
+bool credit_allows(const struct session *session, uint64_t claim)
+{
+    uint64_t window = claim > INITIAL_LOW ? claim : INITIAL_LOW;
+
+    return session->reserved + window <= session->options.window_bytes;
+}
+
+static void set_window(struct stream *stream, uint64_t window)
+{
+    struct session *session = stream->session;
+
+    session->n_grown -= stream->in.window > INITIAL_FULL;
+    session->n_grown += window > INITIAL_FULL;
+    stream->in.window = window;
+}
+
+static void set_reserved(struct stream *stream, uint64_t reserved)
+{
+    struct session *session = stream->session;
+
+    session->reserved += reserved - stream->in.reserved;
+    stream->in.reserved = reserved;
+    session->initial_needed = credit_initial(session) != session->initial_told;
+}
+
+void credit_account(struct stream *stream)
+{
+    const struct incoming *in = &stream->in;
+    uint64_t granted = in->limit - in->consumed;
+
+    if (stream->is_dead)
+        set_reserved(stream, 0);
+    else if (stream->has_final)
+        set_reserved(stream, in->final_size - in->consumed);
+    else
+        set_reserved(stream, granted > in->window ? granted : in->window);
+}
+
+void credit_end(struct stream *stream)
+{
+    set_window(stream, 0);
+    set_reserved(stream, 0);
+}
+
+/* The most that its window may be: what can grow is shared by those that have. */
+static uint64_t most(const struct session *session)
+{
+    uint64_t share = session->options.window_bytes / 2;
+
+    if (session->n_grown > 1)
+        share /= session->n_grown;
+    if (share > session->options.stream_window_bytes)
+        share = session->options.stream_window_bytes;
+    return share > INITIAL_FULL ? share : INITIAL_FULL;
+}
+
+/* By what was consumed in one round trip, while that is not well below the window: a sender that waits for credit has a
+ * window's worth under way. */
+static void grow(struct stream *stream)
+{
+    struct session *session = stream->session;
+    struct incoming *in = &stream->in;
+    uint64_t round = session->min_rtt_us == 0 ? UNKNOWN_ROUND_US : session->min_rtt_us;
+    uint64_t elapsed = session->now_us - in->epoch_us;
+    uint64_t window = in->window, max = most(session);
+
+    round = round < MIN_ROUND_US ? MIN_ROUND_US : round > MAX_ROUND_US ? MAX_ROUND_US : round;
+    if (elapsed >= round) {
+        uint64_t consumed = in->epoch_bytes * round / elapsed;
+        uint64_t room = session->options.window_bytes / 4 * 3;
+        room = room > session->reserved ? room - session->reserved : 0;
+        if (window < 4 * consumed)
+            window += consumed < room ? consumed : room;
+        in->epoch_us = session->now_us;
+        in->epoch_bytes = 0;
+    }
+    if (window > max && window > INITIAL_FULL)
+        window = max;
+    if (window != in->window)
+        set_window(stream, window);
+}
+
+/* Half of the window is used up: it is given anew. */
+static void check_window(struct stream *stream)
+{
+    struct incoming *in = &stream->in;
+
+    if (stream->has_final || stream->is_dead || stream->is_closed ||
+        in->limit - in->consumed > in->window / 2)
+        return;
+    grow(stream);
+    if (in->consumed + in->window > in->limit) {
+        in->limit = in->consumed + in->window;
+        credit_window_needed(stream);
+    }
+}
+
+void credit_begin(struct stream *stream, uint64_t limit)
+{
+    stream->in.limit = limit;
+    stream->in.epoch_us = stream->session->now_us;
+    set_window(stream, limit > INITIAL_LOW ? limit : INITIAL_LOW);
+    check_window(stream);
+    credit_account(stream);
+}
+
+void credit_consumed(struct stream *stream, size_t n)
+{
+    stream->in.epoch_bytes += n;
+    check_window(stream);
+    credit_account(stream);
+}

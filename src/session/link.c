@@ -1,0 +1,397 @@
+/*
+ * Links: which record had which tracked frames, what becomes of them when it is acknowledged or lost.
+ *
+ * A link's ring holds an entry for each tracked frame, in order; the last of a record is marked, and records without
+ * any are counted in one entry. An acknowledgement by count takes records off its head. What is left when the link is
+ * lost goes out again, but stays: the other end may still say that it had accepted more.
+ */
+#include <stdlib.h>
+
+#include "session/state.h"
+
+enum { MIN_RING = 16, RTT_SHARE = 8 };
+
+struct session_link *link_find(const struct session *session, uint64_t number)
+{
+    for (size_t i = 0; i < session->n_links; i++) {
+        if (session->links[i]->number == number)
+            return session->links[i];
+    }
+    return NULL;
+}
+
+/* The oldest link that is lost: the other end will hardly say anything about it any more. */
+static struct session_link *oldest_lost(const struct session *session)
+{
+    for (size_t i = 0; i < session->n_links; i++) {
+        if (!session->links[i]->is_up)
+            return session->links[i];
+    }
+    return NULL;
+}
+
+enum err link_make(struct session *session, uint64_t number, struct session_link **out)
+{
+    if (session->n_links == LINKS_MAX) {
+        struct session_link *oldest = oldest_lost(session);
+        if (oldest == NULL)
+            return ERR_LIMIT;
+        link_free(session, oldest);
+    }
+    struct session_link *link = calloc(1, sizeof *link);
+    if (link == NULL)
+        return ERR_MEMORY;
+    link->number = number;
+    link->lost_sent.link = NO_LINK;
+    link->ack_at_us = UINT64_MAX;
+    queues_init(&link->queues);
+    session->links[session->n_links++] = link;
+    *out = link;
+    return ERR_NONE;
+}
+
+void link_free(struct session *session, struct session_link *link)
+{
+    size_t i = 0;
+
+    while (session->links[i] != link)
+        i++;
+    session->n_links--;
+    for (; i < session->n_links; i++)
+        session->links[i] = session->links[i + 1];
+    session->n_link_events -= (size_t)link->event_lost + (size_t)link->event_bye;
+    free(link->sent);
+    free(link);
+}
+
+bool link_has_room(struct session_link *link)
+{
+    uint32_t n = link->tail - link->head;
+
+    if (link->cap - n >= RECORD_FRAMES_MAX + 1)
+        return true;
+    uint32_t cap = link->cap == 0 ? MIN_RING : link->cap;
+    while (cap - n < RECORD_FRAMES_MAX + 1)
+        cap *= 2;
+    struct sent *sent = calloc(cap, sizeof *sent);
+    if (sent == NULL)
+        return false;
+    for (uint32_t i = link->head; i != link->tail; i++)
+        sent[i & (cap - 1)] = link->sent[i & (link->cap - 1)];
+    free(link->sent);
+    link->sent = sent;
+    link->cap = cap;
+    return true;
+}
+
+void link_add_sent(struct session_link *link, struct sent sent)
+{
+    link->n_unacked_bytes += sent.kind == SENT_DATA ? sent.n : 0;
+    link->sent[link->tail++ & (link->cap - 1)] = sent;
+}
+
+static struct sent *newest(struct session_link *link)
+{
+    return link->head == link->tail ? NULL : &link->sent[(link->tail - 1) & (link->cap - 1)];
+}
+
+void link_end_record(struct session_link *link, uint64_t now_us, bool asks)
+{
+    struct sent *last = newest(link);
+
+    if (last == NULL || last->is_last) {
+        /* It had nothing that is tracked. */
+        if (last == NULL || last->kind != SENT_NOTHING) {
+            link_add_sent(link, (struct sent){.kind = SENT_NOTHING, .is_last = true});
+            last = newest(link);
+        }
+        last->n++;
+    }
+    last->is_last = true;
+    last->at_us = (uint32_t)now_us;
+    link->n_sent++;
+    if (!asks)
+        return;
+    if (link->n_asking <= link->n_acked)
+        link->unacked_since_us = now_us;
+    link->n_asking = link->n_sent;
+}
+
+static void frame_acked(struct session *session, const struct sent *sent)
+{
+    if (sent->kind == SENT_END) {
+        session_over(session, STREAM_RESET_LOST);
+        return;
+    }
+    struct stream *stream = sent->kind == SENT_NOTHING ? NULL : stream_find(session, sent->id);
+    if (sent->kind == SENT_OPEN && ids_add(&session->ours, id_number(sent->id)) == ERR_MEMORY)
+        session_over(session, STREAM_RESET_LOST);
+    if (stream == NULL)
+        return;
+    switch (sent->kind) {
+    case SENT_OPEN:
+        stream->needs &= (uint8_t)~NEEDS_OPEN;
+        free(stream->request);
+        stream->request = NULL;
+        stream_pin(stream, NULL);
+        stream_queue(stream);
+        return;
+    case SENT_OPENED:
+        stream->needs &= (uint8_t)~NEEDS_OPENED;
+        stream_pin(stream, NULL);
+        stream_queue(stream);
+        if (stream->code != 0)
+            stream_close(stream);
+        return;
+    case SENT_DATA:
+        outgoing_acked(stream, sent->offset, sent->offset + sent->n);
+        return;
+    default:
+        stream_close(stream);
+    }
+}
+
+/* Takes `n` records off the ring. Returns when the last of them was sent, if that is known. */
+static bool take_records(struct session *session, struct session_link *link, uint64_t n,
+                         uint32_t *at_us)
+{
+    bool is_known = false;
+
+    while (n > 0) {
+        struct sent *sent = &link->sent[link->head & (link->cap - 1)];
+        uint64_t records = sent->kind == SENT_NOTHING ? sent->n : sent->is_last;
+        if (records > n) {
+            sent->n -= (uint32_t)n;
+            return false;
+        }
+        struct sent copy = *sent;
+        link->head++;
+        n -= records;
+        *at_us = copy.at_us;
+        is_known = true;
+        link->n_unacked_bytes -= copy.kind == SENT_DATA ? copy.n : 0;
+        frame_acked(session, &copy);
+    }
+    return is_known;
+}
+
+static void note_min_rtt(struct session *session)
+{
+    session->min_rtt_us = 0;
+    for (size_t i = 0; i < session->n_links; i++) {
+        uint64_t rtt = session->links[i]->is_up ? session->links[i]->min_rtt_us : 0;
+        if (rtt != 0 && (session->min_rtt_us == 0 || rtt < session->min_rtt_us))
+            session->min_rtt_us = rtt;
+    }
+}
+
+void link_sample_rtt(struct session *session, struct session_link *link, uint64_t rtt_us)
+{
+    rtt_us += rtt_us == 0;
+    if (link->srtt_us == 0)
+        link->srtt_us = rtt_us;
+    else
+        link->srtt_us = (link->srtt_us * (RTT_SHARE - 1) + rtt_us) / RTT_SHARE;
+    if (link->min_rtt_us == 0 || rtt_us < link->min_rtt_us)
+        link->min_rtt_us = rtt_us;
+    note_min_rtt(session);
+}
+
+enum err link_acked(struct session *session, struct session_link *link, uint64_t count,
+                    uint64_t delay_us, bool has_delay)
+{
+    uint32_t at_us;
+
+    if (count > link->n_sent)
+        return ERR_BAD;
+    if (count <= link->n_acked)
+        return ERR_NONE;
+    uint64_t n = count - link->n_acked;
+    link->n_acked = count;
+    link->unacked_since_us = link->n_asking > count ? session->now_us : 0;
+    if (take_records(session, link, n, &at_us) && has_delay && link->is_up) {
+        uint32_t elapsed_us = (uint32_t)session->now_us - at_us;
+        if (elapsed_us >= delay_us)
+            link_sample_rtt(session, link, elapsed_us - delay_us);
+    }
+    if (session->is_full && session->n_outgoing_bytes < session->options.window_bytes) {
+        session->is_full = false;
+        for (struct list *at = session->streams.next; at != &session->streams; at = at->next)
+            outgoing_check_room(CONTAINER_OF(at, struct stream, in_session));
+    }
+    return ERR_NONE;
+}
+
+bool slot_is_lost(const struct slot *slot, const struct session_link *link)
+{
+    return slot->link == link->number && slot->record >= link->n_acked;
+}
+
+static void frame_lost(struct session *session, const struct sent *sent)
+{
+    if (sent->kind == SENT_END) {
+        session->end_needed = session->state == SESSION_ENDING;
+        return;
+    }
+    struct stream *stream = sent->kind == SENT_NOTHING ? NULL : stream_find(session, sent->id);
+    if (stream == NULL)
+        return;
+    switch (sent->kind) {
+    case SENT_OPEN:
+        stream->needs |= stream->request != NULL ? NEEDS_OPEN : 0;
+        break;
+    case SENT_OPENED:
+        /* After a reset nothing else is said. */
+        stream->needs |= stream->is_dead && stream->code == 0 ? 0 : NEEDS_OPENED;
+        break;
+    case SENT_DATA:
+        outgoing_lost(stream, sent->offset, sent->offset + sent->n);
+        break;
+    default:
+        stream->needs |= NEEDS_RESET;
+    }
+    stream_queue(stream);
+}
+
+/* What was sent on it and not acknowledged is to be sent again. */
+static void send_again(struct session *session, struct session_link *link)
+{
+    for (struct list *at = session->streams.next; at != &session->streams; at = at->next) {
+        struct stream *stream = CONTAINER_OF(at, struct stream, in_session);
+        if (stream->pin == link)
+            stream_pin(stream, NULL);
+        if (slot_is_lost(&stream->in.window_sent, link) && !stream->has_final)
+            credit_window_needed(stream);
+    }
+    for (uint32_t i = link->head; i != link->tail; i++)
+        frame_lost(session, &link->sent[i & (link->cap - 1)]);
+    for (size_t i = 0; i < session->n_links; i++) {
+        struct session_link *other = session->links[i];
+        if (!other->is_up && slot_is_lost(&other->lost_sent, link))
+            other->lost_needed = true;
+    }
+    if (slot_is_lost(&session->initial_sent, link)) {
+        session->initial_sent.link = NO_LINK;
+        session->initial_told = 0;
+        session->initial_needed = true;
+    }
+}
+
+static bool has_link(const struct session *session)
+{
+    for (size_t i = 0; i < session->n_links; i++) {
+        if (session->links[i]->is_up)
+            return true;
+    }
+    return false;
+}
+
+void link_lose(struct session *session, struct session_link *link)
+{
+    if (!link->is_up)
+        return;
+    link->is_up = false;
+    link->lost_needed = true;
+    link->ack_at_us = UINT64_MAX;
+    link->ack_due = link->asks = false;
+    link->unacked_since_us = 0;
+    send_again(session, link);
+    note_min_rtt(session);
+    if (session->state == SESSION_ENDING && !has_link(session))
+        session_over(session, STREAM_RESET_LOST);
+}
+
+enum err link_lost_received(struct session *session, uint64_t number, uint64_t count)
+{
+    struct session_link *link = link_find(session, number);
+
+    if (link == NULL) {
+        /* A join that the other end has given up, and whose flight may still be under way here. */
+        if (session->options.is_client || link_make(session, number, &link) != ERR_NONE)
+            return ERR_NONE;
+        link->lost_needed = true;
+        link->lost_received = true;
+        link->event_lost = true;
+        session->n_link_events++;
+        return ERR_NONE;
+    }
+    if (link_acked(session, link, count, 0, false) != ERR_NONE)
+        return ERR_BAD;
+    link->lost_received = true;
+    if (link->is_up) {
+        link_lose(session, link);
+        link->event_lost = true;
+        session->n_link_events++;
+    }
+    return ERR_NONE;
+}
+
+void links_forget(struct session *session)
+{
+    for (size_t i = session->n_links; i-- > 0;) {
+        struct session_link *link = session->links[i];
+        if (link->is_up || link->lost_needed || !link->lost_received || link->event_lost ||
+            link->event_bye)
+            continue;
+        const struct session_link *by = link_find(session, link->lost_sent.link);
+        if (by == NULL || link->lost_sent.record < by->n_acked)
+            link_free(session, link);
+    }
+}
+
+enum err session_add_link(struct session *session, uint64_t number, uint64_t now_us)
+{
+    struct session_link *link = link_find(session, number);
+
+    session->now_us = now_us;
+    if (link != NULL)
+        return ERR_BAD;
+    enum err err = link_make(session, number, &link);
+    if (err != ERR_NONE)
+        return err;
+    link->is_up = true;
+    link->last_received_us = now_us;
+    return ERR_NONE;
+}
+
+void session_lose_link(struct session *session, uint64_t number, uint64_t now_us)
+{
+    struct session_link *link = link_find(session, number);
+
+    session->now_us = now_us;
+    if (link != NULL)
+        link_lose(session, link);
+}
+
+void session_retract(struct session *session, uint64_t number, uint64_t now_us)
+{
+    struct session_link *link = link_find(session, number);
+
+    session->now_us = now_us;
+    if (link == NULL || !link->is_up)
+        return;
+    send_again(session, link);
+    link->head = link->tail = 0;
+    link->n_sent = link->n_acked = link->n_asking = link->n_unacked_bytes = 0;
+    link->unacked_since_us = 0;
+}
+
+bool session_link_stats(const struct session *session, uint64_t number,
+                        struct session_link_stats *stats)
+{
+    const struct session_link *link = link_find(session, number);
+
+    if (link == NULL || !link->is_up)
+        return false;
+    *stats = (struct session_link_stats){
+        .n_sent_records = link->n_sent,
+        .n_acked_records = link->n_acked,
+        .n_accepted_records = link->n_accepted,
+        .n_unacked_bytes = link->n_unacked_bytes,
+        .unacked_since_us = link->unacked_since_us,
+        .srtt_us = link->srtt_us,
+        .min_rtt_us = link->min_rtt_us,
+        .last_received_us = link->last_received_us,
+    };
+    return true;
+}

@@ -1,0 +1,307 @@
+/*
+ * What a session consists of: for the files of session/ alone. Each owns a part of it:
+ *
+ *     stream.c     what an application does with a stream      incoming.c   bytes that come: order, lending, consuming
+ *     table.c      streams by their ids, their births and ends outgoing.c   bytes that go: what is acknowledged, lost, next
+ *     link.c       records sent, their acknowledgements, loss  credit.c     windows
+ *     receive.c    frames to the parts above                   pull.c       the parts above to frames
+ *     session.c    events, deadlines, the end
+ *
+ * A stream waits in one of two queues while it has something to send: *urgent* with an opening, an answer, a
+ * reset or the first bytes after a pause; *bulk* otherwise. While its OPEN (or OPENED) is under way on a link, its frames go behind it:
+ * it is pinned to that link, and waits in the link's own queues.
+ */
+#ifndef SOCKEYE_SESSION_STATE_H
+#define SOCKEYE_SESSION_STATE_H
+
+#include "base/list.h"
+#include "session/buffer.h"
+#include "session/frame.h"
+#include "session/ids.h"
+#include "session/pages.h"
+#include "session/ranges.h"
+#include "session/session.h"
+
+enum {
+    INITIAL_FULL = 65536, /* credit of a new stream, while little is granted */
+    INITIAL_LOW = 4096,
+    UNSENT_MAX = 64 * 1024,     /* a stream takes no more from its application */
+    LINKS_MAX = 64,             /* those that are lost and not confirmed included */
+    STREAMS_CLOSING_MAX = 8192, /* beyond those that the cap has room for */
+    ACK_DELAY_US = 25000,
+    ACK_BYTES = 256 * 1024,
+    END_US = 3000000,
+};
+
+/* Has never been sent on any link. */
+#define NO_LINK UINT64_MAX
+
+/* Where the latest value of a slot went, so that it is known whether it was lost. */
+struct slot {
+    uint64_t link, record; /* link: NO_LINK, nowhere */
+};
+
+/* What waits to be sent. */
+struct queues {
+    struct list urgent, bulk;
+    struct list windows; /* streams that are to send WINDOW */
+};
+
+/* The rare half of what is sent: after a loss, or with several links. */
+struct recovery {
+    struct ranges lost;  /* to be sent again */
+    struct ranges acked; /* beyond `base` */
+};
+
+/* Offsets: base <= next <= end + 1. The fin counts as a byte at `end`. */
+struct outgoing {
+    struct buffer buffer;
+    uint64_t base;  /* all below it is acknowledged */
+    uint64_t next;  /* sent once at least */
+    uint64_t end;   /* written by the application */
+    uint64_t limit; /* the other end's credit */
+    struct recovery *recovery;
+    uint32_t part_bytes; /* of the next part of the buffer */
+    uint64_t burst;      /* bytes sent of late: leaks away with time */
+    uint64_t burst_us;   /* as of when */
+    int32_t deficit;     /* of its turn in the bulk queue */
+};
+
+/* Offsets: consumed <= received <= highest <= limit. */
+struct incoming {
+    struct buffer buffer;     /* what was kept when a turn was over */
+    uint32_t lent, lent_last; /* then: of session.loans, their indices + 1; 0: none */
+    struct pages *pages;      /* what has come too early */
+    uint64_t consumed, received, highest;
+    uint64_t limit;    /* what it may send */
+    uint64_t window;   /* how much more than what is consumed that shall be */
+    uint64_t reserved; /* of the session's cap */
+    uint64_t final_size;
+    uint64_t epoch_us, epoch_bytes; /* what was consumed since */
+    struct slot window_sent;
+};
+
+enum stream_needs { NEEDS_OPEN = 1, NEEDS_OPENED = 2, NEEDS_RESET = 4 };
+enum queue { QUEUE_NONE, QUEUE_URGENT, QUEUE_BULK };
+
+struct stream {
+    struct session *session;
+    void *owner;
+    uint64_t id; /* 0: its OPEN was not sent yet */
+    struct stream *next_of_bucket;
+    struct list in_session, in_events, in_queue, in_windows;
+    struct session_link *pin;
+    struct stream_request *request; /* until OPEN was acknowledged, or answered */
+    struct outgoing out;
+    struct incoming in;
+    uint32_t claim, grant; /* of its OPEN, if it is ours */
+    struct addr bound;
+    uint8_t code;   /* of OPENED */
+    uint8_t reset;  /* enum stream_reset, of one that is dead */
+    uint8_t needs;  /* of enum stream_needs */
+    uint8_t queue;  /* enum queue */
+    uint8_t events; /* bits, by enum session_event_kind */
+    bool is_ours : 1;
+    bool is_answered : 1; /* OPENED was sent or has come */
+    bool is_finished : 1; /* a fin is to be sent at out.end */
+    bool has_final : 1;   /* a fin has come */
+    bool is_dead : 1;
+    bool is_closed : 1; /* nothing more is sent or received: not in the table */
+    bool is_released : 1;
+    bool awaits_read : 1, awaits_write : 1; /* ERR_AGAIN was said */
+};
+
+/* Bytes that lie in a chunk which was given to session_receive(), until the turn is over. */
+struct loan {
+    struct stream *stream; /* NULL: repaid */
+    const uint8_t *bytes;
+    uint32_t n;
+    uint32_t next; /* of the stream: index + 1, 0: none */
+};
+
+enum sent_kind { SENT_NOTHING, SENT_OPEN, SENT_OPENED, SENT_DATA, SENT_RESET, SENT_END };
+
+/* A tracked frame that was sent; of NOTHING: so many records without any. */
+struct sent {
+    uint64_t id;
+    uint64_t offset;
+    uint32_t n; /* the fin counts as a byte */
+    uint32_t at_us;
+    uint8_t kind; /* enum sent_kind */
+    bool is_last; /* of its record */
+};
+
+struct session_link {
+    uint64_t number;
+    bool is_up;
+    bool lost_needed, lost_received; /* LOST is to be sent; the other end's has come */
+    bool ack_due, asks; /* an acknowledgement is to go now; there is something to acknowledge */
+    bool bye_needed, bye_sent;
+    bool has_ended; /* the other end's BYE has come */
+    bool ping_needed, pong_needed;
+    bool event_lost, event_bye;
+    struct queues queues; /* of the streams that are pinned to it */
+    struct slot lost_sent;
+
+    /* Records that were sent and not acknowledged: a ring, cap a power of two. */
+    struct sent *sent;
+    uint32_t head, tail, cap;
+    uint64_t n_sent, n_acked;
+    uint64_t n_asking; /* acknowledged beyond this, nothing is awaited */
+    uint64_t n_unacked_bytes;
+    uint64_t unacked_since_us;
+
+    uint64_t n_accepted, n_told; /* records; as of the last ACK */
+    uint64_t n_untold_bytes;
+    uint64_t ack_at_us; /* UINT64_MAX: nothing waits */
+    uint64_t last_received_us;
+
+    uint64_t ping_token, pong_token;
+    uint64_t srtt_us, min_rtt_us;
+};
+
+enum session_state { SESSION_ALIVE, SESSION_ENDING, SESSION_OVER };
+
+/* A key and what it has signed. */
+struct session_auth_copy {
+    uint8_t *bytes; /* owned: SPKI, signature; NULL: none */
+    size_t n_spki, n_signature;
+};
+
+struct session {
+    struct session_options options;
+    struct store store;
+    uint64_t now_us;
+    uint8_t state; /* enum session_state */
+    uint8_t end_code;
+    bool end_needed, event_ended, event_auth;
+    bool demands_auth, delivers;
+    uint64_t end_at_us;
+
+    struct session_link *links[LINKS_MAX];
+    size_t n_links;
+    size_t n_link_events;
+    uint64_t min_rtt_us; /* of all links; 0: unknown */
+
+    struct list streams;
+    size_t n_streams;      /* all that exist */
+    size_t n_live, n_ever; /* neither dead nor closed */
+    struct stream **buckets;
+    size_t n_buckets, n_in_table;
+    struct ids ours, theirs; /* ours: whose OPEN was acknowledged */
+    uint64_t n_ours;         /* ids given */
+    size_t n_unborn;         /* streams of ours without an id */
+
+    struct queues queues;
+    uint64_t urgent_run; /* urgent bytes sent while bulk was waiting */
+    struct list events;
+
+    uint64_t reserved; /* credit */
+    uint64_t initial_told, initial_theirs;
+    struct slot initial_sent;
+    bool initial_needed;
+    size_t n_grown; /* streams with a window larger than the first */
+    uint64_t n_outgoing_bytes;
+    bool is_full; /* some stream met ERR_AGAIN for the sake of all */
+
+    struct loan *loans;
+    uint32_t n_loans, loans_cap;
+    struct chunk **given; /* chunks that the loans lie in */
+    uint32_t n_given, given_cap;
+
+    struct session_auth_copy auth_out, auth_in;
+    uint8_t *auth_rest; /* frames behind an AUTH that was not judged yet, owned */
+    size_t n_auth_rest;
+    uint64_t auth_link;
+
+    uint64_t n_sent_bytes, n_received_bytes, n_resent_bytes;
+};
+
+/* table.c */
+NODISCARD enum err stream_new(struct session *session, bool is_ours, struct stream **out);
+struct stream *stream_find(const struct session *session, uint64_t id);
+void stream_set_id(struct stream *stream, uint64_t id);
+/* Its number among the ids of its kind; the id is 2 or more. */
+uint64_t id_number(uint64_t id);
+/* An application can do nothing with it any more, and what it has is let go of. Tells it, unless it is the application's own will. */
+void stream_die(struct stream *stream, enum stream_reset code, bool tell);
+/* Nothing of it goes or comes any more. It is freed when it was released too. */
+void stream_close(struct stream *stream);
+/* Frees it whatever it is. */
+void stream_delete(struct stream *stream);
+/* Closes it if all is done. */
+void stream_check_done(struct stream *stream);
+/* Lets the other end see a reset; the stream is dead. */
+void stream_kill(struct stream *stream, enum stream_reset code, bool tell);
+
+/* session.c */
+void stream_tell(struct stream *stream, enum session_event_kind kind);
+void queues_init(struct queues *queues);
+bool queues_are_empty(const struct queues *queues);
+/* Ends it without another word: streams die with this code. */
+void session_over(struct session *session, enum stream_reset code);
+
+NODISCARD enum err session_keep_auth(struct session_auth_copy *auth, const uint8_t *spki,
+                                     size_t n_spki, const uint8_t *signature, size_t n_signature);
+void session_forget_auth(struct session_auth_copy *auth);
+
+/* outgoing.c */
+/* Puts it into the queue where it belongs now. */
+void stream_queue(struct stream *stream);
+void stream_pin(struct stream *stream, struct session_link *link); /* NULL: to none */
+bool outgoing_has(const struct stream *stream);
+/* What is to be sent next: offsets from *from up to *to; the fin is the byte at out.end. */
+void outgoing_next(const struct stream *stream, uint64_t *from, uint64_t *to, bool *is_again);
+void outgoing_sent(struct stream *stream, uint64_t from, uint64_t to, bool is_again);
+void outgoing_acked(struct stream *stream, uint64_t from, uint64_t to);
+void outgoing_lost(struct stream *stream, uint64_t from, uint64_t to);
+void outgoing_clear(struct stream *stream);
+bool outgoing_is_done(const struct stream *stream);
+/* Tells the application if it waits for room and there is some. */
+void outgoing_check_room(struct stream *stream);
+
+/* incoming.c */
+/* ERR_BAD: against the rules. ERR_MEMORY: the stream is killed. */
+NODISCARD enum err incoming_data(struct stream *stream, uint64_t offset, const uint8_t *bytes,
+                                 size_t n, bool is_fin);
+void incoming_clear(struct stream *stream);
+void incoming_settle(struct session *session);
+
+/* credit.c */
+uint64_t credit_initial(struct session *session);
+/* Whether the cap allows a stream of theirs with this claim. */
+bool credit_allows(const struct session *session, uint64_t claim);
+void credit_begin(struct stream *stream, uint64_t limit);
+void credit_consumed(struct stream *stream, size_t n);
+/* What it has reserved follows from its state. */
+void credit_account(struct stream *stream);
+void credit_end(struct stream *stream);
+/* A WINDOW that was sent is to be sent again. */
+void credit_window_needed(struct stream *stream);
+
+/* link.c */
+struct session_link *link_find(const struct session *session, uint64_t number);
+NODISCARD enum err link_make(struct session *session, uint64_t number, struct session_link **out);
+void link_free(struct session *session, struct session_link *link);
+/* ERR_BAD: more than were sent. */
+NODISCARD enum err link_acked(struct session *session, struct session_link *link, uint64_t count,
+                              uint64_t delay_us, bool has_delay);
+void link_lose(struct session *session, struct session_link *link);
+NODISCARD enum err link_lost_received(struct session *session, uint64_t number, uint64_t count);
+/* Whether its ring has room for the frames of one more record. */
+bool link_has_room(struct session_link *link);
+void link_add_sent(struct session_link *link, struct sent sent);
+/* A record was made of what was added since the last; `asks` for an acknowledgement. */
+void link_end_record(struct session_link *link, uint64_t now_us, bool asks);
+void link_sample_rtt(struct session *session, struct session_link *link, uint64_t rtt_us);
+/* Whether a slot's value was sent on the link and is not known to have come. */
+bool slot_is_lost(const struct slot *slot, const struct session_link *link);
+/* Forgets lost links that both ends know of. */
+void links_forget(struct session *session);
+
+/* The most tracked frames that one record may have. */
+#define RECORD_FRAMES_MAX SESSION_FILL_PIECES
+/* While so many are not acknowledged on a link, it takes no more. */
+#define LINK_FRAMES_MAX 65536U
+
+#endif

@@ -1,0 +1,180 @@
+/* What an application does with a stream, but for reading (incoming.c). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/state.h"
+
+/* The first part of a buffer is for a small exchange; while it is filled the next is larger. With its chunk's head each is a round size. */
+enum { FIRST_PART_BYTES = 4096, MAX_PART_BYTES = 65536, PART_HEAD_BYTES = 64, PART_FACTOR = 4 };
+
+enum err session_open(struct session *session, const struct stream_request *request,
+                      struct stream **out)
+{
+    struct stream *stream;
+
+    if (session->state != SESSION_ALIVE)
+        return ERR_EOF;
+    if (session->n_ours + session->n_unborn - session->ours.low >= IDS_PLACES / 2)
+        return ERR_LIMIT;
+    struct stream_request *copy = malloc(sizeof *copy);
+    if (copy == NULL || stream_new(session, true, &stream) != ERR_NONE) {
+        free(copy);
+        return ERR_MEMORY;
+    }
+    *copy = *request;
+    stream->request = copy;
+    stream->needs = NEEDS_OPEN;
+    stream_queue(stream);
+    *out = stream;
+    return ERR_NONE;
+}
+
+const struct stream_request *stream_request(const struct stream *stream)
+{
+    return stream->request;
+}
+
+enum err stream_answer(struct stream *stream, uint8_t code, const struct addr *bound)
+{
+    if (stream->is_dead)
+        return ERR_RESET;
+    free(stream->request);
+    stream->request = NULL;
+    stream->is_answered = true;
+    stream->code = code;
+    stream->bound = *bound;
+    stream->needs |= NEEDS_OPENED;
+    if (code != 0)
+        stream_die(stream, STREAM_RESET_APPLICATION, false);
+    stream_queue(stream);
+    return ERR_NONE;
+}
+
+uint8_t stream_code(const struct stream *stream, struct addr *bound)
+{
+    *bound = stream->bound;
+    return stream->code;
+}
+
+/* Whether it may take more, with so many bytes unsent: what one stream, and all of them, keep is bounded. */
+static bool may_write(const struct stream *stream, uint64_t unsent_max)
+{
+    const struct session *session = stream->session;
+    const struct outgoing *out = &stream->out;
+    uint64_t unsent = out->end - (out->next < out->end ? out->next : out->end);
+    uint64_t kept = out->end - (out->base < out->end ? out->base : out->end);
+
+    if (unsent >= unsent_max)
+        return false;
+    if (kept >= session->options.stream_window_bytes && kept >= INITIAL_FULL)
+        return false;
+    return kept == 0 || session->n_outgoing_bytes < session->options.window_bytes;
+}
+
+void outgoing_check_room(struct stream *stream)
+{
+    if (stream->awaits_write && !stream->is_released && may_write(stream, UNSENT_MAX / 2 + 1)) {
+        stream->awaits_write = false;
+        stream_tell(stream, STREAM_WRITABLE);
+    }
+}
+
+enum err stream_reserve(struct stream *stream, uint8_t **bytes, size_t *n)
+{
+    struct session *session = stream->session;
+    struct outgoing *out = &stream->out;
+
+    if (stream->is_dead || stream->is_closed || stream->is_finished)
+        return ERR_RESET;
+    if (!may_write(stream, UNSENT_MAX)) {
+        stream->awaits_write = true;
+        session->is_full =
+            session->is_full || session->n_outgoing_bytes >= session->options.window_bytes;
+        return ERR_AGAIN;
+    }
+    if (out->part_bytes == 0)
+        out->part_bytes = FIRST_PART_BYTES;
+    return buffer_reserve(&out->buffer, &session->store, out->end,
+                          out->part_bytes - PART_HEAD_BYTES, bytes, n);
+}
+
+void stream_commit(struct stream *stream, size_t n)
+{
+    struct outgoing *out = &stream->out;
+    const struct buffer_part *tail = out->buffer.tail;
+
+    if (n > 0 && n == tail->cap - tail->n && out->part_bytes < MAX_PART_BYTES)
+        out->part_bytes *= PART_FACTOR;
+    else if (tail->n == 0 && n < tail->cap / PART_FACTOR && out->part_bytes > FIRST_PART_BYTES)
+        out->part_bytes /= PART_FACTOR;
+    buffer_commit(&out->buffer, &stream->session->store, n);
+    out->end += n;
+    stream->session->n_outgoing_bytes += n;
+    if (n > 0)
+        stream_queue(stream);
+}
+
+enum err stream_write(struct stream *stream, const void *bytes, size_t given, size_t *n)
+{
+    const uint8_t *from = bytes;
+    uint8_t *room;
+    size_t n_room;
+    enum err err = ERR_NONE;
+
+    *n = 0;
+    while (*n < given && (err = stream_reserve(stream, &room, &n_room)) == ERR_NONE) {
+        size_t take = given - *n < n_room ? given - *n : n_room;
+        memcpy(room, from + *n, take);
+        stream_commit(stream, take);
+        *n += take;
+    }
+    return *n > 0 ? ERR_NONE : err;
+}
+
+void stream_finish(struct stream *stream)
+{
+    if (stream->is_dead || stream->is_finished)
+        return;
+    stream->is_finished = true;
+    stream_queue(stream);
+}
+
+void stream_reset(struct stream *stream, enum stream_reset code)
+{
+    if (!stream->is_dead)
+        stream_kill(stream, code, false);
+}
+
+enum stream_reset stream_reset_code(const struct stream *stream)
+{
+    return (enum stream_reset)stream->reset;
+}
+
+void stream_release(struct stream *stream)
+{
+    const struct incoming *in = &stream->in;
+    bool has_unread = in->consumed < in->received;
+
+    stream->is_released = true;
+    stream->events = 0;
+    list_remove(&stream->in_events);
+    if (stream->is_closed)
+        stream_delete(stream);
+    else if (!stream->is_dead && (!stream->is_finished || has_unread))
+        stream_kill(stream, STREAM_RESET_APPLICATION, false);
+}
+
+void stream_set_owner(struct stream *stream, void *owner)
+{
+    stream->owner = owner;
+}
+
+void *stream_owner(const struct stream *stream)
+{
+    return stream->owner;
+}
+
+uint64_t stream_id(const struct stream *stream)
+{
+    return stream->id;
+}

@@ -1,0 +1,191 @@
+/* Streams by their ids, how they come to be and how they end. */
+#include <stdlib.h>
+
+#include "session/state.h"
+
+enum { MIN_BUCKETS = 8 };
+
+/* Ids of both kinds grow by one, so the lowest bits of their numbers spread them. */
+static struct stream **bucket_of(struct stream **buckets, size_t n, uint64_t id)
+{
+    return &buckets[id_number(id) & (n - 1)];
+}
+
+uint64_t id_number(uint64_t id)
+{
+    return (id >> 1) - 1;
+}
+
+struct stream *stream_find(const struct session *session, uint64_t id)
+{
+    if (session->n_buckets == 0)
+        return NULL;
+    struct stream *stream = *bucket_of(session->buckets, session->n_buckets, id);
+    while (stream != NULL && stream->id != id)
+        stream = stream->next_of_bucket;
+    return stream;
+}
+
+/* Keeps the chains short. With too few buckets they are longer, and nothing is wrong. */
+static void grow(struct session *session)
+{
+    size_t n = session->n_buckets == 0 ? MIN_BUCKETS : 2 * session->n_buckets;
+    struct stream **buckets = calloc(n, sizeof(struct stream *));
+
+    if (buckets == NULL)
+        return;
+    for (size_t i = 0; i < session->n_buckets; i++) {
+        struct stream *stream = session->buckets[i];
+        while (stream != NULL) {
+            struct stream *next = stream->next_of_bucket;
+            struct stream **bucket = bucket_of(buckets, n, stream->id);
+            stream->next_of_bucket = *bucket;
+            *bucket = stream;
+            stream = next;
+        }
+    }
+    free(session->buckets);
+    session->buckets = buckets;
+    session->n_buckets = n;
+}
+
+void stream_set_id(struct stream *stream, uint64_t id)
+{
+    struct session *session = stream->session;
+    struct stream **bucket = bucket_of(session->buckets, session->n_buckets, id);
+
+    stream->id = id;
+    stream->next_of_bucket = *bucket;
+    *bucket = stream;
+    session->n_in_table++;
+}
+
+static void leave_table(struct stream *stream)
+{
+    struct session *session = stream->session;
+
+    if (stream->id == 0) {
+        session->n_unborn--;
+        return;
+    }
+    struct stream **at = bucket_of(session->buckets, session->n_buckets, stream->id);
+    while (*at != stream)
+        at = &(*at)->next_of_bucket;
+    *at = stream->next_of_bucket;
+    session->n_in_table--;
+}
+
+enum err stream_new(struct session *session, bool is_ours, struct stream **out)
+{
+    if (session->n_streams >= session->n_buckets)
+        grow(session);
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL || session->n_buckets == 0) {
+        free(stream);
+        return ERR_MEMORY;
+    }
+    stream->session = session;
+    stream->is_ours = is_ours;
+    stream->in.window_sent.link = NO_LINK;
+    stream->awaits_read = true;
+    list_init(&stream->in_events);
+    list_init(&stream->in_queue);
+    list_init(&stream->in_windows);
+    list_append(&session->streams, &stream->in_session);
+    session->n_streams++;
+    session->n_live++;
+    session->n_ever++;
+    session->n_unborn += is_ours;
+    *out = stream;
+    return ERR_NONE;
+}
+
+static void let_go(struct stream *stream)
+{
+    outgoing_clear(stream);
+    incoming_clear(stream);
+    free(stream->request);
+    stream->request = NULL;
+}
+
+void stream_die(struct stream *stream, enum stream_reset code, bool tell)
+{
+    if (stream->is_dead)
+        return;
+    if (!stream->is_closed)
+        stream->session->n_live--;
+    stream->is_dead = true;
+    stream->reset = (uint8_t)code;
+    outgoing_clear(stream);
+    incoming_clear(stream);
+    credit_end(stream);
+    /* Of a stream that was never told of, nobody knows. */
+    bool is_known = (stream->events & 1U << STREAM_INCOMING) == 0;
+    stream->events = 0;
+    list_remove(&stream->in_events);
+    list_remove(&stream->in_windows);
+    if (!is_known)
+        stream->is_released = true;
+    else if (tell && !stream->is_released)
+        stream_tell(stream, STREAM_DEAD);
+    stream_queue(stream);
+}
+
+void stream_close(struct stream *stream)
+{
+    if (!stream->is_closed) {
+        if (!stream->is_dead)
+            stream->session->n_live--;
+        leave_table(stream);
+        stream->is_closed = true;
+        stream->needs = 0;
+        list_remove(&stream->in_windows);
+        outgoing_clear(stream);
+        stream_queue(stream);
+        stream->pin = NULL;
+        credit_account(stream);
+    }
+    if (stream->is_released)
+        stream_delete(stream);
+}
+
+void stream_delete(struct stream *stream)
+{
+    struct session *session = stream->session;
+
+    if (!stream->is_closed)
+        leave_table(stream);
+    if (!stream->is_closed && !stream->is_dead)
+        session->n_live--;
+    let_go(stream);
+    credit_end(stream);
+    list_remove(&stream->in_session);
+    list_remove(&stream->in_events);
+    list_remove(&stream->in_queue);
+    list_remove(&stream->in_windows);
+    session->n_streams--;
+    free(stream);
+}
+
+void stream_check_done(struct stream *stream)
+{
+    if (!stream->is_dead && !stream->is_closed && stream->has_final &&
+        stream->in.received == stream->in.final_size && outgoing_is_done(stream))
+        stream_close(stream);
+}
+
+void stream_kill(struct stream *stream, enum stream_reset code, bool tell)
+{
+    if (stream->is_dead || stream->is_closed) {
+        stream_die(stream, code, tell);
+        return;
+    }
+    if (stream->id == 0) {
+        stream_die(stream, code, tell);
+        stream_close(stream);
+        return;
+    }
+    stream->needs |= NEEDS_RESET;
+    stream->needs &= (uint8_t)~NEEDS_OPENED;
+    stream_die(stream, code, tell);
+}
