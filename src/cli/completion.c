@@ -44,6 +44,20 @@ static void print_option_words(const struct cli_option *options)
     }
 }
 
+/* What a value may be, parted by spaces, where that is known; else nothing. */
+static void print_values(const struct cli_option *option)
+{
+    if (option->kind == CLI_ADDRESS)
+        fputs(ADDRESSES, stdout);
+    for (const char *at = option->arg; option->kind == CLI_CHOICE && *at != '\0'; at++)
+        putchar(*at == '|' ? ' ' : *at);
+}
+
+static bool has_values(const struct cli_option *option)
+{
+    return option->kind == CLI_ADDRESS || option->kind == CLI_CHOICE;
+}
+
 /* Each verb, osocks too, which is one by the program's name. */
 static const struct cli_verb *verb_at(size_t i)
 {
@@ -66,13 +80,15 @@ static void print_bash_values(const struct cli_verb *verb)
         if (option->name != NULL)
             printf("%s,--%s", verb->name, option->name);
         fputs(")\n", stdout);
-        if (option->kind == CLI_FILE)
+        if (option->kind == CLI_FILE) {
             fputs("        compopt -o filenames\n"
                   "        mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n",
                   stdout);
-        else if (option->kind == CLI_ADDRESS)
-            fputs("        mapfile -t COMPREPLY < <(compgen -W '" ADDRESSES "' -- \"$cur\")\n",
-                  stdout);
+        } else if (has_values(option)) {
+            fputs("        mapfile -t COMPREPLY < <(compgen -W '", stdout);
+            print_values(option);
+            fputs("' -- \"$cur\")\n", stdout);
+        }
         fputs("        return ;;\n", stdout);
     }
 }
@@ -134,11 +150,14 @@ static void print_zsh_option(const struct cli_option *option)
     fputs("'[", stdout);
     print_brief(option->help, "[]:\\");
     fputs("]", stdout);
-    if (option->arg != NULL)
+    if (option->arg != NULL) {
         printf(":%s:%s", option->arg,
-               option->kind == CLI_FILE      ? "_files"
-               : option->kind == CLI_ADDRESS ? "(" ADDRESSES ")"
-                                             : "");
+               option->kind == CLI_FILE ? "_files"
+               : has_values(option)     ? "("
+                                        : "");
+        print_values(option);
+        fputs(has_values(option) ? ")" : "", stdout);
+    }
     fputs("'", stdout);
 }
 
@@ -212,10 +231,12 @@ static void print_fish_option(const struct cli_verb *verb, const struct cli_opti
     if (option->name != NULL)
         printf(" -l %s", option->name);
     if (option->arg != NULL)
-        fputs(option->kind == CLI_FILE      ? " -r -F"
-              : option->kind == CLI_ADDRESS ? " -x -a '" ADDRESSES "'"
-                                            : " -x",
+        fputs(option->kind == CLI_FILE ? " -r -F"
+              : has_values(option)     ? " -x -a '"
+                                       : " -x",
               stdout);
+    print_values(option);
+    fputs(has_values(option) ? "'" : "", stdout);
     fputs(" -d '", stdout);
     print_brief(option->help, "\\");
     fputs("'\n", stdout);

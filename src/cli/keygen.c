@@ -83,11 +83,10 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
 }
 
 static const struct cli_option options[] = {
-    {BITS, .name = "bits", .arg = "N", .help = "128, 192 or 256, the default, bits"},
-    {IDENTITY, .name = "identity", .arg = "KIND",
-     .help =
-         "a pair of keys for one end, ed25519 or rsa, in its place;\nit needs -o NAME, and makes "
-         "NAME.key, which is private, and NAME.pub"},
+    {BITS, CLI_CHOICE, "bits", "128|192|256", "how long it is; by default 256 bits"},
+    {IDENTITY, CLI_CHOICE, "identity", "ed25519|rsa",
+     "a pair of keys in its place, by which one end proves who it is;\n"
+     "it needs -o NAME, and makes NAME.key, which is private, and NAME.pub"},
     {'o', CLI_FILE, "output", "FILE",
      "a file to make with it, for its owner alone; one that is there is left as it is"},
     CLI_HELP_OPTION,

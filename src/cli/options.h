@@ -10,13 +10,13 @@
 #include <stdio.h>
 
 /* What completion offers for a value. */
-enum cli_kind { CLI_NOTHING, CLI_FILE, CLI_ADDRESS };
+enum cli_kind { CLI_NOTHING, CLI_FILE, CLI_ADDRESS, CLI_CHOICE };
 
 struct cli_option {
     int letter; /* from CLI_LONG_ONLY on there is none, and this is its number; 0 ends a table */
     enum cli_kind kind;
     const char *name; /* the long one, without dashes; NULL: there is none */
-    const char *arg;  /* what help calls its value; NULL: it has none */
+    const char *arg;  /* what help calls its value; of a choice "this|that"; NULL: it has none */
     const char
         *help; /* what goes beyond the first ';' is for help only; lines are parted by '\n' */
 };

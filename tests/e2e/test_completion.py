@@ -88,6 +88,8 @@ def test_bash_offers_files_where_a_value_is_one(bash, place):
     assert bash("sockeye", "completion", "z") == ["zsh"]
     assert bash("sockeye", "socks", "-p", "") in ([], [""])
     assert "127.0.0.1" in bash("sockeye", "socks", "-l", "1")
+    assert bash("sockeye", "keygen", "--identity", "") == ["ed25519", "rsa"]
+    assert bash("sockeye", "keygen", "--bits", "1") == ["128", "192"]
 
 
 def test_bash_script_is_clean(script):
@@ -111,6 +113,7 @@ def test_fish_offers_verbs_options_and_files(cli, fish, place):
     assert options_of_help(cli("check", "-h").out) == set(fish("sockeye check -"))
     assert fish("sockeye run --config oth") == ["other.yaml"]
     assert set(fish("sockeye completion ")) == {"bash", "zsh", "fish"}
+    assert set(fish("sockeye keygen --identity ")) == {"ed25519", "rsa"}
     assert "--users-file" in fish("osocks --")
 
 
