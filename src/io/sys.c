@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -300,6 +301,35 @@ void *sys_map(size_t n)
         return NULL;
     void *memory = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
+}
+
+void *sys_map_file(int fd, size_t n)
+{
+    if (FAULT_FAILS("map_file", ENOMEM))
+        return NULL;
+    void *memory = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+int sys_allocate(int fd, size_t n)
+{
+    if (FAULT_FAILS("allocate", ENOSPC))
+        return -1;
+    if (ftruncate(fd, (off_t)n) < 0)
+        return -1;
+    int err;
+    do
+        err = posix_fallocate(fd, 0, (off_t)n);
+    while (err == EINTR);
+    errno = err;
+    return err == 0 ? 0 : -1;
+}
+
+int sys_lock(int fd)
+{
+    if (FAULT_FAILS("lock", EWOULDBLOCK))
+        return -1;
+    return flock(fd, LOCK_EX | LOCK_NB);
 }
 
 void sys_unmap(void *memory, size_t n)

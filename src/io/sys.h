@@ -60,6 +60,11 @@ int sys_epoll_wait(int epfd, struct epoll_event *events, int n,
 int sys_poll(struct pollfd *fds, nfds_t n, int timeout_ms); /* EINTR: 0 events */
 void *sys_map(size_t n);                                    /* anonymous memory; NULL on failure */
 void sys_unmap(void *memory, size_t n);
+/* The first n bytes of a file, which others that map it see change; NULL on failure. */
+void *sys_map_file(int fd, size_t n);
+int sys_allocate(
+    int fd, size_t n); /* makes the file n bytes long, all of which have their place on the disk */
+int sys_lock(int fd);  /* for ourselves alone; fails where another has it */
 uint64_t sys_memory_bytes(void); /* of the machine */
 void sys_pause(unsigned ms);     /* the thread sleeps */
 uint64_t sys_monotonic_ms(void);

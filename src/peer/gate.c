@@ -22,6 +22,7 @@ enum err gate_new(struct gate **out, const struct gate_options *options)
         .clock_skew_ms = options->clock_skew_ms,
     };
     list_init(&gate->links);
+    list_init(&gate->parked);
     list_init(&gate->silent);
     list_init(&gate->unlinked);
     for (size_t i = 0; i < GATE_BUCKETS; i++)
@@ -41,6 +42,7 @@ void gate_free(struct gate *gate)
     if (gate == NULL)
         return;
     free_links(&gate->links);
+    free_links(&gate->parked);
     free_links(&gate->silent);
     free(gate);
 }
@@ -190,7 +192,8 @@ bool gate_next_event(struct gate *gate, struct gate_event *event)
         gate->telling = peer->far.next_telling;
         peer->far.next_telling = NULL;
     }
-    return list_tells(&gate->links, event) || list_tells(&gate->silent, event) ||
+    /* Of those that stand at the gate, however many they are, only these have something to tell. */
+    return list_tells(&gate->parked, event) || list_tells(&gate->silent, event) ||
            silent_tells(gate, event);
 }
 

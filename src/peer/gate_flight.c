@@ -248,6 +248,8 @@ void gate_decide(struct peer_link *link, const struct peer_time *time)
     if (info->session_id[0] != link->gate->options.worker && !link->was_moved) {
         link->state = LINK_PARKED;
         link->tells_gate = true;
+        list_remove(&link->in_owner);
+        list_append(&link->gate->parked, &link->in_owner);
         return;
     }
     struct peer *peer = gate_find(link->gate, info->session_id);

@@ -81,22 +81,32 @@ static enum err read_some(struct carrier *carrier)
     return err == ERR_AGAIN ? ERR_NONE : err;
 }
 
+/* A gate has many links: neither waits what this one has to tell, nor does the gate look which of them has an answer. */
+static void settle_unknown(struct carrier *carrier)
+{
+    struct peer_time now = tunnel_now();
+    carrier->keeper->settle(carrier->keeper, &now);
+    if (carrier->state != CARRIER_GONE)
+        carrier_write(carrier, &now);
+}
+
 static void on_ready(struct endpoint *ep, unsigned events)
 {
     struct carrier *carrier = ep->owner;
     enum err err = ERR_NONE;
+    if (events & LOOP_WRITE)
+        carrier->is_full = false;
     if (events & (LOOP_READ | LOOP_ERROR))
         err = read_some(carrier);
+    if (err == ERR_NONE && !carrier->has_stood)
+        settle_unknown(carrier);
+    if (carrier->state == CARRIER_GONE)
+        return;
     if (err == ERR_NONE && events & LOOP_ERROR && endpoint_is_broken(ep))
         err = ERR_RESET;
     if (err != ERR_NONE) {
         lose(carrier, err, err != ERR_EOF);
-        return;
-    }
-    if (events & LOOP_WRITE)
-        carrier->is_full = false;
-    /* A gate has many links, and does not look at each to find which of them has an answer. */
-    if (events & LOOP_WRITE || !carrier->has_stood) {
+    } else if (events & LOOP_WRITE) {
         struct peer_time now = tunnel_now();
         carrier_write(carrier, &now);
     }

@@ -3,20 +3,25 @@
 #include "io/sys.h"
 #include "tunnel/carrier.h"
 #include "tunnel/stream.h"
+#include "tunnel/tunnels.h"
 
-void tunnel_env_init(struct tunnel_env *env, struct flow_env *flow, struct rng *rng)
+void tunnel_env_init(struct tunnel_env *env, struct tunnels *tunnels, size_t index,
+                     struct flow_env *flow, struct rng *rng)
 {
-    *env = (struct tunnel_env){.flow = flow, .rng = rng};
+    *env = (struct tunnel_env){.flow = flow, .rng = rng, .tunnels = tunnels, .index = index};
+    strangers_init(&env->strangers, flow, rng, tunnels->n_workers);
     pool_init(&env->pool, flow);
     slab_init(&env->streams, sizeof(struct tunnel_stream));
     slab_init(&env->carriers, sizeof(struct carrier));
     list_init(&env->touched);
     list_init(&env->hosts);
+    list_init(&env->fars);
     flow->tunnels = env;
 }
 
 void tunnel_env_deinit(struct tunnel_env *env)
 {
+    strangers_deinit(&env->strangers);
     slab_deinit(&env->streams);
     slab_deinit(&env->carriers);
     pool_deinit(&env->pool);

@@ -18,6 +18,10 @@
 #include "io/slab.h"
 #include "peer/peer.h"
 #include "tunnel/pool.h"
+#include "tunnel/strangers.h"
+
+struct ruleset;
+struct tunnels;
 
 struct tunnel_env {
     struct flow_env *flow; /* its loop, mailbox, resolver and log */
@@ -26,6 +30,11 @@ struct tunnel_env {
     struct slab streams, carriers;
     struct list touched;
     struct list hosts; /* every host of this worker */
+    struct list fars;  /* and every far end (tunnel/far.h) */
+    struct strangers strangers;
+    struct tunnels *tunnels;  /* of the process */
+    size_t index;             /* of the worker, among them */
+    struct ruleset *in_force; /* by which far ends go; held by the worker */
 };
 
 /* Something that is settled in each turn in which it was touched; embedded in a host or a gate. */
@@ -35,8 +44,10 @@ struct tended {
     void (*settle)(struct tended *, const struct peer_time *now);
 };
 
-void tunnel_env_init(struct tunnel_env *env, struct flow_env *flow, struct rng *rng);
-void tunnel_env_deinit(struct tunnel_env *env); /* no host and no gate is left */
+/* The worker with this index among those of the process. */
+void tunnel_env_init(struct tunnel_env *env, struct tunnels *tunnels, size_t index,
+                     struct flow_env *flow, struct rng *rng);
+void tunnel_env_deinit(struct tunnel_env *env); /* no host and no far end is left */
 /* The turn is over. What is touched meanwhile is settled too. */
 void tunnel_env_settle(struct tunnel_env *env);
 

@@ -11,11 +11,21 @@ void tunnels_init(struct tunnels *tunnels, struct rng *rng)
     *tunnels = (struct tunnels){0};
     pthread_mutex_init(&tunnels->lock, NULL);
     list_init(&tunnels->specs);
+    far_specs_init(&tunnels->fars);
+    tunnels->signer = signer_new(); /* without one no RSA key signs */
     rng_fill(rng, tunnels->instance, sizeof tunnels->instance);
+}
+
+void tunnels_stop(struct tunnels *tunnels)
+{
+    signer_free(tunnels->signer);
+    tunnels->signer = NULL;
 }
 
 void tunnels_deinit(struct tunnels *tunnels)
 {
+    tunnels_stop(tunnels);
+    far_specs_deinit(&tunnels->fars);
     pthread_mutex_destroy(&tunnels->lock);
 }
 

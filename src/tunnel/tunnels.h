@@ -16,6 +16,8 @@
 #include "base/list.h"
 #include "base/rng.h"
 #include "link/handshake.h"
+#include "tunnel/far_spec.h"
+#include "tunnel/signer.h"
 
 struct tunnel_env;
 
@@ -23,12 +25,16 @@ struct tunnels {
     pthread_mutex_t
         lock; /* over the specifications; taken where a reading of the configuration comes or goes */
     struct list specs;
+    struct far_specs fars;       /* the far ends' specifications */
+    struct signer *signer;       /* owned */
     struct tunnel_env **workers; /* in their order; set before they run */
     size_t n_workers;
     uint8_t instance[INSTANCE_BYTES]; /* of this installation */
 };
 
 void tunnels_init(struct tunnels *tunnels, struct rng *rng);
+/* The workers run no more, and are not freed yet: nothing is sent to them from here on. */
+void tunnels_stop(struct tunnels *tunnels);
 void tunnels_deinit(struct tunnels *tunnels); /* every specification was released */
 
 #define TUNNEL_DIGEST_BYTES 32

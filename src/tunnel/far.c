@@ -1,0 +1,453 @@
+#include "tunnel/far.h"
+
+#include <stdlib.h>
+
+#include "flow/ruleset.h"
+#include "io/mailbox.h"
+#include "io/socket.h"
+#include "io/sys.h"
+#include "tunnel/far_host.h"
+#include "tunnel/replays.h"
+#include "tunnel/tunnels.h"
+
+/* What is said of connections of which a flood may come is said again after this. */
+#define COMPLAIN_EVERY_MS 60000
+
+/* END's codes. */
+enum { END_PROGRAM_ENDS = 0, END_NO_RIGHT = 2 };
+
+/* ---- what is said ---- */
+
+void far_complain(struct far *far, struct flow_complaint *complaint, const struct addr *from,
+                  const char *why)
+{
+    const struct flow_env *env = far->tended.env->flow;
+    uint64_t now_ms = loop_now_ms(env->loop);
+    complaint->n_since++;
+    if (complaint->was_said && now_ms - complaint->said_at_ms < COMPLAIN_EVERY_MS)
+        return;
+    struct log_line line;
+    log_begin(&line, env->log, LOG_LEVEL_WARN, "flight");
+    log_str(&line, "in", far->inbound->name);
+    flow_log_from(&line, from);
+    log_str(&line, "why", why);
+    log_u64(&line, "n", complaint->n_since);
+    log_end(&line);
+    *complaint = (struct flow_complaint){.said_at_ms = now_ms, .was_said = true};
+}
+
+/* Bytes that are no flight of this key's come from anyone who looks what is here: they are counted, and no more. */
+static void tell_of_fault(struct far *far, enum flight_fault fault, const char *why,
+                          const struct addr *from)
+{
+    far->n_faults[fault]++;
+    if (fault != FLIGHT_MAC)
+        far_complain(far, &far->faults[fault], from, why);
+}
+
+static void tell_of_replays(const struct far *far)
+{
+    const char *path;
+    enum err trouble = replays_trouble(far->spec->replays, &path);
+    if (trouble == ERR_NONE)
+        return;
+    log_say(far->tended.env->flow->log, LOG_LEVEL_WARN,
+            "in=%s: which flights have come is remembered in memory only, as %s cannot be used: %s",
+            far->inbound->name, path == NULL ? "a state directory" : path, err_text(trouble));
+}
+
+/* ---- silence ---- */
+
+static void silence(struct stranger *stranger, struct endpoint *endpoint)
+{
+    if (stranger == NULL)
+        endpoint_close(endpoint, false); /* out of memory */
+    else
+        stranger_silence(stranger, endpoint);
+}
+
+static void on_evicted(struct stranger *stranger)
+{
+    struct carrier *carrier = stranger->owner;
+    struct peer_time now = tunnel_now();
+    peer_link_ended(carrier->of, false, &now);
+    endpoint_close(carrier_release(carrier), false);
+    stranger_leave(stranger);
+}
+
+void far_silence(struct far *far, struct endpoint *endpoint)
+{
+    silence(strangers_admit(&far->tended.env->strangers, on_evicted, NULL), endpoint);
+}
+
+/* ---- the gate ---- */
+
+/* Whoever stands at the gate is owned by the stranger that it is. */
+static void on_gone_from_gate(struct carrier *carrier, enum err how)
+{
+    (void)how;
+    stranger_leave(carrier->owner);
+}
+
+/* False: out of memory, and the link is gone. The stranger may be NULL for that reason. */
+static bool stand_at_gate(struct far *far, struct stranger *stranger, struct peer_link *link,
+                          struct endpoint *endpoint, const struct addr *from,
+                          const struct peer_time *now)
+{
+    struct carrier *carrier;
+    if (stranger == NULL || carrier_new(&carrier, &far->tended, endpoint, link, from,
+                                        on_gone_from_gate, stranger) != ERR_NONE) {
+        peer_link_ended(link, false, now);
+        return false;
+    }
+    stranger->owner = carrier;
+    list_append(&far->carriers, &carrier->link);
+    return true;
+}
+
+static bool is_at_gate(const struct far *far, const struct carrier *carrier)
+{
+    return carrier->keeper == &far->tended;
+}
+
+static void fall_silent(struct carrier *carrier)
+{
+    struct stranger *stranger = carrier->owner;
+    silence(stranger, carrier_release(carrier));
+}
+
+static void adopt(struct far_host *host, struct carrier *carrier)
+{
+    stranger_leave(carrier->owner);
+    far_host_adopt(host, carrier);
+}
+
+/* The first that is heard of the peer is a signature that is wanted, or that its link stands. */
+static struct far_host *begin_session(struct far *far, struct carrier *carrier, struct peer *peer)
+{
+    if (!is_at_gate(far, carrier))
+        return CONTAINER_OF((struct host *)carrier->owner, struct far_host, host);
+    struct far_host *host = far_host_new(far, peer);
+    if (host != NULL) {
+        adopt(host, carrier);
+        return host;
+    }
+    peer_free(peer);
+    fall_silent(carrier);
+    return NULL;
+}
+
+static struct far_host *find_host(const struct far *far, const struct peer *peer)
+{
+    for (struct list *at = far->hosts.next; at != &far->hosts; at = at->next) {
+        struct far_host *host = CONTAINER_OF(at, struct far_host, link);
+        if (host->host.peer == peer)
+            return host;
+    }
+    return NULL;
+}
+
+static void on_fresh(struct far *far, struct carrier *carrier, struct peer *peer)
+{
+    struct far_host *host = begin_session(far, carrier, peer);
+    replays_note(far->spec->replays);
+    if (host != NULL)
+        host_touch(&host->host);
+}
+
+static void on_joined(struct far *far, struct carrier *carrier, struct peer *peer)
+{
+    struct far_host *host = find_host(far, peer);
+    replays_note(far->spec->replays);
+    adopt(host, carrier);
+}
+
+static void on_sign(struct far *far, struct carrier *carrier, const struct gate_event *event)
+{
+    struct far_host *host = begin_session(far, carrier, event->peer);
+    if (host != NULL)
+        far_host_sign(host, event->link);
+}
+
+/* ---- moving to another worker ---- */
+
+struct move {
+    struct mail mail;
+    struct tunnel_env *to;
+    struct far_spec *spec; /* held */
+    struct gate_parcel *parcel;
+    struct addr from;
+    int fd;
+};
+
+static struct far *need_far(struct tunnel_env *env, struct inbound *inbound);
+
+static struct inbound *find_inbound(const struct ruleset *ruleset, const struct far_spec *spec)
+{
+    for (size_t i = 0; ruleset != NULL && i < ruleset->n_inbounds; i++)
+        if (ruleset->inbounds[i].far == spec)
+            return &ruleset->inbounds[i];
+    return NULL;
+}
+
+/* Its flight goes on where it was judged to belong. */
+static void arrive(struct move *move, struct endpoint *endpoint)
+{
+    struct inbound *inbound = find_inbound(move->to->in_force, move->spec);
+    struct far *far = inbound == NULL ? NULL : need_far(move->to, inbound);
+    struct stranger *stranger = strangers_admit(&move->to->strangers, on_evicted, NULL);
+    struct peer_time now = tunnel_now();
+    struct peer_link *link = NULL;
+    if (far != NULL) {
+        gate_attach(far->gate, move->parcel, &now, &link);
+        move->parcel = NULL;
+        tended_touch(&far->tended);
+    }
+    if (link == NULL || !stand_at_gate(far, stranger, link, endpoint, &move->from, &now))
+        silence(stranger, endpoint);
+}
+
+static void deliver(struct mail *mail)
+{
+    struct move *move = CONTAINER_OF(mail, struct move, mail);
+    struct flow_env *env = move->to->flow;
+    struct sock *sock;
+    if (sock_new(&sock, env->loop, &env->socks, move->fd, 0, NULL, NULL) != ERR_NONE)
+        sys_close(move->fd);
+    else
+        arrive(move, &sock->ep);
+    gate_parcel_free(move->parcel);
+    far_spec_release(move->spec);
+    free(move);
+}
+
+/* A session of a worker that is not there (the program ran with more) is looked for here, and found to be gone. */
+static struct tunnel_env *worker_of(const struct far *far, uint8_t index)
+{
+    struct tunnels *tunnels = far->tended.env->tunnels;
+    return index < tunnels->n_workers ? tunnels->workers[index] : far->tended.env;
+}
+
+static void on_elsewhere(struct far *far, struct carrier *carrier, uint8_t worker)
+{
+    struct stranger *stranger = carrier->owner;
+    struct move *move = calloc(1, sizeof *move);
+    struct gate_parcel *parcel = move == NULL ? NULL : gate_detach(carrier->of);
+    if (parcel == NULL) {
+        struct peer_time now = tunnel_now();
+        free(move);
+        peer_link_ended(carrier->of, false, &now);
+        fall_silent(carrier);
+        return;
+    }
+    far_spec_hold_again(far->spec);
+    *move = (struct move){.mail = {.deliver = deliver},
+                          .to = worker_of(far, worker),
+                          .spec = far->spec,
+                          .parcel = parcel,
+                          .from = carrier->remote,
+                          .fd = sock_release(carrier_release(carrier))};
+    stranger_leave(stranger);
+    mailbox_post(move->to->flow->mailbox, &move->mail);
+}
+
+/* ---- its life ---- */
+
+static void tell(struct far *far, const struct gate_event *event)
+{
+    struct carrier *carrier = peer_link_owner(event->link);
+    switch (event->kind) {
+    case GATE_FRESH:
+        on_fresh(far, carrier, event->peer);
+        break;
+    case GATE_JOINED:
+        on_joined(far, carrier, event->peer);
+        break;
+    case GATE_ELSEWHERE:
+        on_elsewhere(far, carrier, event->worker);
+        break;
+    case GATE_SILENT:
+        tell_of_fault(far, event->fault, event->why, &carrier->remote);
+        fall_silent(carrier);
+        break;
+    case GATE_SIGN:
+        on_sign(far, carrier, event);
+        break;
+    }
+}
+
+static void free_far(struct deferred *deferred)
+{
+    free(CONTAINER_OF(deferred, struct far, freeing));
+}
+
+/* No host is left. */
+static void take_down(struct far *far)
+{
+    struct loop *loop = far->tended.env->flow->loop;
+    tended_forget(&far->tended);
+    list_remove(&far->link);
+    while (!list_empty(&far->carriers))
+        fall_silent(CONTAINER_OF(far->carriers.next, struct carrier, link));
+    gate_free(far->gate);
+    ruleset_release(far->inbound->ruleset);
+    far_spec_release(far->spec);
+    loop_defer(loop, &far->freeing, free_far);
+}
+
+static void settle(struct tended *tended, const struct peer_time *now)
+{
+    struct far *far = CONTAINER_OF(tended, struct far, tended);
+    struct gate_event event;
+    (void)now;
+    while (gate_next_event(far->gate, &event))
+        tell(far, &event);
+    if (far->is_leaving && list_empty(&far->hosts))
+        take_down(far);
+}
+
+static enum err new_gate(struct gate **out, const struct far_spec *spec, struct tunnel_env *env)
+{
+    const struct far_settings *settings = &spec->settings;
+    const struct gate_options options = {
+        .key = &settings->key,
+        .is_key_public = settings->is_key_public,
+        .identity = settings->identity,
+        .peers = (const struct verify_key *const *)settings->peers,
+        .n_peers = settings->n_peers,
+        .replays = replays_set(spec->replays),
+        .worker = (uint8_t)env->index,
+        .clock_skew_ms = settings->clock_skew_ms,
+        .keep_s = settings->keep_s,
+        .early = settings->early,
+        .window_bytes = settings->window_bytes,
+        .stream_window_bytes = settings->stream_window_bytes,
+        .signs_apart = signer_is_for(settings->identity),
+        .chunks = &env->pool.source,
+        .rng = env->rng,
+    };
+    return gate_new(out, &options);
+}
+
+static struct far *new_far(struct tunnel_env *env, struct inbound *inbound)
+{
+    struct far *far = calloc(1, sizeof *far);
+    if (far == NULL || new_gate(&far->gate, inbound->far, env) != ERR_NONE) {
+        free(far);
+        return NULL;
+    }
+    tended_init(&far->tended, env, settle);
+    list_init(&far->hosts);
+    list_init(&far->carriers);
+    far_spec_hold_again(inbound->far);
+    far->spec = inbound->far;
+    ruleset_hold(inbound->ruleset);
+    far->inbound = inbound;
+    list_append(&env->fars, &far->link);
+    tell_of_replays(far);
+    return far;
+}
+
+/* NULL: the inbound is in force no more, or memory has run out. */
+static struct far *need_far(struct tunnel_env *env, struct inbound *inbound)
+{
+    for (struct list *at = env->fars.next; at != &env->fars; at = at->next) {
+        struct far *far = CONTAINER_OF(at, struct far, link);
+        if (far->spec == inbound->far && !far->is_leaving)
+            return far;
+    }
+    return inbound->ruleset == env->in_force ? new_far(env, inbound) : NULL;
+}
+
+/* ---- connections ---- */
+
+static bool may_come(struct far *far, const struct addr *from)
+{
+    static const struct addr this_machine = {.family = ADDR_V4, .ip = {127, 0, 0, 1}};
+    const struct inbound *inbound = far->inbound;
+    const struct addr *judged = from->family == ADDR_NONE ? &this_machine : from;
+    if (access_client(&inbound->allow, &inbound->deny, judged))
+        return true;
+    far->tended.env->flow->counters.refused[REFUSAL_CLIENT]++;
+    far_complain(far, &far->unwelcome, from, "an address that may not come");
+    return false;
+}
+
+static bool receive(struct far *far, struct stranger *stranger, struct endpoint *endpoint,
+                    const struct addr *from)
+{
+    struct peer_time now = tunnel_now();
+    struct peer_link *link = gate_accept(far->gate, &now);
+    return link != NULL && stand_at_gate(far, stranger, link, endpoint, from, &now);
+}
+
+void far_accept(struct tunnel_env *env, struct inbound *inbound, int fd, const struct addr *from)
+{
+    struct flow_env *flow = env->flow;
+    struct stranger *stranger = strangers_admit(&env->strangers, on_evicted, NULL);
+    struct sock *sock;
+    if (stranger == NULL) {
+        sys_close(fd);
+        return;
+    }
+    if (sock_new(&sock, flow->loop, &flow->socks, fd, 0, NULL, NULL) != ERR_NONE) {
+        stranger_leave(stranger);
+        sys_close(fd);
+        return;
+    }
+    struct far *far = need_far(env, inbound);
+    bool is_received =
+        far != NULL && may_come(far, from) && receive(far, stranger, &sock->ep, from);
+    if (!is_received)
+        stranger_silence(stranger, &sock->ep);
+}
+
+/* ---- all of a worker's ---- */
+
+static void end_hosts(struct far *far, uint8_t code)
+{
+    for (struct list *at = far->hosts.next; at != &far->hosts; at = at->next)
+        host_end(&CONTAINER_OF(at, struct far_host, link)->host, code);
+    tended_touch(&far->tended);
+}
+
+static void turn(struct far *far, struct inbound *inbound)
+{
+    if (inbound == NULL) {
+        far->is_leaving = true;
+        end_hosts(far, END_NO_RIGHT);
+        return;
+    }
+    ruleset_hold(inbound->ruleset);
+    ruleset_release(far->inbound->ruleset);
+    far->inbound = inbound;
+    for (struct list *at = far->hosts.next; at != &far->hosts; at = at->next)
+        far_host_turn(CONTAINER_OF(at, struct far_host, link));
+}
+
+void far_turn_all(struct tunnel_env *env, struct ruleset *ruleset)
+{
+    env->in_force = ruleset;
+    for (struct list *at = env->fars.next; at != &env->fars; at = at->next) {
+        struct far *far = CONTAINER_OF(at, struct far, link);
+        if (!far->is_leaving)
+            turn(far, find_inbound(ruleset, far->spec));
+    }
+}
+
+void far_end_all(struct tunnel_env *env)
+{
+    for (struct list *at = env->fars.next; at != &env->fars; at = at->next)
+        end_hosts(CONTAINER_OF(at, struct far, link), END_PROGRAM_ENDS);
+}
+
+void far_free_all(struct tunnel_env *env)
+{
+    while (!list_empty(&env->fars)) {
+        struct far *far = CONTAINER_OF(env->fars.next, struct far, link);
+        while (!list_empty(&far->hosts))
+            far_host_free(CONTAINER_OF(far->hosts.next, struct far_host, link));
+        take_down(far);
+    }
+    strangers_close_all(&env->strangers);
+}

@@ -1,0 +1,54 @@
+/*
+ * The far end: a tunnel inbound on one worker. It has a gate (peer/gate.h), where carriers stand until their first
+ * flight was judged, and the sessions that came of it.
+ *
+ *     far_accept() --> READING at the gate --+--> a new session, or one that it joins (tunnel/far_host.h)
+ *                        |                   +--> by mail to the worker whose session it joins
+ *                        +--> silence (tunnel/strangers.h): wrong bytes, a wrong time, an address that may not come
+ *
+ * It is made when the first connection for its specification comes, and lives over reloads as long as an inbound with
+ * the same settings is in force; its sessions then go by the new rules. Else its sessions are ended.
+ */
+#ifndef SOCKEYE_TUNNEL_FAR_H
+#define SOCKEYE_TUNNEL_FAR_H
+
+#include "flow/inbound.h"
+#include "peer/gate.h"
+#include "tunnel/env.h"
+#include "tunnel/far_spec.h"
+
+#define FAR_FAULTS (FLIGHT_MEMORY + 1)
+
+struct far {
+    struct tended tended;
+    struct list link;        /* in env->fars */
+    struct far_spec *spec;   /* held */
+    struct inbound *inbound; /* by whose rules; its ruleset is held */
+    struct gate *gate;
+    struct list hosts, carriers; /* its sessions, and those that stand at the gate */
+    bool is_leaving;             /* the configuration knows it no more */
+    struct deferred freeing;
+    uint64_t n_faults[FAR_FAULTS]; /* flights that fell silent, by what was wrong */
+    struct flow_complaint faults[FAR_FAULTS], unwelcome, bad_links;
+};
+
+/* Takes a connection that came for a tunnel inbound, in any case. */
+void far_accept(struct tunnel_env *env, struct inbound *inbound, int fd, const struct addr *from);
+
+/* The worker goes by these rules now. */
+void far_turn_all(struct tunnel_env *env, struct ruleset *ruleset);
+/* The program ends: each session says so where it can. */
+void far_end_all(struct tunnel_env *env);
+/* Nothing of them is left, without a word. */
+void far_free_all(struct tunnel_env *env);
+
+/* For its sessions. Says it at the first time, then at most once a minute with how often. */
+void far_complain(struct far *far, struct flow_complaint *complaint, const struct addr *from,
+                  const char *why);
+/* Takes the endpoint of a carrier that has no right to an answer any more. */
+void far_silence(struct far *far, struct endpoint *endpoint);
+
+/* The protocol of tunnel inbounds: their flows come with a request, and are answered through their stream. */
+extern const struct inbound_protocol inbound_tunnel;
+
+#endif

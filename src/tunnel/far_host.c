@@ -1,0 +1,256 @@
+#include "tunnel/far_host.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow/flow.h"
+#include "tunnel/tunnels.h"
+#include "wire/socks5.h"
+
+/* Of what all flows may hold the last part is for those that are there. */
+#define RESERVED_PART 8
+
+static struct far_host *far_host_of(struct host *host)
+{
+    return CONTAINER_OF(host, struct far_host, host);
+}
+
+/* ---- streams ---- */
+
+static void reply(struct flow *flow, enum err err, const struct addr *bound)
+{
+    static const struct addr unknown = {.family = ADDR_NONE};
+    struct tunnel_stream *stream = tunnel_stream_of(flow->client);
+    if (stream->stream == NULL || stream->is_dead)
+        return;
+    uint8_t code = (uint8_t)socks5_code(err);
+    enum err answered = stream_answer(stream->stream, code, bound != NULL ? bound : &unknown);
+    flow->is_cut_off = answered != ERR_NONE;
+    stream->is_finished |= err != ERR_NONE; /* of which no more is said */
+    host_touch(stream->host);
+}
+
+const struct inbound_protocol inbound_tunnel = {
+    .name = "tunnel",
+    .is_tunnel = true,
+    .reply = reply,
+};
+
+static void refuse(struct host *host, struct stream *stream, enum err why)
+{
+    static const struct addr unknown = {.family = ADDR_NONE};
+    if (stream_answer(stream, (uint8_t)socks5_code(why), &unknown) != ERR_NONE)
+        stream_reset(stream, STREAM_RESET_LIMIT);
+    stream_release(stream);
+    host_touch(host);
+}
+
+/* Where there is little memory left, those who have streams go on, and who wants another hears why not. */
+static bool has_memory(const struct flow_env *env)
+{
+    uint64_t max = env->limits.max_held_bytes;
+    return max == 0 || atomic_load(&env->shared->n_held_bytes) <= max - max / RESERVED_PART;
+}
+
+static enum err request_of(const struct far *far, const struct stream_request *asked,
+                           struct request *request)
+{
+    const struct target *configured = &far->inbound->target;
+    bool has_target = configured->name_bytes > 0 || configured->addr.family != ADDR_NONE;
+    if (!asked->has_target && !has_target)
+        return ERR_DENIED;
+    *request = (struct request){
+        .command = REQUEST_CONNECT,
+        .target = asked->has_target ? asked->target : *configured,
+        .is_configured = !asked->has_target,
+    };
+    return ERR_NONE;
+}
+
+static void on_incoming(struct host *base, struct stream *session_stream)
+{
+    struct far_host *host = far_host_of(base);
+    struct far *far = host->far;
+    struct flow_env *env = base->tended.env->flow;
+    const struct stream_request *asked = stream_request(session_stream);
+    struct addr source = asked->source;
+    struct request request;
+    struct tunnel_stream *stream;
+    enum err err = far->is_leaving ? ERR_DENIED : request_of(far, asked, &request);
+    if (err == ERR_NONE && !has_memory(env)) {
+        flow_env_refuse(env, REFUSAL_MEMORY, far->inbound->name, &host->remote);
+        err = ERR_MEMORY;
+    }
+    if (err == ERR_NONE)
+        err = tunnel_stream_new(&stream, base, session_stream);
+    if (err != ERR_NONE) {
+        refuse(base, session_stream, err);
+        return;
+    }
+    host->n_streams++;
+    err = flow_accept_request(env, far->inbound, &stream->ep, &host->remote, &source, &request);
+    if (err == ERR_NONE)
+        return;
+    stream->stream = NULL;
+    endpoint_close(&stream->ep, false);
+    refuse(base, session_stream, err);
+}
+
+/* ---- links ---- */
+
+/* A line about the session. */
+static void begin_line(struct log_line *line, const struct far_host *host, const char *what)
+{
+    log_begin(line, host->host.tended.env->flow->log, LOG_LEVEL_INFO, "session");
+    log_str(line, "in", host->host.name);
+    flow_log_from(line, &host->remote);
+    log_str(line, "is", what);
+}
+
+static void on_up(struct host *base, struct carrier *carrier)
+{
+    struct far_host *host = far_host_of(base);
+    struct flow_env *env = base->tended.env->flow;
+    host->remote = carrier->remote;
+    /* Who has vanished without a word is to be noticed, now that it is known who that is. */
+    if (env->limits.keepalive_s > 0)
+        endpoint_keep_alive(carrier->endpoint, env->limits.keepalive_s);
+    if (!host->has_stood && log_wants(env->log, LOG_LEVEL_INFO)) {
+        struct log_line line;
+        begin_line(&line, host, "begun");
+        log_end(&line);
+    }
+    host->has_stood = true;
+}
+
+/* It had the key, and is wanting all the same: it counts among strangers now. */
+static void on_silent(struct host *base, struct carrier *carrier, const char *why)
+{
+    struct far *far = far_host_of(base)->far;
+    struct addr remote = carrier->remote;
+    far_complain(far, &far->bad_links, &remote, why);
+    far_silence(far, carrier_release(carrier));
+}
+
+void far_host_adopt(struct far_host *host, struct carrier *carrier)
+{
+    host->remote = carrier->remote;
+    host_adopt_carrier(&host->host, carrier);
+}
+
+/* ---- signatures ---- */
+
+/* It outlives the host: the key is not to go before the thread is through with it. */
+struct far_signing {
+    struct far_host *host; /* NULL: gone */
+    struct peer_link *link;
+    struct far_spec *spec; /* held */
+};
+
+static bool has_link(const struct far_host *host, const struct peer_link *link)
+{
+    const struct list *carriers = &host->host.carriers;
+    for (struct list *at = carriers->next; at != carriers; at = at->next)
+        if (CONTAINER_OF(at, struct carrier, link)->of == link)
+            return true;
+    return false;
+}
+
+static void on_signed(struct signing *signing)
+{
+    struct far_signing *mine = signing->owner;
+    struct far_host *host = mine->host;
+    if (host != NULL && has_link(host, mine->link)) {
+        struct peer_time now = tunnel_now();
+        peer_signed(mine->link, signing->signature, signing->n, &now);
+        tended_touch(&host->far->tended);
+        host_touch(&host->host);
+    }
+    if (host != NULL)
+        host->signing = NULL;
+    far_spec_release(mine->spec);
+    free(mine);
+}
+
+void far_host_sign(struct far_host *host, struct peer_link *link)
+{
+    struct tunnel_env *env = host->host.tended.env;
+    struct signing *signing = env->tunnels->signer == NULL ? NULL : signing_new();
+    struct far_signing *mine = malloc(sizeof *mine);
+    if (signing == NULL || mine == NULL) {
+        struct peer_time now = tunnel_now();
+        free(signing);
+        free(mine);
+        peer_signed(link, NULL, 0, &now);
+        tended_touch(&host->far->tended);
+        return;
+    }
+    far_spec_hold_again(host->far->spec);
+    *mine = (struct far_signing){.host = host, .link = link, .spec = host->far->spec};
+    host->signing = mine;
+    signing->key = peer_sign_job(link, signing->bytes);
+    signing->mailbox = env->flow->mailbox;
+    signing->done = on_signed;
+    signing->owner = mine;
+    signer_begin(env->tunnels->signer, signing);
+}
+
+/* ---- its life ---- */
+
+static void free_host(struct deferred *deferred)
+{
+    free(CONTAINER_OF(deferred, struct far_host, freeing));
+}
+
+void far_host_free(struct far_host *host)
+{
+    struct loop *loop = host->host.tended.env->flow->loop;
+    if (host->signing != NULL)
+        host->signing->host = NULL;
+    list_remove(&host->link);
+    host_deinit(&host->host);
+    loop_defer(loop, &host->freeing, free_host);
+}
+
+static void on_ended(struct host *base, const char *why)
+{
+    struct far_host *host = far_host_of(base);
+    struct far *far = host->far;
+    const struct flow_env *env = base->tended.env->flow;
+    if (host->has_stood && log_wants(env->log, LOG_LEVEL_INFO)) {
+        struct log_line line;
+        begin_line(&line, host, "ended");
+        log_u64(&line, "streams", host->n_streams);
+        log_u64(&line, "ms", loop_now_ms(env->loop) - host->began_ms);
+        log_str(&line, "why", why);
+        log_end(&line);
+    }
+    far_host_free(host);
+    tended_touch(&far->tended);
+}
+
+static const struct host_ops ops = {
+    .on_incoming = on_incoming,
+    .on_up = on_up,
+    .on_silent = on_silent,
+    .on_ended = on_ended,
+};
+
+struct far_host *far_host_new(struct far *far, struct peer *peer)
+{
+    struct tunnel_env *env = far->tended.env;
+    struct far_host *host = calloc(1, sizeof *host);
+    if (host == NULL || host_init(&host->host, env, &ops, far->inbound->name, peer) != ERR_NONE) {
+        free(host);
+        return NULL;
+    }
+    host->far = far;
+    host->began_ms = loop_now_ms(env->flow->loop);
+    list_append(&far->hosts, &host->link);
+    return host;
+}
+
+void far_host_turn(struct far_host *host)
+{
+    host->host.name = host->far->inbound->name;
+}

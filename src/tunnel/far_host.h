@@ -1,0 +1,34 @@
+/*
+ * The far half of a session in the program: its streams become flows (flow/flow.h), whose client is the stream.
+ *
+ *     STREAM_INCOMING --> flow_accept_request() --> the target is opened --> inbound_tunnel's reply --> OPENED
+ */
+#ifndef SOCKEYE_TUNNEL_FAR_HOST_H
+#define SOCKEYE_TUNNEL_FAR_HOST_H
+
+#include "tunnel/far.h"
+#include "tunnel/host.h"
+
+struct far_host {
+    struct host host;
+    struct list link; /* in far->hosts */
+    struct far *far;
+    struct addr remote; /* of the last carrier that it was given */
+    uint64_t began_ms, n_streams;
+    struct far_signing *signing; /* under way; NULL: none */
+    bool has_stood;              /* a link was up */
+    struct deferred freeing;
+};
+
+/* Takes the peer. NULL: out of memory, the peer is the caller's still. */
+struct far_host *far_host_new(struct far *far, struct peer *peer);
+/* Without a word. */
+void far_host_free(struct far_host *host);
+/* The far end has other rules, and the host another name for its log lines. */
+void far_host_turn(struct far_host *host);
+/* This link of its peer's is on the carrier, which stood at the gate. */
+void far_host_adopt(struct far_host *host, struct carrier *carrier);
+/* A signature is wanted on the link before it can be up. */
+void far_host_sign(struct far_host *host, struct peer_link *link);
+
+#endif
