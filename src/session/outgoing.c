@@ -101,8 +101,8 @@ static void free_recovery(struct outgoing *out)
 {
     if (out->recovery == NULL)
         return;
-    ranges_deinit(&out->recovery->lost);
-    ranges_deinit(&out->recovery->acked);
+    ranges_free(&out->recovery->lost);
+    ranges_free(&out->recovery->acked);
     free(out->recovery);
     out->recovery = NULL;
 }

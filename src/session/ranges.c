@@ -65,7 +65,7 @@ static void erase(struct ranges *ranges, uint32_t from, uint32_t to)
         ranges->end -= to - from;
     }
     if (ranges_is_empty(ranges))
-        ranges_deinit(ranges);
+        ranges_free(ranges);
 }
 
 enum err ranges_add(struct ranges *ranges, uint64_t from, uint64_t to)
@@ -134,7 +134,7 @@ void ranges_remove_below(struct ranges *ranges, uint64_t offset)
         erase(ranges, ranges->first, at);
 }
 
-void ranges_deinit(struct ranges *ranges)
+void ranges_free(struct ranges *ranges)
 {
     free(ranges->all);
     *ranges = (struct ranges){.all = NULL};

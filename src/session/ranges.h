@@ -39,6 +39,6 @@ NODISCARD enum err ranges_add(struct ranges *ranges, uint64_t from, uint64_t to)
 NODISCARD enum err ranges_remove(struct ranges *ranges, uint64_t from, uint64_t to);
 /* Removes all below an offset; cannot fail. */
 void ranges_remove_below(struct ranges *ranges, uint64_t offset);
-void ranges_deinit(struct ranges *ranges);
+void ranges_free(struct ranges *ranges);
 
 #endif

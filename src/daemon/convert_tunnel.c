@@ -1,0 +1,118 @@
+#include "daemon/convert_tunnel.h"
+
+#include <string.h>
+
+#include "base/secret.h"
+#include "crypto/crypto.h"
+#include "crypto/hash.h"
+#include "crypto/sign.h"
+#include "tunnel/outbound.h"
+
+/* ---- what tells whether the settings are those of before ---- */
+
+#define DIGEST_PIECES 12
+
+/* What is hashed, each with its length before it, so that no two readings run into one another. */
+struct digest {
+    struct piece pieces[2 * DIGEST_PIECES];
+    uint64_t lengths[DIGEST_PIECES];
+    size_t n;
+};
+
+static void add(struct digest *digest, const void *bytes, size_t n)
+{
+    digest->lengths[digest->n] = n;
+    digest->pieces[2 * digest->n] =
+        (struct piece){&digest->lengths[digest->n], sizeof digest->lengths[0]};
+    digest->pieces[2 * digest->n + 1] = (struct piece){bytes, n};
+    digest->n++;
+}
+
+static void finish(const struct digest *digest, uint8_t out[static SHA256_BYTES])
+{
+    sha256(out, digest->pieces, 2 * digest->n);
+}
+
+/* ---- keys ---- */
+
+static enum err read_private(struct sign_key **out, const struct config_pem *pem)
+{
+    const char *why;
+    *out = NULL;
+    return pem->path == NULL ? ERR_NONE : sign_key_read(out, pem->text, pem->n, &why);
+}
+
+static enum err read_public(struct verify_key **out, const struct config_pem *pem)
+{
+    const char *why;
+    *out = NULL;
+    return pem->path == NULL ? ERR_NONE : verify_key_read(out, pem->text, pem->n, &why);
+}
+
+static void make_key(struct link_key *out, const struct config_key *key,
+                     const struct verify_key *public)
+{
+    size_t n;
+    if (key->n_bytes > 0) {
+        link_key_init(out, key->bytes, key->n_bytes);
+    } else {
+        const uint8_t *spki = verify_key_spki(public, &n);
+        link_key_init_public(out, spki, n);
+    }
+}
+
+/* ---- outbounds ---- */
+
+/* The lists of servers and numbers are without padding bytes but what calloc() and static zeros made of them. */
+static void digest_outbound(uint8_t out[static SHA256_BYTES], const struct config_outbound *from)
+{
+    struct digest digest = {.n = 0};
+    const uint64_t numbers[] = {
+        (uint64_t)from->early_data,
+        from->keep_s,
+        from->keepalive_s,
+        from->clock_skew_s,
+        from->window,
+        from->stream_window,
+        from->sessions,
+        from->links,
+        (uint64_t)from->mode,
+        from->has_via,
+    };
+    add(&digest, from->key.bytes, from->key.n_bytes);
+    add(&digest, from->identity.text, from->identity.n);
+    add(&digest, from->peer.text, from->peer.n);
+    add(&digest, numbers, sizeof numbers);
+    add(&digest, from->servers, from->n_servers * sizeof from->servers[0]);
+    finish(&digest, out);
+}
+
+enum err convert_tunnel_outbound(struct outbound **out, struct tunnels *tunnels,
+                                 const struct config_outbound *from)
+{
+    struct tunnel_settings settings = {
+        .name = from->name,
+        .servers = from->servers,
+        .n_servers = from->n_servers,
+        .keep_s = from->keep_s,
+        .keepalive_s = from->keepalive_s,
+        .window_bytes = from->window,
+        .stream_window_bytes = from->stream_window,
+        .n_sessions = (size_t)from->sessions,
+        .sends_early = from->early_data != EARLY_NONE,
+    };
+    enum err err = crypto_load();
+    if (err == ERR_NONE)
+        err = read_private(&settings.identity, &from->identity);
+    if (err == ERR_NONE)
+        err = read_public(&settings.server, &from->peer);
+    if (err != ERR_NONE) {
+        sign_key_free(settings.identity);
+        return err;
+    }
+    make_key(&settings.key, &from->key, settings.server);
+    digest_outbound(settings.digest, from);
+    err = tunnel_outbound_new(out, tunnels, &settings);
+    secret_wipe(&settings, sizeof settings);
+    return err;
+}

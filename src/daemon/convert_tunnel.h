@@ -1,0 +1,14 @@
+/* The configuration's tunnels turned into those that run; of convert.c only. */
+#ifndef SOCKEYE_DAEMON_CONVERT_TUNNEL_H
+#define SOCKEYE_DAEMON_CONVERT_TUNNEL_H
+
+#include "config/config.h"
+#include "flow/outbound.h"
+#include "tunnel/tunnels.h"
+
+/* Returned owned. ERR_NOT_FOUND: there is no libcrypto; ERR_BAD: a key file has changed since it was checked;
+ * ERR_MEMORY. */
+NODISCARD enum err convert_tunnel_outbound(struct outbound **out, struct tunnels *tunnels,
+                                           const struct config_outbound *from);
+
+#endif
