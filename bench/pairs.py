@@ -5,7 +5,6 @@ have one processor together, so what is compared is what they cost; on all proce
 origin beside them, is what several processes are worth.
 """
 
-import os
 import pathlib
 import shlex
 import shutil
@@ -13,9 +12,9 @@ import socket
 import subprocess
 import time
 
-from measure import ALL, BULK, OWN, RTT_1, RTT_64, SHORT, SHORT_ON_ALL
+from measure import ALL, BULK, RTT_1, RTT_64, SHORT, SHORT_ON_ALL
 from proxies import ORIGIN_PORT, BenchError, Proxy
-from tables import (CPU_PER_GB, GB_PER_S, P50_AT_1, P50_AT_64, Figures, geometric_mean, median,
+from tables import (CPU_PER_GB, GB_PER_S, P50_AT_1, P50_AT_64, Figures, median,
                     number, table, verdict)
 
 NEAR_PORT, FAR_PORT = 3601, 3701

@@ -1,7 +1,6 @@
 """What a tunnel carries: a near and a far end, each in a network of its own."""
 
 import socket
-import struct
 import threading
 import time
 
@@ -14,7 +13,6 @@ from harness.namespaces import FAR4
 from harness.origin import answer_after_end, echo, http_page, reset, send_until_stuck, speak_first, swallow
 from harness.pattern import receive_end, receive_pattern, send_and_end, send_pattern
 from harness.tunnel import KEY, PORT, SERVER6, Transfer, two_way
-from harness.wait import until
 
 RELAY = '  - {type: relay, name: fixed, listen: "127.0.0.1:1081"}\n'
 

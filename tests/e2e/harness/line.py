@@ -5,7 +5,7 @@ import json
 import subprocess
 
 from harness.binary import BIN
-from harness.namespaces import Cable
+from harness.namespaces import NETWORK4, Cable
 
 EMULATOR = BIN.parent / "tests/emulator/emulator"
 
@@ -24,6 +24,8 @@ class Line(Cable):
         for side in (self.near, self.far):
             side.write("net/ipv4/tcp_rmem", "4096 131072 16777216")
             side.write("net/ipv4/tcp_wmem", "4096 65536 16777216")
+            # What most machines have; Reno takes minutes to fill such a line again.
+            side.run("ip", "route", "replace", NETWORK4, "dev", self.device, "congctl", "cubic")
         if options:
             self.set(**options)
 

@@ -14,6 +14,7 @@ from harness import network
 
 NEAR4, FAR4 = "10.77.0.1", "10.77.0.2"
 NEAR6, FAR6 = "fd77::1", "fd77::2"
+NETWORK4 = "10.77.0.0/24"
 # Where the near end is after it has moved.
 MOVED4, MOVED6 = "10.77.0.9", "fd77::9"
 

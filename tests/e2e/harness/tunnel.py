@@ -47,6 +47,8 @@ class Tunnel:
     always the same, so that either may be started again.
     """
 
+    port = PORT
+
     def __init__(self, start, joined, states, near=None, far=None, near_more="", far_more="", near_limits="", far_limits=""):
         self.start, self.joined = start, joined
         near = {"server": f'"{SERVER4}"', "key": f'"{KEY}"', **(near or {})}

@@ -1,0 +1,48 @@
+"""Ways to lose all carriers that a tunnel has now. Each waits until they are gone at the near end."""
+
+import contextlib
+import time
+
+from harness.tunnel import PORT
+
+
+def killed_here(t):
+    with t.losing_all():
+        t.joined.near.kill_connections(PORT)
+
+
+def killed_there(t):
+    with t.losing_all():
+        t.joined.far.kill_connections(PORT)
+
+
+def reset_between(t):
+    with t.joined.far.resetting(PORT), t.losing_all():
+        pass    # whoever next says something is told
+
+
+def silence(t, seconds=2.5):
+    """Nothing gets through for so long, and nobody is told. The carriers may live on."""
+    with t.joined.far.dropping(PORT):
+        time.sleep(seconds)
+
+
+@contextlib.contextmanager
+def forgotten(t):
+    """What a firewall does that has forgotten them: these carriers are dead without a word as long as the block lasts; new ones are not."""
+    ports = [here.rpartition(":")[2] for here, _ in t.carriers()]
+    with t.joined.near.dropping(*ports):
+        yield
+
+
+def forgotten_for_ever(t):
+    with forgotten(t), t.losing_all():
+        pass
+
+
+def moved(t):
+    with t.losing_all():
+        t.joined.move_near()
+
+
+WAYS = [killed_here, killed_there, reset_between, silence, forgotten_for_ever, moved]
