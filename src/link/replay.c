@@ -141,9 +141,12 @@ static bool is_full(const struct replay_set *set, uint64_t share)
 static enum replay_answer insert(struct replay_set *set, const uint8_t *salt, uint64_t share,
                                  uint64_t flight_ms, uint64_t until_ms, uint64_t now_ms)
 {
-    sweep(set, SWEPT_AT_INSERTION, now_ms);
-    if (is_taken(find(set, salt)))
+    struct entry *same = find(set, salt);
+    if (is_taken(same) && same->until_ms >= now_ms)
         return REPLAY_SEEN;
+    if (is_taken(same))
+        remove_entry(set, (size_t)(same - set->places));
+    sweep(set, SWEPT_AT_INSERTION, now_ms);
     if (flight_ms <= set->low_water_ms || until_ms <= set->forgotten_ms)
         return REPLAY_OLD;
     if (is_full(set, share))
