@@ -2,17 +2,18 @@
 
 import pytest
 
+import cases
+import vectors
 from draw import Draw
-from test_vectors import load, named
+from test_vectors import named
 from tunnel import Failure, Violation, frame
 from tunnel.frame import Address
 from tunnel.keys import Keys
 from tunnel.link import Established, Gone, Server, ServerLink, Session
 from tunnel.session import Answer, Bytes, Finished, Half, Opening, WasReset
+from verify import load
 
-import cases
-
-FRAMES, SESSIONS, FLIGHTS = load("frames.json"), load("sessions.json"), load("flights.json")
+FRAMES, SESSIONS, FLIGHTS = (load(vectors.FOLDER / f"{name}.json") for name in ("frames", "sessions", "flights"))
 
 
 @named(FRAMES["good"])
