@@ -4,19 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/convert_tunnel.h"
+#include "daemon/statefolder.h"
 #include "flow/users.h"
 #include "inbound/protocols.h"
 #include "outbound/outbounds.h"
 #include "route/route.h"
+#include "tunnel/far.h"
+#include "tunnel/outbound.h"
 
 /* Long enough to make guessing slow, short enough for who has mistyped. */
 #define PENALTY_MS 1000
 
 static const struct inbound_protocol *const protocols[] = {
-    [INBOUND_SOCKS] = &inbound_socks,
-    [INBOUND_HTTP] = &inbound_http,
-    [INBOUND_MIXED] = &inbound_mixed,
-    [INBOUND_RELAY] = &inbound_relay,
+    [INBOUND_SOCKS] = &inbound_socks,   [INBOUND_HTTP] = &inbound_http,
+    [INBOUND_MIXED] = &inbound_mixed,   [INBOUND_RELAY] = &inbound_relay,
+    [INBOUND_TUNNEL] = &inbound_tunnel,
 };
 
 /* Passwords that are hashes want a verifier; it belongs to the process, as what it knows does. */
@@ -53,11 +56,19 @@ static struct inbound_command command_of(const struct config_command *from)
     };
 }
 
+/* Without a folder for its state it works, and says what that means. */
+static enum err set_far(struct runtime *runtime, struct inbound *inbound,
+                        const struct config_inbound *from)
+{
+    char folder[PATHS_BYTES];
+    bool has_folder = statefolder_make(folder, runtime->config) == ERR_NONE;
+    return convert_tunnel_inbound(&inbound->far, runtime->tunnels, has_folder ? folder : NULL,
+                                  from);
+}
+
 static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
                             const struct config_inbound *from)
 {
-    if (from->type == INBOUND_TUNNEL)
-        return ERR_COMMAND;
     inbound->ruleset = &runtime->ruleset;
     inbound->protocol = protocols[from->type];
     inbound->name = from->name;
@@ -75,7 +86,11 @@ static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
     inbound->max_connections = from->connections;
     inbound->max_per_client = from->per_client;
     enum err err = counts_hold(&runtime->shared->counts, from->name, &inbound->counts);
-    return err == ERR_NONE ? set_users(runtime, inbound, from) : err;
+    if (err == ERR_NONE)
+        err = set_users(runtime, inbound, from);
+    if (err == ERR_NONE && from->type == INBOUND_TUNNEL)
+        err = set_far(runtime, inbound, from);
+    return err;
 }
 
 static enum dial_prefer prefer_of(const struct config_dns *dns)
@@ -154,6 +169,24 @@ static struct outbound *(*const new_outbound[])(const struct config_outbound *fr
     [OUTBOUND_HTTP] = new_http,
 };
 
+static enum err make_outbound(struct outbound **out, struct runtime *runtime,
+                              const struct config_outbound *from)
+{
+    if (from->type == OUTBOUND_TUNNEL)
+        return convert_tunnel_outbound(out, runtime->tunnels, from);
+    *out = new_outbound[from->type](from);
+    return *out == NULL ? ERR_MEMORY : ERR_NONE;
+}
+
+static void set_via(struct ruleset *ruleset, size_t i, const struct config_outbound *from)
+{
+    struct outbound *outbound = ruleset->outbounds[i], *via = ruleset->outbounds[from->via];
+    if (from->type == OUTBOUND_TUNNEL)
+        tunnel_outbound_set_via(outbound, via);
+    else
+        outbound_set_via(outbound, via);
+}
+
 /* In the order of the configuration's, since other parts name them by index. */
 static enum err set_outbounds(struct runtime *runtime)
 {
@@ -163,17 +196,14 @@ static enum err set_outbounds(struct runtime *runtime)
     if (ruleset->outbounds == NULL)
         return ERR_MEMORY;
     for (; ruleset->n_outbounds < config->n_outbounds; ruleset->n_outbounds++) {
-        const struct config_outbound *from = &config->outbounds[ruleset->n_outbounds];
-        if (from->type == OUTBOUND_TUNNEL)
-            return ERR_COMMAND;
-        struct outbound *outbound = new_outbound[from->type](from);
-        if (outbound == NULL)
-            return ERR_MEMORY;
-        ruleset->outbounds[ruleset->n_outbounds] = outbound;
+        size_t i = ruleset->n_outbounds;
+        enum err err = make_outbound(&ruleset->outbounds[i], runtime, &config->outbounds[i]);
+        if (err != ERR_NONE)
+            return err;
     }
     for (size_t i = 0; i < config->n_outbounds; i++)
         if (config->outbounds[i].has_via)
-            outbound_set_via(ruleset->outbounds[i], ruleset->outbounds[config->outbounds[i].via]);
+            set_via(ruleset, i, &config->outbounds[i]);
     return ERR_NONE;
 }
 
@@ -264,6 +294,7 @@ void convert_free(struct runtime *runtime)
     struct ruleset *ruleset = &runtime->ruleset;
     for (size_t i = 0; i < ruleset->n_inbounds; i++) {
         users_free(ruleset->inbounds[i].users);
+        far_spec_release(ruleset->inbounds[i].far);
         counts_release(&runtime->shared->counts, ruleset->inbounds[i].counts);
     }
     free(ruleset->inbounds);

@@ -1,11 +1,12 @@
 #include "daemon/convert_tunnel.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #include "base/secret.h"
 #include "crypto/crypto.h"
 #include "crypto/hash.h"
 #include "crypto/sign.h"
+#include "tunnel/far_spec.h"
 #include "tunnel/outbound.h"
 
 /* ---- what tells whether the settings are those of before ---- */
@@ -113,6 +114,98 @@ enum err convert_tunnel_outbound(struct outbound **out, struct tunnels *tunnels,
     make_key(&settings.key, &from->key, settings.server);
     digest_outbound(settings.digest, from);
     err = tunnel_outbound_new(out, tunnels, &settings);
+    secret_wipe(&settings, sizeof settings);
+    return err;
+}
+
+/* ---- inbounds ---- */
+
+/* What a session's streams may have under way together, and one of them. */
+#define FAR_WINDOW_BYTES (UINT64_C(64) * 1024 * 1024)
+#define FAR_STREAM_WINDOW_BYTES (UINT64_C(16) * 1024 * 1024)
+
+static void digest_inbound(uint8_t out[static SHA256_BYTES], const struct config_inbound *from,
+                           const struct far_settings *settings)
+{
+    struct digest digest = {.n = 0};
+    uint8_t peers[SHA256_BYTES] = {0};
+    for (size_t i = 0; i < settings->n_peers; i++) {
+        struct digest next = {.n = 0};
+        size_t n;
+        const uint8_t *spki = verify_key_spki(settings->peers[i], &n);
+        add(&next, peers, sizeof peers);
+        add(&next, spki, n);
+        finish(&next, peers);
+    }
+    const uint64_t numbers[] = {
+        (uint64_t)from->early_data,
+        from->keep_s,
+        from->clock_skew_s,
+        settings->n_peers,
+    };
+    add(&digest, from->key.bytes, from->key.n_bytes);
+    add(&digest, from->identity.text, from->identity.n);
+    add(&digest, peers, sizeof peers);
+    add(&digest, numbers, sizeof numbers);
+    finish(&digest, out);
+}
+
+static void free_peers(struct far_settings *settings)
+{
+    for (size_t i = 0; i < settings->n_peers; i++)
+        verify_key_free(settings->peers[i]);
+    free(settings->peers);
+}
+
+static enum err read_peers(struct far_settings *settings, const struct config_inbound *from)
+{
+    if (from->n_peers == 0)
+        return ERR_NONE;
+    settings->peers = calloc(from->n_peers, sizeof(struct verify_key *));
+    if (settings->peers == NULL)
+        return ERR_MEMORY;
+    enum err err = ERR_NONE;
+    for (size_t i = 0; i < from->n_peers && err == ERR_NONE; i++) {
+        err = read_public(&settings->peers[i], &from->peers[i]);
+        settings->n_peers += err == ERR_NONE;
+    }
+    return err;
+}
+
+static const enum gate_early earlies[] = {
+    [EARLY_NONE] = GATE_EARLY_NONE,
+    [EARLY_OPEN] = GATE_EARLY_OPEN,
+    [EARLY_FULL] = GATE_EARLY_FULL,
+};
+
+enum err convert_tunnel_inbound(struct far_spec **out, struct tunnels *tunnels, const char *state,
+                                const struct config_inbound *from)
+{
+    struct far_settings settings = {
+        .name = from->name,
+        .is_key_public = from->key.n_bytes == 0,
+        .clock_skew_ms = from->clock_skew_s * 1000,
+        .keep_s = from->keep_s,
+        .window_bytes = FAR_WINDOW_BYTES,
+        .stream_window_bytes = FAR_STREAM_WINDOW_BYTES,
+        .early = earlies[from->early_data],
+        .state = state,
+    };
+    enum err err = crypto_load();
+    if (err == ERR_NONE)
+        err = read_private(&settings.identity, &from->identity);
+    if (err == ERR_NONE)
+        err = read_peers(&settings, from);
+    if (err != ERR_NONE) {
+        sign_key_free(settings.identity);
+        free_peers(&settings);
+        return err;
+    }
+    const struct verify_key *public =
+        settings.identity == NULL ? NULL : sign_key_public(settings.identity);
+    make_key(&settings.key, &from->key, public);
+    digest_inbound(settings.digest, from, &settings);
+    err = far_spec_hold(&tunnels->fars, &settings, out);
     secret_wipe(&settings, sizeof settings);
     return err;
 }

@@ -11,4 +11,9 @@
 NODISCARD enum err convert_tunnel_outbound(struct outbound **out, struct tunnels *tunnels,
                                            const struct config_outbound *from);
 
+/* What all workers share of a tunnel inbound; to be released. `state` is the folder for what must survive a restart, NULL: there is
+ * none. As above. */
+NODISCARD enum err convert_tunnel_inbound(struct far_spec **out, struct tunnels *tunnels,
+                                          const char *state, const struct config_inbound *from);
+
 #endif

@@ -13,6 +13,7 @@
 #include "daemon/privileges.h"
 #include "daemon/rlimit.h"
 #include "daemon/state.h"
+#include "io/random.h"
 #include "io/sys.h"
 
 /* How soon the service manager is told again that had no room. */
@@ -150,6 +151,8 @@ static int open_log(struct daemon *daemon)
 static enum err make_workers(struct daemon *daemon)
 {
     enum loop_backend backend = chosen_backend();
+    daemon->tunnels.workers = daemon->tunnel_workers;
+    daemon->tunnels.n_workers = daemon->n_workers;
     for (size_t i = 0; i < daemon->n_workers; i++) {
         struct worker *worker;
         enum err err =
@@ -162,12 +165,14 @@ static enum err make_workers(struct daemon *daemon)
         worker->on_turned = reload_on_turned;
         worker->on_pinged = on_worker_pinged;
         daemon->workers[i] = worker;
+        daemon->tunnel_workers[i] = &worker->tunnels;
     }
     enum err err = watch_signals(daemon);
     if (err == ERR_NONE &&
         netwatch_init(&daemon->netwatch, daemon->workers[0]->loop, on_network_changed) != ERR_NONE)
         log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN,
-                "cannot learn of network changes: names are kept for their time to live");
+                "cannot learn of network changes: names are kept for their time to live, tunnels "
+                "try again when it is their time");
     return err;
 }
 
@@ -346,6 +351,7 @@ static void take_down(struct daemon *daemon)
     /* It posts to the mailboxes of the workers. */
     verifier_free(daemon->shared.verifier);
     daemon->shared.verifier = NULL;
+    tunnels_stop(&daemon->tunnels);
     read_last_letters(daemon);
     for (size_t i = 0; i < daemon->n_workers; i++)
         worker_free(daemon->workers[i]);
@@ -400,14 +406,17 @@ int daemon_run(struct config *config, const struct daemon_options *options)
     daemon->n_descriptors = rlimit_raise_descriptors();
     flow_shared_init(&daemon->shared);
     int code;
-    enum err err = runtime_new(&daemon->runtime, config, &daemon->shared);
+    tunnels_init(&daemon->tunnels, &system_rng);
+    enum err err = runtime_new(&daemon->runtime, config, &daemon->shared, &daemon->tunnels);
     if (err == ERR_NONE) {
         code = run_with_log(daemon);
         runtime_release(daemon->runtime);
     } else {
-        code = complain(err);
+        fprintf(stderr, "sockeye: cannot start: %s\n", runtime_complaint(err));
+        code = err == ERR_MEMORY ? EX_OSERR : EX_UNAVAILABLE;
         config_free(config);
     }
+    tunnels_deinit(&daemon->tunnels);
     flow_shared_deinit(&daemon->shared);
     activation_close(&daemon->activation, &voice_stderr);
     notify_deinit(&daemon->notify);

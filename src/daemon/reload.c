@@ -152,10 +152,12 @@ static bool open_sockets(struct reload *reload)
 static bool make(struct reload *reload, struct config *config)
 {
     warn_of_what_stays(reload, config);
-    if (runtime_new(&reload->next, config, &reload->daemon->shared) != ERR_NONE) {
+    struct daemon *daemon = reload->daemon;
+    enum err err = runtime_new(&reload->next, config, &daemon->shared, &daemon->tunnels);
+    if (err != ERR_NONE) {
         reload->next = NULL;
         config_free(config);
-        voice_say(&reload->voice, LOG_LEVEL_ERROR, "out of memory");
+        voice_say(&reload->voice, LOG_LEVEL_ERROR, "%s", runtime_complaint(err));
         return false;
     }
     return open_log(reload, config) && open_sockets(reload);

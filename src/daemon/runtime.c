@@ -14,7 +14,14 @@ static void free_runtime(struct ruleset *ruleset)
     free(runtime);
 }
 
-enum err runtime_new(struct runtime **out, struct config *config, struct flow_shared *shared)
+const char *runtime_complaint(enum err err)
+{
+    return err == ERR_NOT_FOUND ? "tunnels need OpenSSL's libcrypto, version 3, which is not there"
+                                : err_text(err);
+}
+
+enum err runtime_new(struct runtime **out, struct config *config, struct flow_shared *shared,
+                     struct tunnels *tunnels)
 {
     struct runtime *runtime = calloc(1, sizeof *runtime);
     if (runtime == NULL)
@@ -22,6 +29,7 @@ enum err runtime_new(struct runtime **out, struct config *config, struct flow_sh
     ruleset_init(&runtime->ruleset, free_runtime);
     runtime->config = config;
     runtime->shared = shared;
+    runtime->tunnels = tunnels;
     enum err err = convert_config(runtime);
     if (err != ERR_NONE) {
         convert_free(runtime);

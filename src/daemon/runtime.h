@@ -10,21 +10,25 @@
 #include "flow/inbound.h"
 #include "flow/outbound.h"
 #include "flow/ruleset.h"
+#include "tunnel/tunnels.h"
 
 struct runtime {
     struct ruleset ruleset; /* inbounds and outbounds stand in the order of the configuration's */
     struct config *config;  /* owned */
     struct flow_shared *shared;
+    struct tunnels *tunnels;
     struct flow_limits limits;
     enum dial_prefer prefer;
 };
 
 /*
- * Takes the configuration when it succeeds; `shared` is borrowed for as long as anyone holds the
- * runtime, which whoever calls this does first. ERR_MEMORY.
+ * Takes the configuration when it succeeds; `shared` and `tunnels` are borrowed for as long as anyone
+ * holds the runtime, which whoever calls this does first. ERR_MEMORY. With tunnels ERR_NOT_FOUND (there is no libcrypto).
  */
 NODISCARD enum err runtime_new(struct runtime **out, struct config *config,
-                               struct flow_shared *shared);
+                               struct flow_shared *shared, struct tunnels *tunnels);
+/* Why it failed. */
+const char *runtime_complaint(enum err err);
 
 /* Says what is listened on, n addresses, which are copied: before flows come. ERR_MEMORY. */
 NODISCARD enum err runtime_set_listening(struct runtime *runtime, const struct addr *addrs,

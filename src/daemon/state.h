@@ -25,6 +25,8 @@ struct daemon {
     struct listening listening;
     struct activation activation;
     struct logsink *sink;
+    struct tunnels tunnels;
+    struct tunnel_env *tunnel_workers[WORKERS_MAX]; /* those of the workers */
     struct worker *workers[WORKERS_MAX];
     size_t n_workers;
     size_t n_running, n_drained; /* of the workers */

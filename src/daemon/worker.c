@@ -4,17 +4,24 @@
 #include <stdlib.h>
 
 #include "flow/flow.h"
+#include "io/random.h"
 #include "io/sys.h"
+#include "tunnel/far.h"
+#include "tunnel/near.h"
 
 static void before_waiting(void *arg)
 {
     struct worker *worker = arg;
+    tunnel_env_settle(&worker->tunnels);
     logsink_flush(worker->port);
 }
 
 static bool has_room(struct listener *listener)
 {
-    const struct worker *worker = CONTAINER_OF(listener, struct worker_listener, listener)->worker;
+    const struct worker_listener *mine = CONTAINER_OF(listener, struct worker_listener, listener);
+    const struct worker *worker = mine->worker;
+    if (mine->inbound->far != NULL)
+        return strangers_have_room(&worker->tunnels.strangers);
     struct flow_shared *shared = worker->env.shared;
     return flow_shared_n_used(shared) < atomic_load(&shared->max_by_descriptors);
 }
@@ -22,12 +29,18 @@ static bool has_room(struct listener *listener)
 static void on_accept(struct listener *listener, int fd, const struct addr *from)
 {
     struct worker_listener *mine = CONTAINER_OF(listener, struct worker_listener, listener);
-    flow_accept(&mine->worker->env, mine->inbound, fd, from);
+    if (mine->inbound->far != NULL)
+        far_accept(&mine->worker->tunnels, mine->inbound, fd, from);
+    else
+        flow_accept(&mine->worker->env, mine->inbound, fd, from);
 }
 
 static void on_shortage(struct listener *listener, enum err err)
 {
     struct worker_listener *mine = CONTAINER_OF(listener, struct worker_listener, listener);
+    /* Of those who have shown no key one makes room. */
+    if (err == ERR_DESCRIPTORS && strangers_evict(&mine->worker->tunnels.strangers))
+        return;
     enum refusal why = err == ERR_MEMORY ? REFUSAL_MEMORY : REFUSAL_DESCRIPTORS;
     flow_env_complain(&mine->worker->env, why, mine->inbound->name, NULL); /* it waits */
 }
@@ -66,14 +79,23 @@ static void stop_listeners(struct list *listeners)
     }
 }
 
+/* When the last flow has ended the sessions of tunnels are, and say so. */
 static void tell_drained(struct worker *worker)
 {
-    if (worker->is_draining && list_empty(&worker->env.live) && worker->on_drained != NULL) {
+    if (!worker->is_draining || !list_empty(&worker->env.live) || worker->on_drained == NULL)
+        return;
+    if (tunnel_env_end(&worker->tunnels)) {
         timer_clear(loop_timers(worker->loop), &worker->drained_by);
         void (*on_drained)(struct worker *) = worker->on_drained;
         worker->on_drained = NULL;
+        worker->env.is_over = true;
         on_drained(worker);
     }
+}
+
+static void on_tunnels_ended(struct tunnel_env *tunnels)
+{
+    tell_drained(CONTAINER_OF(tunnels, struct worker, tunnels));
 }
 
 static void wake_listeners(struct list *listeners)
@@ -110,7 +132,9 @@ static void drain(struct mail *mail)
 
 static void end_flows(struct mail *mail)
 {
-    flow_end_all(&CONTAINER_OF(mail, struct worker, orders.end)->env);
+    struct worker *worker = CONTAINER_OF(mail, struct worker, orders.end);
+    flow_end_all(&worker->env);
+    tunnel_env_cut(&worker->tunnels);
 }
 
 static void refresh(struct mail *mail)
@@ -118,6 +142,7 @@ static void refresh(struct mail *mail)
     struct worker *worker = CONTAINER_OF(mail, struct worker, orders.refresh);
     atomic_store(&worker->orders.is_refreshing, false);
     resolver_refresh(worker->env.resolver);
+    near_wake_all(&worker->tunnels);
 }
 
 static void stop(struct mail *mail)
@@ -272,6 +297,8 @@ static void turn(struct mail *mail)
     use_settings(worker, worker->runtime);
     turn_listeners(worker);
     flow_end_exchanges(&worker->env, &worker->runtime->ruleset);
+    near_turn_all(&worker->tunnels, &worker->runtime->ruleset);
+    far_turn_all(&worker->tunnels, &worker->runtime->ruleset);
     begin_to_listen(worker, &worker->turning.listeners);
     if (worker->is_draining)
         stop_listeners(&worker->listeners);
@@ -318,6 +345,9 @@ static enum err set_up_env(struct worker *worker)
     env->on_ended = on_flow_ended;
     env->owner = worker;
     flow_env_init(env);
+    tunnel_env_init(&worker->tunnels, runtime->tunnels, worker->index, env, &system_rng);
+    worker->tunnels.on_empty = on_tunnels_ended;
+    worker->tunnels.in_force = &runtime->ruleset;
     return resolver_new(&env->resolver, worker->loop, &options);
 }
 
@@ -374,8 +404,11 @@ void worker_free(struct worker *worker)
     stop_listeners(&worker->listeners);
     stop_listeners(&worker->turning.listeners);
     if (worker->env.loop != NULL) {
+        tunnel_env_cut(&worker->tunnels);
+        far_free_all(&worker->tunnels);
         resolver_free(worker->env.resolver);
         loop_run_deferred(worker->loop);
+        tunnel_env_deinit(&worker->tunnels);
         flow_env_deinit(&worker->env);
     }
     loop_free(worker->loop);

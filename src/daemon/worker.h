@@ -21,6 +21,7 @@
 #include "io/listener.h"
 #include "io/loop.h"
 #include "io/mailbox.h"
+#include "tunnel/env.h"
 
 struct worker;
 
@@ -59,12 +60,13 @@ struct worker {
     void (*on_pinged)(struct worker *);
     bool is_draining;
     struct timer drained_by; /* drain_s is over */
-    /* Draining, and no flow is left. Called once, on the worker's thread; the loop runs on until it
+    /* Draining, and no flow is left and no tunnel's session. Called once, on the worker's thread; the loop runs on until it
      * is ordered to stop. */
     void (*on_drained)(struct worker *);
     struct mail drained; /* for on_drained to send */
     void *owner;
     struct flow_env env;
+    struct tunnel_env tunnels;
 };
 
 /* Makes a worker and takes its sockets over. Returns owned. */
@@ -81,7 +83,7 @@ void worker_free(struct worker *worker);
 void worker_order_drain(struct worker *worker);
 /* Ends what is left at once; ordered to drain before. */
 void worker_order_end(struct worker *worker);
-/* The network has changed: names are asked anew. */
+/* The network has changed: names are asked anew, tunnels connect at once. */
 void worker_order_refresh(struct worker *worker);
 /* Prepares a turn; on_turned is called with turning.err set. What is given stays borrowed until
  * the turn has been made or forgotten. */

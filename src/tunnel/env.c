@@ -2,6 +2,7 @@
 
 #include "io/sys.h"
 #include "tunnel/carrier.h"
+#include "tunnel/host.h"
 #include "tunnel/stream.h"
 #include "tunnel/tunnels.h"
 
@@ -26,6 +27,21 @@ void tunnel_env_deinit(struct tunnel_env *env)
     slab_deinit(&env->carriers);
     pool_deinit(&env->pool);
     env->flow->tunnels = NULL;
+}
+
+bool tunnel_env_end(struct tunnel_env *env)
+{
+    for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next)
+        host_end(CONTAINER_OF(at, struct host, link), 0);
+    return list_empty(&env->hosts);
+}
+
+void tunnel_env_cut(struct tunnel_env *env)
+{
+    while (!list_empty(&env->hosts)) {
+        struct host *host = CONTAINER_OF(env->hosts.next, struct host, link);
+        host->ops->on_ended(host, "the program ends");
+    }
 }
 
 struct peer_time tunnel_now(void)

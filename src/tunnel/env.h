@@ -35,6 +35,8 @@ struct tunnel_env {
     struct tunnels *tunnels;  /* of the process */
     size_t index;             /* of the worker, among them */
     struct ruleset *in_force; /* by which far ends go; held by the worker */
+    /* The last host has gone. NULL: nobody wants to know. */
+    void (*on_empty)(struct tunnel_env *);
 };
 
 /* Something that is settled in each turn in which it was touched; embedded in a host or a gate. */
@@ -50,6 +52,12 @@ void tunnel_env_init(struct tunnel_env *env, struct tunnels *tunnels, size_t ind
 void tunnel_env_deinit(struct tunnel_env *env); /* no host and no far end is left */
 /* The turn is over. What is touched meanwhile is settled too. */
 void tunnel_env_settle(struct tunnel_env *env);
+
+/* The program ends: every session is ended, and says so where it can. True: there is none, and need not be waited
+ * for; else on_empty() follows. */
+bool tunnel_env_end(struct tunnel_env *env);
+/* The same at once, without a word. */
+void tunnel_env_cut(struct tunnel_env *env);
 
 /* The time by all clocks, now. */
 struct peer_time tunnel_now(void);

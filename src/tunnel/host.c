@@ -41,8 +41,10 @@ static void on_up(struct host *host, struct carrier *carrier)
 static void on_close(struct host *host, struct carrier *carrier, const struct peer_event *event)
 {
     carrier->is_clean = true;
+    bool is_ordinary = event->is_clean || !carrier->has_stood;
     if (event->why != NULL)
-        log_link(host, LOG_LEVEL_WARN, carrier, "given up", event->why);
+        log_link(host, is_ordinary ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, carrier, "given up",
+                 event->why);
     carrier_close(carrier, event->is_clean);
 }
 
@@ -215,6 +217,9 @@ void host_deinit(struct host *host)
     peer_free(host->peer);
     timer_clear(loop_timers(host->tended.env->flow->loop), &host->deadline);
     tended_forget(&host->tended);
+    struct tunnel_env *env = host->tended.env;
+    if (list_empty(&env->hosts) && env->on_empty != NULL)
+        env->on_empty(env);
 }
 
 enum err host_add_carrier(struct host *host, struct endpoint *endpoint, struct peer_link *of,
