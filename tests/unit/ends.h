@@ -1,0 +1,151 @@
+/*
+ * Both ends of a tunnel in one loop: what flows.inbound takes in goes by a tunnel outbound to the far end, which
+ * listens on loopback and opens targets by the outbound of flows.h. The clock is the system's. Include it once.
+ *
+ *     flows_client() -> inbound -> near end ~~ TCP ~~ far end -> flows.origin
+ */
+#ifndef SOCKEYE_TESTS_ENDS_H
+#define SOCKEYE_TESTS_ENDS_H
+
+#include "crypto/crypto.h"
+#include "flows.h"
+#include "io/listener.h"
+#include "io/mailbox.h"
+#include "io/random.h"
+#include "tunnel/far.h"
+#include "tunnel/near.h"
+#include "tunnel/outbound.h"
+#include "tunnel/tunnels.h"
+
+static const uint8_t ends_key[32] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+
+static struct {
+    struct tunnel_env env;
+    struct tunnel_env *workers[1];
+    struct tunnels tunnels;
+    struct mailbox mailbox;
+    struct inbound far;
+    struct inbound_counts counts;
+    struct listener listener;
+    struct addr addr; /* of the far end */
+    struct outbound *outbound;
+    struct outbound *outbounds[1];
+    uint8_t near_key[32]; /* ends_key, unless a test has changed it */
+} ends;
+
+static inline void ends_settle(void *arg)
+{
+    tunnel_env_settle(arg);
+}
+
+static inline bool ends_has_room(struct listener *listener)
+{
+    (void)listener;
+    return strangers_have_room(&ends.env.strangers);
+}
+
+static inline void ends_on_accept(struct listener *listener, int fd, const struct addr *from)
+{
+    (void)listener;
+    far_accept(&ends.env, &ends.far, fd, from);
+}
+
+static inline void ends_listen(void)
+{
+    static const struct listener_options plain = {0};
+    int fd;
+    ends.addr = tcp_addr("127.0.0.1", 0);
+    assert_int_equal(listener_open(&fd, &ends.addr, &plain), ERR_NONE);
+    ends.listener = (struct listener){.has_room = ends_has_room, .on_accept = ends_on_accept};
+    assert_int_equal(listener_start(&ends.listener, flows.env.loop, fd), ERR_NONE);
+}
+
+static inline struct far_settings ends_far_settings(void)
+{
+    struct far_settings settings = {.name = "far",
+                                    .clock_skew_ms = 60000,
+                                    .keep_s = 600,
+                                    .window_bytes = 64 << 20,
+                                    .stream_window_bytes = 16 << 20};
+    link_key_init(&settings.key, ends_key, sizeof ends_key);
+    return settings;
+}
+
+static inline void ends_make_far(struct far_settings settings)
+{
+    ends.far = flows.inbound;
+    ends.far.name = "far";
+    ends.far.protocol = &inbound_tunnel;
+    ends.far.counts = &ends.counts;
+    assert_int_equal(far_spec_hold(&ends.tunnels.fars, &settings, &ends.far.far), ERR_NONE);
+    flows.ruleset.inbounds = &ends.far;
+    flows.ruleset.n_inbounds = 1;
+    far_turn_all(&ends.env, &flows.ruleset);
+}
+
+static inline void ends_make_near(void)
+{
+    struct target server = {.addr = ends.addr};
+    struct tunnel_settings settings = {.name = "near",
+                                       .servers = &server,
+                                       .n_servers = 1,
+                                       .keep_s = 600,
+                                       .window_bytes = 64 << 20,
+                                       .stream_window_bytes = 16 << 20,
+                                       .n_sessions = 1};
+    link_key_init(&settings.key, ends.near_key, sizeof ends.near_key);
+    assert_int_equal(tunnel_outbound_new(&ends.outbound, &ends.tunnels, &settings), ERR_NONE);
+    ends.outbounds[0] = ends.outbound;
+    flows.ruleset.outbounds = ends.outbounds;
+    flows.ruleset.n_outbounds = 1;
+    flows.inbound.outbound = ends.outbound;
+}
+
+/* After flows_begin(): an inbound whose flows go through the tunnel. */
+static inline void ends_begin_with(struct far_settings settings)
+{
+    memset(&ends.far, 0, sizeof ends.far);
+    memset(&ends.counts, 0, sizeof ends.counts);
+    flows.shared.max_by_descriptors = 10000;
+    assert_int_equal(mailbox_init(&ends.mailbox, flows.env.loop), ERR_NONE);
+    flows.env.mailbox = &ends.mailbox;
+    tunnels_init(&ends.tunnels, &system_rng);
+    ends.tunnels.workers = ends.workers;
+    ends.tunnels.n_workers = 1;
+    ends.workers[0] = &ends.env;
+    tunnel_env_init(&ends.env, &ends.tunnels, 0, &flows.env, &system_rng);
+    loop_set_hook(flows.env.loop, ends_settle, &ends.env);
+    ends_make_far(settings);
+    ends_listen();
+    ends_make_near();
+}
+
+static inline void ends_begin(void)
+{
+    assert_int_equal(crypto_load(), ERR_NONE);
+    memcpy(ends.near_key, ends_key, sizeof ends_key);
+    ends_begin_with(ends_far_settings());
+}
+
+/* Every flow has ended. */
+static inline void ends_end(void)
+{
+    listener_stop(&ends.listener);
+    (void)tunnel_env_end(&ends.env);
+    FLOWS_UNTIL(list_empty(&ends.env.hosts));
+    tunnels_stop(&ends.tunnels);
+    far_free_all(&ends.env);
+    turn_at_once(flows.env.loop, 2);
+    assert_int_equal(ends.counts.n_connections, 0);
+    assert_int_equal(flows.shared.n_carriers, 0);
+    assert_int_equal(flows.shared.n_silent, 0);
+    tunnel_env_deinit(&ends.env);
+    loop_set_hook(flows.env.loop, NULL, NULL);
+    ends.outbound->ops->free(ends.outbound);
+    far_spec_release(ends.far.far);
+    mailbox_deinit(&ends.mailbox);
+    tunnels_deinit(&ends.tunnels);
+    flows_end();
+}
+
+#endif
