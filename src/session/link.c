@@ -315,6 +315,8 @@ enum err link_lost_received(struct session *session, uint64_t number, uint64_t c
         session->n_link_events++;
         return ERR_NONE;
     }
+    if (!link->was_up)
+        return ERR_NONE;
     if (link_acked(session, link, count, 0, false) != ERR_NONE)
         return ERR_BAD;
     link->lost_received = true;
@@ -349,7 +351,7 @@ enum err session_add_link(struct session *session, uint64_t number, uint64_t now
     enum err err = link_make(session, number, &link);
     if (err != ERR_NONE)
         return err;
-    link->is_up = true;
+    link->is_up = link->was_up = true;
     link->last_received_us = now_us;
     return ERR_NONE;
 }

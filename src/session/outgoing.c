@@ -149,9 +149,11 @@ static void move_base(struct stream *stream, uint64_t to)
     out->base = to;
     if (out->recovery != NULL) {
         struct ranges *acked = &out->recovery->acked;
-        if (!ranges_is_empty(acked) && ranges_lowest(acked).from <= to)
-            out->base = to > ranges_lowest(acked).to ? to : ranges_lowest(acked).to;
-        ranges_remove_below(acked, out->base);
+        while (!ranges_is_empty(acked) && ranges_lowest(acked).from <= out->base) {
+            if (ranges_lowest(acked).to > out->base)
+                out->base = ranges_lowest(acked).to;
+            ranges_remove_below(acked, out->base);
+        }
         ranges_remove_below(&out->recovery->lost, out->base);
         check_recovery(out);
     }

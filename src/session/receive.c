@@ -58,6 +58,7 @@ static enum err on_open(struct session *session, const struct frame *frame)
         return err;
     stream_set_id(stream, frame->id);
     stream->out.limit = frame->grant;
+    stream->in.limit = frame->claim;
     if (!credit_allows(session, frame->claim))
         return refuse(stream, 1);
     if (frame->code != 0)
@@ -144,7 +145,7 @@ static enum err on_ack(struct session *session, const struct frame *frame)
 {
     struct session_link *link = link_find(session, frame->id);
 
-    if (link == NULL)
+    if (link == NULL || !link->was_up)
         return ERR_NONE;
     return link_acked(session, link, frame->value, frame->delay_us, true);
 }

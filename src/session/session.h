@@ -120,7 +120,7 @@ bool session_next_event(struct session *session, struct session_event *event);
 
 /* ---- links ---- */
 
-/* A link stands: records may go and come. ERR_MEMORY. */
+/* A link stands: records may go and come. ERR_MEMORY. ERR_BAD: the number was used, or given up by the other end. ERR_LIMIT: too many stand. */
 NODISCARD enum err session_add_link(struct session *session, uint64_t link, uint64_t now_us);
 /* It is gone: what it had goes out again on others, and the other end is told. */
 void session_lose_link(struct session *session, uint64_t link, uint64_t now_us);

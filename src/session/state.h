@@ -134,6 +134,7 @@ struct sent {
 struct session_link {
     uint64_t number;
     bool is_up;
+    bool was_up;                     /* else it is only known as lost */
     bool lost_needed, lost_received; /* LOST is to be sent; the other end's has come */
     bool ack_due, asks; /* an acknowledgement is to go now; there is something to acknowledge */
     bool bye_needed, bye_sent;
