@@ -32,7 +32,10 @@ static uint8_t take_u8(struct reader *reader)
 static uint16_t take_u16(struct reader *reader)
 {
     const uint8_t *bytes = take_bytes(reader, 2);
-    return bytes != NULL ? (uint16_t)(bytes[0] << 8 | bytes[1]) : 0;
+
+    if (bytes == NULL)
+        return 0;
+    return (uint16_t)(bytes[0] << 8 | bytes[1]);
 }
 
 static uint64_t take_u64(struct reader *reader)
