@@ -8,8 +8,10 @@
 #include "base/addr.h"
 #include "base/secret.h"
 #include "cli/cli.h"
-#include "cli/keytext.h"
+#include "cli/freshkey.h"
 #include "cli/newfile.h"
+#include "crypto/crypto.h"
+#include "tunnel/replays.h"
 
 #define DEFAULT_PORT 4194
 #define TEXT_BYTES 2048
@@ -17,6 +19,8 @@
 static const char server_format[] =
     "# The far end of a tunnel: it connects to what clients ask for. On the server:\n"
     "#     sockeye run -c server.yaml\n"
+    "state: state    # beside this file; as a service of systemd, which has a place for it, leave "
+    "it out\n"
     "inbounds:\n"
     "  - type: tunnel\n"
     "    name: tunnel\n"
@@ -38,7 +42,7 @@ struct plan {
     struct target server;
     bool has_server; /* it was named */
     const char *folder;
-    char server_path[PATHS_BYTES], client_path[PATHS_BYTES];
+    char server_path[PATHS_BYTES], client_path[PATHS_BYTES], state_path[PATHS_BYTES];
 };
 
 /* It is written into YAML, in double quotes. */
@@ -66,22 +70,43 @@ static bool join(char out[static PATHS_BYTES], const char *folder, const char *n
     return snprintf(out, PATHS_BYTES, "%s/%s", folder, name) < PATHS_BYTES;
 }
 
+static int complain(const char *path, const char *why)
+{
+    fprintf(stderr, "sockeye: %s: %s\n", path, why);
+    return EX_CANTCREAT;
+}
+
 static int make_folder(const char *path)
 {
     if (mkdir(path, 0700) == 0 || errno == EEXIST)
         return EX_OK;
-    fprintf(stderr, "sockeye: %s: %s\n", path, strerror(errno));
-    return EX_CANTCREAT;
+    return complain(path, strerror(errno));
 }
 
-static int write_both(const struct plan *plan, const char *key)
+/* What the server knows of flights that were sent to it: of a fresh key there are none. Without it a
+ * server waits for two seconds at its first start, as it cannot tell. */
+static int make_state(const struct plan *plan, const struct fresh_key *key)
+{
+    enum err err = crypto_load();
+    if (err == ERR_NOT_FOUND) {
+        fprintf(stderr, "sockeye: OpenSSL's libcrypto, version 3, is not there\n");
+        return EX_UNAVAILABLE;
+    }
+    int code = err == ERR_NONE ? make_folder(plan->state_path) : complain("keys", err_text(err));
+    if (code != EX_OK)
+        return code;
+    err = replays_make(plan->state_path, key->bytes, key->n);
+    return err == ERR_NONE ? EX_OK : complain(plan->state_path, err_text(err));
+}
+
+static int write_both(const struct plan *plan, const struct fresh_key *key)
 {
     char text[TEXT_BYTES], server[TARGET_TEXT_BYTES];
     target_format(&plan->server, server);
-    int n = snprintf(text, sizeof text, server_format, (unsigned)plan->server.addr.port, key);
+    int n = snprintf(text, sizeof text, server_format, (unsigned)plan->server.addr.port, key->text);
     int code = newfile_make(plan->server_path, 0600, text, (size_t)n);
     if (code == EX_OK) {
-        n = snprintf(text, sizeof text, client_format, server, key);
+        n = snprintf(text, sizeof text, client_format, server, key->text);
         code = newfile_make(plan->client_path, 0600, text, (size_t)n);
         if (code != EX_OK)
             newfile_unmake(plan->server_path);
@@ -92,15 +117,21 @@ static int write_both(const struct plan *plan, const char *key)
 
 static int make(const struct plan *plan)
 {
-    char key[KEYTEXT_BYTES];
+    struct fresh_key key;
     int code = make_folder(plan->folder);
+    if (code == EX_OK)
+        code = fresh_key_draw(&key, FRESH_KEY_MAX_BITS);
     if (code != EX_OK)
         return code;
-    code = keytext_draw(key, KEY_MAX_BITS);
-    if (code != EX_OK)
-        return code;
-    code = write_both(plan, key);
-    secret_wipe(key, sizeof key);
+    code = write_both(plan, &key);
+    if (code == EX_OK) {
+        code = make_state(plan, &key);
+        if (code != EX_OK) {
+            newfile_unmake(plan->server_path);
+            newfile_unmake(plan->client_path);
+        }
+    }
+    secret_wipe(&key, sizeof key);
     return code;
 }
 
@@ -110,8 +141,9 @@ static void say_what_to_do(const struct plan *plan)
     target_format(&plan->server, server);
     printf("Made, with a fresh key that only these two files hold:\n"
            "    %s\n"
-           "    %s\n\n",
-           plan->server_path, plan->client_path);
+           "    %s\n"
+           "and what the server keeps over restarts, empty: %s\n\n",
+           plan->server_path, plan->client_path, plan->state_path);
     if (plan->has_server)
         printf("1. Take server.yaml to the server, %s, where TCP port %u must be open, and start "
                "it:\n"
@@ -149,7 +181,8 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         return cli_usage_error(verb, "expected a server's HOST:PORT, found %.64s", server);
     plan.has_server = server != NULL;
     if (!join(plan.server_path, plan.folder, "server.yaml") ||
-        !join(plan.client_path, plan.folder, "client.yaml"))
+        !join(plan.client_path, plan.folder, "client.yaml") ||
+        !join(plan.state_path, plan.folder, "state"))
         return cli_usage_error(verb, "the folder's path is too long");
     int code = make(&plan);
     if (code == EX_OK)

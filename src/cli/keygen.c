@@ -6,8 +6,8 @@
 
 #include "base/secret.h"
 #include "cli/cli.h"
+#include "cli/freshkey.h"
 #include "cli/keypair.h"
-#include "cli/keytext.h"
 #include "cli/newfile.h"
 
 /* Nothing of it stays in a buffer. */
@@ -22,14 +22,15 @@ static int print_line(const char *line, size_t n)
 
 static int make_key(unsigned bits, const char *path)
 {
-    char line[KEYTEXT_BYTES + 1];
-    int code = keytext_draw(line, bits);
+    struct fresh_key key;
+    char line[sizeof key.text + 1];
+    int code = fresh_key_draw(&key, bits);
     if (code != EX_OK)
         return code;
-    size_t n = strlen(line);
-    line[n++] = '\n';
-    code = path != NULL ? newfile_make(path, 0600, line, n) : print_line(line, n);
+    int n = snprintf(line, sizeof line, "%s\n", key.text);
+    code = path != NULL ? newfile_make(path, 0600, line, (size_t)n) : print_line(line, (size_t)n);
     secret_wipe(line, sizeof line);
+    secret_wipe(&key, sizeof key);
     return code;
 }
 
@@ -76,7 +77,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         return cli_usage_error(verb, "-o needs a name that is not empty");
     if (wish.identity != NULL)
         return make_identity(verb, &wish);
-    unsigned bits = wish.bits != NULL ? bits_of(wish.bits) : KEY_MAX_BITS;
+    unsigned bits = wish.bits != NULL ? bits_of(wish.bits) : FRESH_KEY_MAX_BITS;
     if (bits == 0)
         return cli_usage_error(verb, "a key has 128, 192 or 256 bits, not %.64s", wish.bits);
     return make_key(bits, wish.path);

@@ -319,7 +319,7 @@ int sys_allocate(int fd, size_t n)
         return -1;
     int err;
     do
-        err = posix_fallocate(fd, 0, (off_t)n);
+        err = n > 0 ? posix_fallocate(fd, 0, (off_t)n) : 0; /* 0 bytes would be EINVAL */
     while (err == EINTR);
     errno = err;
     return err == 0 ? 0 : -1;

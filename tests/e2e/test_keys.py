@@ -2,14 +2,19 @@
 
 import base64
 import os
+import re
 import resource
 import signal
+import socket
 import stat
 import subprocess
 
 import pytest
 
+from harness import network
 from harness.binary import BIN
+from harness.client import receive_exactly, socks5
+from harness.origin import echo
 from harness.program import environment
 
 
@@ -192,6 +197,8 @@ def test_init_makes_two_ends_that_fit_and_says_how_to_use_them(cli, place):
     for word in ("server.yaml", "client.yaml", "sockeye run -c", "curl", "far.example.com", "2222"):
         assert word in result.out, word
     assert keys_in(server)[0] not in result.out
+    state, = (place / "state").iterdir()
+    assert mode_of(place / "state") == 0o700 and mode_of(state) == 0o600
     for name in ("server.yaml", "client.yaml"):
         assert mode_of(place / name) == 0o600
         checked = cli("check", "-c", name)
@@ -227,6 +234,23 @@ def test_init_refuses_what_is_no_server(cli, place, server):
     before = set(place.iterdir())
     result = cli("init", "--server", server)
     assert result.code == 64 and "HOST:PORT" in result.err and set(place.iterdir()) == before
+
+
+def test_what_init_makes_carries_data_at_once(cli, place, sockeye, origin, dial):
+    network.need_own_network()
+    server = origin(echo, network.OWN4)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert cli("init", "--server", f"127.0.0.1:{port}", "-o", place / "ends").code == 0
+    far = sockeye(argv=["run", "-c", place / "ends" / "server.yaml"])
+    client = place / "ends" / "client.yaml"
+    client.write_text(client.read_text().replace("127.0.0.1:1080", "127.0.0.1:0"))
+    near = sockeye(argv=["run", "-c", client])
+    sock = dial(near.addr())
+    assert socks5(sock, *server.addr).code == 0
+    sock.sendall(b"hello")
+    assert receive_exactly(sock, 5) == b"hello"
+    assert not re.search("wrong|no answer", near.text + far.text), "its state is fresh, so that the first flight is taken"
 
 
 @pytest.mark.parametrize("there", ["server.yaml", "client.yaml"])
