@@ -94,6 +94,12 @@ NODISCARD enum err target_set_host(struct target *out, const char *host, size_t 
 /* Parses "host:port", "1.2.3.4:80", "[::1]:80". ERR_BAD: it is not one. */
 NODISCARD enum err target_parse(struct target *out, const char *text, size_t n);
 
+/* Whether it is neither a name nor an address: a tunnel's far end is to say where it leads to. */
+static inline bool target_is_open(const struct target *target)
+{
+    return target->name_bytes == 0 && target->addr.family == ADDR_NONE;
+}
+
 /* Whether both have the same name, to the byte; the ports do not count. */
 bool target_same_name(const struct target *a, const struct target *b);
 

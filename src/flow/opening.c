@@ -122,8 +122,13 @@ static void on_opened(struct opening *opening, enum err err)
 
 char *flow_target_text(const struct target *target)
 {
+    static const char open_text[] = "the far end's";
     char text[TARGET_TEXT_BYTES];
-    size_t n = target_format(target, text);
+    size_t n = sizeof open_text - 1;
+    if (target_is_open(target))
+        memcpy(text, open_text, sizeof open_text);
+    else
+        n = target_format(target, text);
     char *copy = malloc(n + 1);
     if (copy != NULL)
         memcpy(copy, text, n + 1);
@@ -218,7 +223,8 @@ static enum err ask(struct flow *flow, const struct request *request)
     flow->to = flow_target_text(&request->target);
     if (flow->to == NULL)
         return ERR_MEMORY;
-    if (request->target.addr.port == 0 && flow->command != REQUEST_BIND)
+    bool has_port = request->target.addr.port != 0 || target_is_open(&request->target);
+    if (!has_port && flow->command != REQUEST_BIND)
         return ERR_BAD; /* nobody listens on it */
     enum err err = set_up(flow, request);
     if (err != ERR_NONE)

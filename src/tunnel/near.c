@@ -202,7 +202,7 @@ static bool has_link(const struct near *near)
 static enum err open_stream(struct near *near, struct opening *opening)
 {
     struct stream_request request = {
-        .has_target = true,
+        .has_target = !target_is_open(&opening->target),
         .target = opening->target,
         .source = opening->source,
     };
