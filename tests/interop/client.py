@@ -53,11 +53,17 @@ class Fetch:
         self.n_bytes, self.sum = 0, hashlib.sha256()
         self.recordings, self.early = [], []
         self.answer, self.finished, self.link_over = None, False, False
-        near.half.events.clear()
-        self.stream = near.half.open(target)
-        near.half.write(self.stream, request)
-        near.half.finish(self.stream)
+        self.target, self.request = target, request
         self.carrier = self.sock = None
+        self.n_gone = 0
+        self._open()
+
+    def _open(self):
+        self.half = self.near.half
+        self.half.events.clear()
+        self.stream = self.half.open(self.target)
+        self.half.write(self.stream, self.request)
+        self.half.finish(self.stream)
 
     def run(self):
         """Until all has come; the session lives on without a link."""
@@ -123,8 +129,17 @@ class Fetch:
         self.recordings[-1].down += data
         waited = self.carrier.link.state == "AWAITING"
         self.carrier.receive(data)
+        if self.half is not self.near.half:
+            self._gone()
         if waited and self.carrier.link.state == "ESTABLISHED":
             self.early.append(self.near.established.early_accepted)
+
+    def _gone(self):
+        """The server has lost the session. As no byte had come, the stream can be opened again in the new one."""
+        self.n_gone += 1
+        if self.n_bytes:
+            raise Refused("the session is gone")
+        self._open()
 
     def _take_events(self):
         events, self.near.half.events = self.near.half.events, []

@@ -1,52 +1,86 @@
-"""A far end for tests of the client: each connection has a thread, all share one Far. No command, no limits, no dialling."""
+"""A far end for tests: each connection has a thread, all share one Far. No command, no limits, no dialling."""
 
 import select
 import socket
+import struct
 import threading
 import time
 
 
 class TestServer:
-    """dial() gives the client's end of a new connection."""
+    """dial() gives the client's end of a new connection; listen() takes them at a TCP port, which it returns.
+
+    cut_after: the bytes sent after which the connections, one after the other, are reset.
+    """
 
     __test__ = False    # no test of pytest's
 
-    def __init__(self, far):
-        self.far, self.lock = far, threading.Lock()
-        self.stopping = False
-        self.threads = []
+    def __init__(self, far, cut_after=()):
+        self.far, self.cut_after = far, list(cut_after)
+        self.lock, self.stopping = threading.Lock(), False
+        self.threads, self.n_cut = [], 0
 
     def dial(self):
         ours, theirs = socket.socketpair()
-        with self.lock:
-            carrier = self.far.accept()
-        self.threads.append(threading.Thread(target=self._serve, args=(ours, carrier)))
-        self.threads[-1].start()
+        self._start(ours)
         return theirs
+
+    def listen(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.settimeout(0.1)
+        self._run(self._accept, listener)
+        return listener.getsockname()[1]
 
     def stop(self):
         self.stopping = True
         for thread in self.threads:
             thread.join()
 
+    def _run(self, function, *args):
+        self.threads.append(threading.Thread(target=function, args=args))
+        self.threads[-1].start()
+
+    def _accept(self, listener):
+        with listener:
+            while not self.stopping:
+                try:
+                    self._start(listener.accept()[0])
+                except TimeoutError:
+                    pass
+
+    def _start(self, sock):
+        with self.lock:
+            carrier = self.far.accept()
+        self._run(self._serve, sock, carrier)
+
     def _serve(self, sock, carrier):
+        self_cut = self.cut_after.pop(0) if self.cut_after else None
+        n_sent = 0
         with sock:
             try:
-                while not self.stopping and self._turn(sock, carrier):
-                    pass
+                while not self.stopping:
+                    with self.lock:
+                        output = carrier.take_output()
+                    if self_cut is not None and n_sent + len(output) >= self_cut:
+                        self._send(sock, output[:self_cut - n_sent])
+                        self.n_cut += 1
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                        break
+                    self._send(sock, output)
+                    n_sent += len(output)
+                    if carrier.closing or not self._receive(sock, carrier):
+                        break
             except OSError:
                 pass
         with self.lock:
             carrier.over()
 
-    def _turn(self, sock, carrier):
-        with self.lock:
-            output = carrier.take_output()
-        if output:
-            sock.settimeout(5)
-            sock.sendall(output)
-        if carrier.closing:
-            return False
+    @staticmethod
+    def _send(sock, output):
+        sock.settimeout(5)
+        sock.sendall(output)
+
+    def _receive(self, sock, carrier):
         if not select.select([sock], [], [], 0.01)[0]:
             return True
         data = sock.recv(1 << 16)
