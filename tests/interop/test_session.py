@@ -187,3 +187,47 @@ def test_a_wrong_key_and_a_flight_seen_before_get_silence():
     other = world.far.accept()
     other.receive(stranger.connect().take_output())
     assert other.silent and not other.take_output()
+
+
+def test_a_join_that_comes_after_it_was_given_up_does_not_come_to_life():
+    world = World()
+    pair = world.connect()
+    world.settle(pair)
+    world.cut(pair)
+    late, _ = world.connect()
+    flight = late.take_output()
+    late.over()
+    pair = world.connect()
+    half, (far,) = world.near.half, world.far.halves.values()
+    world.settle(pair)
+    assert not half.lost and not far.lost
+    carrier = world.far.accept()
+    carrier.receive(flight)
+    assert carrier.silent == "a join number that was used"
+
+
+def test_hundreds_of_attempts_without_an_answer_leave_nothing_behind():
+    world = World()
+    stream = world.near.half.open(Address(b"download", 80))
+    pair = world.connect()
+    world.settle(pair)
+    data = received(world.near.half, stream)
+    world.cut(pair)
+    for _ in range(400):
+        world.near.connect().over()
+    pair = world.connect()
+    while len(data) < len(DOWNLOAD):
+        world.settle(pair)
+        data += received(world.near.half, stream)
+    assert data == DOWNLOAD
+    far, = world.far.halves.values()
+    assert not world.near.half.lost and not far.lost
+
+
+def test_a_client_that_reports_links_without_end_loses_its_session():
+    world = World()
+    pair = world.connect()
+    world.settle(pair)
+    far, = world.far.halves.values()
+    far.take(0, frame.encode(*(frame.Lost(n, 0) for n in range(1, 300))))
+    assert far.ended == 3

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from . import Failure, flight, frame, noise
 from .flight import Head1, Head2, Payload1, Payload2
 from .identity import signed_text, verify
+from .joins import JoinNumbers
 from .keys import CIPHERS, derive, mac16
 from .record import Direction, N_HEADER, N_TAG, early_direction
 
@@ -23,14 +24,14 @@ class Session:
     cipher: int
     keep_s: int = 0
     user: bytes = b""
-    joins: set = field(default_factory=set)
+    joins: JoinNumbers = field(default_factory=JoinNumbers)
     authenticated: bool = True
 
     def take_join_number(self, number):
         """Check 9 of 3.3."""
-        if number in self.joins or number <= max(self.joins, default=0) - 65 or not 1 <= number < 1 << 62:
+        if self.joins.is_used(number) or number >= 1 << 62:
             raise Failure("a join number that was used")
-        self.joins.add(number)
+        self.joins.use(number)
 
 
 @dataclass

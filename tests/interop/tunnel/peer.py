@@ -78,8 +78,7 @@ class NearCarrier(Carrier):
 
     def _established(self, event):
         self.near.session, self.near.established = event.session, event
-        if self.link.early and not event.early_accepted:
-            self.half.early_refused(self.number)
+        self.half.established(self.number, event.early_accepted or not self.link.early)
         if self.link.identity and event.link == 0:
             self.output += self.link.seal(self.link.auth())
             book = self.half.links[self.number]
@@ -152,8 +151,10 @@ class FarCarrier(Carrier):
         halves = self.far.halves
         if event.session.id not in halves:
             halves[event.session.id] = Half("server", self.far.now_us)
+            halves[event.session.id].join_numbers = event.session.joins
         self.half, self.number = halves[event.session.id], event.link
         self.half.attach(self.number)
+        self.half.established(self.number)
         # Flight 2 goes before any record.
         self.output += self.link.out
         self.link.out.clear()

@@ -8,11 +8,13 @@ from collections import deque, namedtuple
 
 from . import Violation, frame
 from .frame import NOTHING
+from .joins import REACH, JoinNumbers
 from .stream import FIRST_CREDIT, WINDOW, Stream
 
 PLACES = 65536
+MAX_LOST = 256
 ACK_AFTER_US, ACK_WITH, ACK_AT = 25_000, 64 << 10, 256 << 10
-QUIET = (frame.Ack, frame.Lost, frame.Pong, frame.Padding)
+QUIET = (frame.Ack, frame.Pong, frame.Padding)
 
 Opening = namedtuple("Opening", "id target source")            # server: somebody wants a stream
 Answer = namedtuple("Answer", "id code bound")                 # client: OPENED
@@ -33,14 +35,15 @@ class LinkBook:
         self.accepted_at = 0
         self.unacked_bytes, self.asked_at = 0, None
         self.pong = None
+        self.stood = False           # the handshake has succeeded
         self.bye_wanted = self.bye_sent = self.bye_received = False
 
 
 class LostBook:
     """What it remembers of one that is lost, until both know of it."""
 
-    def __init__(self, count):
-        self.count = count
+    def __init__(self, count, stood):
+        self.count, self.stood = count, stood
         self.confirmed = self.own_acked = False
 
 
@@ -77,7 +80,7 @@ class Half:
         self.initial = FIRST_CREDIT
         self.events = []
         self.ended = None            # END's code, sent or received
-        self.used_numbers = set()    # server: numbers of links that were, or that LOST has used up
+        self.join_numbers = JoinNumbers()   # the server's are those of the links' session
 
     # --- the application's side ---
 
@@ -138,15 +141,18 @@ class Half:
     def attach(self, number):
         """A link, from the client's flight 1 on or the server's flight 2."""
         self.links[number] = LinkBook()
-        self.used_numbers.add(number)
+        # What never stood and lies so far below is of no use to anybody any more.
+        self.lost = {n: book for n, book in self.lost.items() if book.stood or n >= number - REACH}
         for lost, book in self.lost.items():
             if not book.confirmed:
                 self.dirty["lost", lost] = True
 
-    def early_refused(self, number):
-        """The link's records so far were early, and will not be accepted: they are as if never sent."""
-        self._send_again(self.links[number])
-        self.links[number] = LinkBook()
+    def established(self, number, early_accepted=True):
+        """Its handshake has succeeded. Early records that were not accepted are as if never sent."""
+        if not early_accepted:
+            self._send_again(self.links[number])
+            self.links[number] = LinkBook()
+        self.links[number].stood = True
 
     def lose(self, number):
         book = self.links.pop(number, None)
@@ -156,8 +162,13 @@ class Half:
         self.pins = {i: link for i, link in self.pins.items() if link != number}
         self.dirty.pop(("ack", number), None)
         self.dirty.pop(("pong", number), None)
-        self.lost[number] = LostBook(book.n_accepted)
+        self._add_lost(number, book.n_accepted, book.stood)
+
+    def _add_lost(self, number, count, stood=True):
+        self.lost[number] = LostBook(count, stood)
         self.dirty["lost", number] = True
+        if len(self.lost) > MAX_LOST:
+            self.end(3)
 
     def _send_again(self, book):
         again = []
@@ -410,11 +421,11 @@ class Half:
             self.events.append(LinkOver(f.link, clean=False))
             self.lose(f.link)
         if f.link not in self.lost:
-            if self.role == "client":
-                return
-            self.used_numbers.add(f.link)
-            self.lost[f.link] = LostBook(0)
-            self.dirty["lost", f.link] = True
+            if self.role == "server":
+                if self.join_numbers.is_used(f.link):
+                    return
+                self.join_numbers.use(f.link)
+            self._add_lost(f.link, 0)
         self.lost[f.link].confirmed = True
         self._forget_if_done(f.link)
 
