@@ -6,7 +6,7 @@ BENCH =
 .PHONY: help run check lint bench fuzz soak install check-install clean
 
 help:
-	@echo 'make run            build it, start it on 127.0.0.1, fetch a page through it'
+	@echo 'make run            build it, start both ends of a tunnel on 127.0.0.1, fetch a page through them'
 	@echo 'make check          every test; ends with "N passed, N failed"'
 	@echo 'make lint           include table, format, static analysis'
 	@echo 'make bench          speed and memory beside a bare relay and other proxies'
