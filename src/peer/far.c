@@ -108,11 +108,6 @@ void far_linked(struct peer *peer, bool is_linked)
     leave_unlinked(peer);
     if (is_linked)
         return;
-    if (!peer->far.has_record) {
-        /* Its client has chosen another carrier of those that it tried at once: nobody knows this session. */
-        far_end(peer, NULL);
-        return;
-    }
     list_append(&gate->unlinked, &peer->far.in_unlinked);
     gate->n_unlinked++;
     if (gate->options.max_unlinked > 0 && gate->n_unlinked > gate->options.max_unlinked)

@@ -115,7 +115,6 @@ struct far {
     uint64_t keep_us;
     bool awaits_auth; /* nothing is acted on before the client's signature */
     bool holds_early; /* streams' bytes are held back until a record behind the handshake comes */
-    bool has_record;  /* one was ever accepted */
 };
 
 struct peer {

@@ -62,6 +62,7 @@ const char *peer_link_fault_text(enum flight_fault fault)
         [FLIGHT_MAC_2] = "a flight damaged on its way",
         [FLIGHT_TIME] = "a good key and a wrong clock",
         [FLIGHT_REPLAYED] = "a flight that came before",
+        [FLIGHT_OLD] = "a flight from before what this server remembers",
         [FLIGHT_FULL] = "no room for more flights or sessions",
         [FLIGHT_NOISE] = "a flight that does not open",
         [FLIGHT_FIELDS] = "a flight with wrong fields",
@@ -206,12 +207,9 @@ static void opened(struct peer_link *link, uint8_t *payload, size_t n)
     link->saw_bulk = n >= BULK_BYTES;
     link->was_probed = false;
     link->has_carried = true;
-    if (!peer->is_near) {
-        peer->far.has_record = true;
-        if (peer->far.holds_early && !is_early) {
-            peer->far.holds_early = false;
-            session_deliver(link->reign->session, true);
-        }
+    if (!peer->is_near && peer->far.holds_early && !is_early) {
+        peer->far.holds_early = false;
+        session_deliver(link->reign->session, true);
     }
     enum err err = session_receive(link->reign->session, link->number, link->in.chunk, payload, n,
                                    peer->time.now_us);
@@ -303,7 +301,8 @@ void peer_link_take(struct peer_link *link, const struct peer_time *time)
 void peer_link_received(struct peer_link *link, size_t n, const struct peer_time *time)
 {
     link->in.end += n;
-    link->active_us = time->now_us;
+    if (n > 0)
+        link->active_us = time->now_us;
     if (link->peer != NULL)
         link->peer->time = *time;
     peer_link_take(link, time);

@@ -69,7 +69,7 @@ void peer_network_changed(struct peer *peer, const struct peer_time *time);
 
 /* Lends room for the carrier's bytes. ERR_MEMORY. */
 NODISCARD enum err peer_link_room(struct peer_link *link, uint8_t **bytes, size_t *n);
-/* So many bytes were read into it. */
+/* So many bytes were read into it; 0 gives the room back. */
 void peer_link_received(struct peer_link *link, size_t n, const struct peer_time *time);
 /* The carrier has ended, by a fin or broken. The link is gone when this returns. */
 void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time *time);

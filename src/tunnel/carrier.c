@@ -58,11 +58,13 @@ static enum err read_once(struct carrier *carrier, size_t *n)
     enum err err = peer_link_room(carrier->of, &room, &cap);
     if (err == ERR_NONE)
         err = endpoint_read(carrier->endpoint, room, cap, n);
-    if (err != ERR_NONE)
+    if (err != ERR_NONE && err != ERR_AGAIN)
         return err;
     struct peer_time now = tunnel_now();
     carrier->n_received_bytes += *n;
-    peer_link_received(carrier->of, *n, &now);
+    peer_link_received(carrier->of, *n, &now); /* nothing was there: the room goes back */
+    if (err != ERR_NONE)
+        return err;
     tended_touch(carrier->keeper);
     return ERR_NONE;
 }

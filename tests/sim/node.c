@@ -1,0 +1,553 @@
+/* A process around peers, as small as one can be: the same calls in the same order as src/tunnel/ makes them. */
+#include "world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- chunks ---- */
+
+static struct chunk *get_chunk(struct chunk_source *source, size_t n)
+{
+    struct node *node = CONTAINER_OF(source, struct node, chunks);
+    struct chunk *chunk = malloc(sizeof *chunk + n);
+
+    if (chunk == NULL)
+        return NULL;
+    *chunk = (struct chunk){.source = source, .n_holders = 1, .cap = (uint32_t)n};
+    node->n_chunk_bytes += n;
+    return chunk;
+}
+
+static void put_chunk(struct chunk_source *source, struct chunk *chunk)
+{
+    CONTAINER_OF(source, struct node, chunks)->n_chunk_bytes -= chunk->cap;
+    free(chunk);
+}
+
+/* ---- its life ---- */
+
+#define WINDOW_BYTES ((uint64_t)4 << 20)
+#define STREAM_WINDOW_BYTES ((uint64_t)1 << 20)
+
+struct peer_time node_time(const struct node *node)
+{
+    uint64_t now = node->world->now_us;
+    uint64_t wall_ms = UINT64_C(1700000000000) + now / 1000;
+
+    return (struct peer_time){
+        .now_us = now,
+        .boot_ms = (now - node->boot_us) / 1000,
+        .wall_ms = wall_ms + (uint64_t)node->clock_ms,
+    };
+}
+
+static void start_near(struct node *node)
+{
+    struct world *world = node->world;
+    struct peer_time time = node_time(node);
+    struct near_options options = {
+        .key = &world->key,
+        .keep_s = 60,
+        .keepalive_s = 20,
+        .sends_early = world->scenario.knobs[KNOB_EARLY],
+        .has_aes = true,
+        .window_bytes = WINDOW_BYTES,
+        .stream_window_bytes = STREAM_WINDOW_BYTES,
+        .chunks = &node->chunks,
+        .rng = &node->dice.rng,
+    };
+
+    if (world->scenario.knobs[KNOB_IDENTITY]) {
+        options.identity = world->identities[0];
+        options.server = sign_key_public(world->identities[1]);
+    }
+    memcpy(options.instance, node->instance, sizeof options.instance);
+    if (peer_new_near(&node->peer, &options, false, &time) != ERR_NONE) {
+        node->peer = NULL;
+        node->restart_us = world->now_us + 100 * MS; /* again a little later */
+    }
+}
+
+static enum err start_gate(struct node *node, uint8_t worker)
+{
+    struct world *world = node->world;
+    struct gate_options options = {
+        .key = &world->key,
+        .replays = world->replays,
+        .worker = worker,
+        .clock_skew_ms = 60000,
+        .keep_s = 60,
+        .early = world->scenario.knobs[KNOB_EARLY] ? GATE_EARLY_FULL : GATE_EARLY_NONE,
+        .window_bytes = WINDOW_BYTES,
+        .stream_window_bytes = STREAM_WINDOW_BYTES,
+        .chunks = &node->chunks,
+        .rng = &node->dice.rng,
+    };
+
+    if (world->scenario.knobs[KNOB_IDENTITY]) {
+        options.identity = world->identities[1];
+        options.peers = world->accepted;
+        options.n_peers = 1;
+    }
+    return gate_new(&node->gates[worker], &options);
+}
+
+void node_start(struct node *node)
+{
+    world_trace(node->world, "start", node->number, 0);
+    node->chunks = (struct chunk_source){.get = get_chunk, .put = put_chunk};
+    if (node->is_near) {
+        start_near(node);
+        return;
+    }
+    for (unsigned i = 0; i < node->world->scenario.n_workers; i++)
+        while (start_gate(node, (uint8_t)i) != ERR_NONE)
+            ;
+}
+
+static void orphan_apps(struct node *node)
+{
+    struct world *world = node->world;
+
+    for (struct list *at = world->app_ends.next; at != &world->app_ends; at = at->next) {
+        struct app_end *end = CONTAINER_OF(at, struct app_end, in_world);
+        if (end->node == node && !end->is_done)
+            app_end_orphan(world, end);
+    }
+}
+
+/* The kernel resets its connections, unless the machine died. */
+static void drop_carriers(struct node *node)
+{
+    struct world *world = node->world;
+
+    for (struct list *at = world->carriers.next; at != &world->carriers; at = at->next) {
+        struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+        for (unsigned end = 0; end < 2; end++) {
+            if (carrier->ends[end].node != node || !carrier->ends[end].is_open)
+                continue;
+            carrier->ends[end].is_open = false;
+            carrier->ends[end].link = NULL;
+            carrier_abort(carrier, end);
+        }
+    }
+}
+
+void node_stop(struct node *node)
+{
+    world_trace(node->world, "stop", node->number, 0);
+    orphan_apps(node);
+    drop_carriers(node);
+    peer_free(node->peer);
+    node->peer = NULL;
+    for (size_t i = 0; i < node->n_peers; i++)
+        peer_free(node->peers[i]);
+    node->n_peers = 0;
+    for (unsigned i = 0; i < FAR_MAX_WORKERS; i++) {
+        gate_free(node->gates[i]);
+        node->gates[i] = NULL;
+    }
+    if (node->n_chunk_bytes > 0)
+        world_fail(node->world, "node %u: %zu bytes of chunks were not given back", node->number,
+                   node->n_chunk_bytes);
+    memset(node->dials_us, 0, sizeof node->dials_us);
+}
+
+/* ---- dialling ---- */
+
+static void draw_dial(struct node *node, uint64_t *at_us, bool *fails)
+{
+    struct world *world = node->world;
+    struct rng *dice = &node->dice.rng;
+
+    *at_us = world->now_us + 2 * MS + rng_below(dice, 200 * MS);
+    *fails = false;
+    if (!world->scenario.knobs[KNOB_DIALS] || world_is_healed(world))
+        return;
+    uint64_t what = rng_below(dice, 4);
+    *fails = what == 0;
+    if (what == 1)
+        *at_us += rng_below(dice, 20 * SECOND);
+}
+
+static void want_carrier(struct node *node)
+{
+    world_trace(node->world, "dial", node->number, 0);
+    node->world->new_syn_us = node->world->now_us;
+    for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
+        if (node->dials_us[i] == 0) {
+            draw_dial(node, &node->dials_us[i], &node->dials_fail[i]);
+            return;
+        }
+    world_fail(node->world, "node %u has %d attempts under way", node->number, NODE_MAX_DIALS);
+}
+
+static void dial_done(struct node *near, bool fails)
+{
+    struct world *world = near->world;
+    struct peer_time time = node_time(near);
+
+    world_trace(world, fails ? "dial failed" : "dialled", near->number, world->n_carriers);
+    if (fails) {
+        peer_dial_failed(near->peer, &time);
+        return;
+    }
+    struct sim_carrier *carrier = carrier_open(world, near, &world->far);
+    unsigned worker = (unsigned)rng_below(&world->carrier_dice.rng, world->scenario.n_workers);
+    struct peer_time far_time = node_time(&world->far);
+    carrier->ends[0].link = peer_dialled(near->peer, &time);
+    carrier->ends[1].link =
+        world->far.gates[worker] == NULL ? NULL : gate_accept(world->far.gates[worker], &far_time);
+    for (unsigned end = 0; end < 2; end++) {
+        if (carrier->ends[end].link != NULL)
+            peer_link_set_owner(carrier->ends[end].link, carrier);
+        else {
+            carrier_abort(carrier, end);
+            carrier->ends[end].is_open = false;
+        }
+    }
+}
+
+/* ---- carriers ---- */
+
+static void end_link(struct node *node, struct carrier_end *end)
+{
+    struct peer_time time = node_time(node);
+    struct peer_link *link = end->link;
+
+    end->is_open = false;
+    end->link = NULL;
+    if (link != NULL)
+        peer_link_ended(link, true, &time);
+}
+
+static void write_link(struct node *node, struct sim_carrier *carrier, unsigned end)
+{
+    struct carrier_end *at = &carrier->ends[end];
+    struct peer_time time = node_time(node);
+    bool is_tiny = node->world->scenario.knobs[KNOB_TINY];
+
+    at->wants_write = false;
+    while (at->is_open && at->link != NULL) {
+        const uint8_t *bytes;
+        size_t most = is_tiny ? 1 + (size_t)rng_below(&node->dice.rng, 3000) : 65536;
+        size_t n = peer_link_output(at->link, most, &time, &bytes);
+        if (n == 0)
+            break;
+        if (is_tiny)
+            n = 1 + (size_t)rng_below(&node->dice.rng, n);
+        n = carrier_write(carrier, end, bytes, n);
+        if (n == 0) {
+            at->wants_write = true;
+            return;
+        }
+        peer_link_sent(at->link, n, &time);
+    }
+    if (at->is_open && at->is_closing) {
+        carrier_shut(carrier, end);
+        end_link(node, at);
+    }
+}
+
+static void read_silent(struct sim_carrier *carrier, unsigned end)
+{
+    uint8_t bytes[4096];
+    size_t n;
+    enum carrier_read what = CARRIER_BYTES;
+
+    while (what == CARRIER_BYTES)
+        what = carrier_read(carrier, end, bytes, sizeof bytes, &n);
+    if (what != CARRIER_NOTHING)
+        carrier->ends[end].is_open = false;
+    if (what == CARRIER_FIN)
+        carrier_shut(carrier, end);
+}
+
+/* One read. False: there is nothing to read now. */
+static bool read_link(struct node *node, struct sim_carrier *carrier, unsigned end)
+{
+    struct carrier_end *at = &carrier->ends[end];
+    struct peer_time time = node_time(node);
+    uint8_t *room;
+    size_t cap, n = 0;
+
+    if (peer_link_room(at->link, &room, &cap) != ERR_NONE) {
+        carrier_abort(carrier, end);
+        end_link(node, at);
+        return false;
+    }
+    if (node->world->scenario.knobs[KNOB_TINY]) {
+        size_t tiny = 1 + (size_t)rng_below(&node->dice.rng, 300);
+        cap = cap < tiny ? cap : tiny;
+    }
+    switch (carrier_read(carrier, end, room, cap, &n)) {
+    case CARRIER_BYTES:
+        world_trace(node->world, "read", carrier->number * 2 + end, n);
+        peer_link_received(at->link, n, &time);
+        return true;
+    case CARRIER_NOTHING:
+        peer_link_received(at->link, 0, &time);
+        return false;
+    case CARRIER_FIN:
+        carrier_shut(carrier, end);
+        break;
+    case CARRIER_RESET:
+        break;
+    }
+    world_trace(node->world, "carrier ended", carrier->number * 2 + end, 0);
+    end_link(node, at);
+    return false;
+}
+
+void node_carrier(struct node *node, struct sim_carrier *carrier, unsigned end)
+{
+    struct carrier_end *at = &carrier->ends[end];
+
+    do {
+        if (at->is_silent)
+            read_silent(carrier, end);
+        else if (at->is_open && at->link != NULL && read_link(node, carrier, end)) {
+            node_settle(node);
+            continue;
+        }
+        break;
+    } while (at->is_open);
+    at->wants_write = false;
+    node_settle(node);
+}
+
+/* ---- events ---- */
+
+static struct carrier_end *end_of(struct node *node, struct peer_link *link, unsigned *end)
+{
+    struct sim_carrier *carrier = peer_link_owner(link);
+
+    *end = node->is_near ? 0 : 1;
+    return &carrier->ends[*end];
+}
+
+static void close_link(struct node *node, const struct peer_event *event)
+{
+    unsigned end;
+    struct carrier_end *at = end_of(node, event->link, &end);
+    struct sim_carrier *carrier = peer_link_owner(event->link);
+
+    world_trace(node->world, event->why == NULL ? "close" : event->why, carrier->number * 2 + end,
+                event->is_clean);
+    if (event->is_clean) {
+        at->is_closing = true;
+        return;
+    }
+    carrier_abort(carrier, end);
+    end_link(node, at);
+}
+
+static void silence(struct node *node, struct peer_link *link, const char *why)
+{
+    unsigned end;
+    struct carrier_end *at = end_of(node, link, &end);
+    struct sim_carrier *carrier = peer_link_owner(link);
+
+    world_trace(node->world, why == NULL ? "silent" : why, carrier->number * 2 + end, 0);
+    at->link = NULL;
+    at->is_silent = true;
+    at->is_closing = at->wants_write = false;
+    read_silent(carrier, end);
+}
+
+/* False: the peer is over, and was freed. */
+static bool tell_peer(struct node *node, struct peer *peer, bool *any)
+{
+    struct peer_event event;
+
+    while (peer_next_event(peer, &event)) {
+        *any = true;
+        node->world->n_steps_now++;
+        switch (event.kind) {
+        case PEER_STREAM:
+            if (event.session_event.kind == STREAM_INCOMING)
+                app_incoming(node->world, node, event.session_event.stream);
+            else
+                app_event(node->world, &event.session_event);
+            break;
+        case PEER_WANTS_CARRIER:
+            want_carrier(node);
+            break;
+        case PEER_LINK_UP:
+            node->world->n_links += node->is_near;
+            world_trace(node->world, "up", node->number, peer_link_number(event.link));
+            break;
+        case PEER_LINK_CLOSE:
+            close_link(node, &event);
+            break;
+        case PEER_LINK_SILENT:
+            silence(node, event.link, event.why);
+            break;
+        case PEER_LINK_WRITE: /* all are written to below */
+            break;
+        case PEER_SIGN:
+            world_fail(node->world, "a signature is wanted that nobody promised");
+            break;
+        case PEER_ENDED:
+            world_trace(node->world, "ended", node->number, 0);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void add_peer(struct node *node, struct peer *peer)
+{
+    if (node->n_peers == node->peers_cap) {
+        size_t cap = node->peers_cap * 2 + 8;
+        struct peer **peers = sim_alloc(cap * sizeof(struct peer *));
+        if (node->n_peers > 0)
+            memcpy(peers, node->peers, node->n_peers * sizeof(struct peer *));
+        sim_free(node->peers);
+        node->peers = peers;
+        node->peers_cap = cap;
+    }
+    node->peers[node->n_peers++] = peer;
+}
+
+static void send_elsewhere(struct node *node, const struct gate_event *event)
+{
+    struct sim_carrier *carrier = peer_link_owner(event->link);
+    struct peer_time time = node_time(node);
+    struct gate_parcel *parcel = gate_detach(event->link);
+
+    if (parcel == NULL) {
+        carrier_abort(carrier, 1);
+        end_link(node, &carrier->ends[1]);
+        return;
+    }
+    if (event->worker >= FAR_MAX_WORKERS || node->gates[event->worker] == NULL) {
+        /* Nobody can have given that id; any gate answers that it is gone. */
+        gate_attach(node->gates[0], parcel, &time, &carrier->ends[1].link);
+    } else
+        gate_attach(node->gates[event->worker], parcel, &time, &carrier->ends[1].link);
+    peer_link_set_owner(carrier->ends[1].link, carrier);
+}
+
+static bool tell_gate(struct node *node, struct gate *gate)
+{
+    struct gate_event event;
+    bool any = false;
+
+    while (gate_next_event(gate, &event)) {
+        any = true;
+        node->world->n_steps_now++;
+        world_trace(node->world, "gate", event.kind, event.fault);
+        switch (event.kind) {
+        case GATE_FRESH:
+            add_peer(node, event.peer);
+            break;
+        case GATE_JOINED:
+            break;
+        case GATE_ELSEWHERE:
+            send_elsewhere(node, &event);
+            break;
+        case GATE_SILENT:
+            silence(node, event.link, event.why);
+            break;
+        case GATE_SIGN:
+            world_fail(node->world, "a signature is wanted that nobody promised");
+            break;
+        }
+    }
+    return any;
+}
+
+static void write_all(struct node *node)
+{
+    unsigned end = node->is_near ? 0 : 1;
+
+    for (struct list *at = node->world->carriers.next; at != &node->world->carriers;
+         at = at->next) {
+        struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+        struct carrier_end *ours = &carrier->ends[end];
+        if (ours->node == node && ours->is_open && ours->link != NULL && !ours->wants_write)
+            write_link(node, carrier, end);
+    }
+}
+
+static bool settle_once(struct node *node)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < FAR_MAX_WORKERS; i++)
+        if (node->gates[i] != NULL)
+            any |= tell_gate(node, node->gates[i]);
+    if (node->peer != NULL && tell_peer(node, node->peer, &any))
+        session_settle(peer_session(node->peer));
+    for (size_t i = 0; i < node->n_peers; i++) {
+        if (tell_peer(node, node->peers[i], &any)) {
+            session_settle(peer_session(node->peers[i]));
+            continue;
+        }
+        peer_free(node->peers[i]);
+        node->peers[i--] = node->peers[--node->n_peers];
+    }
+    write_all(node);
+    return any;
+}
+
+void node_settle(struct node *node)
+{
+    for (unsigned n = 0; settle_once(node); n++)
+        if (n > 100000) {
+            world_fail(node->world, "node %u tells without end", node->number);
+            return;
+        }
+}
+
+/* ---- time ---- */
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t node_next_us(const struct node *node)
+{
+    uint64_t next = node->restart_us == 0 ? NEVER : node->restart_us;
+
+    if (node->peer != NULL)
+        next = sooner(next, peer_deadline_us(node->peer));
+    for (size_t i = 0; i < node->n_peers; i++)
+        next = sooner(next, peer_deadline_us(node->peers[i]));
+    for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
+        if (node->dials_us[i] != 0)
+            next = sooner(next, node->dials_us[i]);
+    return next;
+}
+
+static void advance(struct node *node, struct peer *peer)
+{
+    struct peer_time time = node_time(node);
+
+    if (peer_deadline_us(peer) <= time.now_us)
+        peer_advance(peer, &time);
+}
+
+void node_run(struct node *node)
+{
+    uint64_t now = node->world->now_us;
+
+    if (node->restart_us != 0 && node->restart_us <= now) {
+        node->restart_us = 0;
+        node_stop(node);
+        node_start(node);
+    }
+    for (unsigned i = 0; i < NODE_MAX_DIALS && node->peer != NULL; i++)
+        if (node->dials_us[i] != 0 && node->dials_us[i] <= now) {
+            node->dials_us[i] = 0;
+            dial_done(node, node->dials_fail[i]);
+            node_settle(&node->world->far);
+        }
+    if (node->peer != NULL)
+        advance(node, node->peer);
+    for (size_t i = 0; i < node->n_peers; i++)
+        advance(node, node->peers[i]);
+    node_settle(node);
+}

@@ -1,0 +1,60 @@
+#include "world.h"
+
+#include <string.h>
+
+const char *const knob_names[N_KNOBS] = {
+    [KNOB_RESETS] = "resets",
+    [KNOB_FREEZES] = "freezes",
+    [KNOB_LATE] = "late",
+    [KNOB_DIALS] = "dials",
+    [KNOB_FAR_RESTARTS] = "far-restarts",
+    [KNOB_NEAR_RESTARTS] = "near-restarts",
+    [KNOB_CLOCKS] = "clocks",
+    [KNOB_MEMORY] = "memory",
+    [KNOB_TINY] = "tiny",
+    [KNOB_SLOW] = "slow",
+    [KNOB_APP_RESETS] = "app-resets",
+    [KNOB_SLUGGISH] = "sluggish",
+    [KNOB_REFUSALS] = "refusals",
+    [KNOB_WORKERS] = "workers",
+    [KNOB_NEARS] = "nears",
+    [KNOB_IDENTITY] = "identity",
+    [KNOB_EARLY] = "early",
+    [KNOB_THOUSANDS] = "thousands",
+};
+
+/* One seed in so many has it. */
+static const unsigned rarity[N_KNOBS] = {
+    [KNOB_RESETS] = 2,       [KNOB_FREEZES] = 3,       [KNOB_LATE] = 4,       [KNOB_DIALS] = 3,
+    [KNOB_FAR_RESTARTS] = 5, [KNOB_NEAR_RESTARTS] = 6, [KNOB_CLOCKS] = 6,     [KNOB_MEMORY] = 6,
+    [KNOB_TINY] = 8,         [KNOB_SLOW] = 3,          [KNOB_APP_RESETS] = 3, [KNOB_SLUGGISH] = 3,
+    [KNOB_REFUSALS] = 4,     [KNOB_WORKERS] = 3,       [KNOB_NEARS] = 5,      [KNOB_IDENTITY] = 5,
+    [KNOB_EARLY] = 5,        [KNOB_THOUSANDS] = 100,
+};
+
+void scenario_draw(struct scenario *scenario, uint64_t seed, const bool allowed[N_KNOBS])
+{
+    struct seeded dice = seeded_with(seed * 2 + 1);
+    struct rng *rng = &dice.rng;
+
+    memset(scenario, 0, sizeof *scenario);
+    scenario->seed = seed;
+    for (unsigned i = 0; i < N_KNOBS; i++) {
+        bool is_drawn = rng_below(rng, rarity[i]) == 0;
+        scenario->knobs[i] = is_drawn && allowed[i];
+    }
+    scenario->n_streams = 1 + (unsigned)rng_below(rng, 1 + rng_below(rng, 16));
+    scenario->max_bytes = (size_t)1 << (4 + rng_below(rng, 14));
+    if (rng_below(rng, 30) == 0)
+        scenario->max_bytes = 1 << 20;
+    if (scenario->knobs[KNOB_THOUSANDS]) {
+        scenario->n_streams = 200 + (unsigned)rng_below(rng, 2000);
+        scenario->max_bytes = 300;
+    }
+    if (scenario->knobs[KNOB_TINY] && scenario->max_bytes > 3000)
+        scenario->max_bytes = 3000;
+    scenario->n_nears = scenario->knobs[KNOB_NEARS] ? 2 : 1;
+    scenario->n_workers = scenario->knobs[KNOB_WORKERS] ? FAR_MAX_WORKERS : 1;
+    scenario->heal_us = 1000 * SECOND + 2 * SECOND + rng_below(rng, 38 * SECOND);
+    scenario->end_us = scenario->heal_us + 400 * SECOND;
+}

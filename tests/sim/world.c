@@ -1,0 +1,350 @@
+#include "world.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "crypto/crypto.h"
+
+#define BEGIN_US (1000 * SECOND)
+#define N_SALTS 8192
+#define MAX_STEPS_NOW 200000
+#define MAX_HELD_BYTES ((size_t)96 << 20)
+
+void world_fail(struct world *world, const char *format, ...)
+{
+    va_list arguments;
+
+    if (world->failure[0] != 0)
+        return;
+    va_start(arguments, format);
+    vsnprintf(world->failure, sizeof world->failure, format, arguments);
+    va_end(arguments);
+}
+
+static void mix(struct world *world, uint64_t value)
+{
+    world->trace = (world->trace ^ value) * UINT64_C(0x9e3779b97f4a7c15);
+    world->trace ^= world->trace >> 31;
+}
+
+void world_trace(struct world *world, const char *what, uint64_t a, uint64_t b)
+{
+    mix(world, world->now_us);
+    for (const char *at = what; *at != 0; at++)
+        mix(world, (uint8_t)*at);
+    mix(world, a);
+    mix(world, b);
+    if (world->is_loud)
+        printf("%12.6f %s %llu %llu\n", (double)(world->now_us - BEGIN_US) / 1e6, what,
+               (unsigned long long)a, (unsigned long long)b);
+}
+
+bool world_is_healed(const struct world *world)
+{
+    return world->now_us >= world->scenario.heal_us;
+}
+
+/* ---- birth ---- */
+
+static void init_node(struct world *world, struct node *node, unsigned number, bool is_near)
+{
+    struct rng *dice = &world->dice.rng;
+
+    node->world = world;
+    node->number = number;
+    node->is_near = is_near;
+    node->dice = seeded_with(rng_u64(dice));
+    rng_fill(&node->dice.rng, node->instance, sizeof node->instance);
+    node->boot_us = rng_below(dice, BEGIN_US);
+    if (world->scenario.knobs[KNOB_CLOCKS])
+        node->clock_ms = (int64_t)rng_below(dice, 7200000) - 3600000;
+}
+
+static void init_keys(struct world *world)
+{
+    uint8_t bytes[32], binding[32] = {1};
+    bool is_taken_up;
+    size_t n_bytes = replay_set_bytes(N_SALTS);
+    static const size_t sizes[] = {16, 24, 32};
+
+    rng_fill(&world->dice.rng, bytes, sizeof bytes);
+    link_key_init(&world->key, bytes, sizes[rng_below(&world->dice.rng, 3)]);
+    world->replay_memory = sim_alloc(n_bytes);
+    world->replays = replay_set_open(world->replay_memory, n_bytes, binding, 0, &is_taken_up);
+    for (unsigned i = 0; i < 2 && world->scenario.knobs[KNOB_IDENTITY]; i++)
+        if (sign_key_generate(&world->identities[i], SIGN_ED25519, 0, &world->dice.rng) != ERR_NONE)
+            world_fail(world, "no key pair could be made");
+    if (world->scenario.knobs[KNOB_IDENTITY])
+        world->accepted[0] = sign_key_public(world->identities[0]);
+}
+
+void world_init(struct world *world, const struct scenario *scenario)
+{
+    memset(world, 0, sizeof *world);
+    world->scenario = *scenario;
+    world->now_us = BEGIN_US;
+    world->dice = seeded_with(scenario->seed * 8 + 3);
+    world->carrier_dice = seeded_with(scenario->seed * 8 + 4);
+    world->memory_dice = seeded_with(scenario->seed * 8 + 5);
+    list_init(&world->carriers);
+    list_init(&world->app_ends);
+    memory_begin(world);
+    if (crypto_load() != ERR_NONE)
+        world_fail(world, "no libcrypto");
+    init_keys(world);
+    init_node(world, &world->far, 0, false);
+    for (unsigned i = 0; i < scenario->n_nears; i++)
+        init_node(world, &world->nears[i], 1 + i, true);
+}
+
+static void draw_restart(struct world *world, struct node *node)
+{
+    node->restart_us =
+        BEGIN_US + 1 + rng_below(&node->dice.rng, world->scenario.heal_us - BEGIN_US);
+}
+
+void world_populate(struct world *world)
+{
+    struct scenario *scenario = &world->scenario;
+    struct seeded app_dice = seeded_with(scenario->seed * 8 + 6);
+
+    world->n_apps = (size_t)scenario->n_streams * scenario->n_nears;
+    world->apps = sim_alloc(world->n_apps * sizeof *world->apps);
+    for (size_t i = 0; i < world->n_apps; i++) {
+        app_draw(&world->apps[i], scenario, &app_dice, i);
+        world->apps[i].open_us += BEGIN_US;
+        if (world->apps[i].open_us > scenario->heal_us)
+            world->apps[i].open_us = scenario->heal_us;
+    }
+    node_start(&world->far);
+    for (unsigned i = 0; i < scenario->n_nears; i++)
+        node_start(&world->nears[i]);
+    if (scenario->knobs[KNOB_FAR_RESTARTS])
+        draw_restart(world, &world->far);
+    if (scenario->knobs[KNOB_NEAR_RESTARTS])
+        draw_restart(world, &world->nears[0]);
+}
+
+static void free_ends(struct world *world, bool all)
+{
+    for (struct list *at = world->app_ends.next, *next; at != &world->app_ends; at = next) {
+        next = at->next;
+        struct app_end *end = CONTAINER_OF(at, struct app_end, in_world);
+        if (!end->is_done && !all)
+            continue;
+        list_remove(at);
+        sim_free(end);
+    }
+}
+
+static void free_carriers(struct world *world, bool all)
+{
+    for (struct list *at = world->carriers.next, *next; at != &world->carriers; at = next) {
+        next = at->next;
+        struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+        if (all || (!carrier->ends[0].is_open && !carrier->ends[1].is_open))
+            carrier_free(carrier);
+    }
+}
+
+void world_free(struct world *world)
+{
+    memory_fail_one_of(0);
+    for (unsigned i = 0; i < world->scenario.n_nears; i++)
+        node_stop(&world->nears[i]);
+    node_stop(&world->far);
+    sim_free(world->far.peers);
+    free_ends(world, true);
+    free_carriers(world, true);
+    for (unsigned i = 0; i < 2; i++)
+        sign_key_free(world->identities[i]);
+    sim_free(world->replay_memory);
+    sim_free(world->apps);
+    memory_end();
+}
+
+/* ---- what must hold after every step ---- */
+
+static void check_peer(struct world *world, struct peer *peer)
+{
+    struct session_stats stats;
+
+    session_stats(peer_session(peer), &stats);
+    /* Whoever opens streams gives each of them the least, whatever there is. */
+    if (stats.n_granted_bytes > (UINT64_C(4) << 20) + stats.n_streams * 4096)
+        world_fail(world, "%llu bytes of credit are granted",
+                   (unsigned long long)stats.n_granted_bytes);
+}
+
+static void check(struct world *world)
+{
+    size_t held = memory_held();
+
+    if (held > world->max_held)
+        world->max_held = held;
+    if (held > MAX_HELD_BYTES)
+        world_fail(world, "%zu bytes are held", held);
+    for (unsigned i = 0; i < world->scenario.n_nears; i++)
+        if (world->nears[i].peer != NULL)
+            check_peer(world, world->nears[i].peer);
+    for (size_t i = 0; i < world->far.n_peers; i++)
+        check_peer(world, world->far.peers[i]);
+    if (world->n_steps_now > MAX_STEPS_NOW)
+        world_fail(world, "time stands still");
+}
+
+/* ---- the clock ---- */
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t world_next_us(const struct world *world)
+{
+    uint64_t next = node_next_us(&world->far);
+
+    for (unsigned i = 0; i < world->scenario.n_nears; i++)
+        next = sooner(next, node_next_us(&world->nears[i]));
+    for (struct list *at = world->carriers.next; at != &world->carriers; at = at->next)
+        next = sooner(next, carrier_next_us(CONTAINER_OF(at, struct sim_carrier, in_world)));
+    for (struct list *at = world->app_ends.next; at != &world->app_ends; at = at->next)
+        next = sooner(next, app_end_next_us(CONTAINER_OF(at, struct app_end, in_world)));
+    for (size_t i = 0; i < world->n_apps; i++)
+        if (world->apps[i].opened_us == 0)
+            next = sooner(next, world->apps[i].open_us);
+    return next;
+}
+
+static void heal(struct world *world)
+{
+    memory_fail_one_of(0);
+    world->far.clock_ms = 0;
+    for (unsigned i = 0; i < 2; i++)
+        world->nears[i].clock_ms = 0;
+    world_trace(world, "healed", 0, 0);
+}
+
+/* Memory is short in every fourth second. */
+static void set_memory(struct world *world)
+{
+    bool is_short = world->scenario.knobs[KNOB_MEMORY] && !world_is_healed(world) &&
+                    world->now_us / SECOND % 4 == 1;
+    memory_fail_one_of(is_short ? 20 : 0);
+}
+
+static void run_carriers(struct world *world)
+{
+    for (struct list *at = world->carriers.next, *next; at != &world->carriers; at = next) {
+        next = at->next;
+        struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+        for (unsigned end = 0; end < 2; end++)
+            if (carrier->ends[end].is_open && carrier_is_due(carrier, end))
+                node_carrier(carrier->ends[end].node, carrier, end);
+    }
+}
+
+static void run_apps(struct world *world)
+{
+    for (size_t i = 0; i < world->n_apps; i++) {
+        struct app *app = &world->apps[i];
+        if (app->opened_us == 0 && app->open_us <= world->now_us)
+            app_open(world, app, &world->nears[i % world->scenario.n_nears]);
+    }
+    for (struct list *at = world->app_ends.next; at != &world->app_ends; at = at->next) {
+        struct app_end *end = CONTAINER_OF(at, struct app_end, in_world);
+        if (app_end_next_us(end) <= world->now_us)
+            app_end_run(world, end);
+    }
+}
+
+void world_settle(struct world *world)
+{
+    for (unsigned i = 0; i < world->scenario.n_nears; i++)
+        node_settle(&world->nears[i]);
+    node_settle(&world->far);
+}
+
+bool world_step(struct world *world, uint64_t until_us)
+{
+    uint64_t next = world_next_us(world);
+    bool was_healed = world_is_healed(world);
+
+    if (!was_healed && next > world->scenario.heal_us)
+        next = world->scenario.heal_us;
+    if (next > until_us)
+        return false;
+    if (next > world->now_us) {
+        world->now_us = next;
+        world->n_steps_now = 0;
+    }
+    world->n_steps++;
+    world->n_steps_now++;
+    set_memory(world);
+    if (!was_healed && world_is_healed(world))
+        heal(world);
+    run_carriers(world);
+    for (unsigned i = 0; i < world->scenario.n_nears; i++)
+        node_run(&world->nears[i]);
+    node_run(&world->far);
+    run_apps(world);
+    world_settle(world);
+    free_ends(world, false);
+    free_carriers(world, false);
+    check(world);
+    return true;
+}
+
+/* ---- the end ---- */
+
+/* Whether anything but the applications themselves may end a stream. */
+static bool may_lose_sessions(const struct scenario *scenario)
+{
+    return scenario->knobs[KNOB_FAR_RESTARTS] || scenario->knobs[KNOB_NEAR_RESTARTS] ||
+           scenario->knobs[KNOB_MEMORY] || scenario->knobs[KNOB_EARLY] ||
+           /* Until the client's signature has come nobody can join. */
+           scenario->knobs[KNOB_IDENTITY];
+}
+
+static bool has_reason(const struct world *world, const struct app *app)
+{
+    if (app->was_reset[0] || app->was_reset[1] || app->why & 0x80)
+        return true;
+    if (app->why == STREAM_RESET_LIMIT && world->scenario.knobs[KNOB_MEMORY])
+        return true;
+    return may_lose_sessions(&world->scenario) && app->why == STREAM_RESET_LOST;
+}
+
+static void judge(struct world *world, const struct app *app)
+{
+    unsigned long long key = app->key;
+
+    if (!app->is_over)
+        world_fail(world, "app %llu has not come to an end", key);
+    else if (app->completed)
+        world->n_completed++;
+    else if (has_reason(world, app))
+        world->n_reset++;
+    else
+        world_fail(world, "app %llu was ended without a reason (%u)", key, app->why);
+}
+
+static bool is_over(const struct world *world)
+{
+    for (size_t i = 0; i < world->n_apps; i++)
+        if (!world->apps[i].is_over)
+            return false;
+    return list_empty(&((struct world *)(uintptr_t)world)->app_ends);
+}
+
+bool world_run(struct world *world)
+{
+    while (world->failure[0] == 0 && !(world_is_healed(world) && is_over(world)) &&
+           world_step(world, world->scenario.end_us))
+        ;
+    for (size_t i = 0; i < world->n_apps; i++)
+        judge(world, &world->apps[i]);
+    if (!list_empty(&world->app_ends))
+        world_fail(world, "an end of a stream at the far end is left");
+    return world->failure[0] == 0;
+}

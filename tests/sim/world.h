@@ -1,0 +1,279 @@
+/*
+ * The simulator: near and far ends of tunnels in one process, over carriers that are cut, frozen, slow and late, with a virtual
+ * clock and one seed. What happens follows from the seed alone, to the bit: its trace is hashed.
+ *
+ *     scenario   what the seed draws: sizes, times and which faults there are (knobs)
+ *     carrier    a TCP connection: latency, bandwidth, queues, resets, freezing, late fins
+ *     node       a process around peers, as src/tunnel/ is: near ones dial, far ones have gates
+ *     app        what uses a stream at either end, and checks what it gets
+ *     memory     allocations that fail, bytes that are held, keys and nonces that were used
+ *     world      the clock, the order of things, and what must hold
+ */
+#ifndef SOCKEYE_SIM_WORLD_H
+#define SOCKEYE_SIM_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "../unit/seeded.h"
+#include "base/chunk.h"
+#include "crypto/sign.h"
+#include "link/handshake.h"
+#include "link/replay.h"
+#include "peer/gate.h"
+#include "peer/near.h"
+#include "peer/peer.h"
+
+#define NEVER UINT64_MAX
+#define MS UINT64_C(1000)
+#define SECOND UINT64_C(1000000)
+
+struct world;
+struct node;
+
+/* ---- scenario ---- */
+
+/* Each can be switched off by name, which is how a failing seed is shrunk. */
+enum knob {
+    KNOB_RESETS,  /* carriers are reset, at a byte or at a time */
+    KNOB_FREEZES, /* they are frozen for a while, or for ever, in one direction or both */
+    KNOB_LATE,    /* one end learns of a carrier's end late, or never */
+    KNOB_DIALS,   /* attempts hang, fail, or come through when they were given up */
+    KNOB_FAR_RESTARTS,
+    KNOB_NEAR_RESTARTS,
+    KNOB_CLOCKS, /* wrong by up to an hour */
+    KNOB_MEMORY, /* allocations fail now and then */
+    KNOB_TINY,   /* reads and writes of few bytes */
+    KNOB_SLOW,   /* carriers with little bandwidth and short queues */
+    KNOB_APP_RESETS,
+    KNOB_SLUGGISH,  /* readers that are slow, or never read */
+    KNOB_REFUSALS,  /* the far end's answer is a reply code */
+    KNOB_WORKERS,   /* more than one gate */
+    KNOB_NEARS,     /* more than one near end */
+    KNOB_IDENTITY,  /* both ends have key pairs */
+    KNOB_EARLY,     /* early records in fresh flights too */
+    KNOB_THOUSANDS, /* many short streams */
+    N_KNOBS
+};
+
+struct scenario {
+    uint64_t seed;
+    bool knobs[N_KNOBS];
+    unsigned n_streams; /* of each near end */
+    size_t max_bytes;   /* of one direction of a stream */
+    unsigned n_nears, n_workers;
+    uint64_t heal_us; /* when faults end */
+    uint64_t end_us;  /* when all must be over */
+};
+
+void scenario_draw(struct scenario *scenario, uint64_t seed, const bool allowed[N_KNOBS]);
+extern const char *const knob_names[N_KNOBS];
+
+/* ---- carrier ---- */
+
+struct segment {
+    struct segment *next;
+    uint64_t arrives_us;
+    size_t n, start;
+    uint8_t bytes[];
+};
+
+/* One direction. */
+struct pipe_line {
+    uint64_t latency_us, ns_per_byte;
+    uint64_t free_us;   /* when the line has sent what it was given */
+    size_t queue_bytes; /* the sender's buffer */
+    struct segment *first, *last;
+    uint64_t last_arrival_us;
+    uint64_t frozen_from_us, frozen_until_us;
+    uint64_t n_written, cut_at; /* both ends are reset when so many bytes were written */
+    uint64_t fin_us;            /* when the fin arrives */
+};
+
+struct carrier_end {
+    struct node *node;
+    struct peer_link *link;
+    bool is_open;    /* the node has not closed it */
+    bool is_silent;  /* it is read, and nothing else */
+    bool is_closing; /* a fin goes when the link has no more */
+    bool wants_write;
+    uint64_t reset_us; /* when it sees a reset */
+};
+
+struct sim_carrier {
+    struct list in_world;
+    unsigned number;
+    struct world *world;
+    struct pipe_line lines[2];  /* by the end that writes */
+    struct carrier_end ends[2]; /* 0 near, 1 far */
+};
+
+struct sim_carrier *carrier_open(struct world *world, struct node *near, struct node *far);
+void carrier_free(struct sim_carrier *carrier);
+/* Returns how many bytes it takes. */
+size_t carrier_write(struct sim_carrier *carrier, unsigned end, const uint8_t *bytes, size_t n);
+enum carrier_read { CARRIER_BYTES, CARRIER_NOTHING, CARRIER_FIN, CARRIER_RESET };
+enum carrier_read carrier_read(struct sim_carrier *carrier, unsigned end, uint8_t *bytes,
+                               size_t cap, size_t *n);
+void carrier_shut(struct sim_carrier *carrier, unsigned end);  /* our fin */
+void carrier_abort(struct sim_carrier *carrier, unsigned end); /* a reset */
+void carrier_reset(struct sim_carrier *carrier);               /* from between them */
+/* When something happens on it next. */
+uint64_t carrier_next_us(const struct sim_carrier *carrier);
+bool carrier_is_due(const struct sim_carrier *carrier, unsigned end);
+
+/* ---- app ---- */
+
+enum reader { READS_FAST, READS_SLOWLY, READS_NEVER };
+enum app_close { CLOSES_FIRST, CLOSES_AFTER, CLOSES_BY_RESET };
+
+#define APP_MAX_STEPS 6
+
+/* What one end does. */
+struct script {
+    unsigned n_steps;
+    struct app_step {
+        uint64_t after_read; /* begins when so many bytes were read */
+        uint64_t pause_us;
+        uint64_t n_bytes;
+    } steps[APP_MAX_STEPS];
+    enum app_close close;
+    enum reader reader;
+    size_t write_bytes, read_bytes; /* at a time */
+    uint64_t read_pause_us;
+};
+
+struct app_end {
+    struct list in_world;
+    struct app *app;
+    struct node *node;
+    unsigned side; /* 0 near, 1 far */
+    struct stream *stream;
+    unsigned step;
+    uint64_t step_left, step_from_us;
+    bool in_step;
+    uint64_t n_read, n_written;
+    bool can_read, can_write;
+    bool has_finished, has_eof, is_done;
+    uint64_t retry_us;  /* when it writes again, for want of memory; 0: does not wait */
+    uint64_t answer_us; /* far: when it answers; 0: it did */
+    uint64_t wake_us;
+};
+
+struct app {
+    uint64_t key; /* what its bytes are made of */
+    struct script scripts[2];
+    uint8_t code; /* of the answer */
+    uint64_t open_us;
+    uint64_t opened_us;
+    bool was_reset[2]; /* that end's application has */
+    uint64_t n_written[2],
+        n_finished[2]; /* the most, of all that there were; finished: 1 + the size */
+    struct app_end *near_end;
+    bool is_over;   /* the near end's part is */
+    bool completed; /* both directions, whole */
+    uint8_t why;    /* enum stream_reset, if not */
+};
+
+void app_draw(struct app *app, const struct scenario *scenario, struct seeded *dice, uint64_t key);
+void app_open(struct world *world, struct app *app, struct node *near);
+void app_incoming(struct world *world, struct node *far, struct stream *stream);
+void app_event(struct world *world, const struct session_event *event);
+uint64_t app_end_next_us(const struct app_end *end);
+void app_end_run(struct world *world, struct app_end *end);
+/* Its session is no more: the process has ended. */
+void app_end_orphan(struct world *world, struct app_end *end);
+
+/* ---- node ---- */
+
+#define NODE_MAX_DIALS 64
+#define FAR_MAX_WORKERS 3
+
+struct node {
+    struct world *world;
+    unsigned number;
+    bool is_near;
+    struct seeded dice;
+    int64_t clock_ms; /* how wrong its wall clock is */
+    uint64_t boot_us; /* when its machine was started */
+    struct chunk_source chunks;
+    size_t n_chunk_bytes;
+
+    struct peer *peer; /* near */
+    uint8_t instance[INSTANCE_BYTES];
+    uint64_t dials_us[NODE_MAX_DIALS]; /* when they come through or fail; 0: none */
+    bool dials_fail[NODE_MAX_DIALS];
+    uint64_t restart_us;
+
+    struct gate *gates[FAR_MAX_WORKERS]; /* far */
+    struct peer **peers;
+    size_t n_peers, peers_cap;
+};
+
+void node_start(struct node *node);
+void node_stop(struct node *node);
+/* The time by its clocks. */
+struct peer_time node_time(const struct node *node);
+uint64_t node_next_us(const struct node *node);
+/* Does what is due by its timers. */
+void node_run(struct node *node);
+/* Something has come on, or there is room in, a carrier. */
+void node_carrier(struct node *node, struct sim_carrier *carrier, unsigned end);
+/* Asks all its peers for events and writes what they have, until there is nothing. */
+void node_settle(struct node *node);
+
+/* ---- memory ---- */
+
+void memory_begin(struct world *world);
+void memory_end(void);     /* fails the world where something was not freed */
+void *sim_alloc(size_t n); /* zeroed; never fails */
+void sim_free(void *memory);
+size_t memory_held(void);
+/* One of so many allocations fails from now on; 0: none. */
+void memory_fail_one_of(unsigned n);
+
+/* ---- world ---- */
+
+struct world {
+    struct scenario scenario;
+    uint64_t now_us;
+    uint64_t trace;
+    bool is_loud;
+    struct seeded dice, carrier_dice, memory_dice;
+    struct node nears[2], far;
+    struct list carriers, app_ends;
+    unsigned n_carriers;
+    struct app *apps;
+    size_t n_apps;
+    struct link_key key;
+    struct sign_key *identities[2];
+    const struct verify_key *accepted[1];
+    void *replay_memory;
+    struct replay_set *replays;
+    uint64_t n_steps, n_steps_now;
+    uint64_t max_held;
+    unsigned n_completed, n_reset, n_links;
+    uint64_t n_bytes;
+    uint64_t new_syn_us; /* for the exact tests: when the last carrier was asked for */
+    char failure[256];   /* empty: none */
+};
+
+void world_init(struct world *world, const struct scenario *scenario);
+/* Draws apps and starts nodes. */
+void world_populate(struct world *world);
+/* Runs until all is over; false: see `failure`. */
+bool world_run(struct world *world);
+void world_free(struct world *world);
+/* One step: the clock goes to what comes next. False: nothing does before `until_us`. */
+bool world_step(struct world *world, uint64_t until_us);
+void world_settle(struct world *world);
+
+/* The first one counts. */
+void world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A fact goes into the trace. */
+void world_trace(struct world *world, const char *what, uint64_t a, uint64_t b);
+bool world_is_healed(const struct world *world);
+
+#endif
