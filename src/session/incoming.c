@@ -6,7 +6,13 @@
 
 #include "session/state.h"
 
-enum { MIN_PART_BYTES = 192, MAX_PART_BYTES = 65536 - 64, MIN_LOANS = 64, MAX_LOANS = 8192 };
+enum {
+    MIN_PART_BYTES = 192,
+    MAX_PART_BYTES = 65536 - 64,
+    MIN_LOANS = 64,
+    IDLE_LOANS = 512,
+    MAX_LOANS = 8192
+};
 
 static enum err append(struct stream *stream, uint64_t end, const uint8_t *bytes, size_t n)
 {
@@ -52,6 +58,11 @@ void incoming_settle(struct session *session)
             stream_kill(stream, STREAM_RESET_LIMIT, true);
     }
     session->n_loans = 0;
+    if (session->loans_cap > IDLE_LOANS) {
+        free(session->loans);
+        session->loans = NULL;
+        session->loans_cap = 0;
+    }
 }
 
 static enum err make_room_for_loan(struct session *session)

@@ -9,7 +9,8 @@
 
 #include "session/state.h"
 
-enum { MIN_RING = 16, RTT_SHARE = 8 };
+/* What is larger than an idle link's ring is not kept when it is empty. */
+enum { MIN_RING = 16, IDLE_RING = 1024, RTT_SHARE = 8 };
 
 struct session_link *link_find(const struct session *session, uint64_t number)
 {
@@ -101,7 +102,7 @@ void link_end_record(struct session_link *link, uint64_t now_us, bool asks)
 
     if (last == NULL || last->is_last) {
         /* It had nothing that is tracked. */
-        if (last == NULL || last->kind != SENT_NOTHING) {
+        if (last == NULL || last->kind != SENT_NOTHING || last->n == UINT32_MAX) {
             link_add_sent(link, (struct sent){.kind = SENT_NOTHING, .is_last = true});
             last = newest(link);
         }
@@ -213,6 +214,11 @@ enum err link_acked(struct session *session, struct session_link *link, uint64_t
         uint32_t elapsed_us = (uint32_t)session->now_us - at_us;
         if (elapsed_us >= delay_us)
             link_sample_rtt(session, link, elapsed_us - delay_us);
+    }
+    if (link->head == link->tail && link->cap > IDLE_RING) {
+        free(link->sent);
+        link->sent = NULL;
+        link->cap = 0;
     }
     if (session->is_full && session->n_outgoing_bytes < session->options.window_bytes) {
         session->is_full = false;
