@@ -1,0 +1,160 @@
+/* Each allocation of a session's may fail: it says so or goes on, and nothing is left behind. */
+#include "sessions.h"
+
+#include "allocator.h"
+
+#define MIB ((uint64_t)1024 * 1024)
+
+struct play {
+    struct heap_chunks heap;
+    struct session *ends[2];
+    struct session_fill fill;
+    uint8_t record[SESSION_RECORD_MAX_BYTES];
+    uint64_t now_us;
+    bool is_broken[2][2]; /* by sender and link: a record is missing, so nothing behind it comes */
+};
+
+static bool carry_one(struct play *play, int from, uint64_t link, bool is_lost)
+{
+    size_t n = session_pull(play->ends[from], link, 4096, play->now_us, &play->fill), at = 0;
+
+    for (size_t i = 0; n > 0 && i < play->fill.n_pieces; i++) {
+        memcpy(play->record + at, play->fill.pieces[i].bytes, play->fill.pieces[i].n);
+        at += play->fill.pieces[i].n;
+    }
+    bool *is_broken = &play->is_broken[from][link];
+    struct chunk *chunk = n == 0 || is_lost || *is_broken ? NULL : chunk_get(&play->heap.source, n);
+    *is_broken = *is_broken || (n > 0 && chunk == NULL);
+    if (chunk != NULL) {
+        memcpy(chunk->bytes, play->record, n);
+        /* Where a hole could not be mended, the session has ended itself. */
+        enum err err =
+            session_receive(play->ends[!from], link, chunk, chunk->bytes, n, play->now_us);
+        assert_true(err == ERR_NONE || err == ERR_MEMORY);
+        chunk_release(chunk);
+    }
+    return chunk != NULL;
+}
+
+static void carry_some(struct play *play, uint64_t link)
+{
+    for (int i = 0; i < 40; i++) {
+        bool has_moved = carry_one(play, CLIENT, link, false);
+        if (!carry_one(play, SERVER, link, false) && !has_moved)
+            break;
+    }
+}
+
+/* As much as it takes, of nothing in particular. */
+static void write_some(struct stream *stream, size_t given)
+{
+    static uint8_t bytes[30000];
+    size_t n;
+    enum err err = stream_write(stream, bytes, given, &n);
+
+    assert_true(err == ERR_NONE || err == ERR_AGAIN || err == ERR_MEMORY || err == ERR_RESET);
+}
+
+static void application(struct play *play, int end)
+{
+    const struct addr bound = {.family = ADDR_NONE};
+    struct session_event event;
+    const uint8_t *bytes;
+    size_t n;
+
+    while (session_next_event(play->ends[end], &event)) {
+        if (event.kind == STREAM_INCOMING && stream_answer(event.stream, 0, &bound) == ERR_NONE)
+            write_some(event.stream, 7);
+        if (event.kind == STREAM_READABLE && stream_peek(event.stream, &bytes, &n) == ERR_NONE)
+            stream_consume(event.stream, n / 2);
+        if (event.kind == STREAM_DEAD) {
+            struct stream **kept = stream_owner(event.stream);
+            if (kept != NULL)
+                *kept = NULL;
+            stream_release(event.stream);
+        }
+    }
+    session_settle(play->ends[end]);
+}
+
+static bool begin_play(struct play *play)
+{
+    *play = (struct play){.heap.source = {.get = heap_get, .put = heap_put}, .now_us = 1};
+    for (int i = 0; i < 2; i++) {
+        const struct session_options options = {.is_client = i == CLIENT,
+                                                .window_bytes = MIB,
+                                                .stream_window_bytes = MIB,
+                                                .chunks = &play->heap.source};
+        if (session_new(&play->ends[i], &options) != ERR_NONE)
+            return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        for (uint64_t link = 0; link < 2; link++) {
+            if (session_add_link(play->ends[i], link, play->now_us) != ERR_NONE)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Opens, writes, loses records and a link, reads slowly, resets. */
+static void play_all(struct play *play)
+{
+    struct stream *streams[10] = {NULL};
+
+    for (size_t i = 0; i < N_ITEMS(streams); i++) {
+        if (session_open(play->ends[CLIENT], some_request(), &streams[i]) != ERR_NONE)
+            continue;
+        stream_set_owner(streams[i], &streams[i]);
+        write_some(streams[i], 30000);
+    }
+    carry_some(play, 0);
+    application(play, SERVER);
+    application(play, CLIENT);
+    for (size_t i = 0; i < N_ITEMS(streams); i++) {
+        if (streams[i] != NULL && i % 2 == 0)
+            write_some(streams[i], 30000);
+        (void)carry_one(play, CLIENT, 0, i > 4);
+        (void)carry_one(play, CLIENT, 1, false);
+    }
+    for (int end = 0; end < 2; end++)
+        session_lose_link(play->ends[end], 0, play->now_us);
+    play->now_us += 30000;
+    for (int end = 0; end < 2; end++)
+        session_advance(play->ends[end], play->now_us);
+    carry_some(play, 1);
+    application(play, SERVER);
+    carry_some(play, 1);
+    session_end(play->ends[SERVER], 0, play->now_us);
+    carry_some(play, 1);
+}
+
+static void any_allocation_may_fail(void **state)
+{
+    static struct play play;
+    (void)state;
+    (void)some_request();
+    int64_t n_before = n_blocks;
+
+    for (uint64_t nth = 1;; nth++) {
+        allocator_fail(nth);
+        if (begin_play(&play))
+            play_all(&play);
+        bool was_reached = n_allocations >= nth;
+        allocator_fail(0);
+        for (int i = 0; i < 2; i++)
+            session_free(play.ends[i]);
+        assert_int_equal(play.heap.n_chunks, 0);
+        assert_int_equal(n_blocks, n_before);
+        if (!was_reached) {
+            assert_true(nth > 100);
+            return;
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(any_allocation_may_fail)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
