@@ -142,7 +142,6 @@ void near_failed(struct peer *peer)
     uint64_t pause = near->n_failures < 7 ? MIN_BACK_OFF_US << near->n_failures : MAX_BACK_OFF_US;
 
     near->n_failures += near->n_failures < 7;
-    near->dates_by_wall = !near->dates_by_wall;
     /* Times a factor of 0.5 to 1.5. */
     near->next_try_us = peer->time.now_us + pause / 2 + rng_below(peer->rng, pause + 1);
 }
@@ -235,6 +234,9 @@ void near_link_gone(struct peer_link *link, bool was_up)
 {
     struct peer *peer = link->peer;
 
+    /* No answer to its flight: its time may have been wrong. */
+    if (!was_up)
+        peer->near.dates_by_wall = !peer->near.dates_by_wall;
     if (peer->is_ending || has_sound_link(peer))
         return;
     /* One that has carried something is replaced at once, one after the other if need be; one that has not may be a server that hangs

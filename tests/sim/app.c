@@ -229,6 +229,8 @@ static bool read_piece(struct world *world, struct app_end *end)
     check_bytes(world, end, bytes, n);
     stream_consume(end->stream, n);
     end->n_read += n;
+    if (end->app->n_read[end->side] < end->n_read)
+        end->app->n_read[end->side] = end->n_read;
     world->n_bytes += n;
     world_trace(world, "read", end->app->key * 2 + end->side, n);
     return true;

@@ -71,6 +71,19 @@ static void draw_fate(struct world *world, struct sim_carrier *carrier)
     }
 }
 
+/* As a test says. */
+static void plan_line(struct world *world, struct sim_carrier *carrier)
+{
+    const struct scenario *scenario = &world->scenario;
+
+    for (unsigned i = 0; i < 2; i++) {
+        carrier->lines[i].latency_us = scenario->latency_us;
+        carrier->lines[i].ns_per_byte = scenario->ns_per_byte;
+    }
+    if (carrier->number == 0 && scenario->cut_at > 0)
+        carrier->lines[scenario->cut_line].cut_at = scenario->cut_at;
+}
+
 /* TCP gives up at last what gets no answer: by its keepalive, or by sending again in vain. */
 static void bound_silence(struct world *world, struct sim_carrier *carrier)
 {
@@ -96,7 +109,10 @@ struct sim_carrier *carrier_open(struct world *world, struct node *near, struct 
     carrier->ends[1] = (struct carrier_end){.node = far, .is_open = true, .reset_us = NEVER};
     for (unsigned i = 0; i < 2; i++)
         draw_line(world, &carrier->lines[i], latency_us);
-    draw_fate(world, carrier);
+    if (world->scenario.latency_us == 0)
+        draw_fate(world, carrier);
+    else
+        plan_line(world, carrier);
     bound_silence(world, carrier);
     list_append(&world->carriers, &carrier->in_world);
     return carrier;

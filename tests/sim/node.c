@@ -26,9 +26,6 @@ static void put_chunk(struct chunk_source *source, struct chunk *chunk)
 
 /* ---- its life ---- */
 
-#define WINDOW_BYTES ((uint64_t)4 << 20)
-#define STREAM_WINDOW_BYTES ((uint64_t)1 << 20)
-
 struct peer_time node_time(const struct node *node)
 {
     uint64_t now = node->world->now_us;
@@ -51,8 +48,8 @@ static void start_near(struct node *node)
         .keepalive_s = 20,
         .sends_early = world->scenario.knobs[KNOB_EARLY],
         .has_aes = true,
-        .window_bytes = WINDOW_BYTES,
-        .stream_window_bytes = STREAM_WINDOW_BYTES,
+        .window_bytes = world->scenario.window_bytes,
+        .stream_window_bytes = world->scenario.stream_window_bytes,
         .chunks = &node->chunks,
         .rng = &node->dice.rng,
     };
@@ -78,8 +75,8 @@ static enum err start_gate(struct node *node, uint8_t worker)
         .clock_skew_ms = 60000,
         .keep_s = 60,
         .early = world->scenario.knobs[KNOB_EARLY] ? GATE_EARLY_FULL : GATE_EARLY_NONE,
-        .window_bytes = WINDOW_BYTES,
-        .stream_window_bytes = STREAM_WINDOW_BYTES,
+        .window_bytes = world->scenario.window_bytes,
+        .stream_window_bytes = world->scenario.stream_window_bytes,
         .chunks = &node->chunks,
         .rng = &node->dice.rng,
     };
@@ -162,6 +159,8 @@ static void draw_dial(struct node *node, uint64_t *at_us, bool *fails)
 
     *at_us = world->now_us + 2 * MS + rng_below(dice, 200 * MS);
     *fails = false;
+    if (world->scenario.latency_us > 0)
+        *at_us = world->now_us + 2 * world->scenario.latency_us;
     if (!world->scenario.knobs[KNOB_DIALS] || world_is_healed(world))
         return;
     uint64_t what = rng_below(dice, 4);

@@ -5,7 +5,6 @@
 
 #include "crypto/crypto.h"
 
-#define BEGIN_US (1000 * SECOND)
 #define N_SALTS 8192
 #define MAX_STEPS_NOW 200000
 #define MAX_HELD_BYTES ((size_t)96 << 20)
@@ -103,22 +102,34 @@ static void draw_restart(struct world *world, struct node *node)
         BEGIN_US + 1 + rng_below(&node->dice.rng, world->scenario.heal_us - BEGIN_US);
 }
 
+void world_add_apps(struct world *world, size_t n)
+{
+    world->n_apps = n;
+    world->apps = sim_alloc(n * sizeof *world->apps);
+    for (size_t i = 0; i < n; i++)
+        world->apps[i] = (struct app){.key = i, .open_us = BEGIN_US};
+}
+
+void world_start(struct world *world)
+{
+    node_start(&world->far);
+    for (unsigned i = 0; i < world->scenario.n_nears; i++)
+        node_start(&world->nears[i]);
+}
+
 void world_populate(struct world *world)
 {
     struct scenario *scenario = &world->scenario;
     struct seeded app_dice = seeded_with(scenario->seed * 8 + 6);
 
-    world->n_apps = (size_t)scenario->n_streams * scenario->n_nears;
-    world->apps = sim_alloc(world->n_apps * sizeof *world->apps);
+    world_add_apps(world, (size_t)scenario->n_streams * scenario->n_nears);
     for (size_t i = 0; i < world->n_apps; i++) {
         app_draw(&world->apps[i], scenario, &app_dice, i);
         world->apps[i].open_us += BEGIN_US;
         if (world->apps[i].open_us > scenario->heal_us)
             world->apps[i].open_us = scenario->heal_us;
     }
-    node_start(&world->far);
-    for (unsigned i = 0; i < scenario->n_nears; i++)
-        node_start(&world->nears[i]);
+    world_start(world);
     if (scenario->knobs[KNOB_FAR_RESTARTS])
         draw_restart(world, &world->far);
     if (scenario->knobs[KNOB_NEAR_RESTARTS])
@@ -171,7 +182,7 @@ static void check_peer(struct world *world, struct peer *peer)
 
     session_stats(peer_session(peer), &stats);
     /* Whoever opens streams gives each of them the least, whatever there is. */
-    if (stats.n_granted_bytes > (UINT64_C(4) << 20) + stats.n_streams * 4096)
+    if (stats.n_granted_bytes > world->scenario.window_bytes + stats.n_streams * 4096)
         world_fail(world, "%llu bytes of credit are granted",
                    (unsigned long long)stats.n_granted_bytes);
 }

@@ -64,8 +64,12 @@ struct scenario {
     unsigned n_streams; /* of each near end */
     size_t max_bytes;   /* of one direction of a stream */
     unsigned n_nears, n_workers;
-    uint64_t heal_us; /* when faults end */
-    uint64_t end_us;  /* when all must be over */
+    uint64_t latency_us, ns_per_byte; /* of every carrier; 0: drawn */
+    uint64_t cut_at; /* the first carrier is reset at this byte of that direction; 0: not */
+    unsigned cut_line;
+    uint64_t window_bytes, stream_window_bytes; /* of both ends */
+    uint64_t heal_us;                           /* when faults end */
+    uint64_t end_us;                            /* when all must be over */
 };
 
 void scenario_draw(struct scenario *scenario, uint64_t seed, const bool allowed[N_KNOBS]);
@@ -169,7 +173,7 @@ struct app {
     uint64_t open_us;
     uint64_t opened_us;
     bool was_reset[2]; /* that end's application has */
-    uint64_t n_written[2],
+    uint64_t n_read[2], n_written[2],
         n_finished[2]; /* the most, of all that there were; finished: 1 + the size */
     struct app_end *near_end;
     bool is_over;   /* the near end's part is */
@@ -260,7 +264,12 @@ struct world {
     char failure[256];   /* empty: none */
 };
 
+#define BEGIN_US (1000 * SECOND)
+
 void world_init(struct world *world, const struct scenario *scenario);
+/* Room for so many apps, which the caller describes. */
+void world_add_apps(struct world *world, size_t n);
+void world_start(struct world *world);
 /* Draws apps and starts nodes. */
 void world_populate(struct world *world);
 /* Runs until all is over; false: see `failure`. */

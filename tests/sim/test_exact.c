@@ -1,0 +1,333 @@
+/* What a tunnel promises to the microsecond or to the byte, on lines that are known. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "world.h"
+
+#define LATENCY (50 * MS)
+#define FAST_NS 1
+/* What sending a few hundred bytes takes on a fast line, and rounding. */
+#define SLACK_US 300
+
+static struct world world;
+
+static void begin(struct scenario scenario, size_t n_apps)
+{
+    scenario.n_nears = scenario.n_nears == 0 ? 1 : scenario.n_nears;
+    scenario.n_workers = scenario.n_workers == 0 ? 1 : scenario.n_workers;
+    scenario.latency_us = scenario.latency_us == 0 ? LATENCY : scenario.latency_us;
+    scenario.ns_per_byte = scenario.ns_per_byte == 0 ? FAST_NS : scenario.ns_per_byte;
+    scenario.window_bytes = 64 << 20;
+    scenario.stream_window_bytes = 16 << 20;
+    scenario.heal_us = BEGIN_US;
+    scenario.end_us = BEGIN_US + 600 * SECOND;
+    world_init(&world, &scenario);
+    world_add_apps(&world, n_apps);
+    for (size_t i = 0; i < n_apps; i++)
+        for (unsigned side = 0; side < 2; side++)
+            world.apps[i].scripts[side] =
+                (struct script){.write_bytes = 65536, .read_bytes = 1 << 20};
+}
+
+static void end(void)
+{
+    world_free(&world);
+    assert_string_equal(world.failure, "");
+}
+
+static void add_step(size_t app, unsigned side, uint64_t pause_us, uint64_t n_bytes)
+{
+    struct script *script = &world.apps[app].scripts[side];
+    script->steps[script->n_steps++] = (struct app_step){.pause_us = pause_us, .n_bytes = n_bytes};
+}
+
+static struct app_end *find_end(size_t app, unsigned side)
+{
+    for (struct list *at = world.app_ends.next; at != &world.app_ends; at = at->next) {
+        struct app_end *found = CONTAINER_OF(at, struct app_end, in_world);
+        if (found->app == &world.apps[app] && found->side == side)
+            return found;
+    }
+    return NULL;
+}
+
+static uint64_t n_read(size_t app, unsigned side)
+{
+    return world.apps[app].n_read[side];
+}
+
+static void run_until_read(size_t app, unsigned side, uint64_t n)
+{
+    while (n_read(app, side) < n && world.failure[0] == 0)
+        assert_true(world_step(&world, world.scenario.end_us));
+    assert_string_equal(world.failure, "");
+}
+
+static void run_until(uint64_t us)
+{
+    while (world_step(&world, us))
+        ;
+    world.now_us = us;
+}
+
+static struct sim_carrier *last_carrier(void)
+{
+    return CONTAINER_OF(world.carriers.prev, struct sim_carrier, in_world);
+}
+
+/* ---- times ---- */
+
+static void an_upload_flows_again_one_and_a_half_round_trips_after_the_new_syn(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 2 * SECOND, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    run_until(BEGIN_US + SECOND);
+    /* The first bytes of the new step are under way when it is cut. */
+    run_until(find_end(0, 0)->wake_us + 10 * MS);
+    assert_int_equal(n_read(0, 1), 100);
+    uint64_t before = world.new_syn_us;
+    carrier_reset(last_carrier());
+    run_until_read(0, 1, 200);
+    assert_true(world.new_syn_us > before);
+    assert_in_range(world.now_us - world.new_syn_us, 3 * LATENCY, 3 * LATENCY + SLACK_US);
+    end();
+}
+
+static void a_download_flows_again_two_round_trips_after_the_new_syn(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 1, 0, 100);
+    add_step(0, 1, 2 * SECOND, 100);
+    world_start(&world);
+    run_until_read(0, 0, 100);
+    run_until(find_end(0, 1)->wake_us + 10 * MS);
+    assert_int_equal(n_read(0, 0), 100);
+    carrier_reset(last_carrier());
+    run_until_read(0, 0, 200);
+    assert_in_range(world.now_us - world.new_syn_us, 4 * LATENCY, 4 * LATENCY + SLACK_US);
+    end();
+}
+
+static void an_opening_with_its_first_bytes_costs_no_round_trip_of_its_own(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    /* SYN and its answer, flight 1, flight 2, the opening; and the time that the far end's application took to accept. */
+    assert_in_range(world.now_us - world.new_syn_us, 5 * LATENCY, 5 * LATENCY + SLACK_US + 50 * MS);
+    end();
+}
+
+/* ---- a long fat line ---- */
+
+static void one_stream_fills_a_line_of_200_mbit_and_100_ms(void **state)
+{
+    (void)state;
+    for (unsigned side = 0; side < 2; side++) {
+        begin((struct scenario){.ns_per_byte = 40}, 1);
+        add_step(0, side, 0, 1 << 30);
+        world_start(&world);
+        run_until(BEGIN_US + 3 * SECOND);
+        uint64_t from = n_read(0, 1 - side);
+        run_until(BEGIN_US + 5 * SECOND);
+        uint64_t rate = (n_read(0, 1 - side) - from) / 2;
+        assert_true(rate >= UINT64_C(25000000) * 9 / 10);
+        assert_true(rate <= UINT64_C(25000000));
+        end();
+    }
+}
+
+/* ---- a cut at every byte ---- */
+
+static void a_session_survives_a_cut_at_every_byte(void **state)
+{
+    (void)state;
+    for (unsigned line = 0; line < 2; line++) {
+        uint64_t n_written = UINT64_MAX;
+        for (uint64_t cut_at = 1; cut_at <= n_written && cut_at < 4000; cut_at++) {
+            begin((struct scenario){.seed = 7, .cut_at = cut_at, .cut_line = line}, 2);
+            for (size_t app = 0; app < 2; app++)
+                for (unsigned side = 0; side < 2; side++)
+                    add_step(app, side, 0, 300 + app * 400);
+            world.apps[1].scripts[1].close = CLOSES_AFTER;
+            world_start(&world);
+            assert_true(world_run(&world));
+            assert_int_equal(world.n_completed, 2);
+            n_written = world.n_carriers == 1 ? 0 : n_written;
+            end();
+        }
+    }
+}
+
+/* ---- a link that says nothing ---- */
+
+static void freeze(struct sim_carrier *carrier, unsigned line)
+{
+    carrier->lines[line].frozen_from_us = world.now_us;
+    carrier->lines[line].frozen_until_us = NEVER;
+}
+
+/* Whichever direction is frozen, whoever is sending. */
+static void a_frozen_link_is_replaced_within_seconds(void **state)
+{
+    (void)state;
+    for (unsigned line = 0; line < 3; line++)
+        for (unsigned side = 0; side < 2; side++) {
+            begin((struct scenario){.ns_per_byte = 1000}, 1);
+            add_step(0, side, 0, 3000000);
+            world_start(&world);
+            run_until_read(0, 1 - side, 500000);
+            for (unsigned i = 0; i < 2; i++)
+                if (line != i)
+                    freeze(last_carrier(), i);
+            uint64_t frozen_us = world.now_us;
+            run_until_read(0, 1 - side, 2500000);
+            /* A second at least to notice, and what is under way is sent again. */
+            assert_in_range(world.now_us - frozen_us, SECOND, 8 * SECOND);
+            assert_int_equal(world.n_carriers, 2);
+            end();
+        }
+}
+
+/* ---- a server that was restarted ---- */
+
+static void a_session_that_is_gone_is_replaced_on_the_same_carrier(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 2);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 10 * SECOND, 100);
+    add_step(1, 0, 0, 100);
+    world.apps[1].open_us = BEGIN_US + 5 * SECOND;
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    node_stop(&world.far);
+    node_start(&world.far);
+    run_until_read(1, 1, 100);
+    assert_true(world.apps[0].is_over);
+    assert_false(world.apps[0].completed);
+    assert_int_equal(world.apps[0].why, STREAM_RESET_LOST);
+    assert_int_equal(world.n_carriers, 2);
+    end();
+}
+
+/* ---- clocks ---- */
+
+static void a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    world_start(&world);
+    world.nears[0].clock_ms = 3600000;
+    run_until(BEGIN_US + 60 * SECOND);
+    assert_int_equal(world.n_links, 0);
+    for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next)
+        assert_int_equal(CONTAINER_OF(at, struct sim_carrier, in_world)->lines[1].n_written, 0);
+    world.nears[0].clock_ms = 0;
+    run_until_read(0, 1, 100);
+    end();
+}
+
+static void what_was_learnt_of_the_servers_clock_outlives_a_change_of_our_own(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, SECOND, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    world.nears[0].clock_ms = -3600000;
+    carrier_reset(last_carrier());
+    run_until_read(0, 1, 200);
+    assert_int_equal(world.n_carriers, 2);
+    end();
+}
+
+/* ---- quiet ---- */
+
+static void an_idle_session_wakes_for_its_keepalive_only(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 300 * SECOND, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    run_until(BEGIN_US + 10 * SECOND);
+    assert_true(peer_deadline_us(world.far.peers[0]) == UINT64_MAX);
+    uint64_t n_steps = world.n_steps;
+    run_until(BEGIN_US + 210 * SECOND);
+    /* 200 s at a mean of 20 s: ten keepalives, each of which is a deadline, a PING, its PONG with an ACK, and theirs. */
+    assert_in_range(world.n_steps - n_steps, 1, 30 * 6);
+    end();
+}
+
+/* ---- identities ---- */
+
+static void whoever_is_none_of_the_peers_is_met_by_silence(void **state)
+{
+    struct scenario scenario = {.n_nears = 1};
+    (void)state;
+    scenario.knobs[KNOB_IDENTITY] = true;
+    begin(scenario, 1);
+    add_step(0, 0, 0, 100);
+    world.accepted[0] = sign_key_public(world.identities[1]);
+    world_start(&world);
+    run_until(BEGIN_US + 20 * SECOND);
+    assert_null(find_end(0, 1));
+    assert_int_equal(world.far.n_peers, 0);
+    end();
+}
+
+static void a_server_with_another_identity_is_not_believed(void **state)
+{
+    struct scenario scenario = {.n_nears = 1};
+    (void)state;
+    scenario.knobs[KNOB_IDENTITY] = true;
+    begin(scenario, 1);
+    add_step(0, 0, 0, 100);
+    struct sign_key *right = world.identities[1];
+    assert_int_equal(sign_key_generate(&world.identities[1], SIGN_ED25519, 0, &world.dice.rng),
+                     ERR_NONE);
+    node_start(&world.nears[0]);
+    struct sign_key *expected = world.identities[1];
+    world.identities[1] = right;
+    node_start(&world.far);
+    run_until(BEGIN_US + 20 * SECOND);
+    assert_int_equal(world.n_links, 0);
+    assert_null(find_end(0, 1));
+    node_stop(&world.nears[0]);
+    sign_key_free(expected);
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_upload_flows_again_one_and_a_half_round_trips_after_the_new_syn),
+        cmocka_unit_test(a_download_flows_again_two_round_trips_after_the_new_syn),
+        cmocka_unit_test(an_opening_with_its_first_bytes_costs_no_round_trip_of_its_own),
+        cmocka_unit_test(one_stream_fills_a_line_of_200_mbit_and_100_ms),
+        cmocka_unit_test(a_session_survives_a_cut_at_every_byte),
+        cmocka_unit_test(a_frozen_link_is_replaced_within_seconds),
+        cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
+        cmocka_unit_test(a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not),
+        cmocka_unit_test(what_was_learnt_of_the_servers_clock_outlives_a_change_of_our_own),
+        cmocka_unit_test(an_idle_session_wakes_for_its_keepalive_only),
+        cmocka_unit_test(whoever_is_none_of_the_peers_is_met_by_silence),
+        cmocka_unit_test(a_server_with_another_identity_is_not_believed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
