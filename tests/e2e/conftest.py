@@ -16,11 +16,19 @@ from harness.line import Line
 from harness.namespaces import Cable
 from harness.origin import Origin
 from harness.program import Sockeye, complete, run_cli
-from harness.tunnel import Tunnel, need_tunnels
+from harness.tunnel import Tunnel
 
 
 def pytest_configure(config):
     network.isolate()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """So that fixtures know how the test went."""
+    outcome = yield
+    if call.when == "call":
+        item.has_failed = outcome.get_result().failed
 
 
 def pytest_report_header(config):
@@ -75,6 +83,9 @@ def sockeye(request, place, clients):
         started.append((Sockeye([program, *argv], place, **options), expect_clean))
         return started[-1][0].wait_ready() if ready else started[-1][0]
     yield start
+    if getattr(request.node, "has_failed", False):
+        for program, _ in started:
+            print(f"--- {' '.join(map(str, program.process.args))}:", *program.lines[-60:], sep="\n")
     # So that stopping need not wait for flows.
     for sock in clients:
         sock.close()
@@ -143,13 +154,8 @@ def far_state(tmp_path_factory):
     return tmp_path_factory.mktemp("far-state")
 
 
-@pytest.fixture(scope="session")
-def tunnels():
-    need_tunnels()
-
-
 @pytest.fixture
-def tunnel(request, tunnels, sockeye, origin, dial, place, far_state):
+def tunnel(request, sockeye, origin, dial, place, far_state):
     """Starts both ends of a tunnel and waits until it carries something: tunnel(near={...}, far={...}) -> Tunnel.
 
     joined is the fixture that joins their networks, cable or line.

@@ -245,7 +245,7 @@ def test_acc_77_keys_of_each_length_carry_data(tunnel, n_bytes, cli):
     Transfer(t.connect(t.serve(two_way)), 500_000, 500_000, 1).end(60 * SLOWNESS)
 
 
-def test_acc_79_both_halves_and_two_tunnels_in_one_process(tunnels, sockeye, origin, dial, place):
+def test_acc_79_both_halves_and_two_tunnels_in_one_process(sockeye, origin, dial, place):
     program = sockeye(f"""
 state: {place}
 inbounds:

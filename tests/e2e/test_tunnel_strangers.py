@@ -78,7 +78,7 @@ def test_random_bytes_of_every_length_get_nothing(far):
 def test_a_stranger_may_send_for_ever_and_is_read(far):
     rng = random.Random(15)
     sock = stranger(far)
-    for _ in range(64):
+    for _ in range(8):    # reading is not in a hurry
         sock.sendall(rng.randbytes(1 << 18))
     assert_quiet([sock])
     assert_ends_after_us([sock])
@@ -116,7 +116,7 @@ def test_a_wrong_key_gets_nothing(far):
 
 def test_an_unknown_version_gets_nothing(far, monkeypatch):
     from tunnel import flight as flights
-    monkeypatch.setattr(flights.Head1, "version", 2)
+    monkeypatch.setattr(flights.Head1.__init__, "__defaults__", (2,))
     sock = stranger(far, flight(Keys(KEY_BYTES)))
     assert_quiet([sock])
     assert_ends_after_us([sock])
@@ -200,7 +200,7 @@ def test_who_is_not_allowed_looks_like_who_has_no_key_and_the_log_tells(tunnel):
     sock = stranger(t, flight(Keys(KEY_BYTES)))
     assert_quiet([sock])
     assert_ends_after_us([sock])
-    t.far.wait_text(r"warn .*allow")
+    t.far.wait_text(r"warn flight .*may not come")
 
 
 def test_acc_35_a_peer_who_is_not_named_hears_no_more_and_the_log_tells(tunnel, cli, place):

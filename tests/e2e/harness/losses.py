@@ -17,8 +17,10 @@ def killed_there(t):
 
 
 def reset_between(t):
-    with t.joined.far.resetting(PORT), t.losing_all():
-        pass    # whoever next says something is told
+    """Whoever next says something is told that there is no connection; so something has to be said."""
+    old = t.carriers()
+    with t.joined.far.resetting(PORT):
+        t.wait_lost(old)
 
 
 def silence(t, seconds=2.5):
@@ -36,8 +38,10 @@ def forgotten(t):
 
 
 def forgotten_for_ever(t):
-    with forgotten(t), t.losing_all():
-        pass
+    """Until they have been given up, for which something has to be said."""
+    old = t.carriers()
+    with forgotten(t):
+        t.wait_lost(old)
 
 
 def moved(t):

@@ -97,10 +97,10 @@ class Namespace:
         return self._ruled(ports, "drop")
 
     def connections(self, port):
-        """(local, peer) of the connections with that port that are there, or are being made or ended."""
+        """(local, peer) of the connections with that port that a program has, or is making."""
         out = self.run("ss", "-Htan", f"( sport = :{port} or dport = :{port} )")
         rows = [line.split() for line in out.splitlines()]
-        return {(row[3], row[4]) for row in rows if row[0] not in ("LISTEN", "TIME-WAIT")}
+        return {(row[3], row[4]) for row in rows if row[0] in ("ESTAB", "CLOSE-WAIT", "SYN-SENT", "SYN-RECV")}
 
     def kill_connections(self, port):
         """Ends them as if an administrator did: their owner finds ECONNABORTED and the other side gets a reset.

@@ -1,17 +1,11 @@
 """Both ends of a tunnel, each in a network of its own, and transfers through it that check every byte."""
 
 import contextlib
-import pathlib
 import struct
-import subprocess
-import tempfile
 import threading
-
-import pytest
 
 from harness import client
 from harness.beside import in_thread
-from harness.binary import BIN
 from harness.namespaces import FAR4, FAR6
 from harness.origin import echo
 from harness.pattern import receive_end, receive_pattern, send_and_end
@@ -21,19 +15,6 @@ PORT, SOCKS_PORT = 4194, 1080
 KEY = "VGhlIGVuZC10by1lbmQgdGVzdHMnIGtub3duIGtleSE="
 KEY_BYTES = b"The end-to-end tests' known key!"
 SERVER4, SERVER6 = f"{FAR4}:{PORT}", f"[{FAR6}]:{PORT}"
-
-
-def need_tunnels():
-    """Until the program runs tunnels."""
-    with tempfile.TemporaryDirectory() as place:
-        file = pathlib.Path(place, "far.yaml")
-        file.write_text(f'user: ""\nstate: {place}\nadmin: {{socket: ""}}\n'
-                        f'inbounds: [{{type: tunnel, listen: "127.0.0.1:0", key: "{KEY}"}}]\n')
-        with subprocess.Popen([BIN, "run", "-c", file], stderr=subprocess.PIPE, text=True) as process:
-            said = process.stderr.readline()
-            process.kill()
-    if "not supported" in said:
-        pytest.skip("this program has no tunnels yet")
 
 
 def items(keys):
@@ -77,8 +58,9 @@ class Tunnel:
         return self
 
     def is_served(self, server):
+        """Whether the way to that server, or that (host, port), is open now."""
         with self.joined.near.entered():
-            return client.is_served(("127.0.0.1", SOCKS_PORT), *server.addr)
+            return client.is_served(("127.0.0.1", SOCKS_PORT), *getattr(server, "addr", server))
 
     # What is at them
 
@@ -104,13 +86,16 @@ class Tunnel:
     def carriers(self):
         return self.joined.near.connections(PORT)
 
+    def wait_lost(self, carriers):
+        until(lambda: not carriers & self.carriers(), "the end of the old carriers", timeout=60)
+
     @contextlib.contextmanager
     def losing_all(self):
         """Within the block every carrier of now is lost; waits for that."""
         old = self.carriers()
         assert old, "there is no carrier to be lost"
         yield
-        until(lambda: not old & self.carriers(), "the end of the old carriers", timeout=60)
+        self.wait_lost(old)
 
 
 def two_way(conn):
