@@ -47,10 +47,12 @@ static void print_option_words(const struct cli_option *options)
 /* What a value may be, parted by spaces, where that is known; else nothing. */
 static void print_values(const struct cli_option *option)
 {
-    if (option->kind == CLI_ADDRESS)
+    if (option->kind == CLI_ADDRESS) {
         fputs(ADDRESSES, stdout);
-    for (const char *at = option->arg; option->kind == CLI_CHOICE && *at != '\0'; at++)
-        putchar(*at == '|' ? ' ' : *at);
+    } else if (option->kind == CLI_CHOICE && option->arg != NULL) {
+        for (const char *at = option->arg; *at != '\0'; at++)
+            putchar(*at == '|' ? ' ' : *at);
+    }
 }
 
 static bool has_values(const struct cli_option *option)

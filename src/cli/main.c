@@ -10,10 +10,10 @@
 #include "config/suggest.h"
 #include "io/sys.h"
 
-static const char help_head[] =
-    "sockeye carries connections: a SOCKS4, SOCKS4a, SOCKS5 and HTTP proxy, and an encrypted tunnel\n"
-    "between two of them.\n"
-    "\n";
+static const char help_head[] = "sockeye carries connections: a SOCKS4, SOCKS4a, SOCKS5 and HTTP "
+                                "proxy, and an encrypted tunnel\n"
+                                "between two of them.\n"
+                                "\n";
 
 static const char help_tail[] =
     "osocks ...\n"
