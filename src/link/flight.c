@@ -133,7 +133,8 @@ static uint8_t *place_of(struct flight_reader *reader, size_t *n)
     case FLIGHT_MAC2:
         break;
     case FLIGHT_WHOLE:
-        assert(!"a flight has an end");
+        assert(false); /* there is nothing behind it */
+        break;
     }
     *n = HMAC16_BYTES;
     return reader->mac;
