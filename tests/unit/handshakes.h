@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "crypto/crypto.h"
-#include "link/handshake.h"
+#include "link/handshake_state.h"
 #include "link/replay.h"
 #include "seeded.h"
 
@@ -141,6 +141,36 @@ static inline enum err ends_play(struct ends *ends)
     if (err == ERR_NONE)
         err = ends_answer(ends);
     return err != ERR_NONE ? err : ends_get_answer(ends, ends->flight2, ends->n_flight2);
+}
+
+/* ---- flights of someone who has the keys, and writes what he likes ---- */
+
+/* Flight 1 of a head that is not masked and a payload of n bytes, behind which there is room for a tag; that may be sealed already. */
+static inline enum err ends_forge1(struct ends *ends, uint8_t head[static FLIGHT1_HEAD_BYTES],
+                                   uint8_t *payload, size_t n, bool is_sealed)
+{
+    struct noise noise;
+    uint8_t early[32], mac2[HMAC16_BYTES];
+    const struct flight_keys keys = {
+        FLIGHT_OF_CLIENT, ends->server_key.prk, ends->user_key.prk, {NULL, 0}};
+    handshake_mix_flight1(&noise, head, &ends->user_key,
+                          ends->offer.joins ? ends->offer.resume : NULL, early);
+    enum err err = is_sealed ? ERR_NONE : noise_seal(&noise, payload, n);
+    return err != ERR_NONE ? err
+                           : flight_write(&keys, head, payload, n + NOISE_TAG_BYTES, ends->flight1,
+                                          &ends->n_flight1, mac2);
+}
+
+/* Flight 2 likewise, for the flight 1 that the server has opened. */
+static inline enum err ends_forge2(struct ends *ends, uint8_t head[static FLIGHT2_HEAD_BYTES],
+                                   uint8_t *payload, size_t n, bool is_sealed)
+{
+    uint8_t mac2[HMAC16_BYTES];
+    const struct flight_keys keys = handshake_keys(ends->server, FLIGHT_OF_SERVER);
+    enum err err = is_sealed ? ERR_NONE : noise_seal(&ends->server->noise, payload, n);
+    return err != ERR_NONE ? err
+                           : flight_write(&keys, head, payload, n + NOISE_TAG_BYTES, ends->flight2,
+                                          &ends->n_flight2, mac2);
 }
 
 #endif
