@@ -178,6 +178,7 @@ enum err peer_link_set_keys(struct peer_link *link, const struct link_secrets *s
 void peer_link_stand(struct peer_link *link)
 {
     link->state = LINK_UP;
+    session_link_stands(link->reign->session, link->number);
     link->tells_up = true;
     link->active_us = link->peer->time.now_us;
 }

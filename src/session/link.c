@@ -10,7 +10,7 @@
 #include "session/state.h"
 
 /* What is larger than an idle link's ring is not kept when it is empty. */
-enum { MIN_RING = 16, IDLE_RING = 1024, RTT_SHARE = 8 };
+enum { MIN_LINKS = 4, MIN_RING = 16, IDLE_RING = 1024, RTT_SHARE = 8 };
 
 struct session_link *link_find(const struct session *session, uint64_t number)
 {
@@ -21,24 +21,56 @@ struct session_link *link_find(const struct session *session, uint64_t number)
     return NULL;
 }
 
-/* The oldest link that is lost: the other end will hardly say anything about it any more. */
-static struct session_link *oldest_lost(const struct session *session)
+static bool was_used(const struct session *session, uint64_t number)
 {
-    for (size_t i = 0; i < session->n_links; i++) {
-        if (!session->links[i]->is_up)
-            return session->links[i];
+    uint64_t below = session->newest_link - number;
+
+    if (session->joins == 0 || number > session->newest_link)
+        return false;
+    return below >= JOINS_REACH || (session->joins >> below & 1) != 0;
+}
+
+static void note_used(struct session *session, uint64_t number)
+{
+    uint64_t above = number - session->newest_link;
+
+    if (session->joins != 0 && number <= session->newest_link) {
+        uint64_t below = session->newest_link - number;
+        session->joins |= below < JOINS_REACH ? UINT64_C(1) << below : 0;
+        return;
     }
-    return NULL;
+    session->joins = (above < JOINS_REACH ? session->joins << above : 0) | 1;
+    session->newest_link = number;
+}
+
+static enum err make_place(struct session *session)
+{
+    if (session->n_links < session->links_cap)
+        return ERR_NONE;
+    size_t cap = session->links_cap == 0 ? MIN_LINKS : 2 * session->links_cap;
+    struct session_link **links = realloc(session->links, cap * sizeof(struct session_link *));
+    if (links == NULL)
+        return ERR_MEMORY;
+    session->links = links;
+    session->links_cap = cap;
+    return ERR_NONE;
+}
+
+/* What never stood and is far behind is forgotten: the other end has never heard of it. */
+static void forget_attempts(struct session *session)
+{
+    for (size_t i = session->n_links; i-- > 0;) {
+        struct session_link *link = session->links[i];
+        if (!link->is_up && link->was_up && !link->has_stood &&
+            link->number + JOINS_REACH < session->newest_link)
+            link_free(session, link);
+    }
 }
 
 enum err link_make(struct session *session, uint64_t number, struct session_link **out)
 {
-    if (session->n_links == LINKS_MAX) {
-        struct session_link *oldest = oldest_lost(session);
-        if (oldest == NULL)
-            return ERR_LIMIT;
-        link_free(session, oldest);
-    }
+    if (make_place(session) != ERR_NONE)
+        return ERR_MEMORY;
     struct session_link *link = calloc(1, sizeof *link);
     if (link == NULL)
         return ERR_MEMORY;
@@ -47,6 +79,7 @@ enum err link_make(struct session *session, uint64_t number, struct session_link
     link->ack_at_us = UINT64_MAX;
     queues_init(&link->queues);
     session->links[session->n_links++] = link;
+    note_used(session, number);
     *out = link;
     return ERR_NONE;
 }
@@ -292,10 +325,19 @@ static bool has_link(const struct session *session)
     return false;
 }
 
-void link_lose(struct session *session, struct session_link *link)
+static enum err check_lost(const struct session *session)
+{
+    size_t n_lost = 0;
+
+    for (size_t i = 0; i < session->n_links; i++)
+        n_lost += !session->links[i]->is_up;
+    return n_lost > LOST_MAX ? ERR_LIMIT : ERR_NONE;
+}
+
+enum err link_lose(struct session *session, struct session_link *link)
 {
     if (!link->is_up)
-        return;
+        return ERR_NONE;
     link->is_up = false;
     link->lost_needed = true;
     link->ack_at_us = UINT64_MAX;
@@ -305,33 +347,43 @@ void link_lose(struct session *session, struct session_link *link)
     note_min_rtt(session);
     if (session->state == SESSION_ENDING && !has_link(session))
         session_over(session, STREAM_RESET_LOST);
+    return check_lost(session);
+}
+
+/* It has no link of this number: it was forgotten, or the other end knows more than we: a join whose flight is
+ * under way to here, or whose answer never came. */
+static enum err unknown_lost(struct session *session, uint64_t number)
+{
+    struct session_link *link;
+
+    if (!session->options.is_client && was_used(session, number))
+        return ERR_NONE;
+    enum err err = link_make(session, number, &link);
+    if (err != ERR_NONE)
+        return err;
+    link->lost_needed = true;
+    link->lost_received = true;
+    link->event_lost = true;
+    session->n_link_events++;
+    return check_lost(session);
 }
 
 enum err link_lost_received(struct session *session, uint64_t number, uint64_t count)
 {
     struct session_link *link = link_find(session, number);
 
-    if (link == NULL) {
-        /* A join that the other end has given up, and whose flight may still be under way here. */
-        if (session->options.is_client || link_make(session, number, &link) != ERR_NONE)
-            return ERR_NONE;
-        link->lost_needed = true;
-        link->lost_received = true;
-        link->event_lost = true;
-        session->n_link_events++;
-        return ERR_NONE;
-    }
+    if (link == NULL)
+        return unknown_lost(session, number);
     if (!link->was_up)
         return ERR_NONE;
     if (link_acked(session, link, count, 0, false) != ERR_NONE)
         return ERR_BAD;
     link->lost_received = true;
-    if (link->is_up) {
-        link_lose(session, link);
-        link->event_lost = true;
-        session->n_link_events++;
-    }
-    return ERR_NONE;
+    if (!link->is_up)
+        return ERR_NONE;
+    link->event_lost = true;
+    session->n_link_events++;
+    return link_lose(session, link);
 }
 
 void links_forget(struct session *session)
@@ -352,11 +404,12 @@ enum err session_add_link(struct session *session, uint64_t number, uint64_t now
     struct session_link *link = link_find(session, number);
 
     session->now_us = now_us;
-    if (link != NULL)
+    if (link != NULL || was_used(session, number))
         return ERR_BAD;
     enum err err = link_make(session, number, &link);
     if (err != ERR_NONE)
         return err;
+    forget_attempts(session);
     link->is_up = link->was_up = true;
     link->last_received_us = now_us;
     return ERR_NONE;
@@ -367,8 +420,16 @@ void session_lose_link(struct session *session, uint64_t number, uint64_t now_us
     struct session_link *link = link_find(session, number);
 
     session->now_us = now_us;
+    if (link != NULL && link_lose(session, link) != ERR_NONE)
+        session_end(session, 3, now_us);
+}
+
+void session_link_stands(struct session *session, uint64_t number)
+{
+    struct session_link *link = link_find(session, number);
+
     if (link != NULL)
-        link_lose(session, link);
+        link->has_stood = true;
 }
 
 void session_retract(struct session *session, uint64_t number, uint64_t now_us)

@@ -106,6 +106,7 @@ static void put_lost(struct filler *filler)
         put_head(filler, frame_write_lost(at, link->number, link->n_accepted));
         link->lost_needed = false;
         link->lost_sent = slot_here(filler);
+        filler->asks = true;
     }
 }
 

@@ -255,7 +255,7 @@ static enum err on_frame(struct session *session, struct record *record, const s
         return ERR_NONE;
     if (record->has_ended || (session->demands_auth && type != FRAME_AUTH))
         return ERR_BAD;
-    record->asks = record->asks || (type != FRAME_ACK && type != FRAME_LOST && type != FRAME_PONG);
+    record->asks = record->asks || (type != FRAME_ACK && type != FRAME_PONG);
     if (is_about_stream(type))
         return session->state == SESSION_ALIVE ? on_stream_frame(session, frame) : ERR_NONE;
     return on_link_frame(session, record, frame);

@@ -58,6 +58,7 @@ void session_free(struct session *session)
     free(session->auth_rest);
     free(session->loans);
     free(session->given);
+    free(session->links);
     free(session->buckets);
     free(session);
 }

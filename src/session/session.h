@@ -120,8 +120,11 @@ bool session_next_event(struct session *session, struct session_event *event);
 
 /* ---- links ---- */
 
-/* A link stands: records may go and come. ERR_MEMORY. ERR_BAD: the number was used, or given up by the other end. ERR_LIMIT: too many stand. */
+/* Records may go and come on the link: at a client from its flight on. ERR_MEMORY. ERR_BAD: the number was used, or given up by the
+ * other end. */
 NODISCARD enum err session_add_link(struct session *session, uint64_t link, uint64_t now_us);
+/* Its handshake has succeeded: the other end knows of it. */
+void session_link_stands(struct session *session, uint64_t link);
 /* It is gone: what it had goes out again on others, and the other end is told. */
 void session_lose_link(struct session *session, uint64_t link, uint64_t now_us);
 /* Early records were refused: the first n records of the link never were. */

@@ -25,8 +25,10 @@
 enum {
     INITIAL_FULL = 65536, /* credit of a new stream, while little is granted */
     INITIAL_LOW = 4096,
-    UNSENT_MAX = 64 * 1024,     /* a stream takes no more from its application */
-    LINKS_MAX = 64,             /* those that are lost and not confirmed included */
+    UNSENT_MAX = 64 * 1024, /* a stream takes no more from its application */
+    LOST_MAX = 256,         /* links that are lost and not forgotten */
+    JOINS_REACH =
+        64, /* so far below a link's highest number, one that was not used may still come */
     STREAMS_CLOSING_MAX = 8192, /* beyond those that the cap has room for */
     ACK_DELAY_US = 25000,
     ACK_BYTES = 256 * 1024,
@@ -135,6 +137,7 @@ struct session_link {
     uint64_t number;
     bool is_up;
     bool was_up;                     /* else it is only known as lost */
+    bool has_stood;                  /* both ends know of it */
     bool lost_needed, lost_received; /* LOST is to be sent; the other end's has come */
     bool ack_due, asks; /* an acknowledgement is to go now; there is something to acknowledge */
     bool bye_needed, bye_sent;
@@ -179,8 +182,10 @@ struct session {
     bool demands_auth, delivers;
     uint64_t end_at_us;
 
-    struct session_link *links[LINKS_MAX];
-    size_t n_links;
+    struct session_link **links; /* by age */
+    size_t n_links, links_cap;
+    uint64_t newest_link; /* the highest number so far */
+    uint64_t joins;       /* bit n: newest_link - n was used */
     size_t n_link_events;
     uint64_t min_rtt_us; /* of all links; 0: unknown */
 
@@ -287,7 +292,8 @@ void link_free(struct session *session, struct session_link *link);
 /* ERR_BAD: more than were sent. */
 NODISCARD enum err link_acked(struct session *session, struct session_link *link, uint64_t count,
                               uint64_t delay_us, bool has_delay);
-void link_lose(struct session *session, struct session_link *link);
+/* ERR_LIMIT: too many are lost. */
+NODISCARD enum err link_lose(struct session *session, struct session_link *link);
 NODISCARD enum err link_lost_received(struct session *session, uint64_t number, uint64_t count);
 /* Whether its ring has room for the frames of one more record. */
 bool link_has_room(struct session_link *link);

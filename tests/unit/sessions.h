@@ -70,8 +70,10 @@ static inline void pair_init(struct pair *pair, uint64_t window_bytes, uint64_t 
 
 static inline void pair_link(struct pair *pair, uint64_t link)
 {
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         assert_int_equal(session_add_link(pair->ends[i], link, pair->now_us), ERR_NONE);
+        session_link_stands(pair->ends[i], link);
+    }
 }
 
 static inline void pair_deinit(struct pair *pair)

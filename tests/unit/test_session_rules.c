@@ -30,7 +30,7 @@ static void put_data(bool is_fin, uint64_t id, uint64_t offset, const char *byte
 
 /* What an end has to send: its frames, without the bytes of DATA. */
 struct sent_frames {
-    struct frame all[64];
+    struct frame all[300];
     size_t n;
 };
 
@@ -670,7 +670,6 @@ static void what_does_not_ask_is_not_acknowledged(void **state)
 
     record_end = frame_write_ack(record_end, 0, 0, 0);
     record_end = frame_write_token(record_end, FRAME_PONG, 7);
-    record_end = frame_write_lost(record_end, 9, 0);
     *record_end++ = FRAME_PADDING;
     assert_int_equal(give_record(pair, CLIENT, 0), ERR_NONE);
     assert_true(session_deadline_us(pair->ends[CLIENT]) == UINT64_MAX);
@@ -790,9 +789,10 @@ static void a_link_that_the_other_end_calls_lost_is_lost_and_confirmed_once(void
     assert_int_equal(expect(pair, SERVER, SESSION_LINK_LOST).link, 0);
     assert_false(session_wants(pair->ends[SERVER], 0));
     const struct sent_frames *frames = frames_of(pair, SERVER, 1);
-    assert_int_equal(frames->n, 1);
+    assert_int_equal(frames->n, 2);
     assert_int_equal(frames->all[0].type, FRAME_LOST);
     assert_int_equal(frames->all[0].value, 0);
+    assert_int_equal(frames->all[1].type, FRAME_ACK);
     /* What still comes on it is not looked at. */
     put_open(2, 0, 0);
     assert_int_equal(give_record(pair, SERVER, 0), ERR_NONE);
@@ -815,23 +815,51 @@ static void a_join_that_was_given_up_is_answered_and_its_number_used_up(void **s
     assert_non_null(frame);
     assert_int_equal(frame->id, 5);
     assert_int_equal(session_add_link(pair->ends[SERVER], 5, pair->now_us), ERR_BAD);
-    /* A client ignores it. */
+    /* One that was forgotten is ignored; a client cannot know, and answers. */
+    record_end = frame_write_ack(record_end, 0, 1, 0);
+    assert_int_equal(give_record(pair, SERVER, 0), ERR_NONE);
+    record_end = frame_write_lost(record_end, 5, 0);
+    assert_int_equal(give_record(pair, SERVER, 0), ERR_NONE);
+    expect_nothing(pair, SERVER);
+    assert_null(frame_of(frames_of(pair, SERVER, 0), FRAME_LOST));
     record_end = frame_write_lost(record_end, 5, 0);
     assert_int_equal(give_record(pair, CLIENT, 0), ERR_NONE);
-    expect_nothing(pair, CLIENT);
-    assert_false(session_wants(pair->ends[CLIENT], 0));
+    assert_non_null(frame_of(frames_of(pair, CLIENT, 0), FRAME_LOST));
 }
 
-static void any_number_of_lost_links_is_survived(void **state)
+static void too_many_lost_links_end_the_session(void **state)
 {
     struct pair *pair = *state;
 
-    for (uint64_t number = 1; number < 300; number++) {
+    for (uint64_t number = 1; number <= 256; number++) {
         record_end = frame_write_lost(record_end, number, 0);
         assert_int_equal(give_record(pair, SERVER, 0), ERR_NONE);
-        assert_int_equal(expect(pair, SERVER, SESSION_LINK_LOST).link, number);
     }
-    assert_true(frames_of(pair, SERVER, 0)->n < 64);
+    record_end = frame_write_lost(record_end, 257, 0);
+    assert_int_equal(give_record(pair, SERVER, 0), ERR_LIMIT);
+    const struct sent_frames *frames = frames_of(pair, SERVER, 0);
+    assert_int_equal(frame_of(frames, FRAME_END)->code, 3);
+}
+
+static void attempts_that_never_stood_are_forgotten(void **state)
+{
+    struct pair *pair = *state;
+
+    for (uint64_t number = 1; number < 1000; number++) {
+        assert_int_equal(session_add_link(pair->ends[CLIENT], number, pair->now_us), ERR_NONE);
+        session_lose_link(pair->ends[CLIENT], number, pair->now_us);
+    }
+    session_lose_link(pair->ends[CLIENT], 0, pair->now_us);
+    assert_int_equal(session_add_link(pair->ends[CLIENT], 1000, pair->now_us), ERR_NONE);
+    static uint8_t bytes[SESSION_RECORD_MAX_BYTES];
+    struct frame frame;
+    size_t n = take(pair, CLIENT, 1000, bytes), used, n_lost = 0;
+    for (size_t at = 0; at < n; at += used) {
+        assert_int_equal(frame_parse(bytes + at, n - at, &frame, &used), ERR_NONE);
+        n_lost += frame.type == FRAME_LOST;
+        assert_true(frame.id >= 1000 - 64 || frame.id == 0);
+    }
+    assert_int_equal(n_lost, 65);
 }
 
 static void a_stream_stays_on_the_link_of_its_opening(void **state)
@@ -1129,7 +1157,8 @@ int main(void)
         RULE(what_was_accepted_before_the_loss_is_not_sent_again),
         RULE(a_link_that_the_other_end_calls_lost_is_lost_and_confirmed_once),
         RULE(a_join_that_was_given_up_is_answered_and_its_number_used_up),
-        RULE(any_number_of_lost_links_is_survived),
+        RULE(too_many_lost_links_end_the_session),
+        RULE(attempts_that_never_stood_are_forgotten),
         RULE(a_stream_stays_on_the_link_of_its_opening),
         RULE(refused_early_records_were_never_sent),
         RULE(bye_is_the_last_that_is_sent_and_the_last_that_is_taken),
