@@ -8,6 +8,11 @@
 /* A shorter round trip than this counts as this: what a busy machine takes for a turn would throttle otherwise. */
 enum { MIN_ROUND_US = 10000, UNKNOWN_ROUND_US = 100000, MAX_ROUND_US = 10000000 };
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 uint64_t credit_initial(struct session *session)
 {
     uint64_t half = session->options.window_bytes / 2;
@@ -19,9 +24,7 @@ uint64_t credit_initial(struct session *session)
 
 bool credit_allows(const struct session *session, uint64_t claim)
 {
-    uint64_t window = claim > INITIAL_LOW ? claim : INITIAL_LOW;
-
-    return session->reserved + window <= session->options.window_bytes;
+    return session->reserved + larger(claim, INITIAL_LOW) <= session->options.window_bytes;
 }
 
 static void set_window(struct stream *stream, uint64_t window)
@@ -52,7 +55,7 @@ void credit_account(struct stream *stream)
     else if (stream->has_final)
         set_reserved(stream, in->final_size - in->consumed);
     else
-        set_reserved(stream, granted > in->window ? granted : in->window);
+        set_reserved(stream, larger(larger(granted, in->window), INITIAL_LOW));
 }
 
 void credit_end(struct stream *stream)
@@ -95,8 +98,7 @@ static void grow(struct stream *stream)
     }
     if (window > max && window > INITIAL_FULL)
         window = max;
-    if (window != in->window)
-        set_window(stream, window);
+    set_window(stream, larger(window, INITIAL_LOW));
 }
 
 /* Half of the window is used up: it is given anew. */
@@ -118,7 +120,7 @@ void credit_begin(struct stream *stream, uint64_t limit)
 {
     stream->in.limit = limit;
     stream->in.epoch_us = stream->session->now_us;
-    set_window(stream, limit > INITIAL_LOW ? limit : INITIAL_LOW);
+    set_window(stream, limit);
     check_window(stream);
     credit_account(stream);
 }
