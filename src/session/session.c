@@ -244,7 +244,7 @@ uint64_t session_deadline_us(const struct session *session)
 
     for (size_t i = 0; i < session->n_links; i++) {
         const struct session_link *link = session->links[i];
-        if (!link->ack_due && !link->bye_sent && link->ack_at_us < at_us)
+        if (link->is_up && !link->ack_due && !link->bye_sent && link->ack_at_us < at_us)
             at_us = link->ack_at_us;
     }
     return at_us;
