@@ -1,0 +1,108 @@
+"""SIGHUP at either end of a tunnel: what stays as it was goes on, what changed ends without looking whole."""
+
+import signal
+
+import pytest
+
+from harness import client
+from harness.origin import echo
+from harness.pattern import receive_pattern, send_pattern
+from harness.program import complete
+from harness.tunnel import KEY
+from harness.wait import until
+
+OTHER_KEY = "QW5vdGhlciBrZXkgZm9yIHRoZSBlbmQtdG8tZW5kISE="
+MADE, REFUSED = "reloaded: the new configuration is in force", "reload refused"
+FILES = {"far": "config-0.yaml", "near": "config-1.yaml"}    # in the order in which the fixture starts them
+
+
+@pytest.fixture
+def reload(place):
+    """Has one end read its configuration with one text in place of another: reload(t, "far", old, new)."""
+    def do(t, end, old="", new="", outcome=MADE):
+        config = t.configs[end]
+        assert old in config
+        t.configs[end] = config.replace(old, new, 1)
+        (place / FILES[end]).write_text(complete(t.configs[end], 1))
+        program = getattr(t, end)
+        before = program.text.count(outcome)
+        program.send_signal(signal.SIGHUP)
+        until(lambda: program.text.count(MADE) + program.text.count(REFUSED) > before, "the end of the reload")
+        assert program.text.count(outcome) == before + 1, program.text[-2000:]
+    return do
+
+
+def exchange(sock, n=1000):
+    send_pattern(sock, n)
+    receive_pattern(sock, n)
+
+
+def assert_reset(sock):
+    with pytest.raises(ConnectionResetError):
+        while sock.recv(1 << 16):
+            pass
+        pytest.fail("it looks whole")
+
+
+@pytest.mark.parametrize("end", ["far", "near"])
+def test_a_reload_without_a_change_leaves_a_tunnel_alone(tunnel, reload, end):
+    t = tunnel()
+    sock, carriers = t.connect(t.serve(echo)), t.carriers()
+    exchange(sock)
+    for _ in range(3):
+        reload(t, end)
+        exchange(sock)
+    assert t.carriers() == carriers and "ended" not in t.near.text
+
+
+def test_new_rules_hold_for_new_connections_in_an_old_session(tunnel, reload):
+    t = tunnel()
+    server = t.serve(echo)
+    sock, carriers = t.connect(server), t.carriers()
+    reload(t, "far", 'allow_targets: ["127.0.0.0/8", "::1"]', 'deny_targets: ["127.0.0.0/8"]')
+    exchange(sock)
+    assert client.socks5(t.dial(), *server.addr).code == 2
+    reload(t, "far", 'deny_targets: ["127.0.0.0/8"]', 'allow_targets: ["127.0.0.0/8"]')
+    assert t.is_served(server) and t.carriers() == carriers
+
+
+def test_another_key_at_the_far_end_ends_the_session_and_the_near_end_follows_by_its_own_reload(tunnel, reload):
+    t = tunnel(near_limits="connect_ms: 500")
+    server = t.serve(echo)
+    sock = t.connect(server)
+    exchange(sock)
+    reload(t, "far", KEY, OTHER_KEY)
+    assert_reset(sock)
+    assert client.socks5(t.dial(), *server.addr).code == 1
+    reload(t, "near", KEY, OTHER_KEY)
+    until(lambda: t.is_served(server), "a way by the new key", timeout=30)
+
+
+def test_a_tunnel_that_the_far_end_has_no_more_is_reset(tunnel, reload):
+    t = tunnel(far_more='  - {type: mixed, name: other, listen: "127.0.0.1:1080"}\n')
+    sock = t.connect(t.serve(echo))
+    exchange(sock)
+    line = next(line for line in t.configs["far"].splitlines(keepends=True) if "type: tunnel" in line)
+    reload(t, "far", line)
+    assert_reset(sock)
+
+
+def test_a_tunnel_that_the_near_end_has_no_more_goes_on_until_its_last_connection_ends(tunnel, reload):
+    t = tunnel()
+    sock, carriers = t.connect(t.serve(echo)), t.carriers()
+    line = next(line for line in t.configs["near"].splitlines(keepends=True) if "type: tunnel" in line)
+    reload(t, "near", line, "  - {type: direct, name: out}\n")
+    exchange(sock)
+    assert t.carriers() == carriers
+    sock.close()
+    t.wait_lost(carriers)
+    until(lambda: t.far.records(event="session") and t.far.records(event="session")[-1]["is"] == "ended", "the session's end")
+
+
+@pytest.mark.parametrize("end", ["far", "near"])
+def test_a_wrong_key_is_refused_and_the_tunnel_stays(tunnel, reload, end):
+    t = tunnel()
+    sock = t.connect(t.serve(echo))
+    reload(t, end, KEY, "QUJD", outcome=REFUSED)
+    exchange(sock)
+    assert "16, 24 or 32" in getattr(t, end).text and t.carriers()
