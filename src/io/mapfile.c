@@ -16,7 +16,7 @@ static enum err make_whole(int fd, const char *path, size_t n, bool *is_new)
     if (!S_ISREG(st.st_mode))
         return ERR_SYSTEM;
     *is_new = st.st_size != (off_t)n;
-    if (*is_new && (sys_allocate(fd, 0) < 0 || sys_allocate(fd, n) < 0))
+    if (*is_new && sys_allocate(fd, n) < 0)
         return sys_err(errno);
     return ERR_NONE;
 }

@@ -56,7 +56,7 @@ static enum err request_of(const struct far *far, const struct stream_request *a
                            struct request *request)
 {
     const struct target *configured = &far->inbound->target;
-    bool has_target = configured->name_bytes > 0 || configured->addr.family != ADDR_NONE;
+    bool has_target = !target_is_open(configured);
     if (!asked->has_target && !has_target)
         return ERR_DENIED;
     *request = (struct request){

@@ -2,7 +2,7 @@
  * Both ends of a tunnel in one loop: what flows.inbound takes in goes by a tunnel outbound to the far end, which
  * listens on loopback and opens targets by the outbound of flows.h. The clock is the system's. Include it once.
  *
- *     flows_client() -> inbound -> near end ~~ TCP ~~ far end -> flows.origin
+ *     flows_client() -> inbound -> near end ~~ tap ~~ far end -> flows.origin
  */
 #ifndef SOCKEYE_TESTS_ENDS_H
 #define SOCKEYE_TESTS_ENDS_H
@@ -12,9 +12,11 @@
 #include "io/listener.h"
 #include "io/mailbox.h"
 #include "io/random.h"
+#include "tap.h"
 #include "tunnel/far.h"
 #include "tunnel/near.h"
 #include "tunnel/outbound.h"
+#include "tunnel/replays.h"
 #include "tunnel/tunnels.h"
 
 static const uint8_t ends_key[32] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
@@ -31,10 +33,13 @@ static struct {
     struct outbound *outbound;
     struct outbound *outbounds[1];
     uint8_t near_key[32]; /* ends_key, unless a test has changed it */
+    char state[64];       /* the far end's directory */
 } ends;
 
 static inline void ends_settle(void *arg)
 {
+    if (tap.seen != NULL)
+        tap_pump();
     tunnel_env_settle(arg);
 }
 
@@ -66,7 +71,8 @@ static inline struct far_settings ends_far_settings(void)
                                     .clock_skew_ms = 60000,
                                     .keep_s = 600,
                                     .window_bytes = 64 << 20,
-                                    .stream_window_bytes = 16 << 20};
+                                    .stream_window_bytes = 16 << 20,
+                                    .state = ends.state};
     link_key_init(&settings.key, ends_key, sizeof ends_key);
     return settings;
 }
@@ -85,7 +91,7 @@ static inline void ends_make_far(struct far_settings settings)
 
 static inline void ends_make_near(void)
 {
-    struct target server = {.addr = ends.addr};
+    struct target server = {.addr = tap.addr};
     struct tunnel_settings settings = {.name = "near",
                                        .servers = &server,
                                        .n_servers = 1,
@@ -117,12 +123,33 @@ static inline void ends_begin_with(struct far_settings settings)
     loop_set_hook(flows.env.loop, ends_settle, &ends.env);
     ends_make_far(settings);
     ends_listen();
+    tap_begin(&ends.addr);
     ends_make_near();
+}
+
+/* With the file that lets the far end take flights from the start. */
+static inline void ends_make_state(void)
+{
+    strcpy(ends.state, "/tmp/sockeye-ends-XXXXXX");
+    assert_non_null(mkdtemp(ends.state));
+    assert_int_equal(replays_make(ends.state, ends_key, sizeof ends_key), ERR_NONE);
+}
+
+static inline void ends_remove_state(void)
+{
+    DIR *dir = opendir(ends.state);
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        if (entry->d_name[0] != '.')
+            assert_int_equal(unlinkat(dirfd(dir), entry->d_name, 0), 0);
+    closedir(dir);
+    assert_int_equal(rmdir(ends.state), 0);
 }
 
 static inline void ends_begin(void)
 {
     assert_int_equal(crypto_load(), ERR_NONE);
+    ends_make_state();
     memcpy(ends.near_key, ends_key, sizeof ends_key);
     ends_begin_with(ends_far_settings());
 }
@@ -131,20 +158,23 @@ static inline void ends_begin(void)
 static inline void ends_end(void)
 {
     listener_stop(&ends.listener);
+    tap.is_frozen = false;
     (void)tunnel_env_end(&ends.env);
     FLOWS_UNTIL(list_empty(&ends.env.hosts));
+    tap_end();
     tunnels_stop(&ends.tunnels);
     far_free_all(&ends.env);
     turn_at_once(flows.env.loop, 2);
     assert_int_equal(ends.counts.n_connections, 0);
     assert_int_equal(flows.shared.n_carriers, 0);
     assert_int_equal(flows.shared.n_silent, 0);
-    tunnel_env_deinit(&ends.env);
     loop_set_hook(flows.env.loop, NULL, NULL);
+    tunnel_env_deinit(&ends.env);
     ends.outbound->ops->free(ends.outbound);
     far_spec_release(ends.far.far);
     mailbox_deinit(&ends.mailbox);
     tunnels_deinit(&ends.tunnels);
+    ends_remove_state();
     flows_end();
 }
 

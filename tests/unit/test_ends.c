@@ -1,4 +1,4 @@
-/* A flow through both ends of a tunnel, and what the far end makes of it. */
+/* Flows through both ends of a tunnel: what comes out, what is answered, and what carriers that die change: nothing. */
 #include "ends.h"
 
 #include <signal.h>
@@ -11,12 +11,22 @@ static void begin(void **state)
     ends_begin();
 }
 
-static void close_both(int far)
+/* The origin's end is gone already, or is closed here. */
+static void finish(int far)
 {
     far_close(far);
-    far_close(flows.origin);
+    if (flows.origin >= 0)
+        far_close(flows.origin);
     flows.origin = -1;
     FLOWS_UNTIL(list_empty(&flows.env.live));
+    ends_end();
+}
+
+static int open_one(void)
+{
+    int far = flows_client();
+    FLOWS_UNTIL(flows.origin >= 0);
+    return far;
 }
 
 static void bytes_go_both_ways_and_each_fin_by_itself(void **state)
@@ -35,8 +45,202 @@ static void bytes_go_both_ways_and_each_fin_by_itself(void **state)
     flows_expect(far, "more", 4);
     far_shutdown(flows.origin);
     flows_expect_end(far, 0);
-    close_both(far);
-    ends_end();
+    finish(far);
+}
+
+static void a_reset_comes_out_as_a_reset(void **state)
+{
+    for (int of_origin = 0; of_origin < 2; of_origin++) {
+        begin(state);
+        int far = open_one();
+        far_send_all(far, "x", 1);
+        flows_expect(flows.origin, "x", 1);
+        if (of_origin) {
+            far_reset(flows.origin);
+            flows.origin = -1;
+            flows_expect_end(far, ECONNRESET);
+        } else {
+            far_reset(far);
+            flows_expect_end(flows.origin, ECONNRESET);
+            far = flows.origin;
+            flows.origin = -1;
+        }
+        finish(far);
+    }
+}
+
+/* ---- answers ---- */
+
+static void begin_socks(void **state)
+{
+    begin(state);
+    flows.inbound.protocol = &inbound_socks;
+}
+
+/* Asks for example.test:80, and expects this reply. */
+static int ask(uint8_t code, const char *bound)
+{
+    static const char request[] = "\5\1\0\5\1\0\3\14example.test\0\120";
+    char expected[12] = {5, 0, 5, (char)code, 0, 1};
+    int far = flows_client();
+    far_send_all(far, request, sizeof request - 1);
+    if (code == 0) {
+        struct addr addr = tcp_addr(bound, 999);
+        memcpy(expected + 6, addr.ip, 4);
+        expected[10] = 999 >> 8;
+        expected[11] = (char)(999 & 0xff);
+    }
+    flows_expect(far, expected, sizeof expected);
+    return far;
+}
+
+static void the_reply_is_the_far_ends_own(void **state)
+{
+    static const struct {
+        enum err err;
+        uint8_t code;
+    } cases[] = {{ERR_NONE, 0},         {ERR_DENIED, 2}, {ERR_NET_UNREACH, 3},
+                 {ERR_HOST_UNREACH, 4}, {ERR_LOOKUP, 4}, {ERR_REFUSED, 5},
+                 {ERR_TIMEOUT, 4},      {ERR_MEMORY, 1}, {ERR_ADDRESS_TYPE, 8},
+                 {ERR_COMMAND, 7}};
+    for (size_t i = 0; i < N_ITEMS(cases); i++) {
+        begin_socks(state);
+        flows.answer = cases[i].err;
+        int far = ask(cases[i].code, "192.0.2.9");
+        if (cases[i].err != ERR_NONE)
+            flows_expect_end(far, 0);
+        finish(far);
+    }
+}
+
+static void a_limit_of_the_far_ends_is_answered(void **state)
+{
+    for (int per_client = 0; per_client < 2; per_client++) {
+        begin_socks(state);
+        ends.far.max_connections = per_client ? 0 : 1;
+        ends.far.max_per_client = per_client ? 1 : 0;
+        int first = ask(0, "192.0.2.9"), second = ask(1, NULL);
+        flows_expect_end(second, 0);
+        far_close(second);
+        finish(first);
+    }
+}
+
+static void without_a_target_the_far_ends_own_is_taken_or_the_request_denied(void **state)
+{
+    for (int has_target = 0; has_target < 2; has_target++) {
+        begin(state);
+        flows.inbound.target = ends.far.target = (struct target){0};
+        if (has_target)
+            assert_int_equal(target_parse(&ends.far.target, "home.test:22", 12), ERR_NONE);
+        int far = flows_client();
+        if (has_target) {
+            FLOWS_UNTIL(flows.origin >= 0);
+            assert_string_equal(flows.asked, "home.test:22");
+        } else {
+            flows_expect_end(far, ECONNRESET);
+            assert_int_equal(flows.n_asked, 0);
+        }
+        finish(far);
+    }
+}
+
+static void the_far_ends_log_line_has_the_clients_address_and_limits_the_carriers(void **state)
+{
+    begin(state);
+    int far = open_one();
+    far_send_all(far, "x", 1);
+    flows_expect(flows.origin, "x", 1);
+    assert_int_equal(ends.counts.n_connections, 1);
+    finish(far);
+    assert_non_null(strstr(flows.lines, "flow in=far out=out from=192.0.2.7:4242 "
+                                        "to=example.test:80 up=1 down=0 "));
+}
+
+/* ---- bulk ---- */
+
+static uint8_t byte_at(size_t i, unsigned salt)
+{
+    return (uint8_t)(i * 31 + (i >> 8) * 7 + (i >> 16) + salt);
+}
+
+struct bulk {
+    size_t n, n_sent, n_received;
+    unsigned salt;
+};
+
+static void send_some(struct bulk *bulk, int far)
+{
+    static uint8_t bytes[32 * 1024];
+    size_t n = bulk->n - bulk->n_sent < sizeof bytes ? bulk->n - bulk->n_sent : sizeof bytes;
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = byte_at(bulk->n_sent + i, bulk->salt);
+    ssize_t sent = n == 0 ? 0 : far_send(far, bytes, n);
+    assert_true(sent >= 0 || errno == EAGAIN);
+    bulk->n_sent += sent > 0 ? (size_t)sent : 0;
+}
+
+static void receive_some(struct bulk *bulk, int far, size_t most)
+{
+    static uint8_t bytes[64 * 1024];
+    ssize_t got = far_receive(far, bytes, most < sizeof bytes ? most : sizeof bytes);
+    assert_true(got > 0 || (got < 0 && errno == EAGAIN));
+    for (ssize_t i = 0; i < got; i++)
+        if (bytes[i] != byte_at(bulk->n_received + (size_t)i, bulk->salt))
+            fail_msg("byte %zu is wrong", bulk->n_received + (size_t)i);
+    bulk->n_received += got > 0 ? (size_t)got : 0;
+}
+
+/* Both ways at once; `cuts` carriers die on the way, each in another manner. */
+static void carry(int far, size_t n, unsigned cuts, size_t read_most)
+{
+    struct bulk up = {.n = n, .salt = 1}, down = {.n = n, .salt = 77};
+    unsigned n_cut = 0;
+    uint64_t give_up = now_ms() + 3 * PATIENCE_MS;
+    while (up.n_received < n || down.n_received < n) {
+        if (now_ms() > give_up)
+            fail_msg("stuck: up %zu of %zu, down %zu of %zu; %zu carriers", up.n_received,
+                     up.n_sent, down.n_received, down.n_sent, tap.n_conns);
+        send_some(&up, far);
+        send_some(&down, flows.origin);
+        turn_at_once(flows.env.loop, 1);
+        receive_some(&up, flows.origin, read_most);
+        receive_some(&down, far, read_most);
+        size_t n_done = up.n_received + down.n_received;
+        if (n_cut < cuts && n_done > (n_cut + 1) * (2 * n / (cuts + 1))) {
+            tap_cut_all(n_cut % 2 == 0);
+            n_cut++;
+        }
+    }
+    assert_int_equal(n_cut, cuts);
+}
+
+static void bulk_comes_through_both_ways_at_once(void **state)
+{
+    begin(state);
+    int far = open_one();
+    carry(far, 8 << 20, 0, SIZE_MAX);
+    finish(far);
+}
+
+static void a_reader_that_is_slow_holds_the_writer_up_and_loses_nothing(void **state)
+{
+    begin(state);
+    int far = open_one();
+    carry(far, 256 << 10, 0, 700);
+    finish(far);
+}
+
+static void carriers_that_die_change_no_byte(void **state)
+{
+    begin(state);
+    int far = open_one();
+    carry(far, 4 << 20, 8, SIZE_MAX);
+    assert_in_range(tap.n_conns, 9, TAP_MAX);
+    far_shutdown(far);
+    flows_expect_end(flows.origin, 0);
+    finish(far);
+    assert_non_null(strstr(flows.lines, "warn link in=far from=127.0.0.1:"));
 }
 
 int main(void)
@@ -44,6 +248,14 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         ON_ALL(bytes_go_both_ways_and_each_fin_by_itself),
+        ON_ALL(a_reset_comes_out_as_a_reset),
+        ON_BOTH_AND_HESITANT(the_reply_is_the_far_ends_own),
+        ON_BOTH_AND_HESITANT(a_limit_of_the_far_ends_is_answered),
+        ON_BOTH_AND_HESITANT(without_a_target_the_far_ends_own_is_taken_or_the_request_denied),
+        ON_BOTH_AND_HESITANT(the_far_ends_log_line_has_the_clients_address_and_limits_the_carriers),
+        ON_ALL(bulk_comes_through_both_ways_at_once),
+        ON_ALL_AND_HESITANT(a_reader_that_is_slow_holds_the_writer_up_and_loses_nothing),
+        ON_ALL(carriers_that_die_change_no_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
