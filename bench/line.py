@@ -16,8 +16,8 @@ RATE_MBIT, DELAY_MS = 200, 50
 # A product of rate and round trip, as it is usual.
 QUEUE_KB = RATE_MBIT * 1000 / 8 * 2 * DELAY_MS / 1000
 WARM_S, MEASURED_S, PATIENCE_S = 8, 6, 30
-# A trickle, so that a new carrier's first packets wait behind nothing.
-TRICKLE_BYTES, TRICKLE_S = 500, 0.002
+# A trickle: what goes again after a loss, and may have arrived before it, fits into TCP's first flight of ten packets.
+TRICKLE_BYTES, TRICKLE_S = 50, 0.005
 N_LOSSES = 10
 ETH_P_ALL = 3
 
