@@ -12,11 +12,13 @@ from configs import inbound
 from harness import client, network
 from harness.binary import BIN, SANITIZER
 from harness.dnsserver import DnsServer
+from harness.interop import KEY_OF, FarEnd, Keys, far_end_config
 from harness.line import Line
 from harness.namespaces import Cable
 from harness.origin import Origin
 from harness.program import Sockeye, complete, run_cli
 from harness.tunnel import Tunnel
+from harness.wait import until
 
 
 def pytest_configure(config):
@@ -171,6 +173,21 @@ def tunnel(request, sockeye, origin, dial, place, far_state):
             made.start_near()
             made.wait_linked()
         return made
+    return start
+
+
+@pytest.fixture
+def far_end(sockeye, far_state):
+    """Starts a far end for the second implementation's client: far_end(key=bytes, **its options in YAML) -> FarEnd.
+
+    keys are what the client knows where that is not key alone, options those of its Near.
+    """
+    def start(key=KEY_OF[32], keys=None, options=None, state=None, **yaml):
+        keys = keys or Keys(key)
+        state = state or far_state / keys.tag.hex()
+        end = FarEnd(sockeye(far_end_config(state, key, **yaml)), keys, options or {})
+        until(end.answers, "an answer of the far end", timeout=20)
+        return end
     return start
 
 

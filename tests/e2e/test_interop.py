@@ -4,33 +4,29 @@ import base64
 import hashlib
 import os
 import socket
-import sys
 import time
 
 import pytest
 
 from harness import client
 from harness.beside import in_thread
-from harness.binary import ROOT, SLOWNESS
+from harness.binary import SLOWNESS
+from harness.interop import KEY_OF, KEYS    # also makes tests/interop importable
 from harness.origin import echo
 from harness.pattern import CHUNK, pattern, receive_end, receive_pattern, send_and_end
-from harness.wait import until
 
-sys.path.insert(0, str(ROOT / "tests/interop"))
-import client as interop    # noqa: E402
-from capture import read_capture    # noqa: E402
-from server import TestServer, monotonic_us    # noqa: E402
-from tunnel import frame    # noqa: E402
-from tunnel.frame import Address    # noqa: E402
-from tunnel.identity import Identity    # noqa: E402
-from tunnel.keys import Keys    # noqa: E402
-from tunnel.link import ClientLink, Server    # noqa: E402
-from tunnel.peer import Far    # noqa: E402
-from tunnel.session import Bytes, Finished, Opening    # noqa: E402
+import client as interop
+from capture import read_capture
+from server import TestServer, monotonic_us
+from tunnel import frame
+from tunnel.frame import Address
+from tunnel.identity import Identity
+from tunnel.keys import Keys
+from tunnel.link import ClientLink, Server
+from tunnel.peer import Far
+from tunnel.session import Bytes, Finished, Opening
 
 N = 10_000_000
-KEY_OF = {n: hashlib.sha512(b"the interop tests' key").digest()[:n] for n in (16, 24, 32)}
-KEYS = Keys(KEY_OF[32])
 N_KEY = {1: 16, 2: 24, 3: 32, 4: 32}
 
 
@@ -52,77 +48,32 @@ def send_n(conn):
 
 # --- our far end --------------------------------------------------------------------------------
 
-class FarEnd:
-    """The program's far end with a key, and how to get to it."""
-
-    def __init__(self, program, keys, options):
-        self.program, self.keys, self.options = program, keys, options
-
-    def dial(self):
-        return socket.create_connection(self.program.addr(), 20)
-
-    def near(self, **more):
-        return interop.new_near(self.keys, **{**self.options, **more})
-
-    def fetch(self, target, request=b"", near=None, **options):
-        return interop.Fetch(near or self.near(), self.dial, Address(*target), request, timeout_s=20 * SLOWNESS, **options).run()
-
-    def answers(self, **more):
-        """Whether it answers a flight at all: one that was started without a state refuses those of its first two seconds."""
-        link = ClientLink(self.keys, draw=os.urandom, now_ms=lambda: time.time_ns() // 1_000_000, **{**self.options, **more})
-        with self.dial() as sock:
-            sock.sendall(link.start())
-            sock.settimeout(0.5)
-            try:
-                return bool(sock.recv(1))
-            except TimeoutError:
-                return False
-
-
-@pytest.fixture
-def far(tunnels, sockeye, place, far_state):
-    """Starts a far end on loopback: far(key=bytes, **YAML's keys) -> FarEnd."""
-    def start(key=KEY_OF[32], keys=None, options=None, state=None, wait=True, **yaml):
-        keys = keys or Keys(key)
-        yaml = {"listen": '"127.0.0.1:0"', "allow_targets": '["127.0.0.0/8"]', **yaml}
-        if key:
-            yaml["key"] = f'"{base64.b64encode(key).decode()}"'
-        state = state or far_state / hashlib.sha256(keys.S).hexdigest()[:8]
-        config = (f"state: {state}\ninbounds:\n  - {{type: tunnel, name: far, " +
-                  ", ".join(f"{k}: {v}" for k, v in yaml.items()) + "}\n")
-        end = FarEnd(sockeye(config), keys, options or {})
-        if wait:
-            until(end.answers, "an answer of the far end", timeout=20)
-        return end
-    return start
-
-
 @pytest.mark.parametrize("cipher", [1, 2, 3, 4])
-def test_10_mb_arrive_whole_over_carriers_that_are_lost(far, origin, cipher):
-    end = far(KEY_OF[N_KEY[cipher]], options={"ciphers": [cipher]})
+def test_10_mb_arrive_whole_over_carriers_that_are_lost(far_end, origin, cipher):
+    end = far_end(KEY_OF[N_KEY[cipher]], options={"ciphers": [cipher]})
     fetch = end.fetch(origin(send_n).addr, str(N).encode(), cut_after=(1, 3_000_000, 5_000_000, 9_999_999))
     assert (fetch.n_bytes, fetch.sum.hexdigest()) == (N, pattern_sum(N))
     assert len(fetch.recordings) == 5
 
 
-def test_both_directions_survive_lost_carriers(far, origin):
+def test_both_directions_survive_lost_carriers(far_end, origin):
     n = 4_000_000
-    fetch = far().fetch(origin(echo).addr, pattern_bytes(n), cut_after=(100_000, 1_000_000, 2_500_000))
+    fetch = far_end().fetch(origin(echo).addr, pattern_bytes(n), cut_after=(100_000, 1_000_000, 2_500_000))
     assert (fetch.n_bytes, fetch.sum.hexdigest()) == (n, pattern_sum(n))
     assert len(fetch.recordings) == 4
 
 
 @pytest.mark.parametrize("choice", ["none", "open", "full"])
-def test_early_data_is_accepted_or_sent_again(far, origin, choice):
-    end = far(early_data=choice)
+def test_early_data_is_accepted_or_sent_again(far_end, origin, choice):
+    end = far_end(early_data=choice)
     fetch = end.fetch(origin(send_n).addr, b"100000", near=end.near(early=True))
     assert fetch.sum.hexdigest() == pattern_sum(100_000)
     assert fetch.early == [choice != "none"]
 
 
-def test_early_bytes_wait_for_the_handshake_where_only_opening_is_allowed(far, origin):
+def test_early_bytes_wait_for_the_handshake_where_only_opening_is_allowed(far_end, origin):
     server = origin(lambda conn: client.receive_exactly(conn, 5))
-    end = far(early_data="open")
+    end = far_end(early_data="open")
     near = end.near(early=True)
     near.half.write(near.half.open(Address(*server.addr)), b"early")
     with end.dial() as sock:
@@ -139,14 +90,14 @@ def test_early_bytes_wait_for_the_handshake_where_only_opening_is_allowed(far, o
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
-def test_identities_of_both_ends_in_place_of_a_key(far, origin, cli, place, kind):
+def test_identities_of_both_ends_in_place_of_a_key(far_end, origin, cli, place, kind):
     for name in ("server", "ann", "bob"):
         assert cli("keygen", "--identity", kind, "-o", name).code == 0
     identity = {name: Identity.load(place / f"{name}.key") for name in ("server", "ann", "bob")}
     spki = interop.spki_of(place / "server.pub")
     assert spki == identity["server"].spki
     keys = Keys(server_spki=spki)
-    end = far(key=None, keys=keys, identity="server.key", peers="[ann.pub]",
+    end = far_end(key=None, keys=keys, identity="server.key", peers="[ann.pub]",
               options={"server_spki": spki, "identity": identity["ann"]})
     fetch = end.fetch(origin(send_n).addr, b"1000000", cut_after=(300_000,))
     assert fetch.sum.hexdigest() == pattern_sum(1_000_000)
@@ -158,28 +109,28 @@ def test_identities_of_both_ends_in_place_of_a_key(far, origin, cli, place, kind
         interop.Fetch(other, end.dial, Address(*origin(send_n).addr), b"1").run()
 
 
-def test_a_session_that_a_restart_has_taken_is_gone_and_a_fresh_one_begins_on_the_same_carrier(far, origin, place):
+def test_a_session_that_a_restart_has_taken_is_gone_and_a_fresh_one_begins_on_the_same_carrier(far_end, origin, place):
     state = place / "state"
-    end = far(state=state)
+    end = far_end(state=state)
     near = end.near()
     target = origin(send_n).addr
     end.fetch(target, b"1000", near=near)
     end.program.stop()
-    end = far(state=state)
+    end = far_end(state=state)
     fetch = end.fetch(target, b"1000000", near=near)
     assert (fetch.n_gone, len(fetch.recordings)) == (1, 1)
     assert fetch.sum.hexdigest() == pattern_sum(1_000_000)
 
 
-def test_the_true_code_comes_back(far):
+def test_the_true_code_comes_back(far_end):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         with pytest.raises(interop.Refused, match="code 5"):
-            far().fetch(nobody.getsockname())
+            far_end().fetch(nobody.getsockname())
 
 
-def test_what_went_over_the_wire_is_opened_by_no_long_term_key(far, origin):
-    fetch = far().fetch(origin(send_n).addr, b"100000")
+def test_what_went_over_the_wire_is_opened_by_no_long_term_key(far_end, origin):
+    fetch = far_end().fetch(origin(send_n).addr, b"100000")
     recorded, = fetch.recordings
     without = read_capture(KEYS, recorded.up, recorded.down)
     assert without.payload1 and not (without.payload2 or without.up or without.down)
@@ -188,8 +139,8 @@ def test_what_went_over_the_wire_is_opened_by_no_long_term_key(far, origin):
     assert sum(map(len, knowing.down)) > 100_000
 
 
-def test_a_connection_played_again_a_wrong_key_and_a_wrong_clock_get_silence(far, origin):
-    end = far()
+def test_a_connection_played_again_a_wrong_key_and_a_wrong_clock_get_silence(far_end, origin):
+    end = far_end()
     recorded, = end.fetch(origin(send_n).addr, b"1000").recordings
     wrong_key = ClientLink(Keys(KEY_OF[16] * 2), draw=os.urandom, now_ms=lambda: time.time_ns() // 1_000_000)
     wrong_clock = ClientLink(KEYS, draw=os.urandom, now_ms=lambda: time.time_ns() // 1_000_000 - 400_000)
@@ -226,7 +177,7 @@ class Application:
 
 
 @pytest.fixture
-def near(tunnels, sockeye, place):
+def near(sockeye, place):
     """Starts our near end before a server of the second implementation: near(key, **its options) -> (program, server)."""
     started = []
 
