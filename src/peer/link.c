@@ -6,7 +6,7 @@
 #include "base/secret.h"
 
 /* Bytes that are read at once: several large records, or about a flight. */
-#define READ_BYTES ((size_t)128 * 1024)
+#define READ_BYTES ((size_t)256 * 1024)
 #define READ_FLIGHT_BYTES ((size_t)8 * 1024)
 /* What may wait for a signature. */
 #define WAITING_MAX_BYTES (FLIGHT_MAX_EARLY_BYTES + FLIGHT_MAX_BYTES)

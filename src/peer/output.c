@@ -8,17 +8,36 @@
 /* What one call seals at most. */
 #define OUT_MAX_BYTES ((size_t)256 * 1024)
 /* A record is opened when its last byte is there. So what begins is sent in small ones, that a person does not wait for a
- * whole large one; what goes on is bulk. */
+ * whole large one; what goes on is bulk, in records that the carrier takes in a moment. */
 #define SMALL_RECORD_BYTES ((size_t)4096)
-#define LARGE_RECORD_BYTES ((size_t)16384)
+#define FIRST_BULK_RECORD_BYTES ((size_t)16384) /* while nothing has been measured */
+#define LARGE_RECORD_BYTES SESSION_RECORD_MAX_BYTES
 #define BURST_BYTES ((size_t)64 * 1024)
+#define MOMENT_US 5000
+#define MEASURE_US 20000
 /* Less room than this at the end of a chunk is left. */
 #define MIN_RECORD_BYTES ((size_t)512)
 
 static size_t record_room(const struct peer_link *link, size_t room)
 {
-    size_t best = link->burst_bytes < BURST_BYTES ? SMALL_RECORD_BYTES : LARGE_RECORD_BYTES;
+    size_t bulk = link->bulk_record_bytes == 0 ? FIRST_BULK_RECORD_BYTES : link->bulk_record_bytes;
+    size_t best = link->burst_bytes < BURST_BYTES ? SMALL_RECORD_BYTES : bulk;
     return room < best ? room : best;
+}
+
+static void measure(struct peer_link *link, size_t n, uint64_t now_us)
+{
+    uint64_t elapsed_us = now_us - link->measured_us;
+
+    link->measured_bytes += n;
+    if (elapsed_us < MEASURE_US)
+        return;
+    uint64_t best = link->measured_bytes * MOMENT_US / elapsed_us;
+    link->bulk_record_bytes = best < SMALL_RECORD_BYTES   ? SMALL_RECORD_BYTES
+                              : best > LARGE_RECORD_BYTES ? LARGE_RECORD_BYTES
+                                                          : (size_t)best;
+    link->measured_us = now_us;
+    link->measured_bytes = 0;
 }
 
 /* One record behind those in `out`, which has room for it. *n is 0: there is none. */
@@ -92,6 +111,7 @@ void peer_link_sent(struct peer_link *link, size_t n, const struct peer_time *ti
 {
     link->out.start += n;
     link->active_us = time->now_us;
+    measure(link, n, time->now_us);
     if (link->peer != NULL)
         link->peer->time = *time;
     span_shrink(&link->out, peer_link_chunks(link));

@@ -8,8 +8,9 @@
 #include "session/state.h"
 
 enum {
-    QUANTUM_BYTES = 16 * 1024, /* of a turn of a bulk stream */
-    URGENT_BYTES = 256 * 1024, /* of small streams, then one record of bulk that waits */
+    QUANTUM_BYTES = 64 * 1024,     /* of a turn of a bulk stream */
+    URGENT_PART_BYTES = 16 * 1024, /* of one of a small one */
+    URGENT_BYTES = 256 * 1024,     /* of small streams, then one record of bulk that waits */
     LITTLE_BYTES =
         256, /* a frame has so many bytes at least, if there are so many and it is not the record's first */
     DATA_HEAD_BYTES = 1 + 2 * VARINT_MAX_BYTES + 4,
@@ -265,7 +266,7 @@ static bool put_urgent(struct filler *filler, struct queues *queues)
         struct stream *stream = CONTAINER_OF(queues->urgent.next, struct stream, in_queue);
         if (!put_needs(filler, stream))
             return false;
-        int32_t n = outgoing_has(stream) ? put_data(filler, stream, QUANTUM_BYTES) : 0;
+        int32_t n = outgoing_has(stream) ? put_data(filler, stream, URGENT_PART_BYTES) : 0;
         if (n < 0)
             return false;
         filler->is_urgent = true;

@@ -39,20 +39,31 @@ static struct chunk *take_spare(struct pool *pool, size_t n)
 static struct chunk *get_large(struct pool *pool, size_t n)
 {
     struct chunk *chunk = take_spare(pool, n);
-    if (chunk != NULL)
-        return chunk;
-    chunk = sys_map(large_bytes(n));
-    if (chunk != NULL)
+    if (chunk == NULL) {
+        chunk = sys_map(large_bytes(n));
+        if (chunk == NULL)
+            return NULL;
         chunk->cap = (uint32_t)(large_bytes(n) - sizeof *chunk);
+    }
+    pool->n_large++;
     return chunk;
+}
+
+static void keep_spare(struct pool *pool, size_t most)
+{
+    while (pool->n_spare > most) {
+        struct chunk *chunk = pool->spare[--pool->n_spare];
+        sys_unmap(chunk, sizeof *chunk + chunk->cap);
+    }
 }
 
 static void put_large(struct pool *pool, struct chunk *chunk)
 {
-    if (pool->n_spare < POOL_SPARE_MAX)
-        pool->spare[pool->n_spare++] = chunk;
-    else
-        sys_unmap(chunk, sizeof *chunk + chunk->cap);
+    if (pool->n_spare == POOL_SPARE_MAX)
+        keep_spare(pool, POOL_SPARE_MAX - 1);
+    pool->spare[pool->n_spare++] = chunk;
+    if (--pool->n_large == 0)
+        keep_spare(pool, POOL_IDLE_SPARE_MAX);
 }
 
 /* False: what all flows hold would pass the limit. */
@@ -114,8 +125,5 @@ void pool_deinit(struct pool *pool)
 {
     for (size_t i = 0; i < POOL_SIZES; i++)
         slab_deinit(&pool->slabs[i]);
-    while (pool->n_spare > 0) {
-        struct chunk *chunk = pool->spare[--pool->n_spare];
-        sys_unmap(chunk, sizeof *chunk + chunk->cap);
-    }
+    keep_spare(pool, 0);
 }

@@ -12,7 +12,10 @@
 #include "io/slab.h"
 
 #define POOL_SIZES 5
-#define POOL_SPARE_MAX 16
+/* As many as two ends in turn fill a carrier's buffers with and empty them of: mapping that anew each time costs
+ * as much as sealing it. Once nothing is in use a few are kept. */
+#define POOL_SPARE_MAX 256
+#define POOL_IDLE_SPARE_MAX 4
 
 struct flow_env;
 
@@ -22,6 +25,7 @@ struct pool {
     struct slab slabs[POOL_SIZES];
     struct chunk *spare[POOL_SPARE_MAX]; /* large ones that are kept */
     size_t n_spare;
+    size_t n_large; /* large ones in use */
 };
 
 void pool_init(struct pool *pool, struct flow_env *flow);
