@@ -13,6 +13,10 @@
 #define ENDS_NOW_MS UINT64_C(1800000000000)
 #define ENDS_SKEW_MS UINT64_C(60000)
 
+/* The keys are as much of these as is wanted. */
+#define ENDS_SERVER_BYTES "the server's key, 32 bytes of it"
+#define ENDS_USER_BYTES "and that of the user, as long..."
+
 struct ends {
     struct seeded seeded;
     struct link_key server_key, user_key;
@@ -39,8 +43,7 @@ static inline const struct link_key *ends_find_user(void *users, const uint8_t t
 /* Keys of so many bytes; n_user 0: without users. */
 static inline void ends_init(struct ends *ends, size_t n_server, size_t n_user)
 {
-    static const uint8_t server_bytes[32] = "the server's key, 32 bytes of it";
-    static const uint8_t user_bytes[32] = "and that of the user, as long...";
+    static const uint8_t server_bytes[32] = ENDS_SERVER_BYTES, user_bytes[32] = ENDS_USER_BYTES;
     static const uint8_t binding[REPLAY_BINDING_BYTES];
     size_t n_memory = replay_set_bytes(64);
     bool is_taken_up;
