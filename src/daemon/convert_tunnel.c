@@ -6,6 +6,7 @@
 #include "crypto/crypto.h"
 #include "crypto/hash.h"
 #include "crypto/sign.h"
+#include "io/sys.h"
 #include "tunnel/far_spec.h"
 #include "tunnel/outbound.h"
 
@@ -35,6 +36,13 @@ static void finish(const struct digest *digest, uint8_t out[static SHA256_BYTES]
 }
 
 /* ---- keys ---- */
+
+/* Of a process that is going to have keys. */
+static enum err prepare(void)
+{
+    sys_hide_memory();
+    return crypto_load();
+}
 
 static enum err read_private(struct sign_key **out, const struct config_pem *pem)
 {
@@ -102,7 +110,7 @@ enum err convert_tunnel_outbound(struct outbound **out, struct tunnels *tunnels,
         .n_sessions = (size_t)from->sessions,
         .sends_early = from->early_data != EARLY_NONE,
     };
-    enum err err = crypto_load();
+    enum err err = prepare();
     if (err == ERR_NONE)
         err = read_private(&settings.identity, &from->identity);
     if (err == ERR_NONE)
@@ -191,7 +199,7 @@ enum err convert_tunnel_inbound(struct far_spec **out, struct tunnels *tunnels, 
         .early = earlies[from->early_data],
         .state = state,
     };
-    enum err err = crypto_load();
+    enum err err = prepare();
     if (err == ERR_NONE)
         err = read_private(&settings.identity, &from->identity);
     if (err == ERR_NONE)

@@ -345,6 +345,19 @@ uint64_t sys_memory_bytes(void)
     return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
 }
 
+void sys_hide_memory(void)
+{
+    /* core(5): no kind of mapping is written. A process that may not be traced either would be harder to
+     * find a fault in, and gains nothing against root. Where the kernel has no such filter the process
+     * is as others are. */
+    int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t n = write(fd, "0", 1);
+    (void)n;
+    close(fd);
+}
+
 void sys_pause(unsigned ms)
 {
     poll(NULL, 0, (int)ms);

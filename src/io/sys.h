@@ -65,6 +65,7 @@ void *sys_map_file(int fd, size_t n);
 int sys_allocate(
     int fd, size_t n); /* makes the file n bytes long, all of which have their place on the disk */
 int sys_lock(int fd);  /* for ourselves alone; fails where another has it */
+void sys_hide_memory(void);      /* core dumps are without this process's memory from now on */
 uint64_t sys_memory_bytes(void); /* of the machine */
 void sys_pause(unsigned ms);     /* the thread sleeps */
 uint64_t sys_monotonic_ms(void);

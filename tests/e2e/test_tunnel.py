@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -312,3 +313,12 @@ def test_no_key_and_no_payload_is_in_any_log(tunnel):
     for end in (t.near, t.far):
         for secret in (KEY, "known key", "a-secret-message", KEY.encode().hex()):
             assert secret not in end.text
+
+
+def test_the_memory_of_a_process_with_keys_is_not_in_its_core_dumps(tunnel, sockeye):
+    def filter_of(program):
+        return int(Path(f"/proc/{program.pid}/coredump_filter").read_text(), 16)
+
+    t = tunnel()
+    assert filter_of(t.near) == filter_of(t.far) == 0
+    assert filter_of(sockeye(argv=["socks", "-p", "0"])) != 0
