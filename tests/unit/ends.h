@@ -32,8 +32,10 @@ static struct {
     struct addr addr; /* of the far end */
     struct outbound *outbound;
     struct outbound *outbounds[1];
-    uint8_t near_key[32]; /* ends_key, unless a test has changed it */
-    char state[64];       /* the far end's directory */
+    uint8_t near_key[32];           /* ends_key, unless a test has changed it */
+    struct sign_key *near_identity; /* taken by the near end */
+    struct verify_key *near_server; /* likewise: whom it expects */
+    char state[64];                 /* the far end's directory */
 } ends;
 
 static inline void ends_settle(void *arg)
@@ -98,7 +100,9 @@ static inline void ends_make_near(void)
                                        .keep_s = 600,
                                        .window_bytes = 64 << 20,
                                        .stream_window_bytes = 16 << 20,
-                                       .n_sessions = 1};
+                                       .n_sessions = 1,
+                                       .identity = ends.near_identity,
+                                       .server = ends.near_server};
     link_key_init(&settings.key, ends.near_key, sizeof ends.near_key);
     assert_int_equal(tunnel_outbound_new(&ends.outbound, &ends.tunnels, &settings), ERR_NONE);
     ends.outbounds[0] = ends.outbound;
@@ -146,11 +150,19 @@ static inline void ends_remove_state(void)
     assert_int_equal(rmdir(ends.state), 0);
 }
 
-static inline void ends_begin(void)
+/* For a test that begins with settings of its own. */
+static inline void ends_prepare(void)
 {
     assert_int_equal(crypto_load(), ERR_NONE);
     ends_make_state();
+    ends.near_identity = NULL;
+    ends.near_server = NULL;
     memcpy(ends.near_key, ends_key, sizeof ends_key);
+}
+
+static inline void ends_begin(void)
+{
+    ends_prepare();
     ends_begin_with(ends_far_settings());
 }
 

@@ -28,7 +28,8 @@ static struct {
     size_t n_conns; /* ever */
     uint8_t *seen;  /* of the first client's bytes, and of all that follow */
     size_t n_seen[TAP_MAX];
-    bool is_frozen; /* nothing is passed on */
+    bool is_frozen;  /* nothing is passed on */
+    size_t flips_at; /* this byte of what the first client sends is changed; 0: none */
 } tap;
 
 static inline void tap_begin(const struct addr *to)
@@ -80,6 +81,13 @@ static inline void tap_remember(size_t conn, const uint8_t *bytes, size_t n)
     tap.n_seen[conn] += n;
 }
 
+static inline void tap_flip(size_t conn, uint8_t *bytes, size_t n)
+{
+    size_t first = tap.n_seen[conn];
+    if (conn == 0 && tap.flips_at > 0 && tap.flips_at >= first && tap.flips_at < first + n)
+        bytes[tap.flips_at - first] ^= 1;
+}
+
 static inline void tap_accept(void)
 {
     int fd = accept4(tap.listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -99,8 +107,10 @@ static inline bool tap_move(struct tap_way *way, int from, int to, size_t conn, 
         way->is_ended = got == 0;
         way->from = 0;
         way->n = (size_t)got;
-        if (is_up)
+        if (is_up) {
+            tap_flip(conn, way->bytes, way->n);
             tap_remember(conn, way->bytes, way->n);
+        }
         if (got == 0)
             shutdown(to, SHUT_WR);
     }

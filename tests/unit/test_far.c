@@ -1,0 +1,366 @@
+/* The far end's door: who is answered, who is not, and how little the others learn. */
+#include "ends.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "crypto/sign.h"
+
+static void begin_flows(void **state)
+{
+    flows_begin(backend_of(state), &inbound_relay, (struct flow_limits){.connect_ms = 20000});
+    assert_int_equal(target_parse(&flows.inbound.target, "example.test:80", 15), ERR_NONE);
+}
+
+static void begin(void **state)
+{
+    begin_flows(state);
+    ends_begin();
+}
+
+static int open_one(void)
+{
+    int far = flows_client();
+    FLOWS_UNTIL(flows.origin >= 0);
+    far_send_all(far, "hello", 5);
+    flows_expect(flows.origin, "hello", 5);
+    return far;
+}
+
+static void finish(int far)
+{
+    far_close(far);
+    if (flows.origin >= 0)
+        far_close(flows.origin);
+    flows.origin = -1;
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    ends_end();
+}
+
+/* Connects to the far end as anybody may. */
+static int visit(void)
+{
+    int fd = tcp_connect(&ends.addr);
+    struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
+    assert_int_equal(poll(&pollfd, 1, 20000), 1);
+    return fd;
+}
+
+static void send_slowly(int fd, const uint8_t *bytes, size_t n, size_t piece)
+{
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+    for (size_t at = 0; at < n;) {
+        size_t some = n - at < piece ? n - at : piece;
+        ssize_t sent = send(fd, bytes + at, some, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN)
+            fail_msg("it is closed after %zu of %zu bytes: %s", at, n, strerror(errno));
+        at += sent > 0 ? (size_t)sent : 0;
+        turn_at_once(flows.env.loop, 1);
+        assert_true(now_ms() < give_up);
+    }
+}
+
+/* Not a byte comes back, it stays open until the visitor's fin, and then ends by a fin. */
+static void expect_silence(const uint8_t *bytes, size_t n, size_t piece)
+{
+    int fd = visit();
+    send_slowly(fd, bytes, n, piece);
+    turn_at_once(flows.env.loop, 3);
+    if (!flows_is_silent(fd))
+        fail_msg("something came for %zu bytes", n);
+    shutdown(fd, SHUT_WR);
+    flows_expect_end(fd, 0);
+    close(fd);
+}
+
+static void who_has_no_key_is_told_nothing(void **state)
+{
+    static const size_t sizes[] = {0,    1,    5,    6,    16,   57,    86,    87,  102,
+                                   103,  104,  118,  119,  200,  511,   512,   513, 1000,
+                                   2000, 4095, 4096, 4097, 5000, 20000, 100000};
+    static uint8_t bytes[100000];
+    begin(state);
+    for (size_t i = 0; i < N_ITEMS(sizes); i++) {
+        rng_fill(&system_rng, bytes, sizeof bytes);
+        expect_silence(bytes, sizes[i], SIZE_MAX);
+    }
+    expect_silence(bytes, 300, 1);
+    FLOWS_UNTIL(ends.env.strangers.n == 0);
+    /* Nor is anything said of each. */
+    assert_null(strstr(flows.lines, "flight"));
+    ends_end();
+}
+
+static void a_session_that_was_recorded_gets_no_answer_nor_one_with_any_byte_changed(void **state)
+{
+    begin(state);
+    int far = open_one();
+    size_t n = tap.n_seen[0];
+    static uint8_t bytes[TAP_SEEN_BYTES];
+    assert_in_range(n, 200, sizeof bytes);
+    memcpy(bytes, tap_seen(0), n);
+    expect_silence(bytes, n, SIZE_MAX);
+    expect_silence(bytes, n, 13);
+    for (size_t i = 0; i < n; i += i < 130 ? 1 : 29) {
+        bytes[i] ^= (uint8_t)(1 + i % 255);
+        expect_silence(bytes, n, SIZE_MAX);
+        bytes[i] = tap_seen(0)[i];
+    }
+    for (size_t cut = 1; cut < n; cut += 37)
+        expect_silence(bytes, cut, SIZE_MAX);
+    assert_non_null(strstr(flows.lines, "warn flight in=far from=127.0.0.1:"));
+    assert_non_null(strstr(flows.lines, "why=\"a flight that came before\""));
+    /* Those who have the key are served on. */
+    far_send_all(far, "more", 4);
+    flows_expect(flows.origin, "more", 4);
+    finish(far);
+}
+
+static void another_key_is_no_key(void **state)
+{
+    begin_flows(state);
+    flows.env.limits.connect_ms = 300;
+    ends_prepare();
+    ends.near_key[7] ^= 1;
+    ends_begin_with(ends_far_settings());
+    int far = flows_client();
+    FLOWS_UNTIL(tap.n_seen[0] > 103);
+    FLOWS_UNTIL(ends.env.strangers.n_silenced == 1);
+    turn_for(flows.env.loop, 50);
+    assert_int_equal(tap.conns[0].down.n_passed, 0);
+    assert_int_equal(flows.n_asked, 0);
+    assert_null(strstr(flows.lines, "flight"));
+    far_reset(far);
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    ends_end();
+}
+
+static void a_flight_of_another_time_is_told_in_the_log_alone(void **state)
+{
+    begin_flows(state);
+    ends_prepare();
+    struct far_settings settings = ends_far_settings();
+    settings.clock_skew_ms = 100;
+    ends_begin_with(settings);
+    tap.is_frozen = true;
+    int far = flows_client();
+    FLOWS_UNTIL(tap.n_conns == 1);
+    turn_for(flows.env.loop, 400);
+    tap.is_frozen = false;
+    FLOWS_UNTIL(strstr(flows.lines, "why=\"a good key and a wrong clock\"") != NULL);
+    assert_int_equal(tap.conns[0].down.n_passed, 0);
+    /* The next attempt has the right one. */
+    FLOWS_UNTIL(flows.origin >= 0);
+    finish(far);
+}
+
+static void an_address_that_may_not_come_meets_the_same_silence(void **state)
+{
+    struct cidr loopback;
+    begin(state);
+    assert_int_equal(cidr_parse(&loopback, "127.0.0.0/8", 11), ERR_NONE);
+    ends.far.deny = (struct cidr_list){&loopback, 1};
+    int far = flows_client();
+    FLOWS_UNTIL(ends.env.strangers.n_silenced == 1);
+    FLOWS_UNTIL(tap.n_seen[0] > 103);
+    assert_int_equal(tap.conns[0].down.n_passed, 0);
+    assert_non_null(strstr(flows.lines, "why=\"an address that may not come\""));
+    ends.far.deny = (struct cidr_list){0};
+    far_reset(far);
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    ends_end();
+}
+
+static void strangers_keep_nobody_out(void **state)
+{
+    int fds[60];
+    begin(state);
+    flows.shared.max_by_descriptors = 40;
+    for (size_t i = 0; i < N_ITEMS(fds); i++) {
+        fds[i] = visit();
+        send_slowly(fds[i], (const uint8_t *)"some bytes", 1 + i % 10, SIZE_MAX);
+    }
+    FLOWS_UNTIL(ends.env.strangers.n_evicted >= 40);
+    assert_int_equal(ends.env.strangers.n, 20);
+    int far = open_one();
+    for (size_t i = 0; i < N_ITEMS(fds); i++)
+        close(fds[i]);
+    finish(far);
+}
+
+static void a_link_with_a_bad_tag_falls_silent_and_its_streams_go_on(void **state)
+{
+    begin(state);
+    int far = open_one();
+    tap.flips_at = tap.n_seen[0] + 30;
+    far_send_all(far, "changed on its way", 18);
+    flows_expect(flows.origin, "changed on its way", 18);
+    assert_in_range(tap.n_conns, 2, TAP_MAX);
+    assert_non_null(strstr(flows.lines, "why=\"bad tag\""));
+    finish(far);
+}
+
+/* ---- restarts and reloads ---- */
+
+static void after_a_restart_old_streams_are_reset_and_new_ones_are_opened(void **state)
+{
+    begin(state);
+    int far = open_one();
+    /* Its sockets are closed by the system. */
+    far_free_all(&ends.env);
+    flows_expect_end(far, ECONNRESET);
+    far_close(far);
+    far_close(flows.origin);
+    flows.origin = -1;
+    far = open_one();
+    finish(far);
+}
+
+static void who_is_in_the_configuration_no_more_is_told_so(void **state)
+{
+    struct ruleset empty;
+    begin(state);
+    int far = open_one();
+    ruleset_init(&empty, NULL);
+    far_turn_all(&ends.env, &empty);
+    flows_expect_end(far, ECONNRESET);
+    FLOWS_UNTIL(list_empty(&ends.env.fars));
+    assert_non_null(strstr(flows.lines, "why=\"the other end says that there is no right"));
+    far_close(far);
+    far_close(flows.origin);
+    flows.origin = -1;
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    /* Whoever comes now meets silence. */
+    expect_silence((const uint8_t *)"anything", 8, SIZE_MAX);
+    assert_true(list_empty(&ends.env.fars));
+    assert_int_equal(empty.n_holders, 1);
+    ends_end();
+}
+
+static void a_session_lives_over_a_reload_and_goes_by_the_new_rules(void **state)
+{
+    struct ruleset next;
+    struct inbound inbound;
+    begin(state);
+    int first = open_one(), first_origin = flows.origin;
+    flows.origin = -1;
+    ruleset_init(&next, NULL);
+    inbound = ends.far;
+    inbound.ruleset = &next;
+    inbound.name = "renamed";
+    next.inbounds = &inbound;
+    next.n_inbounds = 1;
+    far_turn_all(&ends.env, &next);
+    int second = open_one();
+    assert_int_equal(tap.n_conns, 1);
+    far_close(first);
+    far_close(first_origin);
+    far_close(second);
+    far_close(flows.origin);
+    flows.origin = -1;
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    assert_non_null(strstr(flows.lines, "flow in=renamed "));
+    far_turn_all(&ends.env, &flows.ruleset);
+    assert_int_equal(next.n_holders, 1);
+    ends_end();
+}
+
+/* ---- identities ---- */
+
+static struct verify_key *public_of(const struct sign_key *key)
+{
+    char pem[SIGN_PEM_MAX_BYTES];
+    size_t n;
+    const char *why;
+    struct verify_key *public;
+    assert_int_equal(verify_key_write(sign_key_public(key), pem, &n), ERR_NONE);
+    assert_int_equal(verify_key_read(&public, pem, n, &why), ERR_NONE);
+    return public;
+}
+
+static struct sign_key *new_key(enum sign_kind kind)
+{
+    struct sign_key *key;
+    assert_int_equal(sign_key_generate(&key, kind, SIGN_MIN_RSA_BITS, &system_rng), ERR_NONE);
+    return key;
+}
+
+enum who { RIGHT, NOBODY, ANOTHER };
+
+/* The server has an identity and a list of one peer. */
+static void begin_identities(void **state, enum sign_kind kind, enum who server, enum who client)
+{
+    begin_flows(state);
+    ends_prepare();
+    struct sign_key *ours = new_key(kind), *theirs = new_key(kind), *other = new_key(SIGN_ED25519);
+    struct far_settings settings = ends_far_settings();
+    settings.identity = ours;
+    settings.peers = calloc(1, sizeof(struct verify_key *));
+    settings.peers[0] = public_of(theirs);
+    settings.n_peers = 1;
+    ends.near_server = public_of(server == RIGHT ? ours : other);
+    if (client == RIGHT)
+        ends.near_identity = theirs;
+    else
+        sign_key_free(theirs);
+    if (client == ANOTHER)
+        ends.near_identity = other;
+    else
+        sign_key_free(other);
+    ends_begin_with(settings);
+}
+
+static void both_ends_prove_who_they_are(void **state)
+{
+    static const enum sign_kind kinds[] = {SIGN_ED25519, SIGN_RSA};
+    for (size_t i = 0; i < N_ITEMS(kinds); i++) {
+        begin_identities(state, kinds[i], RIGHT, RIGHT);
+        int far = open_one();
+        finish(far);
+    }
+}
+
+static void who_is_not_among_the_peers_is_met_with_silence(void **state)
+{
+    for (int is_known = 0; is_known < 2; is_known++) {
+        begin_identities(state, SIGN_ED25519, RIGHT, is_known ? ANOTHER : NOBODY);
+        int far = flows_client();
+        FLOWS_UNTIL(strstr(flows.lines, "why=\"not one of the peers\"") != NULL);
+        assert_int_equal(flows.n_asked, 0);
+        far_reset(far);
+        FLOWS_UNTIL(list_empty(&flows.env.live));
+        ends_end();
+    }
+}
+
+static void a_server_that_is_another_gets_nothing(void **state)
+{
+    begin_identities(state, SIGN_ED25519, ANOTHER, RIGHT);
+    int far = flows_client();
+    FLOWS_UNTIL(tap.n_conns >= 2);
+    assert_int_equal(flows.n_asked, 0);
+    far_reset(far);
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    ends_end();
+}
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    const struct CMUnitTest tests[] = {
+        ON_BOTH(who_has_no_key_is_told_nothing),
+        ON_BOTH(a_session_that_was_recorded_gets_no_answer_nor_one_with_any_byte_changed),
+        ON_BOTH(another_key_is_no_key),
+        ON_BOTH(a_flight_of_another_time_is_told_in_the_log_alone),
+        ON_BOTH(an_address_that_may_not_come_meets_the_same_silence),
+        ON_BOTH(strangers_keep_nobody_out),
+        ON_BOTH(a_link_with_a_bad_tag_falls_silent_and_its_streams_go_on),
+        ON_BOTH(after_a_restart_old_streams_are_reset_and_new_ones_are_opened),
+        ON_BOTH(who_is_in_the_configuration_no_more_is_told_so),
+        ON_BOTH(a_session_lives_over_a_reload_and_goes_by_the_new_rules),
+        ON_BOTH(both_ends_prove_who_they_are),
+        ON_BOTH(who_is_not_among_the_peers_is_met_with_silence),
+        ON_BOTH(a_server_that_is_another_gets_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
