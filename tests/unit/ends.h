@@ -23,7 +23,9 @@ static const uint8_t ends_key[32] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
 
 static struct {
     struct tunnel_env env;
-    struct tunnel_env *workers[1];
+    struct tunnel_env *workers[2]; /* the second is a test's own */
+    size_t n_workers;              /* 0: one */
+    struct loop *also;             /* of the second, turned beside the first; NULL: none */
     struct tunnels tunnels;
     struct mailbox mailbox;
     struct inbound far;
@@ -42,6 +44,8 @@ static inline void ends_settle(void *arg)
 {
     if (tap.seen != NULL)
         tap_pump();
+    if (ends.also != NULL)
+        assert_true(loop_turn(ends.also, 0));
     tunnel_env_settle(arg);
 }
 
@@ -94,7 +98,7 @@ static inline void ends_make_far(struct far_settings settings)
 static inline void ends_make_near(void)
 {
     struct target server = {.addr = tap.addr};
-    struct tunnel_settings settings = {.name = "near",
+    struct tunnel_settings settings = {.name = "client",
                                        .servers = &server,
                                        .n_servers = 1,
                                        .keep_s = 600,
@@ -121,7 +125,7 @@ static inline void ends_begin_with(struct far_settings settings)
     flows.env.mailbox = &ends.mailbox;
     tunnels_init(&ends.tunnels, &system_rng);
     ends.tunnels.workers = ends.workers;
-    ends.tunnels.n_workers = 1;
+    ends.tunnels.n_workers = ends.n_workers == 0 ? 1 : ends.n_workers;
     ends.workers[0] = &ends.env;
     tunnel_env_init(&ends.env, &ends.tunnels, 0, &flows.env, &system_rng);
     loop_set_hook(flows.env.loop, ends_settle, &ends.env);

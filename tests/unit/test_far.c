@@ -2,7 +2,6 @@
 #include "ends.h"
 
 #include <signal.h>
-#include <stdio.h>
 
 #include "crypto/sign.h"
 
@@ -200,6 +199,104 @@ static void a_link_with_a_bad_tag_falls_silent_and_its_streams_go_on(void **stat
     finish(far);
 }
 
+/* ---- several workers ---- */
+
+/* A second worker, which listens on a port of its own. */
+static struct {
+    struct flow_env flow;
+    struct tunnel_env env;
+    struct mailbox mailbox;
+    struct listener listener;
+    struct addr addr;
+} second;
+
+static void second_settle(void *arg)
+{
+    tunnel_env_settle(arg);
+}
+
+static void second_on_accept(struct listener *listener, int fd, const struct addr *from)
+{
+    (void)listener;
+    far_accept(&second.env, &ends.far, fd, from);
+}
+
+static void begin_two(void **state)
+{
+    static const struct listener_options plain = {0};
+    int fd;
+    ends.n_workers = 2;
+    begin(state);
+    memset(&second, 0, sizeof second);
+    second.flow = (struct flow_env){.shared = &flows.shared,
+                                    .loop = loop_new(backend_of(state)),
+                                    .log = &flows.log,
+                                    .limits = flows.env.limits,
+                                    .on_ended = flows.env.on_ended,
+                                    .mailbox = &second.mailbox};
+    assert_non_null(second.flow.loop);
+    flow_env_init(&second.flow);
+    assert_int_equal(mailbox_init(&second.mailbox, second.flow.loop), ERR_NONE);
+    tunnel_env_init(&second.env, &ends.tunnels, 1, &second.flow, &system_rng);
+    ends.workers[1] = &second.env;
+    loop_set_hook(second.flow.loop, second_settle, &second.env);
+    far_turn_all(&second.env, &flows.ruleset);
+    second.addr = tcp_addr("127.0.0.1", 0);
+    assert_int_equal(listener_open(&fd, &second.addr, &plain), ERR_NONE);
+    second.listener = (struct listener){.has_room = ends_has_room, .on_accept = second_on_accept};
+    assert_int_equal(listener_start(&second.listener, second.flow.loop, fd), ERR_NONE);
+    ends.also = second.flow.loop;
+}
+
+static void finish_two(int far)
+{
+    listener_stop(&second.listener);
+    far_free_all(&second.env);
+    ends.also = NULL;
+    mailbox_deinit(&second.mailbox);
+    loop_run_deferred(second.flow.loop);
+    tunnel_env_deinit(&second.env);
+    flow_env_deinit(&second.flow);
+    loop_free(second.flow.loop);
+    ends.n_workers = 0;
+    finish(far);
+}
+
+static void a_link_goes_to_the_worker_that_has_its_session(void **state)
+{
+    begin_two(state);
+    int far = open_one();
+    for (int i = 0; i < 5; i++) {
+        tap.to = i % 2 == 0 ? second.addr : ends.addr;
+        tap_cut_all(i < 3);
+        far_send_all(far, "more", 4);
+        flows_expect(flows.origin, "more", 4);
+        far_send_all(flows.origin, "answer", 6);
+        flows_expect(far, "answer", 6);
+    }
+    assert_int_equal(tap.n_conns, 6);
+    assert_true(list_empty(&second.env.hosts));
+    assert_int_equal(second.env.strangers.n, 0);
+    finish_two(far);
+}
+
+/* The bytes behind its flight go with it, and who has none of its own sessions is told nothing here either. */
+static void what_moves_is_judged_once(void **state)
+{
+    begin_two(state);
+    int far = open_one();
+    tap.to = second.addr;
+    tap_cut_all(true);
+    far_send_all(far, "more", 4);
+    flows_expect(flows.origin, "more", 4);
+    static uint8_t bytes[TAP_SEEN_BYTES];
+    size_t n = tap.n_seen[1];
+    memcpy(bytes, tap_seen(1), n);
+    expect_silence(bytes, n, SIZE_MAX);
+    assert_non_null(strstr(flows.lines, "why=\"a flight that came before\""));
+    finish_two(far);
+}
+
 /* ---- restarts and reloads ---- */
 
 static void after_a_restart_old_streams_are_reset_and_new_ones_are_opened(void **state)
@@ -242,7 +339,7 @@ static void a_session_lives_over_a_reload_and_goes_by_the_new_rules(void **state
     struct ruleset next;
     struct inbound inbound;
     begin(state);
-    int first = open_one(), first_origin = flows.origin;
+    int before = open_one(), its_origin = flows.origin;
     flows.origin = -1;
     ruleset_init(&next, NULL);
     inbound = ends.far;
@@ -251,11 +348,11 @@ static void a_session_lives_over_a_reload_and_goes_by_the_new_rules(void **state
     next.inbounds = &inbound;
     next.n_inbounds = 1;
     far_turn_all(&ends.env, &next);
-    int second = open_one();
+    int after = open_one();
     assert_int_equal(tap.n_conns, 1);
-    far_close(first);
-    far_close(first_origin);
-    far_close(second);
+    far_close(before);
+    far_close(its_origin);
+    far_close(after);
     far_close(flows.origin);
     flows.origin = -1;
     FLOWS_UNTIL(list_empty(&flows.env.live));
@@ -355,6 +452,8 @@ int main(void)
         ON_BOTH(an_address_that_may_not_come_meets_the_same_silence),
         ON_BOTH(strangers_keep_nobody_out),
         ON_BOTH(a_link_with_a_bad_tag_falls_silent_and_its_streams_go_on),
+        ON_BOTH(a_link_goes_to_the_worker_that_has_its_session),
+        ON_BOTH(what_moves_is_judged_once),
         ON_BOTH(after_a_restart_old_streams_are_reset_and_new_ones_are_opened),
         ON_BOTH(who_is_in_the_configuration_no_more_is_told_so),
         ON_BOTH(a_session_lives_over_a_reload_and_goes_by_the_new_rules),
