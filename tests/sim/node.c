@@ -74,7 +74,7 @@ static enum err start_gate(struct node *node, uint8_t worker)
         .worker = worker,
         .clock_skew_ms = 60000,
         .keep_s = 60,
-        .early = world->scenario.knobs[KNOB_EARLY] ? GATE_EARLY_FULL : GATE_EARLY_NONE,
+        .early = world->scenario.early,
         .window_bytes = world->scenario.window_bytes,
         .stream_window_bytes = world->scenario.stream_window_bytes,
         .chunks = &node->chunks,

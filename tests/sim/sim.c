@@ -5,6 +5,7 @@
  *     --seed N            one, twice: both traces are the same; --loud prints it
  *     --without A,B,...   these faults never happen (see scenario.c)
  *     --streams N, --bytes N   at most so many streams, bytes of one direction of one
+ *     --quick             a seed that fails is not shrunk
  *     --state FILE        goes on where an earlier run with this file has ended
  */
 #include "world.h"
@@ -19,7 +20,7 @@ struct options {
     unsigned max_streams;
     size_t max_bytes;
     const char *state;
-    bool is_one, is_loud;
+    bool is_one, is_loud, is_quick;
 };
 
 struct result {
@@ -101,6 +102,8 @@ static void report(uint64_t seed, const struct options *options, const struct re
     bool is_first = true;
 
     printf("seed %llu: %s\n", (unsigned long long)seed, result->failure);
+    if (options->is_quick)
+        return;
     shrink(seed, &least);
     run(seed, &least, false, &shrunk);
     printf("shrunk: %s\nreplay: sim --seed %llu --loud", shrunk.failure, (unsigned long long)seed);
@@ -214,6 +217,10 @@ static bool parse(struct options *options, int argc, char **argv)
         char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--loud") == 0) {
             options->is_loud = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--quick") == 0) {
+            options->is_quick = true;
             continue;
         }
         if (value == NULL)

@@ -200,6 +200,36 @@ static void a_frozen_link_is_replaced_within_seconds(void **state)
         }
 }
 
+static struct session *sender_of(unsigned side)
+{
+    return peer_session(side == 0 ? world.nears[0].peer : world.far.peers[0]);
+}
+
+static void what_was_under_way_is_sent_again_once(void **state)
+{
+    (void)state;
+    for (unsigned side = 0; side < 2; side++) {
+        struct session_link_stats link;
+        struct session_stats stats;
+        uint64_t n_unacked = 0;
+        begin((struct scenario){.ns_per_byte = 1000}, 1);
+        add_step(0, side, 0, 3000000);
+        world_start(&world);
+        run_until_read(0, 1 - side, 500000);
+        for (unsigned i = 0; i < 2; i++)
+            freeze(last_carrier(), i);
+        while (world.n_links < 2) {
+            if (session_link_stats(sender_of(side), 0, &link))
+                n_unacked = link.n_unacked_bytes;
+            assert_true(world_step(&world, world.scenario.end_us));
+        }
+        run_until_read(0, 1 - side, 2500000);
+        session_stats(sender_of(side), &stats);
+        assert_in_range(stats.n_resent_bytes, 1, n_unacked);
+        end();
+    }
+}
+
 /* ---- a server that was restarted ---- */
 
 static void a_session_that_is_gone_is_replaced_on_the_same_carrier(void **state)
@@ -322,6 +352,7 @@ int main(void)
         cmocka_unit_test(one_stream_fills_a_line_of_200_mbit_and_100_ms),
         cmocka_unit_test(a_session_survives_a_cut_at_every_byte),
         cmocka_unit_test(a_frozen_link_is_replaced_within_seconds),
+        cmocka_unit_test(what_was_under_way_is_sent_again_once),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
         cmocka_unit_test(a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not),
         cmocka_unit_test(what_was_learnt_of_the_servers_clock_outlives_a_change_of_our_own),

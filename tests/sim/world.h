@@ -64,6 +64,7 @@ struct scenario {
     unsigned n_streams; /* of each near end */
     size_t max_bytes;   /* of one direction of a stream */
     unsigned n_nears, n_workers;
+    enum gate_early early;
     uint64_t latency_us, ns_per_byte; /* of every carrier; 0: drawn */
     uint64_t cut_at; /* the first carrier is reset at this byte of that direction; 0: not */
     unsigned cut_line;
