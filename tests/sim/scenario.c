@@ -59,5 +59,5 @@ void scenario_draw(struct scenario *scenario, uint64_t seed, const bool allowed[
     scenario->window_bytes = 4 << 20;
     scenario->stream_window_bytes = 1 << 20;
     scenario->heal_us = BEGIN_US + 2 * SECOND + rng_below(rng, 38 * SECOND);
-    scenario->end_us = scenario->heal_us + 400 * SECOND;
+    scenario->end_us = scenario->heal_us + 600 * SECOND;
 }
