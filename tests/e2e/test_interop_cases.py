@@ -79,34 +79,56 @@ class Wire:
 
 # --- flights ------------------------------------------------------------------------------------
 
-def test_flights_at_the_far_end(far_end):
-    end = far_end()
-    with end.dial() as sock:
-        first = Wire(sock, ClientLink(KEYS, draw=os.urandom, now_ms=now_ms, ciphers=[3]))
-        sock.sendall(first.link.start())
-        first.handshake()
-        session = first.established.session
-        f = cases.Flights(KEYS.S, KEYS.U, {"id": session.id, "resume": session.resume}, now_ms(), os.urandom(8).hex())
-        cases.add_all(f)
-        f.add("a good deal more than W behind", "silent", dt=-90_000)
-        f.add("a good deal more than W before", "silent", dt=90_000)
+class Gate:
+    """A far end, and flights to it that know one of its sessions."""
+
+    def __init__(self, end):
+        self.end = end
+        self.first = Wire(end.dial(), ClientLink(KEYS, draw=os.urandom, now_ms=now_ms, ciphers=[3]))
+        self.first.sock.sendall(self.first.link.start())
+        self.first.handshake()
+        session = self.first.established.session
+        self.flights = cases.Flights(KEYS.S, KEYS.U, {"id": session.id, "resume": session.resume}, now_ms(), os.urandom(8).hex())
+
+    def check(self):
+        """Each flight's answer comes before the next is sent; who is to hear nothing is waited for at the end."""
         quiet = []
-        for case in f.cases:
-            one = end.dial()
-            one.sendall(case["wire"])
+        for case in self.flights.cases:
+            sock = self.end.dial()
+            sock.sendall(case["wire"])
             if case["does"] == "silent":
-                quiet.append((case["name"], one))
+                quiet.append((case["name"], sock))
                 continue
-            one.settimeout(10 * SLOWNESS)
-            head = Head2.read(KEYS, client.receive_exactly(one, N_HEAD2))
+            sock.settimeout(10 * SLOWNESS)
+            try:
+                head = Head2.read(KEYS, client.receive_exactly(sock, N_HEAD2))
+            except TimeoutError:
+                pytest.fail(f"no answer to: {case['name']}")
             assert (head.kind == GONE) == (case["does"] == "gone"), case["name"]
-            one.close()
-    time.sleep(0.5)
-    for name, one in quiet:
-        one.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            pytest.fail(f"{name}: {one.recv(100)}")
-        one.close()
+            sock.close()
+        time.sleep(0.5)
+        for name, sock in quiet:
+            sock.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                pytest.fail(f"{name}: {sock.recv(100)}")
+            sock.close()
+        self.first.sock.close()
+
+
+def test_flights_at_the_far_end(far_end):
+    gate = Gate(far_end())
+    cases.add_all(gate.flights)
+    gate.flights.add("a good deal more than W behind", "silent", dt=-90_000)
+    gate.flights.add("a good deal more than W before", "silent", dt=90_000)
+    gate.check()
+
+
+@pytest.mark.xfail(reason="a session reaches one number less far than the page: 7, not 6, with 70 the highest")
+def test_a_join_number_64_below_the_highest_is_in_reach(far_end):
+    gate = Gate(far_end())
+    gate.flights.join("join number 70", "accepted", 70)
+    cases.add_last_in_reach(gate.flights)
+    gate.check()
 
 
 # --- frames at the far end ----------------------------------------------------------------------
