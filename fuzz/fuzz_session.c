@@ -1,0 +1,221 @@
+/*
+ * A session that is fed by an adversary who owns the key: any payloads as records of two links, between what an application does with its
+ * streams, time that goes on, and links that are lost. Whatever comes, nothing is read or written out of bounds, what is kept stays
+ * within the credit, and what goes out is well-formed.
+ *
+ * The input is a list of steps, a byte each and what it takes:
+ *   0xxxxxxx  a record: its length in the lowest bits and the next byte, then its payload
+ *   1xxxxxxx  something else: see act()
+ */
+#include "fuzz.h"
+
+#include "base/list.h"
+#include "session/frame.h"
+#include "session/session.h"
+
+enum { WINDOW_BYTES = 1 << 20, MAX_STREAMS = 16, SLACK_BYTES = 600000 };
+
+struct counted {
+    struct chunk_source source;
+    uint64_t n_bytes;
+};
+
+static struct chunk *get(struct chunk_source *source, size_t n)
+{
+    struct counted *counted = CONTAINER_OF(source, struct counted, source);
+    struct chunk *chunk = malloc(sizeof *chunk + n);
+    CHECK(chunk != NULL);
+    *chunk = (struct chunk){.source = source, .n_holders = 1, .cap = (uint32_t)n};
+    counted->n_bytes += n;
+    return chunk;
+}
+
+static void put(struct chunk_source *source, struct chunk *chunk)
+{
+    struct counted *counted = CONTAINER_OF(source, struct counted, source);
+    counted->n_bytes -= chunk->cap;
+    free(chunk);
+}
+
+struct state {
+    struct counted chunks;
+    struct session *session;
+    struct stream *streams[MAX_STREAMS];
+    uint64_t now_us;
+    uint64_t next_link;
+};
+
+static struct stream **place_of(struct state *state, const struct stream *stream)
+{
+    for (size_t i = 0; i < MAX_STREAMS; i++) {
+        if (state->streams[i] == stream)
+            return &state->streams[i];
+    }
+    return NULL;
+}
+
+static void take_events(struct state *state)
+{
+    const struct addr bound = {.family = ADDR_NONE};
+    struct session_event event;
+
+    while (session_next_event(state->session, &event)) {
+        if (event.kind == STREAM_INCOMING) {
+            struct stream **place = place_of(state, NULL);
+            CHECK(stream_request(event.stream) != NULL);
+            if (place == NULL) {
+                (void)!stream_answer(event.stream, 1, &bound);
+                stream_release(event.stream);
+            } else {
+                *place = event.stream;
+                CHECK(stream_answer(event.stream, 0, &bound) == ERR_NONE);
+            }
+        } else if (event.kind == STREAM_DEAD ||
+                   (event.kind == STREAM_ANSWERED &&
+                    stream_code(event.stream, &(struct addr){.port = 0}) != 0)) {
+            struct stream **place = place_of(state, event.stream);
+            CHECK(place != NULL);
+            *place = NULL;
+            stream_release(event.stream);
+        }
+    }
+}
+
+static void send_out(struct state *state, uint64_t link)
+{
+    static uint8_t bytes[SESSION_RECORD_MAX_BYTES];
+    struct session_fill fill;
+    struct frame frame;
+    size_t n, used;
+
+    for (int i = 0; i < 4; i++) {
+        n = session_pull(state->session, link, 4096, state->now_us, &fill);
+        CHECK(n <= 4096);
+        size_t at = 0;
+        for (size_t k = 0; n > 0 && k < fill.n_pieces; k++) {
+            memcpy(bytes + at, fill.pieces[k].bytes, fill.pieces[k].n);
+            at += fill.pieces[k].n;
+        }
+        CHECK(at == n);
+        for (at = 0; at < n; at += used)
+            CHECK(frame_parse(bytes + at, n - at, &frame, &used) == ERR_NONE);
+    }
+}
+
+static void use_stream(struct stream **place, unsigned what)
+{
+    struct stream *stream = *place;
+    const uint8_t *bytes;
+    uint8_t *room;
+    size_t n;
+
+    if (stream == NULL)
+        return;
+    switch (what % 4) {
+    case 0:
+        while (stream_peek(stream, &bytes, &n) == ERR_NONE)
+            stream_consume(stream, n > 3 ? n - n / 3 : n);
+        break;
+    case 1:
+        if (stream_reserve(stream, &room, &n) == ERR_NONE) {
+            memset(room, 'x', n);
+            stream_commit(stream, n);
+        }
+        break;
+    case 2:
+        stream_finish(stream);
+        break;
+    default:
+        *place = NULL;
+        if (what % 8 == 7)
+            stream_reset(stream, STREAM_RESET_APPLICATION);
+        stream_release(stream);
+    }
+}
+
+static void act(struct state *state, uint8_t step)
+{
+    static const struct stream_request request = {.has_target = false};
+    unsigned what = step >> 3 & 15;
+
+    switch (step & 7) {
+    case 0:
+    case 1:
+        send_out(state, step & 1);
+        break;
+    case 2:
+        state->now_us += (uint64_t)1 << what;
+        session_advance(state->session, state->now_us);
+        break;
+    case 3:
+        session_settle(state->session);
+        break;
+    case 4:
+        session_lose_link(state->session, what % 4, state->now_us);
+        if (session_add_link(state->session, what, state->now_us) == ERR_NONE)
+            session_link_stands(state->session, what);
+        break;
+    case 5:
+        if (place_of(state, NULL) != NULL)
+            (void)!session_open(state->session, &request, place_of(state, NULL));
+        break;
+    default:
+        use_stream(&state->streams[what], what + (step & 1U) * 2 + (step & 2U));
+    }
+}
+
+/* Takes a record's length and payload from the input. */
+static size_t give_record(struct state *state, uint8_t step, const uint8_t *data, size_t n)
+{
+    if (n == 0)
+        return 0;
+    size_t length = (step >> 2 & 15U) << 8 | data[0];
+    length = length < n - 1 ? length : n - 1;
+    struct chunk *chunk = chunk_get(&state->chunks.source, length + 1);
+    memcpy(chunk->bytes, data + 1, length);
+    enum err err =
+        session_receive(state->session, step & 3, chunk, chunk->bytes, length, state->now_us);
+    CHECK(err == ERR_NONE || err == ERR_BAD || err == ERR_LIMIT);
+    chunk_release(chunk);
+    take_events(state);
+    return 1 + length;
+}
+
+static void check(struct state *state)
+{
+    struct session_stats stats;
+
+    session_settle(state->session);
+    take_events(state);
+    session_stats(state->session, &stats);
+    CHECK(stats.n_held_bytes == state->chunks.n_bytes);
+    CHECK(stats.n_granted_bytes <= WINDOW_BYTES + 16U * 4096U);
+    /* What has come and was not read, in chunks that may be half empty; and what is kept until it is acknowledged. */
+    CHECK(stats.n_held_bytes <= 2 * WINDOW_BYTES + WINDOW_BYTES + SLACK_BYTES);
+    (void)session_deadline_us(state->session);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    struct state state = {.chunks.source = {.get = get, .put = put}, .now_us = 1};
+    const struct session_options options = {.is_client = n > 0 && (data[0] & 1) != 0,
+                                            .window_bytes = WINDOW_BYTES,
+                                            .stream_window_bytes = WINDOW_BYTES / 4,
+                                            .chunks = &state.chunks.source};
+
+    CHECK(session_new(&state.session, &options) == ERR_NONE);
+    for (uint64_t link = 0; link < 2; link++)
+        CHECK(session_add_link(state.session, link, state.now_us) == ERR_NONE);
+    for (size_t at = 1; at < n;) {
+        uint8_t step = data[at++];
+        if ((step & 0x80) == 0)
+            at += give_record(&state, step, data + at, n - at);
+        else
+            act(&state, step & 0x7f);
+        take_events(&state);
+    }
+    check(&state);
+    session_free(state.session);
+    CHECK(state.chunks.n_bytes == 0);
+    return 0;
+}
