@@ -76,8 +76,10 @@ static uint64_t most(const struct session *session)
     return share > INITIAL_FULL ? share : INITIAL_FULL;
 }
 
-/* By what was consumed in one round trip, while that is not well below the window: a sender that waits for credit has a
- * window's worth under way. */
+/*
+ * A sender that waits for credit has between half and all of the window consumed in a round trip, as half of it is given at once: twice
+ * that more is about to double it. Four times what is consumed is enough for one that does not wait.
+ */
 static void grow(struct stream *stream)
 {
     struct session *session = stream->session;
@@ -87,12 +89,15 @@ static void grow(struct stream *stream)
     uint64_t window = in->window, max = most(session);
 
     round = round < MIN_ROUND_US ? MIN_ROUND_US : round > MAX_ROUND_US ? MAX_ROUND_US : round;
-    if (elapsed >= round) {
-        uint64_t consumed = in->epoch_bytes * round / elapsed;
-        uint64_t room = session->options.window_bytes / 4 * 3;
+    /* What comes in bursts, one in each round trip, comes now and then a little before its time. */
+    if (elapsed >= round / 4 * 3) {
+        uint64_t consumed = in->epoch_bytes * round / larger(elapsed, round);
+        uint64_t want = 4 * consumed, room = session->options.window_bytes / 4 * 3;
         room = room > session->reserved ? room - session->reserved : 0;
-        if (window < 4 * consumed)
-            window += consumed < room ? consumed : room;
+        if (want > window + 2 * consumed)
+            want = window + 2 * consumed;
+        if (want > window)
+            window += want - window < room ? want - window : room;
         in->epoch_us = session->now_us;
         in->epoch_bytes = 0;
     }

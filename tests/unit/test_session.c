@@ -117,6 +117,101 @@ static void bulk_arrives_whole_in_both_directions(void **state)
     stream_reset(streams[CLIENT], STREAM_RESET_APPLICATION);
 }
 
+/* ---- a long line ---- */
+
+enum { LINE_BYTES_PER_MS = 25000, LINE_DELAY_MS = 50, LINE_SLOTS = 4096 };
+
+struct flight {
+    uint64_t at_us;
+    size_t n;
+    uint8_t *bytes;
+};
+
+/* One direction of a line of 200 Mbit/s with 100 ms for a round trip. */
+struct line {
+    struct flight flying[LINE_SLOTS];
+    size_t head, tail;
+    int64_t budget;
+};
+
+static void line_turn(struct pair *pair, struct line *line, int from)
+{
+    static uint8_t bytes[SESSION_RECORD_MAX_BYTES];
+    size_t n;
+
+    line->budget = line->budget > 0 ? LINE_BYTES_PER_MS : line->budget + LINE_BYTES_PER_MS;
+    while (line->budget > 0 && (n = take(pair, from, 0, bytes)) > 0) {
+        struct flight *flight = &line->flying[line->tail++ % LINE_SLOTS];
+        assert_true(line->tail - line->head <= LINE_SLOTS);
+        *flight = (struct flight){pair->now_us + LINE_DELAY_MS * 1000, n, malloc(n)};
+        assert_non_null(flight->bytes);
+        memcpy(flight->bytes, bytes, n);
+        line->budget -= (int64_t)n;
+    }
+    while (line->head < line->tail && line->flying[line->head % LINE_SLOTS].at_us <= pair->now_us) {
+        struct flight *flight = &line->flying[line->head++ % LINE_SLOTS];
+        assert_int_equal(give(pair, !from, 0, flight->bytes, flight->n), ERR_NONE);
+        free(flight->bytes);
+    }
+}
+
+static void line_free(struct line *line)
+{
+    while (line->head < line->tail)
+        free(line->flying[line->head++ % LINE_SLOTS].bytes);
+}
+
+/* Writes what is taken, reads what is there; returns how much that was. */
+static uint64_t ends_turn(struct pair *pair, struct stream *writer, struct stream *reader)
+{
+    const uint8_t *bytes;
+    uint8_t *room;
+    size_t n;
+    uint64_t n_read = 0;
+
+    while (stream_reserve(writer, &room, &n) == ERR_NONE)
+        stream_commit(writer, n);
+    while (stream_peek(reader, &bytes, &n) == ERR_NONE) {
+        stream_consume(reader, n);
+        n_read += n;
+    }
+    for (int end = 0; end < 2; end++) {
+        session_settle(pair->ends[end]);
+        session_advance(pair->ends[end], pair->now_us);
+    }
+    return n_read;
+}
+
+static void one_stream_comes_to_fill_a_long_line(void **state)
+{
+    struct pair *pair = *state;
+    static struct line lines[2];
+    const struct addr bound = {.family = ADDR_NONE};
+    struct stream *near, *far = NULL;
+    struct session_event event;
+    uint64_t n_late = 0;
+
+    memset(lines, 0, sizeof lines);
+    assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &near), ERR_NONE);
+    for (int ms = 0; ms < 4000; ms++) {
+        pair->now_us += 1000;
+        for (int from = 0; from < 2; from++)
+            line_turn(pair, &lines[from], from);
+        if (far == NULL && session_next_event(pair->ends[SERVER], &event)) {
+            far = event.stream;
+            assert_int_equal(stream_answer(far, 0, &bound), ERR_NONE);
+        }
+        if (far != NULL) {
+            /* Down: the direction in which the reader has sent little to measure the line by. */
+            uint64_t n = ends_turn(pair, far, near);
+            n_late += ms >= 2000 ? n : 0;
+        }
+    }
+    assert_true(n_late >= (uint64_t)2000 * LINE_BYTES_PER_MS * 9 / 10);
+    for (int from = 0; from < 2; from++)
+        line_free(&lines[from]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +220,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(both_directions_end_by_fins_and_nothing_is_left, begin,
                                         end),
         cmocka_unit_test_setup_teardown(bulk_arrives_whole_in_both_directions, begin, end),
+        cmocka_unit_test_setup_teardown(one_stream_comes_to_fill_a_long_line, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
