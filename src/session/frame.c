@@ -4,7 +4,12 @@
 
 enum address_type { TYPE_NOTHING = 0, TYPE_IPV4 = 1, TYPE_NAME = 3, TYPE_IPV6 = 4 };
 
-enum { MAX_RESET_CODE = STREAM_RESET_DRAIN, MAX_OPENED_CODE = 8, MAX_END_CODE = 3, TOKEN_BYTES = 8 };
+enum {
+    MAX_RESET_CODE = STREAM_RESET_DRAIN,
+    MAX_OPENED_CODE = 8,
+    MAX_END_CODE = 3,
+    TOKEN_BYTES = 8
+};
 
 /* What is still to be read. Whoever reads beyond the end makes it bad, and reads zeros from then on. */
 struct reader {

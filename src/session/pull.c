@@ -126,7 +126,8 @@ static void put_slots(struct filler *filler)
         link->ping_needed = false;
         filler->asks = true;
     }
-    if (session->initial_needed && (at = room_for(filler, FRAME_HEAD_MAX_BYTES)) != NULL) {
+    if (session->initial_needed && session->state == SESSION_ALIVE &&
+        (at = room_for(filler, FRAME_HEAD_MAX_BYTES)) != NULL) {
         session->initial_told = credit_initial(session);
         put_head(filler, frame_write_initial(at, session->initial_told));
         session->initial_needed = false;
@@ -391,8 +392,9 @@ bool session_wants(const struct session *session, uint64_t number)
     if (link == NULL || !link->is_up || link->bye_sent)
         return false;
     if (link->ack_due || link->ping_needed || link->pong_needed || link->bye_needed ||
-        session->initial_needed || session->end_needed || session->auth_out.bytes != NULL ||
-        !list_empty(&link->queues.windows) || !list_empty(&session->queues.windows))
+        (session->initial_needed && session->state == SESSION_ALIVE) || session->end_needed ||
+        session->auth_out.bytes != NULL || !list_empty(&link->queues.windows) ||
+        !list_empty(&session->queues.windows))
         return true;
     for (size_t i = 0; i < session->n_links; i++) {
         if (session->links[i]->lost_needed)

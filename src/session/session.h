@@ -28,6 +28,7 @@ struct session;
 struct stream;
 
 #define SESSION_RECORD_MAX_BYTES ((size_t)64 * 1024)
+#define SESSION_ROOM_MIN_BYTES 512 /* what an opening takes, and more */
 
 struct session_options {
     bool is_client;
@@ -141,7 +142,7 @@ NODISCARD enum err session_receive(struct session *session, uint64_t link, struc
 void session_settle(struct session *session);
 
 #define SESSION_FILL_PIECES 64
-#define SESSION_FILL_HEAD_BYTES 2048
+#define SESSION_FILL_HEAD_BYTES 4096 /* AUTH of the largest keys among them */
 
 /* The payload of one record, scattered: heads of frames in `heads`, streams' bytes where they lie. Valid until
  * the session is next called. */
@@ -153,8 +154,8 @@ struct session_fill {
 };
 
 /*
- * Fills the link's next record with at most `room` bytes (at least 64, at most SESSION_RECORD_MAX_BYTES) of what is most urgent:
- * acknowledgements, answers, new and small streams before bulk ones, those in turns. It counts as sent. Returns the
+ * Fills the link's next record with at most `room` bytes, from SESSION_ROOM_MIN_BYTES (for AUTH what it takes) to
+ * SESSION_RECORD_MAX_BYTES, of what is most urgent: acknowledgements, answers, new and small streams before bulk ones, those in turns. It counts as sent. Returns the
  * bytes, 0: nothing is to be sent on this link now.
  */
 size_t session_pull(struct session *session, uint64_t link, size_t room, uint64_t now_us,

@@ -11,7 +11,7 @@
 
 #define KIB ((uint64_t)1024)
 
-enum { MAX_TALKS = 24, MAX_LINKS = 3, MAX_FLYING = 64, N_SEEDS = 600, N_STEPS = 1500 };
+enum { MAX_TALKS = 24, MAX_LINKS = 3, MAX_FLYING = 64, N_SEEDS = 300, N_STEPS = 1500 };
 
 struct record {
     uint8_t *bytes;

@@ -1011,6 +1011,20 @@ static void another_frame_where_an_identity_is_demanded_ends_the_session(void **
     expect_nothing(pair, SERVER);
 }
 
+static void the_largest_identity_fits(void **state)
+{
+    struct pair *pair = *state;
+    static uint8_t spki[1062], signature[1024]; /* RSA of 8,192 bits */
+
+    assert_int_equal(session_put_auth(pair->ends[CLIENT], spki, sizeof spki, signature,
+                                      sizeof signature),
+                     ERR_NONE);
+    const struct sent_frames *frames = frames_of(pair, CLIENT, 0);
+    assert_int_equal(frames->n, 1);
+    assert_int_equal(frames->all[0].n_bytes, sizeof spki);
+    assert_int_equal(frames->all[0].n_signature, sizeof signature);
+}
+
 static void an_identity_goes_first_and_is_ignored_where_nobody_demands_it(void **state)
 {
     struct pair *pair = *state;
@@ -1168,6 +1182,7 @@ int main(void)
         RULE(an_end_without_a_link_is_over_at_once),
         RULE(nothing_is_acted_on_before_the_identity_that_is_demanded),
         RULE(another_frame_where_an_identity_is_demanded_ends_the_session),
+        RULE(the_largest_identity_fits),
         RULE(an_identity_goes_first_and_is_ignored_where_nobody_demands_it),
         RULE(bytes_are_held_back_until_they_may_be_delivered),
         RULE(small_streams_go_before_bulk_and_bulk_takes_turns),
