@@ -58,9 +58,9 @@ def transfers_with_losses(t, rng):
 
 
 def kill_in_the_middle(t, which):
-    """Returns how many bytes have come before."""
+    """Returns how many bytes have come before. Downloads only: who sends meanwhile may be told of the reset in place of who receives."""
     server = t.serve(two_way)
-    transfers = [Transfer(t.connect(server), 1 << 34, 1 << 34, seed) for seed in range(4)]
+    transfers = [Transfer(t.connect(server), 0, 1 << 34, seed) for seed in range(4)]
     until(lambda: all(one.n_received > 1 << 20 for one in transfers), "a beginning", CYCLE_S)
     getattr(t, which).kill()
     t.start_near() if which == "near" else t.start_far()

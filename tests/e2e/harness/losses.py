@@ -4,6 +4,7 @@ import contextlib
 import time
 
 from harness.tunnel import PORT
+from harness.wait import until
 
 
 def killed_here(t):
@@ -18,7 +19,7 @@ def killed_there(t):
 
 def reset_between(t):
     """Whoever next says something is told that there is no connection; so something has to be said."""
-    old = t.carriers()
+    old = until(t.carriers, "a carrier", timeout=60)
     with t.joined.far.resetting(PORT):
         t.wait_lost(old)
 
@@ -39,7 +40,7 @@ def forgotten(t):
 
 def forgotten_for_ever(t):
     """Until they have been given up, for which something has to be said."""
-    old = t.carriers()
+    old = until(t.carriers, "a carrier", timeout=60)
     with forgotten(t):
         t.wait_lost(old)
 

@@ -91,9 +91,8 @@ class Tunnel:
 
     @contextlib.contextmanager
     def losing_all(self):
-        """Within the block every carrier of now is lost; waits for that."""
-        until(self.carriers, "a carrier to be lost", timeout=60)
-        old = self.carriers()
+        """Within the block every carrier of now is lost; waits for that, and before for one to be there."""
+        old = until(self.carriers, "a carrier", timeout=60)
         yield
         self.wait_lost(old)
 
