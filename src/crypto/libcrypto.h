@@ -74,7 +74,7 @@
 /* clang-format on */
 
 struct libcrypto {
-#define FUNCTION(name) __typeof__(name) *name;
+#define FUNCTION(name) __typeof__(name) *(name);
     LIBCRYPTO_FUNCTIONS(FUNCTION)
 #undef FUNCTION
     EVP_CIPHER *aeads[N_AEADS];

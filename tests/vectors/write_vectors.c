@@ -49,7 +49,7 @@ struct wish {
     const char *name;
     size_t n_server, n_user;
     bool has_no_aes;
-    enum { NONE, ED25519, RSA } server, client; /* identities */
+    enum identity { NONE, ED25519, RSA } server, client;
     bool joins;
     unsigned n_early; /* records */
 };
@@ -85,7 +85,7 @@ struct writing {
     json_t *vector, *flight1;
 };
 
-static struct sign_key *identity_of(struct writing *writing, int kind)
+static struct sign_key *identity_of(struct writing *writing, enum identity kind)
 {
     struct sign_key *key = NULL;
     if (kind != NONE)
