@@ -23,7 +23,7 @@ from tunnel.frame import Address
 from tunnel.identity import Identity
 from tunnel.keys import Keys
 from tunnel.link import ClientLink, Server
-from tunnel.peer import Far
+from tunnel.peer import Far, Habits
 from tunnel.session import Bytes, Finished, Opening
 
 N = 10_000_000
@@ -139,6 +139,37 @@ def test_what_went_over_the_wire_is_opened_by_no_long_term_key(far_end, origin):
     assert sum(map(len, knowing.down)) > 100_000
 
 
+HABITS = {"small": Habits(room=100), "large": Habits(room=65536), "padded": Habits(n_padding=3000), "empty": Habits(empty=True),
+          "a key for each": Habits(change_key=True), "all of it": Habits(4000, 77, True, True)}
+
+
+@pytest.mark.parametrize("habits", HABITS.values(), ids=HABITS)
+def test_records_of_any_form_are_as_good(far_end, origin, habits):
+    n = 300_000
+    fetch = far_end().fetch(origin(echo).addr, pattern_bytes(n), cut_after=(50_000,), near_options={"habits": habits})
+    assert (fetch.n_bytes, fetch.sum.hexdigest()) == (n, pattern_sum(n))
+
+
+def test_a_join_that_was_given_up_is_told_to_the_far_end_and_its_number_is_used(far_end, origin):
+    """One whose flight came, and one whose flight comes when it is too late."""
+    end, target = far_end(), origin(send_n).addr
+    near = end.near()
+    end.fetch(target, b"1000", near=near)
+    with end.dial() as came, end.dial() as late:
+        given_up, kept = near.connect(), near.connect()
+        came.sendall(given_up.take_output())
+        assert came.recv(1)
+        late_flight = kept.take_output()
+        given_up.over()
+        kept.over()
+        end.fetch(target, b"1000", near=near)
+        client.receive_all(came)    # the far end closes it, as it has heard of it
+        late.sendall(late_flight)
+        late.settimeout(0.7)
+        with pytest.raises(TimeoutError):
+            late.recv(1)
+
+
 def test_a_connection_played_again_a_wrong_key_and_a_wrong_clock_get_silence(far_end, origin):
     end = far_end()
     recorded, = end.fetch(origin(send_n).addr, b"1000").recordings
@@ -214,6 +245,19 @@ def test_our_near_end_sends_all_over_carriers_that_the_other_server_cuts(near, d
     receive_end(sock)
     join()
     assert server.n_cut == 2
+
+
+def test_what_our_near_end_sends_is_opened_by_no_long_term_key(near, dial):
+    program, server = near()
+    sock = dial(program.addr(), timeout=20)
+    assert client.open_flow(sock, "socks5", "192.0.2.1", 2) == client.GRANTED["socks5"]
+    sock.sendall(b"a secret")
+    assert client.receive_exactly(sock, 8) == b"a secret"
+    recorded = server.recordings[0]
+    without = read_capture(KEYS, recorded.up, recorded.down)
+    assert without.payload1 and not (without.payload2 or without.up or without.down)
+    knowing = read_capture(KEYS, recorded.up, recorded.down, server_e_private=recorded.carrier.link.e_private)
+    assert b"a secret" in b"".join(knowing.up) and b"a secret" in b"".join(knowing.down)
 
 
 def test_our_near_end_hears_the_other_servers_code(near, dial):

@@ -16,7 +16,7 @@ class Read:
     down: list = field(default_factory=list)
 
 
-def read_capture(keys, up, down, e_private=None, resume=None):
+def read_capture(keys, up, down, e_private=None, resume=None, server_e_private=None):
     """Opens all of one connection that these keys open. Without an ephemeral key all that their holder has is tried
     in place of the Diffie-Hellman's secret, and none at all (None): records must depend on it."""
     read = Read()
@@ -31,7 +31,11 @@ def read_capture(keys, up, down, e_private=None, resume=None):
     if head1.n_early:
         cipher = Payload1.read(read.payload1).ciphers[0]
         read.early = opened(early_direction(state.ck, cipher), up[end1:end1 + head1.n_early])
-    guesses = [noise.shared_secret(e_private, head2.e)] if e_private else [keys.S, keys.U, keys.psk, bytes(32), None]
+    guesses = [keys.S, keys.U, keys.psk, bytes(32), None]
+    if e_private:
+        guesses = [noise.shared_secret(e_private, head2.e)]
+    if server_e_private:
+        guesses = [noise.shared_secret(server_e_private, head1.e)]
     for secret in guesses:
         after = copy_of(state)
         after.mix_e(head2.e)

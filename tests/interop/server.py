@@ -7,6 +7,13 @@ import threading
 import time
 
 
+class Recorded:
+    """What went over a connection, either way."""
+
+    def __init__(self, carrier):
+        self.carrier, self.up, self.down = carrier, bytearray(), bytearray()
+
+
 class TestServer:
     """dial() gives the client's end of a new connection; listen() takes them at a TCP port, which it returns.
 
@@ -18,7 +25,7 @@ class TestServer:
     def __init__(self, far, cut_after=()):
         self.far, self.cut_after = far, list(cut_after)
         self.lock, self.stopping = threading.Lock(), False
-        self.threads, self.n_cut = [], 0
+        self.threads, self.n_cut, self.recordings = [], 0, []
 
     def dial(self):
         ours, theirs = socket.socketpair()
@@ -54,21 +61,23 @@ class TestServer:
         self._run(self._serve, sock, carrier)
 
     def _serve(self, sock, carrier):
-        self_cut = self.cut_after.pop(0) if self.cut_after else None
-        n_sent = 0
+        cut, n_sent = self.cut_after.pop(0) if self.cut_after else None, 0
+        recorded = Recorded(carrier)
+        self.recordings.append(recorded)
         with sock:
             try:
                 while not self.stopping:
                     with self.lock:
                         output = carrier.take_output()
-                    if self_cut is not None and n_sent + len(output) >= self_cut:
-                        self._send(sock, output[:self_cut - n_sent])
+                    if cut is not None and n_sent + len(output) >= cut:
+                        self._send(sock, output[:cut - n_sent])
                         self.n_cut += 1
                         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                         break
                     self._send(sock, output)
+                    recorded.down += output
                     n_sent += len(output)
-                    if carrier.closing or not self._receive(sock, carrier):
+                    if carrier.closing or not self._receive(sock, carrier, recorded):
                         break
             except OSError:
                 pass
@@ -80,10 +89,11 @@ class TestServer:
         sock.settimeout(5)
         sock.sendall(output)
 
-    def _receive(self, sock, carrier):
+    def _receive(self, sock, carrier, recorded):
         if not select.select([sock], [], [], 0.01)[0]:
             return True
         data = sock.recv(1 << 16)
+        recorded.up += data
         with self.lock:
             carrier.receive(data)
         return bool(data)

@@ -44,8 +44,9 @@ class FarEnd:
     def near(self, **more):
         return client.new_near(self.keys, **{**self.options, **more})
 
-    def fetch(self, target, request=b"", near=None, **options):
-        return client.Fetch(near or self.near(), self.dial, Address(*target), request, timeout_s=20 * SLOWNESS, **options).run()
+    def fetch(self, target, request=b"", near=None, near_options=None, **options):
+        near = near or self.near(**(near_options or {}))
+        return client.Fetch(near, self.dial, Address(*target), request, timeout_s=20 * SLOWNESS, **options).run()
 
     def answers(self, **more):
         """Whether it answers a flight at all: one that was started without a state refuses those of its first two seconds."""

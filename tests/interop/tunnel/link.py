@@ -318,10 +318,10 @@ class ServerLink(Link):
         cipher = next(c for c in offer.ciphers if c in CIPHERS)
         takes_early = server.takes_early(session, offer.ciphers) and head.n_early > 0
         early = early_direction(self.noise.ck, offer.ciphers[0]) if takes_early else None
-        e_private = server.draw(32)
-        answer = Head2(server.draw(16), flight.ACCEPTED, server.now_ms(), noise.public_of(e_private), 0)
+        self.e_private = server.draw(32)
+        answer = Head2(server.draw(16), flight.ACCEPTED, server.now_ms(), noise.public_of(self.e_private), 0)
         self.noise.mix_e(answer.e)
-        self.noise.mix_key(noise.shared_secret(e_private, head.e))
+        self.noise.mix_key(noise.shared_secret(self.e_private, head.e))
         self.h = self.noise.h
         session_id = session.id if session else b"\0" + server.draw(15)
         payload = Payload2(cipher, session_id, 2 * min(offer.keep_s, server.keep_s), takes_early)

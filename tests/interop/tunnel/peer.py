@@ -4,23 +4,39 @@ A Carrier has receive(data), take_output(), and over() for when its connection h
 is to send a fin behind what take_output() gave last.
 """
 
+from dataclasses import dataclass
+
 from . import Failure, Violation
 from .link import ClientLink, Established, Gone, ServerLink
 from .session import Half, LinkOver
 
 
+@dataclass
+class Habits:
+    """What a sender may do with its records, whatever the other end thinks of it."""
+    room: int = 16384                # bytes of payload
+    n_padding: int = 0               # PADDING behind each payload
+    change_key: bool = False         # with every record
+    empty: bool = False              # a record with nothing before each other
+
+
 class Carrier:
-    def __init__(self, link):
+    def __init__(self, link, habits=Habits()):
         self.link, self.half, self.number = link, None, None
+        self.habits = habits
         self.output = bytearray()
         self.closing = False
 
     def take_output(self):
         """What is to be sent now."""
         if self.link.state == "ESTABLISHED" and self.half and self.number in self.half.links:
-            while (payload := self.half.pull(self.number)) is not None:
-                self.output += self.link.seal(payload)
-            book = self.half.links[self.number]
+            book, habits = self.half.links[self.number], self.habits
+            while (payload := self.half.pull(self.number, habits.room)) is not None:
+                if habits.empty:
+                    book.sent.insert(-1, [])
+                    book.n_sent += 1
+                    self.output += self.link.seal(b"", habits.change_key)
+                self.output += self.link.seal(payload + bytes(habits.n_padding), habits.change_key)
             self.closing = self.closing or book.bye_sent
         output, self.output = self.output, bytearray()
         return bytes(output)
@@ -42,9 +58,9 @@ class Carrier:
 class Near:
     """The client: connect() gives a carrier for a new connection, which joins the session if there is one."""
 
-    def __init__(self, keys, *, draw, now_ms, now_us, early=False, **options):
+    def __init__(self, keys, *, draw, now_ms, now_us, early=False, habits=Habits(), **options):
         self.keys, self.draw, self.now_ms, self.now_us = keys, draw, now_ms, now_us
-        self.early, self.options = early, options
+        self.early, self.habits, self.options = early, habits, options
         self.session, self.half, self.next_number = None, Half("client", now_us), 0
         self.established = None
 
@@ -63,7 +79,7 @@ class Near:
 
 class NearCarrier(Carrier):
     def __init__(self, near, link, number):
-        super().__init__(link)
+        super().__init__(link, near.habits)
         self.near, self.half, self.number = near, near.half, number
         self.output += link.start()
 
