@@ -14,7 +14,7 @@ from harness.losses import WAYS, forgotten, forgotten_for_ever, killed_here, kil
 from harness.namespaces import FAR4, MOVED4
 from harness.origin import echo, speak_first, swallow
 from harness.pattern import receive_pattern, send_pattern
-from harness.tunnel import PORT, SOCKS_PORT, Transfer, two_way
+from harness.tunnel import PORT, SOCKS_PORT, Traffic, Transfer, two_way
 from harness.wait import until
 
 
@@ -49,21 +49,14 @@ def test_acc_63_transfers_survive_20_losses_of_all_carriers(tunnel):
     """Up and down at once over 16 streams; a gigabyte, less under a sanitizer."""
     n = (32 << 20) // SLOWNESS
     t = tunnel(near={"keepalive_s": 1})
-    server = t.serve(two_way)
-    transfers = [Transfer(t.connect(server), n, n, i) for i in range(16)]
+    traffic = Traffic(t, 16, n, timeout=90)
     rng = random.Random(63)
     ways = [*WAYS, *rng.choices([killed_here, killed_there, reset_between, moved], k=14)]
     rng.shuffle(ways)
-
-    def received():
-        return sum(transfer.n_received for transfer in transfers)
-    for i, way in enumerate(ways):
-        due = 16 * n * (i + 1) // (len(ways) + 1)
-        until(lambda: received() >= due or any(transfer.error for transfer in transfers), f"{due} bytes", timeout=60)
-        assert any(transfer.is_alive() for transfer in transfers), f"over before loss {i}"
+    for way in ways:
+        traffic.wait_more(16 * n // (len(ways) + 1))
         way(t)
-    for transfer in transfers:
-        transfer.end(90 * SLOWNESS)
+    traffic.end()
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -24,7 +24,7 @@ from harness import network    # noqa: E402
 from harness.losses import WAYS, silence    # noqa: E402
 from harness.namespaces import Cable    # noqa: E402
 from harness.standalone import Standalone    # noqa: E402
-from harness.tunnel import Transfer, two_way    # noqa: E402
+from harness.tunnel import Traffic, Transfer, two_way    # noqa: E402
 from harness.wait import until    # noqa: E402
 
 N_STREAMS, STREAM_BYTES = 16, 32 << 20    # each way
@@ -40,21 +40,16 @@ def lose_all(way, t):
 
 def transfers_with_losses(t, rng):
     """Returns by what the carriers were lost, and how many bytes went through."""
-    server = t.serve(two_way)
-    transfers = [Transfer(t.connect(server, timeout=CYCLE_S), STREAM_BYTES, STREAM_BYTES, seed) for seed in range(N_STREAMS)]
-    total = N_STREAMS * STREAM_BYTES
+    traffic = Traffic(t, N_STREAMS, STREAM_BYTES, CYCLE_S)
     # Silence takes long and tells little more the second time.
     ways = [*WAYS, *rng.choices([way for way in WAYS if way is not silence], k=LOSSES_A_CYCLE - len(WAYS))]
     rng.shuffle(ways)
-    for i, way in enumerate(ways):
-        due = total * (i + rng.random()) / LOSSES_A_CYCLE
-        until(lambda: sum(one.n_received for one in transfers) >= due or any(one.error for one in transfers), f"{due} bytes", CYCLE_S)
-        assert any(one.is_alive() for one in transfers), f"over before loss {i}"
+    for way in ways:
+        traffic.wait_more(int(N_STREAMS * STREAM_BYTES * rng.random() * 1.6 / LOSSES_A_CYCLE))
         lose_all(way, t)
-    for one in transfers:
-        one.end(CYCLE_S)
-    server.close()
-    return [way.__name__ for way in ways], 2 * total
+    traffic.end()
+    traffic.server.close()
+    return [way.__name__ for way in ways], 2 * traffic.n_received
 
 
 def kill_in_the_middle(t, which):

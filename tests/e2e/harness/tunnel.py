@@ -6,6 +6,7 @@ import threading
 
 from harness import client
 from harness.beside import in_thread
+from harness.binary import SLOWNESS
 from harness.namespaces import FAR4, FAR6
 from harness.origin import echo
 from harness.pattern import receive_end, receive_pattern, send_and_end
@@ -137,3 +138,33 @@ class Transfer(threading.Thread):
         if self.error:
             raise self.error
         assert not self.is_alive(), f"{self.n_received} of {self.n_down} bytes have come"
+
+
+class Traffic:
+    """n_streams transfers of n bytes each way at once, and again as often as somebody wants some to be under way."""
+
+    def __init__(self, t, n_streams, n, timeout):
+        self.t, self.n_streams, self.n, self.timeout = t, n_streams, n, timeout
+        self.server, self.n_ended = t.serve(two_way), 0
+        self.transfers = self._start()
+
+    def _start(self):
+        return [Transfer(self.t.connect(self.server, timeout=self.timeout), self.n, self.n, seed) for seed in range(self.n_streams)]
+
+    @property
+    def n_received(self):
+        return self.n_ended + sum(one.n_received for one in self.transfers)
+
+    def wait_more(self, n):
+        """Until n more bytes have come back, and some are still to come."""
+        due = self.n_received + n
+        until(lambda: self.n_received >= due or not all(one.is_alive() for one in self.transfers), f"{due} bytes", self.timeout)
+        if not any(one.is_alive() for one in self.transfers):
+            self.end()
+            self.transfers = self._start()
+
+    def end(self):
+        for one in self.transfers:
+            one.end(self.timeout * SLOWNESS)
+        self.n_ended += self.n_streams * self.n
+        self.transfers = []
