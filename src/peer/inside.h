@@ -60,7 +60,8 @@ struct peer_link {
     size_t n_skip;  /* bytes to be read and not looked at */
     struct span in, out;
     size_t n_needed;          /* bytes that the record at the beginning of `in` takes, 0: unknown */
-    size_t burst_bytes;       /* sealed since it last had nothing to send */
+    size_t burst_bytes;       /* sealed since it last had nothing to send for a while */
+    uint64_t sealed_us;       /* when something was last sealed */
     size_t bulk_record_bytes; /* by the rate at which the carrier takes them; 0: not known yet */
     uint64_t measured_bytes;  /* which it has taken since ... */
     uint64_t measured_us;

@@ -13,6 +13,7 @@
 #define FIRST_BULK_RECORD_BYTES ((size_t)16384) /* while nothing has been measured */
 #define LARGE_RECORD_BYTES SESSION_RECORD_MAX_BYTES
 #define BURST_BYTES ((size_t)64 * 1024)
+#define BURST_PAUSE_US 50000 /* bulk that pauses for longer begins anew */
 #define MOMENT_US 5000
 #define MEASURE_US 20000
 /* Less room than this at the end of a chunk is left. */
@@ -71,10 +72,11 @@ enum err peer_link_seal(struct peer_link *link, struct record_sealer *sealer, si
 
 static void seal_next(struct peer_link *link, size_t most, uint64_t now_us)
 {
-    if (!session_wants(link->reign->session, link->number)) {
-        link->burst_bytes = 0;
+    if (!session_wants(link->reign->session, link->number))
         return;
-    }
+    if (now_us - link->sealed_us > BURST_PAUSE_US)
+        link->burst_bytes = 0;
+    link->sealed_us = now_us;
     if (most < MIN_RECORD_BYTES + RECORD_OVERHEAD_BYTES)
         most = MIN_RECORD_BYTES + RECORD_OVERHEAD_BYTES;
     if (most > OUT_MAX_BYTES)

@@ -5,7 +5,14 @@
 #include "session/state.h"
 
 /* The first part of a buffer is for a small exchange; while it is filled the next is larger. With its chunk's head each is a round size. */
-enum { FIRST_PART_BYTES = 4096, MAX_PART_BYTES = 65536, PART_HEAD_BYTES = 64, PART_FACTOR = 4 };
+/* What is lent to be written to: more where the application fills it, and much where its bytes leave as they come. */
+enum {
+    FIRST_PART_BYTES = 4096,
+    WAITING_PART_BYTES = 65536,
+    MAX_PART_BYTES = 262144,
+    PART_HEAD_BYTES = 64,
+    PART_FACTOR = 4
+};
 
 enum err session_open(struct session *session, const struct stream_request *request,
                       struct stream **out)
@@ -94,8 +101,11 @@ enum err stream_reserve(struct stream *stream, uint8_t **bytes, size_t *n)
     }
     if (out->part_bytes == 0)
         out->part_bytes = FIRST_PART_BYTES;
-    return buffer_reserve(&out->buffer, &session->store, out->end,
-                          out->part_bytes - PART_HEAD_BYTES, bytes, n);
+    size_t part = out->part_bytes;
+    if (out->next < out->end && part > WAITING_PART_BYTES)
+        part = WAITING_PART_BYTES;
+    return buffer_reserve(&out->buffer, &session->store, out->end, part - PART_HEAD_BYTES, bytes,
+                          n);
 }
 
 void stream_commit(struct stream *stream, size_t n)

@@ -116,6 +116,13 @@ static void write_all(struct host *host, const struct peer_time *now)
     }
 }
 
+void host_write(struct host *host)
+{
+    struct peer_time now = tunnel_now();
+    write_all(host, &now);
+    host_touch(host);
+}
+
 /* The timer is never cleared as long as the host lives, since only moving it cannot fail. */
 static enum err set_deadline(struct host *host, uint64_t at_ms)
 {

@@ -58,6 +58,9 @@ NODISCARD enum err host_add_carrier(struct host *host, struct endpoint *endpoint
 /* The same of one that stood at a gate. */
 void host_adopt_carrier(struct host *host, struct carrier *carrier);
 
+/* Writes what its links have to send now, before the turn is over. */
+void host_write(struct host *host);
+
 static inline void host_touch(struct host *host)
 {
     tended_touch(&host->tended);

@@ -1,5 +1,7 @@
 #include "tunnel/pool.h"
 
+#include <stddef.h>
+
 #include "flow/env.h"
 #include "io/sys.h"
 
@@ -8,6 +10,12 @@ static const size_t sizes[POOL_SIZES] = {256, 1024, 4352, 9344, 21824};
 
 /* Large chunks are whole pages; a spare one serves whoever needs no less than half of it. */
 #define PAGE_BYTES ((size_t)4096)
+
+/* Among how many a fitting one is looked for. */
+#define TRIED_MAX 8
+
+/* What was not wanted for so long goes back to the system. */
+#define TRIM_MS 1000
 
 static size_t large_bytes(size_t n)
 {
@@ -23,14 +31,35 @@ static size_t slab_for(size_t n)
     return i;
 }
 
+/* What lies in the bytes of a chunk that nobody holds. */
+struct spare {
+    struct spare *next;
+};
+
+static struct chunk *chunk_of(struct spare *spare)
+{
+    return (struct chunk *)(void *)((char *)spare - offsetof(struct chunk, bytes));
+}
+
+static struct chunk *pop(struct pool *pool, struct spare **at)
+{
+    struct spare *spare = *at;
+    *at = spare->next;
+    pool->n_spare--;
+    return chunk_of(spare);
+}
+
+/* Those of one size come and go together, so that of the upper ones one fits. */
 static struct chunk *take_spare(struct pool *pool, size_t n)
 {
-    for (size_t i = pool->n_spare; i-- > 0;) {
-        struct chunk *chunk = pool->spare[i];
-        size_t has = sizeof *chunk + chunk->cap;
+    struct spare **at = &pool->spare;
+    for (size_t i = 0; *at != NULL && i < TRIED_MAX; i++, at = &(*at)->next) {
+        size_t has = sizeof(struct chunk) + chunk_of(*at)->cap;
         if (has < n || has > 2 * n)
             continue;
-        pool->spare[i] = pool->spare[--pool->n_spare];
+        struct chunk *chunk = pop(pool, at);
+        if (pool->n_spare < pool->n_least)
+            pool->n_least = pool->n_spare;
         return chunk;
     }
     return NULL;
@@ -39,31 +68,45 @@ static struct chunk *take_spare(struct pool *pool, size_t n)
 static struct chunk *get_large(struct pool *pool, size_t n)
 {
     struct chunk *chunk = take_spare(pool, n);
-    if (chunk == NULL) {
-        chunk = sys_map(large_bytes(n));
-        if (chunk == NULL)
-            return NULL;
+    if (chunk != NULL)
+        return chunk;
+    chunk = sys_map(large_bytes(n));
+    if (chunk != NULL)
         chunk->cap = (uint32_t)(large_bytes(n) - sizeof *chunk);
-    }
-    pool->n_large++;
     return chunk;
 }
 
-static void keep_spare(struct pool *pool, size_t most)
+static void unmap(struct chunk *chunk)
 {
-    while (pool->n_spare > most) {
-        struct chunk *chunk = pool->spare[--pool->n_spare];
-        sys_unmap(chunk, sizeof *chunk + chunk->cap);
-    }
+    sys_unmap(chunk, sizeof *chunk + chunk->cap);
+}
+
+/* Without its timer what is spare waits for those who come. */
+static void set_timer(struct pool *pool)
+{
+    struct loop *loop = pool->flow->loop;
+    pool->n_least = pool->n_spare;
+    if (timer_set(loop_timers(loop), &pool->trimming, loop_now_ms(loop) + TRIM_MS) != ERR_NONE)
+        timer_clear(loop_timers(loop), &pool->trimming);
+}
+
+static void trim(struct timer *timer)
+{
+    struct pool *pool = CONTAINER_OF(timer, struct pool, trimming);
+    for (size_t n = pool->n_least; n > 0; n--)
+        unmap(pop(pool, &pool->spare));
+    if (pool->n_spare > 0)
+        set_timer(pool);
 }
 
 static void put_large(struct pool *pool, struct chunk *chunk)
 {
-    if (pool->n_spare == POOL_SPARE_MAX)
-        keep_spare(pool, POOL_SPARE_MAX - 1);
-    pool->spare[pool->n_spare++] = chunk;
-    if (--pool->n_large == 0)
-        keep_spare(pool, POOL_IDLE_SPARE_MAX);
+    struct spare *spare = (struct spare *)(void *)chunk->bytes;
+    spare->next = pool->spare;
+    pool->spare = spare;
+    pool->n_spare++;
+    if (!timer_is_set(&pool->trimming))
+        set_timer(pool);
 }
 
 /* False: what all flows hold would pass the limit. */
@@ -119,11 +162,14 @@ void pool_init(struct pool *pool, struct flow_env *flow)
     *pool = (struct pool){.source = {.get = get, .put = put}, .flow = flow};
     for (size_t i = 0; i < POOL_SIZES; i++)
         slab_init(&pool->slabs[i], sizes[i]);
+    timer_init(&pool->trimming, trim);
 }
 
 void pool_deinit(struct pool *pool)
 {
     for (size_t i = 0; i < POOL_SIZES; i++)
         slab_deinit(&pool->slabs[i]);
-    keep_spare(pool, 0);
+    while (pool->n_spare > 0)
+        unmap(pop(pool, &pool->spare));
+    timer_clear(loop_timers(pool->flow->loop), &pool->trimming);
 }

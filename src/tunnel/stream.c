@@ -5,6 +5,9 @@
 #include "flow/env.h"
 #include "tunnel/host.h"
 
+/* Bulk is sealed while it is still in the processor's cache; what is less waits for what others have to send. */
+#define EAGER_BYTES ((size_t)64 * 1024)
+
 struct tunnel_stream *tunnel_stream_of(struct endpoint *ep)
 {
     return CONTAINER_OF(ep, struct tunnel_stream, ep);
@@ -73,7 +76,9 @@ static void stream_ep_commit(struct endpoint *ep, size_t n)
 {
     struct tunnel_stream *stream = tunnel_stream_of(ep);
     stream_commit(stream->stream, n);
-    if (n > 0)
+    if (n >= EAGER_BYTES)
+        host_write(stream->host);
+    else if (n > 0)
         host_touch(stream->host);
 }
 
