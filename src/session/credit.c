@@ -6,7 +6,7 @@
 #include "session/state.h"
 
 /* A shorter round trip than this counts as this: what a busy machine takes for a turn would throttle otherwise. */
-enum { MIN_ROUND_US = 10000, UNKNOWN_ROUND_US = 100000, MAX_ROUND_US = 10000000 };
+enum { MIN_ROUND_US = 2000, UNKNOWN_ROUND_US = 100000, MAX_ROUND_US = 10000000 };
 
 static uint64_t larger(uint64_t a, uint64_t b)
 {

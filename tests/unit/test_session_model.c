@@ -310,7 +310,7 @@ static void line_send(struct model *model, struct line *line, int from)
         return;
     bool wants = session_wants(model->pair.ends[from], line->number);
     size_t n = take(&model->pair, from, line->number, bytes);
-    assert_true(wants || n == 0);
+    assert_true(wants == (n > 0));
     if (n == 0 || line->is_cut)
         return;
     uint8_t *copy = malloc(n);
