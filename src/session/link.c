@@ -231,6 +231,17 @@ void link_sample_rtt(struct session *session, struct session_link *link, uint64_
     note_min_rtt(session);
 }
 
+/* The other end has got what was said of lost links. */
+static void note_told(struct session *session, const struct session_link *by)
+{
+    for (size_t i = 0; i < session->n_links; i++) {
+        struct session_link *link = session->links[i];
+        if (!link->lost_needed && link->lost_sent.link == by->number &&
+            link->lost_sent.record < by->n_acked)
+            link->lost_told = true;
+    }
+}
+
 enum err link_acked(struct session *session, struct session_link *link, uint64_t count,
                     uint64_t delay_us, bool has_delay)
 {
@@ -243,6 +254,7 @@ enum err link_acked(struct session *session, struct session_link *link, uint64_t
     uint64_t n = count - link->n_acked;
     link->n_acked = count;
     link->unacked_since_us = link->n_asking > count ? session->now_us : 0;
+    note_told(session, link);
     if (take_records(session, link, n, &at_us) && has_delay && link->is_up) {
         uint32_t elapsed_us = (uint32_t)session->now_us - at_us;
         if (elapsed_us >= delay_us)
@@ -390,11 +402,7 @@ void links_forget(struct session *session)
 {
     for (size_t i = session->n_links; i-- > 0;) {
         struct session_link *link = session->links[i];
-        if (link->is_up || link->lost_needed || !link->lost_received || link->event_lost ||
-            link->event_bye)
-            continue;
-        const struct session_link *by = link_find(session, link->lost_sent.link);
-        if (by == NULL || link->lost_sent.record < by->n_acked)
+        if (link->lost_told && link->lost_received && !link->event_lost && !link->event_bye)
             link_free(session, link);
     }
 }

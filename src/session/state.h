@@ -139,6 +139,7 @@ struct session_link {
     bool was_up;                     /* else it is only known as lost */
     bool has_stood;                  /* both ends know of it */
     bool lost_needed, lost_received; /* LOST is to be sent; the other end's has come */
+    bool lost_told;                  /* ours was acknowledged */
     bool ack_due, asks; /* an acknowledgement is to go now; there is something to acknowledge */
     bool bye_needed, bye_sent;
     bool has_ended; /* the other end's BYE has come */
