@@ -73,14 +73,17 @@ static struct slot slot_here(const struct filler *filler)
     return (struct slot){.link = filler->link->number, .record = filler->link->n_sent};
 }
 
-static void put_auth(struct filler *filler)
+/* False: it must be the first of all, and has no room here. */
+static bool put_auth(struct filler *filler)
 {
     struct session_auth_copy *auth = &filler->session->auth_out;
     size_t n = 5 + auth->n_spki + auth->n_signature;
     uint8_t *at;
 
-    if (auth->bytes == NULL || (at = room_for(filler, n)) == NULL)
-        return;
+    if (auth->bytes == NULL)
+        return true;
+    if ((at = room_for(filler, n)) == NULL)
+        return false;
     *at++ = FRAME_AUTH;
     *at++ = (uint8_t)(auth->n_spki >> 8);
     *at++ = (uint8_t)auth->n_spki;
@@ -92,6 +95,7 @@ static void put_auth(struct filler *filler)
     put_head(filler, at + auth->n_signature);
     filler->asks = true;
     session_forget_auth(auth);
+    return true;
 }
 
 /* LOST for each link that the other end is to know of. */
@@ -369,7 +373,8 @@ size_t session_pull(struct session *session, uint64_t number, size_t room, uint6
         return 0;
     struct filler filler = {
         .session = session, .link = link, .fill = fill, .left = room - ACK_MAX_BYTES - 1};
-    put_auth(&filler);
+    if (!put_auth(&filler))
+        return 0;
     put_lost(&filler);
     put_slots(&filler);
     put_windows(&filler, &link->queues);

@@ -602,6 +602,52 @@ static void half_of_the_cap_makes_new_streams_small_and_all_of_it_refuses_them(v
     assert_null(frame); /* half is still granted, to the small ones */
 }
 
+/* Sends the stream all that its limit lets through, and has it consumed. */
+static void fill_up(struct pair *pair, struct stream *stream, uint64_t *sent, uint64_t limit)
+{
+    static char text[30001];
+    static uint8_t bytes[30000];
+    size_t n;
+
+    memset(text, 'a', sizeof text - 1);
+    for (; limit - *sent >= 30000; *sent += 30000) {
+        put_data(false, stream_id(stream), *sent, text);
+        assert_int_equal(give_record(pair, SERVER, 0), ERR_NONE);
+        (void)read_all(stream, bytes, sizeof bytes, &n);
+        assert_int_equal(n, 30000);
+    }
+    session_settle(pair->ends[SERVER]);
+}
+
+static void windows_that_grow_share_what_there_is(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[4];
+    uint64_t limits[4], sent[4] = {0};
+    struct session_stats stats;
+
+    for (uint64_t i = 0; i < N_ITEMS(streams); i++) {
+        streams[i] = incoming(pair, 2 + 2 * i);
+        limits[i] = 65536;
+    }
+    for (int round = 0; round < 100; round++) {
+        /* The first two have it all for a while. */
+        for (size_t i = 0; i < (round < 40 ? 2 : N_ITEMS(streams)); i++)
+            fill_up(pair, streams[i], &sent[i], limits[i]);
+        const struct sent_frames *frames = frames_of(pair, SERVER, 0);
+        for (size_t i = 0; i < frames->n; i++) {
+            if (frames->all[i].type == FRAME_WINDOW)
+                limits[frames->all[i].id / 2 - 1] = frames->all[i].value;
+        }
+        session_stats(pair->ends[SERVER], &stats);
+        assert_true(stats.n_granted_bytes <= CAP / 4 * 3);
+        if (round == 39)
+            assert_int_equal(stats.n_granted_bytes, 2 * CAP / 4 + 2 * 65536);
+        advance(pair, 20000);
+    }
+    assert_int_equal(stats.n_granted_bytes, 4 * (CAP / 2 / 4));
+}
+
 static void a_stream_takes_no_more_from_its_application_than_it_may_keep(void **state)
 {
     struct pair *pair = *state;
@@ -1016,9 +1062,9 @@ static void the_largest_identity_fits(void **state)
     struct pair *pair = *state;
     static uint8_t spki[1062], signature[1024]; /* RSA of 8,192 bits */
 
-    assert_int_equal(session_put_auth(pair->ends[CLIENT], spki, sizeof spki, signature,
-                                      sizeof signature),
-                     ERR_NONE);
+    assert_int_equal(
+        session_put_auth(pair->ends[CLIENT], spki, sizeof spki, signature, sizeof signature),
+        ERR_NONE);
     const struct sent_frames *frames = frames_of(pair, CLIENT, 0);
     assert_int_equal(frames->n, 1);
     assert_int_equal(frames->all[0].n_bytes, sizeof spki);
@@ -1161,6 +1207,7 @@ int main(void)
         RULE(a_sender_stops_at_its_credit_and_goes_on_with_more),
         RULE(a_stream_without_a_claim_is_given_credit_at_once),
         RULE(half_of_the_cap_makes_new_streams_small_and_all_of_it_refuses_them),
+        RULE(windows_that_grow_share_what_there_is),
         RULE(a_stream_takes_no_more_from_its_application_than_it_may_keep),
         RULE(an_acknowledgement_goes_with_what_is_sent_or_after_its_delay),
         RULE(much_is_acknowledged_at_once),
