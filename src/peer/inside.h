@@ -149,7 +149,7 @@ struct gate {
     struct gate_options options;
     struct handshake_ground ground;
     struct list links;  /* that no peer has */
-    struct list parked; /* likewise, and another worker has their session */
+    struct list parked; /* likewise, and another worker is wanted, or a signature */
     struct list silent; /* were told of, freed when the next event is asked for */
     struct list buckets[GATE_BUCKETS];
     struct list unlinked;

@@ -263,6 +263,8 @@ static uint64_t end_next_us(const struct sim_carrier *carrier, unsigned end)
     if (!at->is_open)
         return NEVER;
     uint64_t next = sooner(at->reset_us, in->first != NULL ? in->first->arrives_us : in->fin_us);
+    if (at->signs_us != 0)
+        next = sooner(next, at->signs_us);
     /* Writable when half of the queue is empty. */
     if (at->wants_write)
         next = sooner(next, out->free_us - sooner(out->free_us,

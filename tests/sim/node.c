@@ -55,6 +55,7 @@ static void start_near(struct node *node)
     };
 
     if (world->scenario.knobs[KNOB_IDENTITY]) {
+        options.signs_apart = world->scenario.signs_apart;
         options.identity = world->identities[0];
         options.server = sign_key_public(world->identities[1]);
     }
@@ -82,6 +83,7 @@ static enum err start_gate(struct node *node, uint8_t worker)
     };
 
     if (world->scenario.knobs[KNOB_IDENTITY]) {
+        options.signs_apart = world->scenario.signs_apart;
         options.identity = world->identities[1];
         options.peers = world->accepted;
         options.n_peers = 1;
@@ -298,10 +300,27 @@ static bool read_link(struct node *node, struct sim_carrier *carrier, unsigned e
     return false;
 }
 
+static void sign_for(struct node *node, struct carrier_end *at)
+{
+    struct peer_time time = node_time(node);
+    uint8_t bytes[HANDSHAKE_SIGN_BYTES], signature[SIGN_MAX_BYTES];
+    size_t n;
+
+    at->signs_us = 0;
+    if (at->link == NULL)
+        return;
+    const struct sign_key *key = peer_sign_job(at->link, bytes);
+    if (sign(key, bytes, sizeof bytes, signature, &n) != ERR_NONE)
+        n = 0;
+    peer_signed(at->link, signature, n, &time);
+}
+
 void node_carrier(struct node *node, struct sim_carrier *carrier, unsigned end)
 {
     struct carrier_end *at = &carrier->ends[end];
 
+    if (at->signs_us != 0 && at->signs_us <= node->world->now_us)
+        sign_for(node, at);
     do {
         if (at->is_silent)
             read_silent(carrier, end);
@@ -354,6 +373,14 @@ static void silence(struct node *node, struct peer_link *link, const char *why)
     read_silent(carrier, end);
 }
 
+static void want_signature(struct node *node, struct peer_link *link)
+{
+    unsigned end;
+    struct carrier_end *at = end_of(node, link, &end);
+
+    at->signs_us = node->world->now_us + 1 + rng_below(&node->dice.rng, 20 * MS);
+}
+
 /* False: the peer is over, and was freed. */
 static bool tell_peer(struct node *node, struct peer *peer, bool *any)
 {
@@ -385,7 +412,7 @@ static bool tell_peer(struct node *node, struct peer *peer, bool *any)
         case PEER_LINK_WRITE: /* all are written to below */
             break;
         case PEER_SIGN:
-            world_fail(node->world, "a signature is wanted that nobody promised");
+            want_signature(node, event.link);
             break;
         case PEER_ENDED:
             world_trace(node->world, "ended", node->number, 0);
@@ -450,7 +477,7 @@ static bool tell_gate(struct node *node, struct gate *gate)
             silence(node, event.link, event.why);
             break;
         case GATE_SIGN:
-            world_fail(node->world, "a signature is wanted that nobody promised");
+            want_signature(node, event.link);
             break;
         }
     }

@@ -55,6 +55,7 @@ void scenario_draw(struct scenario *scenario, uint64_t seed, const bool allowed[
         scenario->max_bytes = 3000;
     scenario->n_nears = scenario->knobs[KNOB_NEARS] ? 2 : 1;
     scenario->n_workers = scenario->knobs[KNOB_WORKERS] ? FAR_MAX_WORKERS : 1;
+    scenario->signs_apart = rng_below(rng, 2) == 0;
     scenario->early = (enum gate_early)rng_below(rng, GATE_EARLY_FULL + 1);
     scenario->window_bytes = 4 << 20;
     scenario->stream_window_bytes = 1 << 20;

@@ -301,6 +301,7 @@ static void an_idle_session_wakes_for_its_keepalive_only(void **state)
     run_until(BEGIN_US + 210 * SECOND);
     /* 200 s at a mean of 20 s: ten keepalives, each of which is a deadline, a PING, its PONG with an ACK, and theirs. */
     assert_in_range(world.n_steps - n_steps, 1, 30 * 6);
+    assert_int_equal(world.n_carriers, 1);
     end();
 }
 

@@ -65,6 +65,7 @@ struct scenario {
     size_t max_bytes;   /* of one direction of a stream */
     unsigned n_nears, n_workers;
     enum gate_early early;
+    bool signs_apart;
     uint64_t latency_us, ns_per_byte; /* of every carrier; 0: drawn */
     uint64_t cut_at; /* the first carrier is reset at this byte of that direction; 0: not */
     unsigned cut_line;
@@ -104,6 +105,8 @@ struct carrier_end {
     bool is_silent;  /* it is read, and nothing else */
     bool is_closing; /* a fin goes when the link has no more */
     bool wants_write;
+    uint64_t
+        signs_us; /* when the signature that the link waits for is made; 0: it waits for none */
     uint64_t reset_us; /* when it sees a reset */
 };
 
