@@ -108,6 +108,10 @@ void far_linked(struct peer *peer, bool is_linked)
     leave_unlinked(peer);
     if (is_linked)
         return;
+    if (!peer->stands) {
+        far_end(peer, NULL);
+        return;
+    }
     list_append(&gate->unlinked, &peer->far.in_unlinked);
     gate->n_unlinked++;
     if (gate->options.max_unlinked > 0 && gate->n_unlinked > gate->options.max_unlinked)

@@ -164,6 +164,8 @@ static bool link_tells(struct peer_link *link, struct gate_event *event)
         return false;
     link->tells_gate = false;
     *event = (struct gate_event){.link = link, .peer = link->peer};
+    if (link->peer != NULL)
+        link->peer->far.is_known = true;
     if (link->state == LINK_SIGNING)
         event->kind = GATE_SIGN;
     else if (link->state == LINK_PARKED) {

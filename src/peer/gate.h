@@ -38,7 +38,7 @@ enum gate_event_kind {
     GATE_JOINED,
     GATE_ELSEWHERE,
     GATE_SILENT, /* the link is freed when the next event is asked for, of the gate or of any of its peers */
-    GATE_SIGN, /* a signature is wanted off the loop: peer_sign_job(), peer_signed() */
+    GATE_SIGN, /* a signature is wanted off the loop: peer_sign_job(), peer_signed(). The peer is there; GATE_FRESH follows, or PEER_ENDED */
 };
 
 struct gate_event {

@@ -22,14 +22,6 @@ static void fail_by(struct peer_link *link, enum err err)
     fail(link, fault);
 }
 
-/* It waits for something that the gate has to tell. */
-static void park(struct peer_link *link)
-{
-    link->tells_gate = true;
-    list_remove(&link->in_owner);
-    list_append(&link->gate->parked, &link->in_owner);
-}
-
 /* ---- gone ---- */
 
 static void answer_gone(struct peer_link *link, const struct peer_time *time)
@@ -168,34 +160,22 @@ static bool takes_early(const struct peer_link *link, const struct flight_info *
     return cipher != 0;
 }
 
+/* Whoever was told of the peer (GATE_SIGN) has it, and is told that it is over. */
 static void discard(struct peer_link *link, struct peer *peer, enum flight_fault fault)
 {
-    /* Nobody was told of it. */
     fail(link, fault);
+    if (peer->far.is_known)
+        return;
     link->peer = NULL;
     peer_free(peer);
 }
 
-/* The peer and its link come into being together with the answer: before, nobody would free the one without the other. */
 static void answer_fresh(struct peer_link *link, const uint8_t *signature, size_t n_signature,
                          const struct peer_time *time)
 {
-    const struct flight_info *info = handshake_info(link->handshake);
-    bool takes = takes_early(link, info);
-    struct peer *peer;
-    enum err err = far_new(&peer, link->gate, info, time);
+    struct peer *peer = link->peer;
+    enum err err = write_answer(link, signature, n_signature, time);
 
-    if (err != ERR_NONE) {
-        fail(link, err == ERR_LIMIT ? FLIGHT_FULL : FLIGHT_MEMORY);
-        return;
-    }
-    link->n_early = takes ? info->n_early : 0;
-    link->n_skip = takes ? 0 : info->n_early;
-    peer->far.holds_early = takes && link->gate->options.early == GATE_EARLY_OPEN;
-    if (peer->far.holds_early)
-        session_deliver(peer->reign->session, false);
-    move_to_peer(link, peer);
-    err = write_answer(link, signature, n_signature, time);
     if (err == ERR_NONE)
         err = stand(link, 0);
     if (err != ERR_NONE)
@@ -205,20 +185,35 @@ static void answer_fresh(struct peer_link *link, const uint8_t *signature, size_
 static void begin_session(struct peer_link *link, const struct peer_time *time)
 {
     const struct gate_options *options = &link->gate->options;
+    const struct flight_info *info = handshake_info(link->handshake);
     uint8_t signature[SIGN_MAX_BYTES];
+    struct peer *peer;
     enum err err = handshake_open(link->handshake, NULL, 0, options->rng);
 
     if (err != ERR_NONE) {
         fail_by(link, err);
         return;
     }
+    err = far_new(&peer, link->gate, info, time);
+    if (err != ERR_NONE) {
+        fail(link, err == ERR_LIMIT ? FLIGHT_FULL : FLIGHT_MEMORY);
+        return;
+    }
+    bool takes = takes_early(link, info);
+    link->n_early = takes ? info->n_early : 0;
+    link->n_skip = takes ? 0 : info->n_early;
+    peer->far.holds_early = takes && options->early == GATE_EARLY_OPEN;
+    if (peer->far.holds_early)
+        session_deliver(peer->reign->session, false);
+    move_to_peer(link, peer);
     if (options->identity == NULL) {
         answer_fresh(link, NULL, 0, time);
         return;
     }
     link->state = LINK_SIGNING;
-    if (options->signs_apart)
-        park(link);
+    link->tells_gate = options->signs_apart;
+    if (link->tells_gate)
+        gate_tells(link->gate, peer);
     else
         gate_signed(link, signature, peer_sign(link, signature), time);
 }
@@ -229,7 +224,7 @@ void gate_signed(struct peer_link *link, const uint8_t *signature, size_t n,
     if (n > 0)
         answer_fresh(link, signature, n, time);
     else
-        fail(link, FLIGHT_MEMORY);
+        discard(link, link->peer, FLIGHT_MEMORY);
 }
 
 /* ---- which of them ---- */
@@ -254,7 +249,9 @@ void gate_decide(struct peer_link *link, const struct peer_time *time)
     }
     if (info->session_id[0] != link->gate->options.worker && !link->was_moved) {
         link->state = LINK_PARKED;
-        park(link);
+        link->tells_gate = true;
+        list_remove(&link->in_owner);
+        list_append(&link->gate->parked, &link->in_owner);
         return;
     }
     struct peer *peer = gate_find(link->gate, info->session_id);

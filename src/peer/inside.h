@@ -117,6 +117,7 @@ struct far {
     const struct link_user *user;
     uint64_t last_join, joins; /* the highest join number, and a bit for each of the 64 below */
     uint64_t keep_us;
+    bool is_known;    /* the gate has told of it: it is the owner's to free */
     bool awaits_auth; /* nothing is acted on before the client's signature */
     bool holds_early; /* streams' bytes are held back until a record behind the handshake comes */
 };
@@ -149,7 +150,7 @@ struct gate {
     struct gate_options options;
     struct handshake_ground ground;
     struct list links;  /* that no peer has */
-    struct list parked; /* likewise, and another worker is wanted, or a signature */
+    struct list parked; /* likewise, and another worker has their session */
     struct list silent; /* were told of, freed when the next event is asked for */
     struct list buckets[GATE_BUCKETS];
     struct list unlinked;

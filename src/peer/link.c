@@ -316,9 +316,13 @@ void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time
     (void)by_fin;
     if (peer != NULL)
         peer->time = *time;
+    bool is_orphan = peer != NULL && !peer->is_near && !peer->far.is_known && !peer->stands;
     if (link->state != LINK_CLOSING && link->state != LINK_SILENT)
         leave_peer(link, LINK_CLOSING);
     peer_link_free(link);
+    /* It has ended while its signature was made, and nobody was told of the peer yet. */
+    if (is_orphan)
+        peer_free(peer);
 }
 
 void peer_link_set_owner(struct peer_link *link, void *owner)

@@ -424,6 +424,9 @@ static bool tell_peer(struct node *node, struct peer *peer, bool *any)
 
 static void add_peer(struct node *node, struct peer *peer)
 {
+    for (size_t i = 0; i < node->n_peers; i++)
+        if (node->peers[i] == peer)
+            return; /* since its signature was wanted */
     if (node->n_peers == node->peers_cap) {
         size_t cap = node->peers_cap * 2 + 8;
         struct peer **peers = sim_alloc(cap * sizeof(struct peer *));
@@ -477,6 +480,7 @@ static bool tell_gate(struct node *node, struct gate *gate)
             silence(node, event.link, event.why);
             break;
         case GATE_SIGN:
+            add_peer(node, event.peer);
             want_signature(node, event.link);
             break;
         }
