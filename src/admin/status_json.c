@@ -79,6 +79,49 @@ static void print_inbound(FILE *out, const struct status_inbound *inbound)
     fputc('}', out);
 }
 
+static void print_numbers(FILE *out, const char *const *keys, const uint64_t *numbers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        fputs(i == 0 ? "" : ",", out);
+        print_number(out, keys[i], numbers[i]);
+    }
+}
+
+static void print_link(FILE *out, const struct tunnel_link_report *link)
+{
+    static const char *const keys[] = {"rtt_us", "unacked_bytes", "sent_bytes", "received_bytes"};
+    const uint64_t numbers[] = {link->rtt_us, link->n_unacked_bytes, link->sent_bytes,
+                                link->received_bytes};
+    char remote[ADDR_TEXT_BYTES] = "";
+    if (link->remote.family != ADDR_NONE)
+        addr_format(&link->remote, remote);
+    fputs("{\"remote\":", out);
+    print_string(out, remote);
+    fputc(',', out);
+    print_numbers(out, keys, numbers, sizeof numbers / sizeof numbers[0]);
+    fputc('}', out);
+}
+
+static void print_session(FILE *out, const struct tunnel_session_report *session)
+{
+    static const char *const keys[] = {"worker",        "links",      "streams_now",
+                                       "streams_total", "sent_bytes", "received_bytes",
+                                       "resent_bytes",  "held_bytes"};
+    const uint64_t numbers[] = {
+        session->worker + 1, session->n_links,        session->streams_now,  session->streams_total,
+        session->sent_bytes, session->received_bytes, session->resent_bytes, session->held_bytes};
+    fputs("{\"name\":", out);
+    print_string(out, session->name);
+    fputs(session->is_near ? ",\"end\":\"near\"," : ",\"end\":\"far\",", out);
+    print_numbers(out, keys, numbers, sizeof numbers / sizeof numbers[0]);
+    fputs(",\"carriers\":[", out);
+    for (size_t i = 0; i < session->n_links && i < TUNNEL_REPORT_LINKS; i++) {
+        fputs(i == 0 ? "" : ",", out);
+        print_link(out, &session->links[i]);
+    }
+    fputs("]}", out);
+}
+
 static void print_limits(FILE *out, const struct config_limits *limits)
 {
     const struct {
@@ -119,6 +162,11 @@ void admin_print_json(FILE *out, const struct status *status, const struct count
     for (size_t i = 0; i < status->n_inbounds; i++) {
         fputs(i == 0 ? "" : ",", out);
         print_inbound(out, &status->inbounds[i]);
+    }
+    fputs("],\"tunnels\":[", out);
+    for (size_t i = 0; i < status->n_sessions; i++) {
+        fputs(i == 0 ? "" : ",", out);
+        print_session(out, &status->sessions[i]);
     }
     fputs("],\"limits\":", out);
     print_limits(out, status->limits);

@@ -217,11 +217,51 @@ static void print_datagrams(FILE *out, const struct counters *sum)
     }
 }
 
+static struct words round_trip(uint64_t us)
+{
+    struct words words;
+    if (us == 0)
+        return (struct words){""};
+    snprintf(words.text, sizeof words.text, "%.1f ms", (double)us / 1000);
+    return words;
+}
+
+static void print_session(FILE *out, const struct tunnel_session_report *session)
+{
+    char label[TUNNEL_REPORT_NAME_BYTES + 16];
+    snprintf(label, sizeof label, "%s (%s)", session->name, session->is_near ? "near" : "far");
+    fprintf(out, "  %-30s %9zu %9s %14s %12s %12s %12s\n", label, session->n_links,
+            count(session->streams_now).text, count(session->streams_total).text,
+            bytes(session->sent_bytes).text, bytes(session->received_bytes).text,
+            bytes(session->resent_bytes).text);
+    for (size_t i = 0; i < session->n_links && i < TUNNEL_REPORT_LINKS; i++) {
+        const struct tunnel_link_report *link = &session->links[i];
+        char remote[ADDR_TEXT_BYTES] = "by another tunnel";
+        if (link->remote.family != ADDR_NONE)
+            addr_format(&link->remote, remote);
+        fprintf(out, "    %-28s %9s %9s %14s %12s %12s %12s %12s\n", remote, "", "", "",
+                bytes(link->sent_bytes).text, bytes(link->received_bytes).text, "",
+                round_trip(link->rtt_us).text);
+    }
+}
+
+/* Who has no tunnels is told nothing of them. Below each session stand its links. */
+static void print_sessions(FILE *out, const struct status *status)
+{
+    if (status->n_sessions == 0)
+        return;
+    fprintf(out, "\n%-32s %9s %9s %14s %12s %12s %12s %12s\n", "tunnels", "links", "streams",
+            "total", "sent", "received", "resent", "round trip");
+    for (size_t i = 0; i < status->n_sessions; i++)
+        print_session(out, &status->sessions[i]);
+}
+
 static void print_text(FILE *out, const struct status *status, const struct counters *sum)
 {
     print_head(out, status);
     print_workers(out, status, sum);
     print_inbounds(out, status);
+    print_sessions(out, status);
     print_limits(out, status, sum);
     print_ends(out, sum);
     print_refusals(out, sum);

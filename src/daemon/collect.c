@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "flow/flow.h"
@@ -13,6 +14,8 @@ struct letter {
     struct mail mail;
     struct collecting *collecting;
     struct worker *to;
+    struct tunnel_session_report *sessions; /* owned */
+    size_t n_sessions;
 };
 
 struct collecting {
@@ -58,6 +61,24 @@ static uint64_t count_descriptors(void)
     return n - 1; /* the one that looks */
 }
 
+/* Those of all workers, owned; NULL: there are none, or no memory. */
+static struct tunnel_session_report *join_sessions(struct collecting *collecting, size_t *n)
+{
+    size_t n_workers = collecting->collector->n_workers, n_all = 0;
+    *n = 0;
+    for (size_t i = 0; i < n_workers; i++)
+        n_all += collecting->letters[i].n_sessions;
+    struct tunnel_session_report *all = n_all == 0 ? NULL : calloc(n_all, sizeof *all);
+    for (size_t i = 0; i < n_workers; i++) {
+        struct letter *letter = &collecting->letters[i];
+        if (all != NULL && letter->n_sessions > 0)
+            memcpy(all + *n, letter->sessions, letter->n_sessions * sizeof *all);
+        *n += all == NULL ? 0 : letter->n_sessions;
+        free(letter->sessions);
+    }
+    return all;
+}
+
 /* By the configuration in force now, which need not be that of when it was asked. */
 static void answer(struct collecting *collecting)
 {
@@ -66,6 +87,8 @@ static void answer(struct collecting *collecting)
     struct status_request *request = collecting->request;
     size_t n_inbounds = runtime->ruleset.n_inbounds;
     struct status_inbound *inbounds = calloc(n_inbounds, sizeof *inbounds);
+    size_t n_sessions;
+    struct tunnel_session_report *sessions = join_sessions(collecting, &n_sessions);
     request->status = (struct status){.version = SOCKEYE_VERSION};
     if (inbounds != NULL) {
         fill_inbounds(inbounds, collector, runtime);
@@ -79,6 +102,8 @@ static void answer(struct collecting *collecting)
             .n_workers = collector->n_workers,
             .inbounds = inbounds,
             .n_inbounds = n_inbounds,
+            .sessions = sessions,
+            .n_sessions = n_sessions,
             .limits = &runtime->config->limits,
             .descriptors_limit = collector->descriptors_limit,
             .descriptors_in_use = count_descriptors(),
@@ -86,6 +111,7 @@ static void answer(struct collecting *collecting)
     }
     request->done(request);
     free(inbounds);
+    free(sessions);
     free(collecting->counters);
     free(collecting);
 }
@@ -106,6 +132,9 @@ static void on_asked(struct mail *mail)
     struct counters *counters = &collecting->counters[letter - collecting->letters];
     *counters = letter->to->env.counters;
     flow_count_live(&letter->to->env, counters);
+    /* Who lacks the memory for it tells of none. */
+    if (tunnel_report(&letter->to->tunnels, &letter->sessions, &letter->n_sessions) != ERR_NONE)
+        letter->n_sessions = 0;
     letter->mail.deliver = on_returned;
     mailbox_post(&collecting->collector->workers[0]->mailbox, &letter->mail);
 }

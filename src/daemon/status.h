@@ -21,6 +21,7 @@
 #include "daemon/listening.h"
 #include "flow/counters.h"
 #include "io/loop.h"
+#include "tunnel/report.h"
 
 struct status_inbound {
     const char *name;
@@ -42,6 +43,9 @@ struct status {
     size_t n_workers;
     const struct status_inbound *inbounds;
     size_t n_inbounds;
+    /* Sessions of tunnels, those of a worker together; a worker that lacked the memory to tell has none. */
+    const struct tunnel_session_report *sessions;
+    size_t n_sessions;
     const struct config_limits *limits; /* NULL: out of memory, nothing was collected */
     uint64_t descriptors_limit;
     uint64_t descriptors_in_use; /* 0: unknown */

@@ -76,6 +76,23 @@ static const struct counters workers[] = {
      .dropped[DROP_FOREIGN] = 1},
 };
 
+static const struct tunnel_session_report sessions[] = {
+    {.name = "home",
+     .is_near = true,
+     .streams_now = 3,
+     .streams_total = 1500,
+     .sent_bytes = 2048,
+     .received_bytes = 3u << 20,
+     .resent_bytes = 512,
+     .held_bytes = 77,
+     .n_links = 1,
+     .links = {{.remote = {.family = ADDR_V4, .ip = {192, 0, 2, 9}, .port = 4194},
+                .rtt_us = 12345,
+                .sent_bytes = 4096,
+                .received_bytes = 5u << 20}}},
+    {.name = "away", .worker = 1},
+};
+
 static const struct status example = {.version = "1.2.3",
                                       .pid = 42,
                                       .uptime_ms = 90061000,
@@ -85,6 +102,8 @@ static const struct status example = {.version = "1.2.3",
                                       .n_workers = 2,
                                       .inbounds = inbounds,
                                       .n_inbounds = 1,
+                                      .sessions = sessions,
+                                      .n_sessions = 2,
                                       .limits = &limits,
                                       .descriptors_limit = 20000,
                                       .descriptors_in_use = 10};
@@ -395,6 +414,10 @@ static void test_text_is_for_a_person(void **state)
     ASSERT_LINE(text, "refused", " 8 ", "of 235,567 connections");
     ASSERT_LINE(text, "per_client", " 8 ");
     ASSERT_LINE(text, "datagrams", "associations", "up", "down", "dropped");
+    ASSERT_LINE(text, "tunnels", "links", "streams", "total", "sent", "received", "resent");
+    ASSERT_LINE(text, "home (near)", "1", "3", "1,500", "2.0 KiB", "3.0 MiB", "512 B");
+    ASSERT_LINE(text, "192.0.2.9:4194", "4.0 KiB", "5.0 MiB", "12.3 ms");
+    ASSERT_LINE(text, "away (far)", "0", "0");
     ASSERT_LINE(text, "together", " 2 ", " 1,234 ", " 5 ", " 31");
     ASSERT_LINE(text, "denied", " 30 ", "a rule denies the target");
     assert_null(strstr(text, "descriptors had run out"));
@@ -435,6 +458,10 @@ static void test_json_has_every_counter(void **state)
     assert_non_null(
         strstr(text, "\"associations_now\":2,\"datagrams_up\":1234,\"datagrams_down\":5"));
     assert_non_null(strstr(text, "\"dropped\":{\"foreign\":1,\"malformed\":0,\"denied\":30,"));
+    assert_non_null(strstr(text, "\"tunnels\":[{\"name\":\"home\",\"end\":\"near\",\"worker\":1,"
+                                 "\"links\":1,\"streams_now\":3,\"streams_total\":1500,"));
+    assert_non_null(strstr(text, "\"carriers\":[{\"remote\":\"192.0.2.9:4194\",\"rtt_us\":12345,"));
+    assert_non_null(strstr(text, "{\"name\":\"away\",\"end\":\"far\",\"worker\":2,\"links\":0,"));
     assert_int_equal(strchr(text, '\n') - text, strlen(text) - 1);
     free(text);
 }

@@ -1,0 +1,66 @@
+#include "tunnel/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tunnel/host.h"
+
+static void report_link(struct tunnel_link_report *out, const struct carrier *carrier,
+                        const struct session *session)
+{
+    struct session_link_stats stats = {0};
+    (void)session_link_stats(session, peer_link_number(carrier->of), &stats);
+    *out = (struct tunnel_link_report){
+        .remote = carrier->remote,
+        .rtt_us = stats.srtt_us,
+        .n_unacked_bytes = stats.n_unacked_bytes,
+        .sent_bytes = carrier->n_sent_bytes,
+        .received_bytes = carrier->n_received_bytes,
+    };
+}
+
+static void report_session(struct tunnel_session_report *out, struct host *host)
+{
+    const struct session *session = peer_session(host->peer);
+    size_t n_name = strlen(host->name);
+    struct session_stats stats;
+    session_stats(session, &stats);
+    *out = (struct tunnel_session_report){
+        .is_near = host->is_near,
+        .worker = host->tended.env->index,
+        .streams_now = stats.n_streams,
+        .streams_total = stats.n_opened,
+        .sent_bytes = stats.n_sent_bytes,
+        .received_bytes = stats.n_received_bytes,
+        .resent_bytes = stats.n_resent_bytes,
+        .held_bytes = stats.n_held_bytes,
+    };
+    memcpy(out->name, host->name, n_name < sizeof out->name ? n_name : sizeof out->name - 1);
+    for (struct list *at = host->carriers.next; at != &host->carriers; at = at->next) {
+        const struct carrier *carrier = CONTAINER_OF(at, struct carrier, link);
+        if (!carrier->has_stood)
+            continue;
+        if (out->n_links < TUNNEL_REPORT_LINKS)
+            report_link(&out->links[out->n_links], carrier, session);
+        out->n_links++;
+    }
+}
+
+enum err tunnel_report(struct tunnel_env *env, struct tunnel_session_report **out, size_t *n)
+{
+    size_t n_hosts = 0, i = 0;
+    *out = NULL;
+    *n = 0;
+    for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next)
+        n_hosts++;
+    if (n_hosts == 0)
+        return ERR_NONE;
+    struct tunnel_session_report *reports = calloc(n_hosts, sizeof *reports);
+    if (reports == NULL)
+        return ERR_MEMORY;
+    for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next)
+        report_session(&reports[i++], CONTAINER_OF(at, struct host, link));
+    *out = reports;
+    *n = n_hosts;
+    return ERR_NONE;
+}

@@ -1,0 +1,40 @@
+/* What is known of a worker's sessions, as plain structs that outlive them: for whoever shows it. */
+#ifndef SOCKEYE_TUNNEL_REPORT_H
+#define SOCKEYE_TUNNEL_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+
+#define TUNNEL_REPORT_NAME_BYTES 64
+#define TUNNEL_REPORT_LINKS 8
+
+struct tunnel_env;
+
+struct tunnel_link_report {
+    struct addr remote;
+    uint64_t rtt_us;                     /* smoothed; 0: unknown */
+    uint64_t n_unacked_bytes;            /* of streams */
+    uint64_t sent_bytes, received_bytes; /* on the wire */
+};
+
+struct tunnel_session_report {
+    char name[TUNNEL_REPORT_NAME_BYTES]; /* of the inbound or outbound, cut where it is longer */
+    bool is_near;
+    size_t worker;
+    uint64_t streams_now, streams_total;
+    uint64_t sent_bytes, received_bytes, resent_bytes; /* of streams */
+    uint64_t held_bytes;                               /* in memory, both ways */
+    /* Those whose handshake has succeeded, n_links in all, of which the first are described. */
+    size_t n_links;
+    struct tunnel_link_report links[TUNNEL_REPORT_LINKS];
+};
+
+/* One for each session of the worker; *out is returned owned (free()), NULL where there is none. ERR_MEMORY. */
+NODISCARD enum err tunnel_report(struct tunnel_env *env, struct tunnel_session_report **out,
+                                 size_t *n);
+
+#endif
