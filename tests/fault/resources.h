@@ -1,6 +1,6 @@
 /*
  * Counts the memory that the program maps itself, and the descriptors that it closes without having
- * them, by -Wl,--wrap=sys_map,--wrap=sys_unmap,--wrap=sys_close. Include it once.
+ * them, by -Wl,--wrap=sys_map,--wrap=sys_map_file,--wrap=sys_unmap,--wrap=sys_close. Include it once.
  */
 #ifndef SOCKEYE_TESTS_RESOURCES_H
 #define SOCKEYE_TESTS_RESOURCES_H
@@ -12,9 +12,11 @@
 
 /* The linker chooses these names. NOLINTBEGIN(bugprone-reserved-identifier) */
 void *__real_sys_map(size_t n);
+void *__real_sys_map_file(int fd, size_t n);
 void __real_sys_unmap(void *memory, size_t n);
 int __real_sys_close(int fd);
 void *__wrap_sys_map(size_t n);
+void *__wrap_sys_map_file(int fd, size_t n);
 void __wrap_sys_unmap(void *memory, size_t n);
 int __wrap_sys_close(int fd);
 
@@ -24,6 +26,13 @@ static _Atomic(unsigned) n_bad_closes;
 void *__wrap_sys_map(size_t n)
 {
     void *memory = __real_sys_map(n);
+    n_mapped_bytes += memory == NULL ? 0 : (int64_t)n;
+    return memory;
+}
+
+void *__wrap_sys_map_file(int fd, size_t n)
+{
+    void *memory = __real_sys_map_file(fd, n);
     n_mapped_bytes += memory == NULL ? 0 : (int64_t)n;
     return memory;
 }

@@ -55,6 +55,13 @@ static inline bool ends_has_room(struct listener *listener)
     return strangers_have_room(&ends.env.strangers);
 }
 
+static inline void ends_on_shortage(struct listener *listener, enum err err)
+{
+    (void)listener;
+    (void)err;
+    (void)strangers_evict(&ends.env.strangers);
+}
+
 static inline void ends_on_accept(struct listener *listener, int fd, const struct addr *from)
 {
     (void)listener;
@@ -67,7 +74,8 @@ static inline void ends_listen(void)
     int fd;
     ends.addr = tcp_addr("127.0.0.1", 0);
     assert_int_equal(listener_open(&fd, &ends.addr, &plain), ERR_NONE);
-    ends.listener = (struct listener){.has_room = ends_has_room, .on_accept = ends_on_accept};
+    ends.listener = (struct listener){
+        .has_room = ends_has_room, .on_accept = ends_on_accept, .on_shortage = ends_on_shortage};
     assert_int_equal(listener_start(&ends.listener, flows.env.loop, fd), ERR_NONE);
 }
 
@@ -138,8 +146,11 @@ static inline void ends_begin_with(struct far_settings settings)
 /* With the file that lets the far end take flights from the start. */
 static inline void ends_make_state(void)
 {
-    strcpy(ends.state, "/tmp/sockeye-ends-XXXXXX");
-    assert_non_null(mkdtemp(ends.state));
+    strcpy(ends.state, "/dev/shm/sockeye-ends-XXXXXX"); /* which waits for no disk */
+    if (mkdtemp(ends.state) == NULL) {
+        strcpy(ends.state, "/tmp/sockeye-ends-XXXXXX");
+        assert_non_null(mkdtemp(ends.state));
+    }
     assert_int_equal(replays_make(ends.state, ends_key, sizeof ends_key), ERR_NONE);
 }
 

@@ -1,0 +1,290 @@
+/*
+ * ACCEPTANCE 70 through a tunnel: each system call and each allocation fails in its turn, is short or is late, while two
+ * flows go through both ends.
+ *
+ * A call that fails harms its own flow at most: a carrier that is lost by it is replaced. Memory that runs out may end the session, and
+ * so both. Whatever happens: what a reader has is the beginning of what was written, an end that looks clean is one,
+ * afterwards flows are served, and when all is over nothing is left.
+ */
+#include "../unit/allocator.h"
+#include "../unit/ends.h"
+#include "outbound/outbounds.h"
+#include "resources.h"
+
+#include <signal.h>
+
+enum { N_CUSTOMERS = 2, N_CONNS = 8, UP_BYTES = 30000, DOWN_BYTES = 50000 };
+
+enum outcome { UNDER_WAY, COMPLETED, SUFFERED };
+
+/* The first byte that a customer sends says who it is. */
+struct customer {
+    int fd; /* -1: closed */
+    size_t n_sent, n_received;
+    enum outcome outcome;
+};
+
+struct origin_conn {
+    int fd;  /* -1: closed */
+    int who; /* -1: unknown */
+    size_t n_sent, n_received;
+    bool is_at_end;
+};
+
+static struct {
+    struct outbound_direct direct;
+    int listening;
+    struct origin_conn conns[N_CONNS];
+    size_t n_conns;
+    struct customer customers[N_CUSTOMERS];
+} stage;
+
+static uint8_t byte_at(int who, bool is_up, size_t i)
+{
+    if (is_up && i == 0)
+        return (uint8_t)who;
+    return (uint8_t)(i * 31 + (i >> 8) * 7 + (unsigned)who * 50 + is_up);
+}
+
+/* ---- what customers and their server do ---- */
+
+static bool is_broken(int why)
+{
+    return why == ECONNRESET || why == EPIPE;
+}
+
+/* Returns false when the connection is broken. */
+static bool send_pattern(int fd, int who, bool is_up, size_t *n_sent, size_t n)
+{
+    uint8_t bytes[4096];
+    size_t some = n - *n_sent < sizeof bytes ? n - *n_sent : sizeof bytes;
+    for (size_t i = 0; i < some; i++)
+        bytes[i] = byte_at(who, is_up, *n_sent + i);
+    ssize_t sent = some == 0 ? 0 : send(fd, bytes, some, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN) {
+        assert_true(is_broken(errno));
+        return false;
+    }
+    *n_sent += sent > 0 ? (size_t)sent : 0;
+    if (sent > 0 && *n_sent == n)
+        shutdown(fd, SHUT_WR);
+    return true;
+}
+
+static void check_pattern(const uint8_t *bytes, ssize_t n, int who, bool is_up, size_t from)
+{
+    for (ssize_t i = 0; i < n; i++)
+        if (bytes[i] != byte_at(who, is_up, from + (size_t)i))
+            fail_msg("byte %zu of %d is wrong", from + (size_t)i, who);
+}
+
+static void close_customer(struct customer *customer, enum outcome outcome)
+{
+    close(customer->fd);
+    customer->fd = -1;
+    customer->outcome = outcome;
+}
+
+static void step_customer(int who)
+{
+    struct customer *customer = &stage.customers[who];
+    uint8_t bytes[8192];
+    if (customer->fd < 0)
+        return;
+    if (!send_pattern(customer->fd, who, true, &customer->n_sent, UP_BYTES)) {
+        close_customer(customer, SUFFERED);
+        return;
+    }
+    ssize_t got = recv(customer->fd, bytes, sizeof bytes, 0);
+    if (got < 0 && errno == EAGAIN)
+        return;
+    if (got < 0) {
+        assert_true(is_broken(errno));
+        close_customer(customer, SUFFERED);
+    } else if (got > 0) {
+        check_pattern(bytes, got, who, false, customer->n_received);
+        customer->n_received += (size_t)got;
+    } else if (customer->n_received == DOWN_BYTES) {
+        close_customer(customer, COMPLETED);
+    } else if (customer->n_received == 0) {
+        close_customer(customer, SUFFERED); /* turned away before it was a flow */
+    } else {
+        fail_msg("an end after %zu bytes", customer->n_received);
+    }
+}
+
+static void close_conn(struct origin_conn *conn)
+{
+    close(conn->fd);
+    conn->fd = -1;
+}
+
+static void step_conn(struct origin_conn *conn)
+{
+    uint8_t bytes[8192];
+    if (conn->fd < 0)
+        return;
+    ssize_t got = conn->is_at_end ? -1 : recv(conn->fd, bytes, sizeof bytes, 0);
+    if (got < 0 && !conn->is_at_end && errno != EAGAIN) {
+        assert_true(is_broken(errno));
+        close_conn(conn);
+        return;
+    }
+    if (got > 0 && conn->who < 0) {
+        assert_true(bytes[0] < N_CUSTOMERS);
+        conn->who = bytes[0];
+    }
+    if (got > 0) {
+        check_pattern(bytes, got, conn->who, true, conn->n_received);
+        conn->n_received += (size_t)got;
+    }
+    if (got == 0) {
+        /* A client that is turned away while its target is dialled leaves before it has said anything. */
+        if (conn->n_received != UP_BYTES && conn->n_received > 0)
+            fail_msg("an end that looks clean after %zu bytes", conn->n_received);
+        conn->is_at_end = true;
+    }
+    if (conn->who >= 0 && !send_pattern(conn->fd, conn->who, false, &conn->n_sent, DOWN_BYTES))
+        close_conn(conn);
+    else if (conn->is_at_end && (conn->n_sent == DOWN_BYTES || conn->who < 0))
+        close_conn(conn);
+}
+
+static void accept_conn(void)
+{
+    int fd = accept4(stage.listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0)
+        return;
+    assert_true(stage.n_conns < N_CONNS);
+    stage.conns[stage.n_conns++] = (struct origin_conn){.fd = fd, .who = -1};
+}
+
+/* ---- the play ---- */
+
+static bool is_over(void)
+{
+    for (size_t i = 0; i < N_CUSTOMERS; i++)
+        if (stage.customers[i].outcome == UNDER_WAY)
+            return false;
+    for (size_t i = 0; i < stage.n_conns; i++)
+        if (stage.conns[i].fd >= 0)
+            return false;
+    return list_empty(&flows.env.live);
+}
+
+static void play(void)
+{
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+    stage.n_conns = 0;
+    for (int i = 0; i < N_CUSTOMERS; i++)
+        stage.customers[i] = (struct customer){.fd = flows_client()};
+    while (!is_over()) {
+        if (now_ms() > give_up)
+            fail_msg("not over: %zu flows by %zu carriers; sent %zu %zu, received %zu %zu",
+                     stage.n_conns, tap.n_conns, stage.customers[0].n_sent,
+                     stage.customers[1].n_sent, stage.customers[0].n_received,
+                     stage.customers[1].n_received);
+        (void)loop_turn(flows.env.loop, 0);
+        accept_conn();
+        for (int i = 0; i < N_CUSTOMERS; i++)
+            step_customer(i);
+        for (size_t i = 0; i < stage.n_conns; i++)
+            step_conn(&stage.conns[i]);
+    }
+}
+
+static unsigned n_suffering(void)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < N_CUSTOMERS; i++)
+        n += stage.customers[i].outcome == SUFFERED;
+    return n;
+}
+
+static void begin(enum loop_backend backend)
+{
+    struct addr addr = tcp_addr("127.0.0.1", 0);
+    flows_begin(backend, &inbound_relay, (struct flow_limits){.connect_ms = 8000});
+    stage.listening = tcp_listen(&addr);
+    flows.inbound.target = (struct target){.addr = addr};
+    ends_begin();
+    stage.direct = (struct outbound_direct){.base = {.ops = &outbound_direct, .name = "direct"}};
+    ends.far.outbound = &stage.direct.base;
+}
+
+static void end(void)
+{
+    close(stage.listening);
+    ends_end();
+    assert_int_equal(n_bad_closes, 0);
+}
+
+struct plan {
+    enum loop_backend backend;
+    enum sys_fault fault; /* NONE: allocations fail */
+    unsigned n_may_suffer;
+};
+
+/* Returns false when the nth comes after the play's end. */
+static bool play_with_fault(const struct plan *plan, uint64_t n)
+{
+    begin(plan->backend);
+    if (plan->fault == SYS_FAULT_NONE)
+        allocator_fail(n);
+    else
+        sys_fault_set(plan->fault, n);
+    play();
+    bool was_hit = plan->fault == SYS_FAULT_NONE ? n_allocations >= n : sys_fault_hit() != NULL;
+    const char *hit = plan->fault == SYS_FAULT_NONE ? "allocation" : sys_fault_hit();
+    allocator_fail(0);
+    sys_fault_set(SYS_FAULT_NONE, 0);
+    if (n_suffering() > (was_hit ? plan->n_may_suffer : 0))
+        fail_msg("fault %u, %s: %u suffered", (unsigned)n, was_hit ? hit : "none", n_suffering());
+    play();
+    if (n_suffering() > 0)
+        fail_msg("fault %u, %s: nobody is served afterwards", (unsigned)n, hit);
+    end();
+    return was_hit;
+}
+
+static void each_fault(void **state)
+{
+    int64_t n_blocks_before = n_blocks, n_mapped_before = n_mapped_bytes;
+    uint64_t n = 1;
+    while (play_with_fault(*state, n)) {
+        if (n_blocks != n_blocks_before || n_mapped_bytes != n_mapped_before)
+            fail_msg("fault %u: %d blocks and %d bytes are left", (unsigned)n,
+                     (int)(n_blocks - n_blocks_before), (int)(n_mapped_bytes - n_mapped_before));
+        n++;
+    }
+    print_message("             %u faults\n", (unsigned)n - 1);
+    assert_true(n > 40);
+}
+
+static int forget_faults(void **state)
+{
+    (void)state;
+    sys_fault_set(SYS_FAULT_NONE, 0);
+    allocator_fail(0);
+    return 0;
+}
+
+int main(void)
+{
+    static struct plan fail_epoll = {LOOP_EPOLL, SYS_FAULT_FAIL, 1};
+    static struct plan fail_poll = {LOOP_POLL, SYS_FAULT_FAIL, 1};
+    static struct plan be_short = {LOOP_POLL, SYS_FAULT_SHORT, 0};
+    static struct plan be_late = {LOOP_POLL, SYS_FAULT_LATE, 0};
+    static struct plan no_memory = {LOOP_EPOLL, SYS_FAULT_NONE, N_CUSTOMERS};
+    signal(SIGPIPE, SIG_IGN);
+#define PLAY(text, plan)                                       \
+    {                                                          \
+        "acc_70_" text, each_fault, NULL, forget_faults, &plan \
+    }
+    const struct CMUnitTest tests[] = {
+        PLAY("each_call_fails (epoll)", fail_epoll), PLAY("each_call_fails (poll)", fail_poll),
+        PLAY("each_call_is_short", be_short),        PLAY("each_call_is_late", be_late),
+        PLAY("each_allocation_fails", no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
