@@ -87,9 +87,11 @@ static void check_inbound(struct reading *reading, const struct node *node,
 static bool has_misspelt(const struct node *node, const char *key)
 {
     for (const struct node *value = node->first; value != NULL; value = value->next) {
+        if (value->key->kind == NODE_BROKEN)
+            continue;
         struct suggest suggest = suggest_for(value->key->text);
         suggest_offer(&suggest, key);
-        if (value->key->kind != NODE_BROKEN && suggest.best != NULL)
+        if (suggest.best != NULL)
             return true;
     }
     return false;
