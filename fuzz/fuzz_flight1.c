@@ -16,6 +16,8 @@ enum {
     PIECES = 128,
 };
 
+#define PIECE_BYTES 5
+
 static void forge(struct ends *ends, uint8_t switches, const uint8_t *data, size_t n)
 {
     static const uint8_t no_id[SESSION_ID_BYTES];
@@ -99,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (switches & PIECES) {
         ends_end(&ends);
         empty_replay_set(&ends);
-        CHECK(judge(&ends, bytes, n_bytes, 1) == fault);
+        CHECK(judge(&ends, bytes, n_bytes, PIECE_BYTES) == fault);
     }
     ends_deinit(&ends);
     return 0;

@@ -17,6 +17,8 @@ enum {
     PIECES = 128,
 };
 
+#define PIECE_BYTES 5
+
 static void forge(struct ends *ends, uint8_t switches, const uint8_t *data, size_t n)
 {
     uint8_t head[FLIGHT2_HEAD_BYTES] = {0}, payload[FLIGHT_MAX_BYTES] = {0};
@@ -105,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (switches & PIECES) {
         /* The same seed makes the same flight 1. */
         call(&again, identity, switches);
-        CHECK(judge(&again, bytes, n_bytes, 1) == fault);
+        CHECK(judge(&again, bytes, n_bytes, PIECE_BYTES) == fault);
         ends_deinit(&again);
     }
     ends_deinit(&ends);

@@ -289,6 +289,31 @@ static void acc_06_a_flight_that_is_played_again_fails(void **state)
     }
 }
 
+static void a_flight_is_remembered_as_long_as_its_time_is_good(void **state)
+{
+    struct ends *ends = *state;
+    static const struct {
+        uint64_t wall_ms;
+        enum flight_fault fault;
+    } later[] = {
+        {ENDS_NOW_MS, FLIGHT_SOUND},
+        {ENDS_NOW_MS + ENDS_SKEW_MS, FLIGHT_REPLAYED},
+        {ENDS_NOW_MS - ENDS_SKEW_MS, FLIGHT_REPLAYED},
+        {ENDS_NOW_MS + ENDS_SKEW_MS + 1, FLIGHT_TIME},
+    };
+    size_t used;
+    assert_int_equal(ends_call(ends, ENDS_NOW_MS, 0), ERR_NONE);
+    for (size_t i = 0; i < N_ITEMS(later); i++) {
+        assert_int_equal(handshake_expect(&ends->server, &ends->ground), ERR_NONE);
+        assert_int_equal(
+            handshake_read(ends->server, ends->flight1, ends->n_flight1, later[i].wall_ms, &used),
+            later[i].fault == FLIGHT_SOUND ? ERR_NONE : ERR_BAD);
+        assert_fault(ends->server, later[i].fault);
+        handshake_free(ends->server);
+        ends->server = NULL;
+    }
+}
+
 static void a_full_replay_set_fails(void **state)
 {
     struct ends *ends = *state;
@@ -678,6 +703,55 @@ static void gone_is_understood_by_who_joins_and_then_a_fresh_flight_works(void *
     assert_linked(ends);
 }
 
+static void gone_is_no_answer_to_a_fresh_flight(void **state)
+{
+    struct ends *ends = *state;
+    uint8_t head[FLIGHT2_HEAD_BYTES] = {0}, payload[FLIGHT_MAX_BYTES] = {0};
+    assert_int_equal(ends_call(ends, ENDS_NOW_MS, 0), ERR_NONE);
+    assert_int_equal(ends_hear(ends, ends->flight1, ends->n_flight1), ERR_NONE);
+    assert_int_equal(ends_open(ends), ERR_NONE);
+    head[FLIGHT2_KIND] = KIND_GONE;
+    flight_put(head + FLIGHT2_N_PAYLOAD, 2, PAYLOAD2_MIN_BYTES + NOISE_TAG_BYTES);
+    assert_int_equal(ends_forge2(ends, head, payload, PAYLOAD2_MIN_BYTES, false), ERR_NONE);
+    assert_int_equal(ends_get_answer(ends, ends->flight2, ends->n_flight2), ERR_BAD);
+    assert_fault(ends->client, FLIGHT_FIELDS);
+    assert_false(handshake_is_gone(ends->client));
+}
+
+/* Key and signature have their lengths before them, which may say anything: they stand at the payload's end. */
+static void an_identity_that_is_cut_off_fails(void **state)
+{
+    struct ends *ends = *state;
+    static const struct {
+        uint16_t n_spki, n_signature;
+        size_t n; /* bytes of both, with their lengths */
+        bool is_good;
+    } cases[] = {
+        {0, 0, 4, true},    {10, 20, 34, true}, {10, 20, 33, false},   {10, 20, 12, false},
+        {0, 0, 3, false},   {0, 0, 0, false},   {65535, 0, 34, false}, {10, 65535, 34, false},
+        {32, 0, 34, false}, {30, 0, 34, true},
+    };
+    for (size_t i = 0; i < N_ITEMS(cases); i++) {
+        uint8_t head[FLIGHT2_HEAD_BYTES] = {0},
+                payload[200] = {PAYLOAD2_IDENTITY, RECORD_AES_256_GCM, 1};
+        size_t n = PAYLOAD2_MIN_BYTES + cases[i].n;
+        assert_int_equal(ends_call(ends, ENDS_NOW_MS, 0), ERR_NONE);
+        assert_int_equal(ends_hear(ends, ends->flight1, ends->n_flight1), ERR_NONE);
+        assert_int_equal(ends_open(ends), ERR_NONE);
+        head[FLIGHT2_KIND] = KIND_ACCEPTED;
+        memcpy(head + FLIGHT2_EPHEMERAL, ends->server->public_key, X25519_BYTES);
+        flight_put(head + FLIGHT2_N_PAYLOAD, 2, n + NOISE_TAG_BYTES);
+        flight_put(payload + PAYLOAD2_MIN_BYTES, 2, cases[i].n_spki);
+        if (cases[i].n_spki < 100)
+            flight_put(payload + PAYLOAD2_MIN_BYTES + 2 + cases[i].n_spki, 2, cases[i].n_signature);
+        assert_int_equal(ends_forge2(ends, head, payload, n, false), ERR_NONE);
+        assert_int_equal(ends_get_answer(ends, ends->flight2, ends->n_flight2),
+                         cases[i].is_good ? ERR_NONE : ERR_BAD);
+        assert_fault(ends->client, cases[i].is_good ? FLIGHT_SOUND : FLIGHT_FIELDS);
+        ends_end(ends);
+    }
+}
+
 /* ---- early records ---- */
 
 static void early_records_have_their_own_secret_on_both_sides(void **state)
@@ -742,6 +816,9 @@ static void acc_31_a_server_with_another_identity_fails(void **state)
     assert_fault(ends->client, FLIGHT_IDENTITY);
     ends_end(ends);
     assert_int_equal(play_signed(ends, wrong, sign_key_public(right)), ERR_BAD);
+    assert_fault(ends->client, FLIGHT_IDENTITY);
+    ends_end(ends);
+    assert_int_equal(play_signed(ends, right, sign_key_public(wrong)), ERR_BAD);
     assert_fault(ends->client, FLIGHT_IDENTITY);
     ends_end(ends);
     ends->answer.spki = NULL;
@@ -942,6 +1019,7 @@ int main(void)
         TEST(the_key_of_nobody_lets_nobody_in),
         TEST(the_time_may_be_w_apart_and_no_more),
         TEST(acc_06_a_flight_that_is_played_again_fails),
+        TEST(a_flight_is_remembered_as_long_as_its_time_is_good),
         TEST(a_full_replay_set_fails),
         TEST(a_flight_from_before_the_low_water_mark_fails),
         TEST(what_the_honest_write_is_accepted),
@@ -963,6 +1041,8 @@ int main(void)
         TEST(join_numbers_have_bounds),
         TEST(a_join_that_is_answered_with_another_session_fails),
         TEST(gone_is_understood_by_who_joins_and_then_a_fresh_flight_works),
+        TEST(gone_is_no_answer_to_a_fresh_flight),
+        TEST(an_identity_that_is_cut_off_fails),
         TEST(early_records_have_their_own_secret_on_both_sides),
         TEST(acc_31_a_server_with_another_identity_fails),
         TEST(acc_31_what_a_client_signs_holds_for_this_handshake_alone),
