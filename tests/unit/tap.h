@@ -94,7 +94,11 @@ static inline void tap_accept(void)
     if (fd < 0)
         return;
     assert_true(tap.n_conns < TAP_MAX);
-    tap.conns[tap.n_conns++] = (struct tap_conn){.client = fd, .server = tcp_connect(&tap.to)};
+    struct tap_conn conn = {.client = fd, .server = tcp_connect(&tap.to)};
+    int on = 1;
+    setsockopt(conn.client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(conn.server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    tap.conns[tap.n_conns++] = conn;
 }
 
 /* One read and one write. False: one of the two is broken. */
