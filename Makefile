@@ -3,7 +3,7 @@ PREFIX = /usr/local
 # Options of bench/run, such as --quick.
 BENCH =
 
-.PHONY: help run check lint bench fuzz sim soak install check-install clean
+.PHONY: help run check lint bench fuzz sim mutants soak install check-install clean
 
 help:
 	@echo 'make run            build it, start both ends of a tunnel on 127.0.0.1, fetch a page through them'
@@ -13,6 +13,7 @@ help:
 	@echo '                    (BENCH=--pair: of a tunnel, both ends together)'
 	@echo 'make fuzz           every fuzzer for FUZZ_SECONDS=30'
 	@echo 'make sim            the simulator of tunnels over SEEDS=1-100000; runs add up'
+	@echo 'make mutants        breaks link, session and peer in small ways: is each noticed?'
 	@echo 'make soak           busy with everything for SOAK_MINUTES=60; runs add up'
 	@echo 'make install        to $$(DESTDIR)$$(PREFIX), by default $(PREFIX)'
 	@echo 'make check-install  the above in a fresh Debian 12, as root'
@@ -35,6 +36,9 @@ fuzz:
 
 sim:
 	@scripts/sim
+
+mutants:
+	@tests/mutants/run
 
 soak:
 	@scripts/soak

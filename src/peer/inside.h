@@ -77,7 +77,7 @@ struct peer_link {
     bool has_carried;           /* a record has come */
     bool is_stalled;            /* near */
     bool was_probed;            /* near: asked since the last record */
-    bool saw_bulk;              /* near: the last record was a part of something large */
+    size_t heard_bytes;         /* near: payload that has come since it was asked */
     uint64_t started_us;        /* near: when flight 1 was made */
     uint64_t active_us;         /* when something was last sent or received */
     uint64_t keepalive_us;      /* near: when the link is asked for life if it was idle ... */

@@ -10,8 +10,6 @@
 #define READ_FLIGHT_BYTES ((size_t)8 * 1024)
 /* What may wait for a signature. */
 #define WAITING_MAX_BYTES (FLIGHT_MAX_EARLY_BYTES + FLIGHT_MAX_BYTES)
-/* A payload as large as this is a part of something larger. */
-#define BULK_BYTES ((size_t)4096)
 
 struct peer_link *peer_link_new(struct peer *peer, struct gate *gate, enum link_state state)
 {
@@ -205,7 +203,7 @@ static void opened(struct peer_link *link, uint8_t *payload, size_t n)
     struct peer *peer = link->peer;
     bool is_early = link->n_early > 0;
 
-    link->saw_bulk = n >= BULK_BYTES;
+    link->heard_bytes += n;
     link->was_probed = false;
     link->has_carried = true;
     if (!peer->is_near && peer->far.holds_early && !is_early) {

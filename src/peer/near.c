@@ -18,6 +18,7 @@
 #define MAX_BACK_OFF_US (30 * SECOND_US)
 #define MIN_STALL_US SECOND_US
 #define ACK_DELAY_US UINT64_C(25000)
+#define ASK_BYTES ((size_t)4096)
 
 enum err peer_new_near(struct peer **out, const struct near_options *options, bool at_once,
                        const struct peer_time *time)
@@ -272,13 +273,13 @@ void near_start_over(struct peer *peer, const char *why)
 
 /* ---- time ---- */
 
-/* In the middle of something large a pause is suspicious: who only reads owes the other end nothing, and would never find out
- * that the link is dead. */
+/* A pause behind so many bytes, or within a record, is suspicious: who only reads owes the other end nothing, and would never find
+ * out that the link is dead. */
 static uint64_t probe_us(const struct peer_link *link)
 {
     struct session_link_stats stats;
 
-    if (link->was_probed || !(link->saw_bulk || span_bytes(&link->in) > 0) ||
+    if (link->was_probed || (link->heard_bytes < ASK_BYTES && span_bytes(&link->in) == 0) ||
         !session_link_stats(link->reign->session, link->number, &stats))
         return NEVER_US;
     return stats.last_received_us + patience_us(&stats);
@@ -292,6 +293,7 @@ static void advance_up(struct peer_link *link)
     link->is_stalled = stall_us(link) <= now_us;
     if (probe_us(link) <= now_us) {
         link->was_probed = true;
+        link->heard_bytes = 0;
         session_ping(link->reign->session, link->number, now_us);
     }
     if (link->keepalive_us <= now_us) {

@@ -200,6 +200,23 @@ static void a_frozen_link_is_replaced_within_seconds(void **state)
         }
 }
 
+/* Who only reads owes the other end nothing, and has to ask. */
+static void a_reader_notices_that_its_link_is_frozen(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 1, 0, 10000);
+    add_step(0, 1, 500 * MS, 20000);
+    world_start(&world);
+    run_until_read(0, 0, 10000);
+    for (unsigned i = 0; i < 2; i++)
+        freeze(last_carrier(), i);
+    uint64_t frozen_us = world.now_us;
+    run_until_read(0, 0, 30000);
+    assert_in_range(world.now_us - frozen_us, SECOND, 8 * SECOND);
+    end();
+}
+
 static struct session *sender_of(unsigned side)
 {
     return peer_session(side == 0 ? world.nears[0].peer : world.far.peers[0]);
@@ -292,6 +309,7 @@ static void an_idle_session_wakes_for_its_keepalive_only(void **state)
     (void)state;
     begin((struct scenario){0}, 1);
     add_step(0, 0, 0, 100);
+    add_step(0, 0, SECOND, 100); /* which nothing but an acknowledgement answers */
     add_step(0, 0, 300 * SECOND, 100);
     world_start(&world);
     run_until_read(0, 1, 100);
@@ -353,6 +371,7 @@ int main(void)
         cmocka_unit_test(one_stream_fills_a_line_of_200_mbit_and_100_ms),
         cmocka_unit_test(a_session_survives_a_cut_at_every_byte),
         cmocka_unit_test(a_frozen_link_is_replaced_within_seconds),
+        cmocka_unit_test(a_reader_notices_that_its_link_is_frozen),
         cmocka_unit_test(what_was_under_way_is_sent_again_once),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
         cmocka_unit_test(a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not),
