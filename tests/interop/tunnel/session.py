@@ -9,11 +9,11 @@ from collections import deque, namedtuple
 from . import Violation, frame
 from .frame import NOTHING
 from .joins import REACH, JoinNumbers
-from .stream import FIRST_CREDIT, WINDOW, Stream
+from .stream import FIRST_CREDIT, LEAST_WINDOW, MAX_WINDOW, Stream
 
 PLACES = 65536
 MAX_LOST = 256
-ACK_AFTER_US, ACK_WITH, ACK_AT = 25_000, 64 << 10, 256 << 10
+ACK_AFTER_US, ACK_AT = 25_000, 256 << 10
 QUIET = (frame.Ack, frame.Pong, frame.Padding)
 
 Opening = namedtuple("Opening", "id target source")            # server: somebody wants a stream
@@ -48,28 +48,26 @@ class LostBook:
 
 
 class Ids:
-    """The ids of one kind that have been opened: a low-water mark below which all are closed, and places above it."""
+    """The ids of one kind that have been opened: all below a low-water mark, and some of the places above it."""
 
     def __init__(self):
-        self.mark, self.closed = 1, set()
+        self.mark, self.above = 1, set()
 
-    def is_closed(self, stream_id):
-        return stream_id >> 1 < self.mark or stream_id >> 1 in self.closed
+    def was_opened(self, stream_id):
+        return stream_id >> 1 < self.mark or stream_id >> 1 in self.above
 
-    def close(self, stream_id):
-        self.closed.add(stream_id >> 1)
-        while self.mark in self.closed:
-            self.closed.remove(self.mark)
-            self.mark += 1
-
-    def check_places(self, stream_id):
+    def open(self, stream_id):
         if stream_id >> 1 >= self.mark + PLACES:
             raise Violation("an id beyond the places")
+        self.above.add(stream_id >> 1)
+        while self.mark in self.above:
+            self.above.remove(self.mark)
+            self.mark += 1
 
 
 class Half:
-    def __init__(self, role, now_us, window=WINDOW):
-        self.role, self.now_us, self.window = role, now_us, window
+    def __init__(self, role, now_us):
+        self.role, self.now_us = role, now_us
         self.own_bit = 0 if role == "client" else 1
         self.next_id = 2 + self.own_bit
         self.ids = {0: Ids(), 1: Ids()}
@@ -87,6 +85,7 @@ class Half:
     def open(self, target, source=NOTHING):
         stream_id = self.next_id
         self.next_id += 2
+        self.ids[self.own_bit].open(stream_id)
         self.streams[stream_id] = Stream(stream_id, self.initial, FIRST_CREDIT, opened=False)
         self.queue.append(frame.Open(stream_id, 0, self.initial, FIRST_CREDIT, target, source))
         return stream_id
@@ -116,8 +115,9 @@ class Half:
         if stream := self.streams.get(stream_id):
             receiving = stream.receiving
             receiving.consumed += n
-            if receiving.limit - receiving.consumed <= self.window // 2 and receiving.final_size is None:
-                receiving.limit = receiving.consumed + self.window
+            if receiving.limit - receiving.consumed <= receiving.window // 2 and receiving.final_size is None:
+                receiving.window = max(LEAST_WINDOW, min(2 * receiving.window, MAX_WINDOW))
+                receiving.limit = receiving.consumed + receiving.window
                 self.dirty["window", stream_id] = True
 
     def end(self, code):
@@ -133,7 +133,6 @@ class Half:
 
     def _close(self, stream_id):
         self.streams.pop(stream_id, None)
-        self.ids[stream_id & 1].close(stream_id)
         self.dirty.pop(("window", stream_id), None)
 
     # --- links ---
@@ -257,7 +256,7 @@ class Half:
 
     def _pull_acks_beside(self, add):
         for link, book in self.links.items():
-            if book.unacked_bytes >= ACK_WITH:
+            if book.asked_at is not None:
                 add(self._ack(link), ("ack", link))
 
     def _pull_tracked(self, number, add, room):
@@ -310,11 +309,9 @@ class Half:
 
     def _stream_of(self, f):
         """A frame's stream; None if it is closed."""
-        if self.ids[f.id & 1].is_closed(f.id):
-            return None
-        if f.id not in self.streams:
+        if not self.ids[f.id & 1].was_opened(f.id):
             raise Violation("an id that was never opened")
-        return self.streams[f.id]
+        return self.streams.get(f.id)
 
     def _on_padding(self, number, f):
         pass
@@ -326,10 +323,11 @@ class Half:
         if f.id & 1 == self.own_bit:
             raise Violation("OPEN with an id of the receiver's")
         ids = self.ids[f.id & 1]
-        if f.id in self.streams or ids.is_closed(f.id):
+        if ids.was_opened(f.id):
             return
-        ids.check_places(f.id)
+        ids.open(f.id)
         self.streams[f.id] = Stream(f.id, f.grant, f.claim, opened=False)
+        self.consume(f.id, 0)        # a claim of nothing has been consumed at once
         if f.kind != 0:
             self.answer(f.id, 7)
         else:
@@ -364,7 +362,7 @@ class Half:
         self._on_data(number, f, fin=True)
 
     def _close_if_done(self, stream):
-        if stream.fin_delivered and stream.sending.fin_acked:
+        if stream.fin_delivered and stream.sending.is_done():
             self._close(stream.id)
 
     def _on_reset(self, number, f):
@@ -409,8 +407,8 @@ class Half:
                 self._forget_if_done(which)
         elif isinstance(item, (frame.Open, frame.Opened)):
             self.pins.pop(item.id, None)
-        elif isinstance(item, frame.Fin) and (stream := self.streams.get(item.id)):
-            stream.sending.fin_acked = True
+        elif isinstance(item, frame.Data) and (stream := self.streams.get(item.id)):
+            stream.sending.acknowledged(len(item.data), isinstance(item, frame.Fin))
             self._close_if_done(stream)
         elif isinstance(item, frame.End):
             self.events.append(Ended(item.code))

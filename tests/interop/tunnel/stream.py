@@ -3,7 +3,7 @@
 from . import Violation
 
 FIRST_CREDIT = 65536
-WINDOW = 1 << 20
+LEAST_WINDOW, MAX_WINDOW = 4096, 1 << 20
 
 
 class Sending:
@@ -11,6 +11,7 @@ class Sending:
         self.limit = limit
         self.waiting = bytearray()   # written by the application, in no frame yet
         self.sent = 0                # the offset of waiting[0]
+        self.n_acked = 0             # each byte is in one frame that counts, so none twice
         self.fin_wanted = self.fin_sent = self.fin_acked = False
 
     def has_something(self):
@@ -26,10 +27,17 @@ class Sending:
         self.fin_sent = self.fin_wanted and not self.waiting
         return data, offset, self.fin_sent
 
+    def acknowledged(self, n, fin):
+        self.n_acked += n
+        self.fin_acked = self.fin_acked or fin
+
+    def is_done(self):
+        return self.fin_acked and self.n_acked == self.sent
+
 
 class Receiving:
     def __init__(self, limit):
-        self.limit = limit
+        self.limit = self.window = limit
         self.delivered = self.consumed = self.highest = 0
         self.final_size = None
         self.pieces = {}             # offset: bytes; they do not overlap
