@@ -307,6 +307,11 @@ void peer_link_received(struct peer_link *link, size_t n, const struct peer_time
     peer_link_take(link, time);
 }
 
+bool peer_link_is_done(const struct peer_link *link)
+{
+    return link->has_bye || link->state >= LINK_LEAVING;
+}
+
 void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time *time)
 {
     struct peer *peer = link->peer;

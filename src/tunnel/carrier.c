@@ -38,6 +38,7 @@ static void retire(struct carrier *carrier)
 static void lose(struct carrier *carrier, enum err how, bool reset)
 {
     struct peer_time now = tunnel_now();
+    carrier->is_clean |= peer_link_is_done(carrier->of);
     peer_link_ended(carrier->of, how == ERR_EOF, &now);
     endpoint_close(carrier->endpoint, reset);
     tended_touch(carrier->keeper);
@@ -92,6 +93,13 @@ static void settle_unknown(struct carrier *carrier)
         carrier_write(carrier, &now);
 }
 
+/* What came just before the end may say that it is one. */
+static void hear_last_words(struct carrier *carrier)
+{
+    struct peer_time now = tunnel_now();
+    carrier->keeper->settle(carrier->keeper, &now);
+}
+
 static void on_ready(struct endpoint *ep, unsigned events)
 {
     struct carrier *carrier = ep->owner;
@@ -102,6 +110,8 @@ static void on_ready(struct endpoint *ep, unsigned events)
         err = read_some(carrier);
     if (err == ERR_NONE && !carrier->has_stood)
         settle_unknown(carrier);
+    if (err == ERR_EOF && carrier->has_stood)
+        hear_last_words(carrier);
     if (carrier->state == CARRIER_GONE)
         return;
     if (err == ERR_NONE && events & LOOP_ERROR && endpoint_is_broken(ep))

@@ -39,9 +39,15 @@ static enum err open_by(struct outbound *outbound, struct opening *opening)
     return near_open(tunnel->spec, pick(tunnel, opening->env), tunnel->via, opening);
 }
 
+/* A session whose carriers are streams of another one is where that one is. */
 static struct flow_env *home(struct outbound *outbound, const struct opening *opening)
 {
     struct tunnel_outbound *tunnel = of(outbound);
+    struct outbound *via = tunnel->via;
+    struct flow_env *of_via =
+        via == NULL || via->ops->home == NULL ? NULL : via->ops->home(via, opening);
+    if (of_via != NULL)
+        return of_via;
     return tunnel_spec_home(tunnel->spec, pick(tunnel, opening->env))->flow;
 }
 
