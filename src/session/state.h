@@ -1,11 +1,11 @@
 /*
  * What a session consists of: for the files of session/ alone. Each owns a part of it:
  *
- *     stream.c     what an application does with a stream      incoming.c   bytes that come: order, lending, consuming
- *     table.c      streams by their ids, their births and ends outgoing.c   bytes that go: what is acknowledged, lost, next
- *     link.c       records sent, their acknowledgements, loss  credit.c     windows
- *     receive.c    frames to the parts above                   pull.c       the parts above to frames
- *     session.c    events, deadlines, the end
+ *     stream.c   what an application does with a stream       incoming.c   bytes that come: order, lending, consuming
+ *     table.c    streams by their ids, their births and ends  outgoing.c   bytes that go: acknowledged, lost, next
+ *     link.c     records sent, their acknowledgements         loss.c       links that are lost
+ *     receive.c  frames to the parts above                    pull.c       the parts above to frames
+ *     session.c  events, deadlines, the end                   credit.c     windows
  *
  * A stream waits in one of two queues while it has something to send: *urgent* with an opening, an answer, a
  * reset or the first bytes after a pause; *bulk* otherwise. While its OPEN (or OPENED) is under way on a link, its frames go behind it:
@@ -293,6 +293,12 @@ void link_free(struct session *session, struct session_link *link);
 /* ERR_BAD: more than were sent. */
 NODISCARD enum err link_acked(struct session *session, struct session_link *link, uint64_t count,
                               uint64_t delay_us, bool has_delay);
+/* Whether no link may have this number any more. */
+bool link_was_used(const struct session *session, uint64_t number);
+/* The session's shortest round trip is that of its links. */
+void links_note_min_rtt(struct session *session);
+
+/* loss.c */
 /* ERR_LIMIT: too many are lost. */
 NODISCARD enum err link_lose(struct session *session, struct session_link *link);
 NODISCARD enum err link_lost_received(struct session *session, uint64_t number, uint64_t count);

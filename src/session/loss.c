@@ -1,0 +1,156 @@
+/*
+ * Links that are lost. What was sent on one and is not acknowledged goes out again, but stays in its ring: the other end may still say
+ * that it had accepted more. Both ends tell each other of each lost link, and forget it when both know.
+ */
+#include "session/state.h"
+
+static void frame_lost(struct session *session, const struct sent *sent)
+{
+    if (sent->kind == SENT_END) {
+        session->end_needed = session->state == SESSION_ENDING;
+        return;
+    }
+    struct stream *stream = sent->kind == SENT_NOTHING ? NULL : stream_find(session, sent->id);
+    if (stream == NULL)
+        return;
+    switch (sent->kind) {
+    case SENT_OPEN:
+        stream->needs |= stream->request != NULL ? NEEDS_OPEN : 0;
+        break;
+    case SENT_OPENED:
+        /* After a reset nothing else is said. */
+        stream->needs |= stream->is_dead && stream->code == 0 ? 0 : NEEDS_OPENED;
+        break;
+    case SENT_DATA:
+        outgoing_lost(stream, sent->offset, sent->offset + sent->n);
+        break;
+    default:
+        stream->needs |= NEEDS_RESET;
+    }
+    stream_queue(stream);
+}
+
+/* What was sent on it and not acknowledged is to be sent again. */
+static void send_again(struct session *session, struct session_link *link)
+{
+    for (struct list *at = session->streams.next; at != &session->streams; at = at->next) {
+        struct stream *stream = CONTAINER_OF(at, struct stream, in_session);
+        if (stream->pin == link)
+            stream_pin(stream, NULL);
+        if (slot_is_lost(&stream->in.window_sent, link) && !stream->has_final)
+            credit_window_needed(stream);
+    }
+    for (uint32_t i = link->head; i != link->tail; i++)
+        frame_lost(session, &link->sent[i & (link->cap - 1)]);
+    for (size_t i = 0; i < session->n_links; i++) {
+        struct session_link *other = session->links[i];
+        if (!other->is_up && slot_is_lost(&other->lost_sent, link))
+            other->lost_needed = true;
+    }
+    if (slot_is_lost(&session->initial_sent, link)) {
+        session->initial_sent.link = NO_LINK;
+        session->initial_told = 0;
+        session->initial_needed = true;
+    }
+}
+
+static bool has_link(const struct session *session)
+{
+    for (size_t i = 0; i < session->n_links; i++) {
+        if (session->links[i]->is_up)
+            return true;
+    }
+    return false;
+}
+
+static enum err check_lost(const struct session *session)
+{
+    size_t n_lost = 0;
+
+    for (size_t i = 0; i < session->n_links; i++)
+        n_lost += !session->links[i]->is_up;
+    return n_lost > LOST_MAX ? ERR_LIMIT : ERR_NONE;
+}
+
+enum err link_lose(struct session *session, struct session_link *link)
+{
+    if (!link->is_up)
+        return ERR_NONE;
+    link->is_up = false;
+    link->lost_needed = true;
+    link->ack_at_us = UINT64_MAX;
+    link->ack_due = link->asks = false;
+    link->unacked_since_us = 0;
+    send_again(session, link);
+    links_note_min_rtt(session);
+    if (session->state == SESSION_ENDING && !has_link(session))
+        session_over(session, STREAM_RESET_LOST);
+    return check_lost(session);
+}
+
+/* It has no link of this number: it was forgotten, or the other end knows more than we: a join whose flight is
+ * under way to here, or whose answer never came. */
+static enum err unknown_lost(struct session *session, uint64_t number)
+{
+    struct session_link *link;
+
+    if (!session->options.is_client && link_was_used(session, number))
+        return ERR_NONE;
+    enum err err = link_make(session, number, &link);
+    if (err != ERR_NONE)
+        return err;
+    link->lost_needed = true;
+    link->lost_received = true;
+    link->event_lost = true;
+    session->n_link_events++;
+    return check_lost(session);
+}
+
+enum err link_lost_received(struct session *session, uint64_t number, uint64_t count)
+{
+    struct session_link *link = link_find(session, number);
+
+    if (link == NULL)
+        return unknown_lost(session, number);
+    if (!link->was_up)
+        return ERR_NONE;
+    if (link_acked(session, link, count, 0, false) != ERR_NONE)
+        return ERR_BAD;
+    link->lost_received = true;
+    if (!link->is_up)
+        return ERR_NONE;
+    link->event_lost = true;
+    session->n_link_events++;
+    return link_lose(session, link);
+}
+
+void links_forget(struct session *session)
+{
+    for (size_t i = session->n_links; i-- > 0;) {
+        struct session_link *link = session->links[i];
+        if (link->lost_told && link->lost_received && !link->event_lost && !link->event_bye)
+            link_free(session, link);
+    }
+}
+
+void session_lose_link(struct session *session, uint64_t number, uint64_t now_us)
+{
+    struct session_link *link = link_find(session, number);
+
+    session->now_us = now_us;
+    if (link != NULL && link_lose(session, link) != ERR_NONE)
+        session_end(session, 3, now_us);
+}
+
+void session_retract(struct session *session, uint64_t number, uint64_t now_us)
+{
+    struct session_link *link = link_find(session, number);
+
+    session->now_us = now_us;
+    if (link == NULL || !link->is_up)
+        return;
+    send_again(session, link);
+    link->head = link->tail = 0;
+    link->n_sent = link->n_acked = link->n_asking = link->n_unacked_bytes = 0;
+    link->unacked_since_us = 0;
+}
