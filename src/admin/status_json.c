@@ -32,10 +32,17 @@ static void print_counters(FILE *out, const struct counters *counters)
         const char *key;
         uint64_t number;
     } fields[] = {
-        {"accepted", counters->accepted},         {"flows_now", counters->flows_now},
-        {"flows_total", counters->flows_total},   {"bytes_up", counters->bytes_up},
-        {"bytes_down", counters->bytes_down},     {"associations_now", counters->associations_now},
-        {"datagrams_up", counters->datagrams_up}, {"datagrams_down", counters->datagrams_down},
+        {"accepted", counters->accepted},
+        {"flows_now", counters->flows_now},
+        {"flows_total", counters->flows_total},
+        {"bytes_up", counters->bytes_up},
+        {"bytes_down", counters->bytes_down},
+        {"associations_now", counters->associations_now},
+        {"datagrams_up", counters->datagrams_up},
+        {"datagrams_down", counters->datagrams_down},
+        {"strangers_now", counters->strangers_now},
+        {"strangers_silenced", counters->strangers_silenced},
+        {"strangers_evicted", counters->strangers_evicted},
     };
     fputc('{', out);
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {

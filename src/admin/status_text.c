@@ -23,6 +23,8 @@ static const char *const refusal_reasons[] = {
     [REFUSAL_LOGIN] = "wrong credentials, or no method in common",
     [REFUSAL_UNVERIFIED] = "a password that could not be verified",
     [REFUSAL_HANDSHAKE] = "no request, or none that could be understood",
+    [REFUSAL_FLIGHT] =
+        "at a tunnel: the key was right, its time or something else was not (see the log)",
 };
 
 static_assert(sizeof refusal_reasons / sizeof refusal_reasons[0] == N_REFUSALS,
@@ -217,6 +219,16 @@ static void print_datagrams(FILE *out, const struct counters *sum)
     }
 }
 
+/* Nor of strangers who has no door for them. */
+static void print_strangers(FILE *out, const struct counters *sum)
+{
+    if (sum->strangers_now + sum->strangers_silenced == 0)
+        return;
+    fprintf(out, "\n%-20s %12s %14s %12s\n", "strangers", "now", "ever silent", "evicted");
+    fprintf(out, "  %-18s %12s %14s %12s\n", "together", count(sum->strangers_now).text,
+            count(sum->strangers_silenced).text, count(sum->strangers_evicted).text);
+}
+
 static struct words round_trip(uint64_t us)
 {
     struct words words;
@@ -266,6 +278,7 @@ static void print_text(FILE *out, const struct status *status, const struct coun
     print_ends(out, sum);
     print_refusals(out, sum);
     print_datagrams(out, sum);
+    print_strangers(out, sum);
 }
 
 enum err admin_status_format(const struct status *status, bool json, char **out, size_t *n)

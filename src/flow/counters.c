@@ -24,6 +24,7 @@ static const char *const refusal_texts[] = {
     [REFUSAL_UNVERIFIED] = "unverified",
     [REFUSAL_HANDSHAKE] = "handshake",
     [REFUSAL_PORTS] = "ports",
+    [REFUSAL_FLIGHT] = "flight",
 };
 
 static_assert(sizeof refusal_texts / sizeof refusal_texts[0] == N_REFUSALS,
@@ -68,4 +69,7 @@ void counters_add(struct counters *sum, const struct counters *more)
     sum->datagrams_down += more->datagrams_down;
     for (size_t i = 0; i < N_DROPS; i++)
         sum->dropped[i] += more->dropped[i];
+    sum->strangers_now += more->strangers_now;
+    sum->strangers_silenced += more->strangers_silenced;
+    sum->strangers_evicted += more->strangers_evicted;
 }

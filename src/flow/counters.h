@@ -34,6 +34,7 @@ enum refusal {
     REFUSAL_LOGIN,       /* wrong credentials, or no method in common */
     REFUSAL_UNVERIFIED, /* a password whose hash could not be computed: too many at once, or a shortage */
     REFUSAL_HANDSHAKE, /* a request that is none, or that never came */
+    REFUSAL_FLIGHT, /* at a tunnel: a good key and a wrong time, a flight that came before, and so on */
     N_REFUSALS
 };
 
@@ -62,6 +63,10 @@ struct counters {
     uint64_t datagrams_up; /* for which there was a way; their bytes are in bytes_up */
     uint64_t datagrams_down;
     uint64_t dropped[N_DROPS];
+    /* Connections at tunnel inbounds of which nobody knows whether the other end has the key (tunnel/strangers.h): */
+    uint64_t strangers_now;
+    uint64_t strangers_silenced; /* found wanting, and read to their end */
+    uint64_t strangers_evicted;  /* closed, as descriptors ran short */
 };
 
 /* The word in log lines and in JSON, such as "closed"; never NULL. */

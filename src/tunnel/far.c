@@ -36,13 +36,14 @@ void far_complain(struct far *far, struct flow_complaint *complaint, const struc
     *complaint = (struct flow_complaint){.said_at_ms = now_ms, .was_said = true};
 }
 
-/* Bytes that are no flight of this key's come from anyone who looks what is here: they are counted, and no more. */
+/* Bytes that are no flight of this key's come from anyone who looks what is here. */
 static void tell_of_fault(struct far *far, enum flight_fault fault, const char *why,
                           const struct addr *from)
 {
-    far->n_faults[fault]++;
-    if (fault != FLIGHT_MAC)
-        far_complain(far, &far->faults[fault], from, why);
+    if (fault == FLIGHT_MAC)
+        return;
+    far->tended.env->flow->counters.refused[REFUSAL_FLIGHT]++;
+    far_complain(far, &far->faults[fault], from, why);
 }
 
 static void tell_of_replays(const struct far *far)

@@ -28,7 +28,6 @@ struct far {
     struct list hosts, carriers; /* its sessions, and those that stand at the gate */
     bool is_leaving;             /* the configuration knows it no more */
     struct deferred freeing;
-    uint64_t n_faults[FAR_FAULTS]; /* flights that fell silent, by what was wrong */
     struct flow_complaint faults[FAR_FAULTS], unwelcome, bad_links;
 };
 

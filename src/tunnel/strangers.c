@@ -49,6 +49,7 @@ void stranger_leave(struct stranger *stranger)
 {
     struct strangers *among = stranger->among;
     struct stranger *last = among->all[--among->n];
+    among->flow->counters.strangers_now--;
     among->all[stranger->place] = last;
     last->place = stranger->place;
     idle_leave(&stranger->rest);
@@ -86,7 +87,7 @@ bool strangers_evict(struct strangers *strangers)
 {
     if (strangers->n == 0)
         return false;
-    strangers->n_evicted++;
+    strangers->flow->counters.strangers_evicted++;
     go(strangers->all[rng_below(strangers->rng, strangers->n)]);
     return true;
 }
@@ -120,6 +121,7 @@ struct stranger *strangers_admit(struct strangers *strangers, void (*on_evicted)
     stranger->place = strangers->n;
     idle_wait_init(&stranger->rest);
     strangers->all[strangers->n++] = stranger;
+    strangers->flow->counters.strangers_now++;
     return stranger;
 }
 
@@ -157,7 +159,7 @@ static void on_silent_ready(struct endpoint *ep, unsigned events)
 
 void stranger_silence(struct stranger *stranger, struct endpoint *endpoint)
 {
-    stranger->among->n_silenced++;
+    stranger->among->flow->counters.strangers_silenced++;
     atomic_fetch_add(&stranger->among->flow->shared->n_silent, 1);
     stranger->endpoint = endpoint;
     endpoint->owner = stranger;

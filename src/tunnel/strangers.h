@@ -32,8 +32,7 @@ struct strangers {
     size_t n, cap;
     size_t share; /* of the descriptors: one in so many may be theirs, of this worker */
     struct slab slab;
-    struct idle_queue resting;      /* silent ones that have had their turn */
-    uint64_t n_evicted, n_silenced; /* ever */
+    struct idle_queue resting; /* silent ones that have had their turn */
 };
 
 struct stranger {

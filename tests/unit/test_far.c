@@ -124,7 +124,7 @@ static void another_key_is_no_key(void **state)
     ends_begin_with(ends_far_settings());
     int far = flows_client();
     FLOWS_UNTIL(tap.n_seen[0] > 103);
-    FLOWS_UNTIL(ends.env.strangers.n_silenced == 1);
+    FLOWS_UNTIL(flows.env.counters.strangers_silenced == 1);
     turn_for(flows.env.loop, 50);
     assert_int_equal(tap.conns[0].down.n_passed, 0);
     assert_int_equal(flows.n_asked, 0);
@@ -160,7 +160,7 @@ static void an_address_that_may_not_come_meets_the_same_silence(void **state)
     assert_int_equal(cidr_parse(&loopback, "127.0.0.0/8", 11), ERR_NONE);
     ends.far.deny = (struct cidr_list){&loopback, 1};
     int far = flows_client();
-    FLOWS_UNTIL(ends.env.strangers.n_silenced == 1);
+    FLOWS_UNTIL(flows.env.counters.strangers_silenced == 1);
     FLOWS_UNTIL(tap.n_seen[0] > 103);
     assert_int_equal(tap.conns[0].down.n_passed, 0);
     assert_non_null(strstr(flows.lines, "why=\"an address that may not come\""));
@@ -179,7 +179,7 @@ static void strangers_keep_nobody_out(void **state)
         fds[i] = visit();
         send_slowly(fds[i], (const uint8_t *)"some bytes", 1 + i % 10, SIZE_MAX);
     }
-    FLOWS_UNTIL(ends.env.strangers.n_evicted >= 40);
+    FLOWS_UNTIL(flows.env.counters.strangers_evicted >= 40);
     assert_int_equal(ends.env.strangers.n, 20);
     int far = open_one();
     for (size_t i = 0; i < N_ITEMS(fds); i++)

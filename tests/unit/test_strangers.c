@@ -146,13 +146,13 @@ static void beyond_their_share_one_of_them_goes_for_each_that_comes(void **state
         (void)come(&at_gate[i]);
     }
     assert_int_equal(strangers.n, 10);
-    assert_int_equal(strangers.n_evicted, 0);
+    assert_int_equal(flows.env.counters.strangers_evicted, 0);
     for (size_t i = 5; i < 10; i++) {
         silent[i] = come_and_fall_silent();
         (void)come(&at_gate[i]);
         assert_int_equal(strangers.n, 10);
     }
-    assert_int_equal(strangers.n_evicted, 10);
+    assert_int_equal(flows.env.counters.strangers_evicted, 10);
     /* By chance: of both kinds, and not the oldest only. */
     assert_in_range(n_evicted, 1, 9);
     flows_settle();
