@@ -74,8 +74,8 @@ class TestServer:
                         self.n_cut += 1
                         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                         break
-                    self._send(sock, output)
                     recorded.down += output
+                    self._send(sock, output)
                     n_sent += len(output)
                     if carrier.closing or not self._receive(sock, carrier, recorded):
                         break
