@@ -98,6 +98,7 @@ void peer_link_exit(struct peer_link *link)
     link->reign = NULL;
     if (reign == NULL)
         return;
+    assert(link->peer != NULL);
     if (link->is_tentative)
         session_retract(reign->session, link->number, link->peer->time.now_us);
     else
@@ -203,6 +204,7 @@ static void opened(struct peer_link *link, uint8_t *payload, size_t n)
     struct peer *peer = link->peer;
     bool is_early = link->n_early > 0;
 
+    assert(peer != NULL);
     link->heard_bytes += n;
     link->was_probed = false;
     link->has_carried = true;

@@ -194,8 +194,10 @@ static uint64_t draw_keepalive_us(const struct peer *peer)
     uint64_t u = rng_u64(peer->rng) >> 11 | 1;
     double x = 0, mantissa = (double)u / 9007199254740992.0;
 
-    for (; mantissa < 0.5; mantissa *= 2)
+    while (mantissa < 0.5) {
+        mantissa *= 2;
         x += 0.69314718055994531;
+    }
     double y = 1 - mantissa, power = y;
     for (int i = 1; i < 32; i++, power *= y)
         x += power / i;

@@ -18,7 +18,7 @@ static enum err move(struct span *span, struct chunk_source *chunks, size_t cap)
 
     if (chunk == NULL)
         return ERR_MEMORY;
-    if (n > 0)
+    if (span->chunk != NULL)
         memcpy(chunk->bytes, span->chunk->bytes + span->start, n);
     chunk_release(span->chunk);
     *span = (struct span){.chunk = chunk, .end = n};
