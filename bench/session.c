@@ -50,10 +50,11 @@ static struct pool pool = {.source = {.get = get, .put = put}};
 static uint64_t n_records;
 static bool copies_bytes = true;
 
+/* Of processor time, which is the sessions' clock too: others on the machine make no difference. */
 static double seconds(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
