@@ -322,3 +322,12 @@ def test_the_memory_of_a_process_with_keys_is_not_in_its_core_dumps(tunnel, sock
     t = tunnel()
     assert filter_of(t.near) == filter_of(t.far) == 0
     assert filter_of(sockeye(argv=["socks", "-p", "0"])) != 0
+
+
+def test_who_has_no_tunnel_does_not_pay_for_its_library(tunnel, sockeye):
+    def has_libcrypto(program):
+        return "/libcrypto.so" in Path(f"/proc/{program.pid}/maps").read_text()
+
+    t = tunnel()
+    assert has_libcrypto(t.near) and has_libcrypto(t.far)
+    assert not has_libcrypto(sockeye(argv=["socks", "-p", "0"]))
