@@ -314,7 +314,7 @@ bool slot_is_lost(const struct slot *slot, const struct session_link *link);
 void links_forget(struct session *session);
 
 /* The most tracked frames that one record may have. */
-#define RECORD_FRAMES_MAX SESSION_FILL_PIECES
+#define RECORD_FRAMES_MAX (SESSION_FILL_PIECES - 4)
 /* While so many are not acknowledged on a link, it takes no more. */
 #define LINK_FRAMES_MAX 65536U
 
