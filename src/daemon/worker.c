@@ -119,7 +119,7 @@ static void on_drain_over(struct timer *timer)
 static void drain(struct mail *mail)
 {
     struct worker *worker = CONTAINER_OF(mail, struct worker, orders.drain);
-    worker->is_draining = true;
+    worker->is_draining = worker->tunnels.is_draining = true;
     stop_listeners(&worker->listeners);
     flow_end_exchanges(&worker->env, NULL);
     uint64_t drain_ms = worker->runtime->config->limits.drain_s * 1000;

@@ -10,6 +10,7 @@
 #ifndef SOCKEYE_TUNNEL_ENV_H
 #define SOCKEYE_TUNNEL_ENV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/list.h"
@@ -35,6 +36,7 @@ struct tunnel_env {
     struct tunnels *tunnels;  /* of the process */
     size_t index;             /* of the worker, among them */
     struct ruleset *in_force; /* by which far ends go; held by the worker */
+    bool is_draining;         /* the program ends: far ends take no further streams */
     /* The last host has gone. NULL: nobody wants to know. */
     void (*on_empty)(struct tunnel_env *);
 };

@@ -56,6 +56,10 @@ static enum err request_of(const struct far *far, const struct stream_request *a
                            struct request *request)
 {
     const struct target *configured = &far->inbound->target;
+    if (far->is_leaving)
+        return ERR_DENIED;
+    if (far->tended.env->is_draining)
+        return ERR_LIMIT;
     bool has_target = !target_is_open(configured);
     if (!asked->has_target && !has_target)
         return ERR_DENIED;
@@ -76,7 +80,7 @@ static void on_incoming(struct host *base, struct stream *session_stream)
     struct addr source = asked->source;
     struct request request;
     struct tunnel_stream *stream;
-    enum err err = far->is_leaving ? ERR_DENIED : request_of(far, asked, &request);
+    enum err err = request_of(far, asked, &request);
     if (err == ERR_NONE && !has_memory(env)) {
         flow_env_refuse(env, REFUSAL_MEMORY, far->inbound->name, &host->remote);
         err = ERR_MEMORY;

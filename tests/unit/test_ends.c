@@ -126,6 +126,19 @@ static void a_limit_of_the_far_ends_is_answered(void **state)
     }
 }
 
+static void a_far_end_that_is_drained_takes_no_further_streams(void **state)
+{
+    begin_socks(state);
+    int first = ask(0, "192.0.2.9");
+    ends.env.is_draining = true;
+    int later = ask(1, NULL);
+    flows_expect_end(later, 0);
+    far_close(later);
+    far_send_all(first, "x", 1);
+    flows_expect(flows.origin, "x", 1);
+    finish(first);
+}
+
 static void without_a_target_the_far_ends_own_is_taken_or_the_request_denied(void **state)
 {
     for (int has_target = 0; has_target < 2; has_target++) {
@@ -251,6 +264,7 @@ int main(void)
         ON_ALL(a_reset_comes_out_as_a_reset),
         ON_BOTH_AND_HESITANT(the_reply_is_the_far_ends_own),
         ON_BOTH_AND_HESITANT(a_limit_of_the_far_ends_is_answered),
+        ON_BOTH_AND_HESITANT(a_far_end_that_is_drained_takes_no_further_streams),
         ON_BOTH_AND_HESITANT(without_a_target_the_far_ends_own_is_taken_or_the_request_denied),
         ON_BOTH_AND_HESITANT(the_far_ends_log_line_has_the_clients_address_and_limits_the_carriers),
         ON_ALL(bulk_comes_through_both_ways_at_once),
