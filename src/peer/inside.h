@@ -95,7 +95,8 @@ struct peer_link {
 struct near {
     struct near_options options;
     bool at_once;
-    bool has_link_0; /* it is in the session, though its handshake may have failed */
+    bool needs_session; /* the last is over, and there was no memory for another */
+    bool has_link_0;    /* it is in the session, though its handshake may have failed */
     uint64_t last_join;
     uint64_t keep_us;
     uint64_t dials_us[NEAR_MAX_ATTEMPTS]; /* when carriers were asked for that are not there yet */
@@ -221,7 +222,7 @@ size_t peer_sign(const struct peer_link *link, uint8_t signature[static SIGN_MAX
 void near_begin(struct peer_link *link, const struct peer_time *time);
 void near_read_flight(struct peer_link *link, const struct peer_time *time);
 void near_signed(struct peer_link *link, const uint8_t *signature, size_t n);
-void near_failed(struct peer *peer);
+void near_failed(struct peer *peer); /* the next attempt is made later */
 void near_succeeded(struct peer_link *link);
 void near_link_gone(struct peer_link *link, bool was_up);
 void near_start_over(struct peer *peer, const char *why);

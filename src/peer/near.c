@@ -89,7 +89,7 @@ static bool has_streams(const struct peer *peer)
 
 static bool wants_link(const struct peer *peer)
 {
-    if (peer->is_ending || has_sound_link(peer))
+    if (peer->is_ending || peer->near.needs_session || has_sound_link(peer))
         return false;
     return peer->stands || peer->near.at_once || has_streams(peer);
 }
@@ -115,11 +115,21 @@ static void look_at_stalled(struct peer *peer)
     }
 }
 
+static void begin_session(struct peer *peer)
+{
+    peer->near.needs_session = peer_renew(peer) != ERR_NONE;
+    if (peer->near.needs_session)
+        near_failed(
+            peer); /* once more when there may be memory; meanwhile no stream can be opened */
+}
+
 void near_review(struct peer *peer)
 {
     struct near *near = &peer->near;
 
     look_at_stalled(peer);
+    if (near->needs_session && near->next_try_us <= peer->time.now_us)
+        begin_session(peer);
     if (!wants_link(peer) || next_attempt_us(peer) > peer->time.now_us)
         return;
     near->dials_us[near->n_dials++] = peer->time.now_us;
@@ -251,19 +261,17 @@ void near_link_gone(struct peer_link *link, bool was_up)
         near_failed(peer);
 }
 
+/* ---- another session ---- */
+
 /* The session is lost: its streams die, and another begins. */
 void near_start_over(struct peer *peer, const char *why)
 {
     struct reign *old = peer->reign;
 
-    if (peer_renew(peer) != ERR_NONE) {
-        /* The session that is over stays until there is memory: it opens no streams. */
-        near_failed(peer);
-        return;
-    }
     peer->stands = false;
     peer->near.has_link_0 = false;
     peer->near.last_join = 0;
+    begin_session(peer);
     session_end(old->session, 3, peer->time.now_us);
     for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
         next = at->next;
@@ -361,5 +369,7 @@ uint64_t near_deadline_us(const struct peer *peer)
         deadline = sooner(deadline, link_deadline_us(CONTAINER_OF(at, struct peer_link, in_owner)));
     if (peer->near.n_dials > 0)
         deadline = sooner(deadline, peer->near.dials_us[0] + GIVE_UP_US);
+    if (peer->near.needs_session)
+        deadline = sooner(deadline, peer->near.next_try_us);
     return wants_link(peer) ? sooner(deadline, next_attempt_us(peer)) : deadline;
 }

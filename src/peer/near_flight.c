@@ -146,7 +146,7 @@ static void start_afresh(struct peer_link *link, const struct peer_time *time)
     link->had_gone = true;
     peer_link_exit(link);
     near_start_over(link->peer, "the other end has not got the session any more");
-    if (!link->peer->stands)
+    if (!link->peer->near.needs_session)
         near_begin(link, time);
     else
         peer_link_close(link, "out of memory");
