@@ -84,8 +84,7 @@ static enum err read_some(struct carrier *carrier)
     return err == ERR_AGAIN ? ERR_NONE : err;
 }
 
-/* A gate has many links: neither waits what this one has to tell, nor does the gate look which of them has an answer. */
-static void settle_unknown(struct carrier *carrier)
+void carrier_settle_unknown(struct carrier *carrier)
 {
     struct peer_time now = tunnel_now();
     carrier->keeper->settle(carrier->keeper, &now);
@@ -109,7 +108,7 @@ static void on_ready(struct endpoint *ep, unsigned events)
     if (events & (LOOP_READ | LOOP_ERROR))
         err = read_some(carrier);
     if (err == ERR_NONE && !carrier->has_stood)
-        settle_unknown(carrier);
+        carrier_settle_unknown(carrier);
     if (err == ERR_EOF && carrier->has_stood)
         hear_last_words(carrier);
     if (carrier->state == CARRIER_GONE)

@@ -48,6 +48,9 @@ NODISCARD enum err carrier_new(struct carrier **out, struct tended *keeper,
 NODISCARD enum err carrier_give(struct carrier *carrier, const uint8_t *bytes, size_t n);
 /* Writes what its link has to send, as far as it goes now. For whoever settles the keeper, whenever the link may have some. */
 void carrier_write(struct carrier *carrier, const struct peer_time *now);
+/* Tells the gate's events and writes what the link has to say to somebody who stands there: a gate has many links, so neither does what
+ * this one has to tell wait, nor does the gate look which of them has an answer. */
+void carrier_settle_unknown(struct carrier *carrier);
 /* Closes it: by a fin when all is written, or else at once by a reset. on_gone() follows, not from within. */
 void carrier_close(struct carrier *carrier, bool by_fin);
 /* Another keeper from now on: a link at the gate has become a peer's. */

@@ -202,10 +202,11 @@ static void arrive(struct move *move, struct endpoint *endpoint)
     if (far != NULL) {
         gate_attach(far->gate, move->parcel, &now, &link);
         move->parcel = NULL;
-        tended_touch(&far->tended);
     }
     if (link == NULL || !stand_at_gate(far, stranger, link, endpoint, &move->from, &now))
         silence(stranger, endpoint);
+    else
+        carrier_settle_unknown(stranger->owner);
 }
 
 static void deliver(struct mail *mail)

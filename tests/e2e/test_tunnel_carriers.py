@@ -105,7 +105,9 @@ def test_acc_07_an_end_without_a_close_is_told_from_a_clean_one(tunnel):
     assert len(t.far.records(level="warn")) == n, "SIGTERM is a clean end"
 
 
+@pytest.mark.workers
 def test_a_far_end_that_was_restarted_resets_the_streams_it_does_not_know(tunnel):
+    """Whichever of its workers it finds out."""
     t = tunnel()
     server = t.serve(swallow)
     socks = [t.connect(server) for _ in range(8)]
