@@ -1,8 +1,11 @@
 """The program beside the second implementation of the tunnel's protocol: its client at our far end, our near end at its server."""
 
 import base64
+import contextlib
 import hashlib
 import os
+import random
+import select
 import socket
 import time
 
@@ -148,6 +151,40 @@ def test_records_of_any_form_are_as_good(far_end, origin, habits):
     n = 300_000
     fetch = far_end().fetch(origin(echo).addr, pattern_bytes(n), cut_after=(50_000,), near_options={"habits": habits})
     assert (fetch.n_bytes, fetch.sum.hexdigest()) == (n, pattern_sum(n))
+
+
+def test_several_links_at_once_carry_a_session_and_either_may_be_lost(far_end, origin):
+    """What is read and written by which link is drawn, so that frames of a stream overtake each other."""
+    end, n, draw = far_end(), 400_000, random.Random(3)
+    near = end.near()
+    half = near.half
+    end.fetch(origin(send_n).addr, b"1", near=near)
+    stream = half.open(Address(*origin(echo).addr))
+    half.write(stream, pattern_bytes(n))
+    half.finish(stream)
+    got, finished = bytearray(), False
+    deadline = time.monotonic() + 60 * SLOWNESS
+    with contextlib.ExitStack() as stack:
+        links = []
+        while not finished or stream in half.streams:
+            assert time.monotonic() < deadline
+            while len(links) < 3:
+                links.append((stack.enter_context(end.dial()), near.connect()))
+            sock, carrier = draw.choice(links)
+            sock.sendall(carrier.take_output())
+            if select.select([sock], [], [], 0.02)[0]:
+                carrier.receive(sock.recv(draw.choice((100, 5000, 65536))))
+            for event in half.events:
+                if isinstance(event, Bytes):
+                    got += event.data
+                    half.consume(stream, len(event.data))
+                finished = finished or isinstance(event, Finished)
+            half.events.clear()
+            if draw.random() < 0.02:
+                links.remove((sock, carrier))
+                sock.close()
+                carrier.over()
+    assert got == pattern_bytes(n)
 
 
 def test_a_join_that_was_given_up_is_told_to_the_far_end_and_its_number_is_used(far_end, origin):
