@@ -129,6 +129,30 @@ static void an_opening_with_its_first_bytes_costs_no_round_trip_of_its_own(void 
     end();
 }
 
+/* ---- early records of a new session ---- */
+
+static void early_records_are_taken_as_the_server_says(void **state)
+{
+    /* Of the SYN: with all taken the bytes are there one and a half round trips behind it, and else behind flight 2. */
+    static const uint64_t arrives_us[] = {[GATE_EARLY_NONE] = 5 * LATENCY,
+                                          [GATE_EARLY_OPEN] = 5 * LATENCY,
+                                          [GATE_EARLY_FULL] = 3 * LATENCY};
+    (void)state;
+    for (unsigned early = GATE_EARLY_NONE; early <= GATE_EARLY_FULL; early++) {
+        struct scenario scenario = {.early = (enum gate_early)early};
+        scenario.knobs[KNOB_EARLY] = true;
+        begin(scenario, 1);
+        add_step(0, 0, 0, 100);
+        add_step(0, 0, 0, 100000); /* so that something follows flight 2 at once */
+        world_start(&world);
+        run_until_read(0, 1, 100);
+        uint64_t took_us = world.now_us - world.new_syn_us;
+        assert_in_range(took_us, arrives_us[early], arrives_us[early] + SLACK_US + 50 * MS);
+        run_until_read(0, 1, 100100);
+        end();
+    }
+}
+
 /* ---- a long fat line ---- */
 
 static void one_stream_fills_a_line_of_200_mbit_and_100_ms(void **state)
@@ -368,6 +392,7 @@ int main(void)
         cmocka_unit_test(an_upload_flows_again_one_and_a_half_round_trips_after_the_new_syn),
         cmocka_unit_test(a_download_flows_again_two_round_trips_after_the_new_syn),
         cmocka_unit_test(an_opening_with_its_first_bytes_costs_no_round_trip_of_its_own),
+        cmocka_unit_test(early_records_are_taken_as_the_server_says),
         cmocka_unit_test(one_stream_fills_a_line_of_200_mbit_and_100_ms),
         cmocka_unit_test(a_session_survives_a_cut_at_every_byte),
         cmocka_unit_test(a_frozen_link_is_replaced_within_seconds),
