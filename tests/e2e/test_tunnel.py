@@ -246,6 +246,16 @@ def test_acc_77_keys_of_each_length_carry_data(tunnel, n_bytes, cli):
     Transfer(t.connect(t.serve(two_way)), 500_000, 500_000, 1).end(60 * SLOWNESS)
 
 
+@pytest.mark.parametrize("n_bytes", [16, 32])
+def test_acc_88_a_tunnel_works_without_instructions_for_aes(tunnel, cli, n_bytes):
+    """With 32 bytes it takes ChaCha20 then (tests/unit/test_hardware.c), with 16 it has no choice."""
+    key = cli("keygen", "--bits", n_bytes * 8).out.strip()
+    t = tunnel(near={"key": f'"{key}"'}, far={"key": f'"{key}"'}, private_state=True,
+               env={"OPENSSL_ia32cap": "~0x200000200000000"})
+    assert "OPENSSL_ia32cap" in Path(f"/proc/{t.near.pid}/environ").read_text()
+    Transfer(t.connect(t.serve(two_way)), 500_000, 500_000, 1).end(60 * SLOWNESS)
+
+
 def test_acc_79_both_halves_and_two_tunnels_in_one_process(sockeye, origin, dial, place):
     program = sockeye(f"""
 state: {place}

@@ -31,8 +31,8 @@ class Tunnel:
 
     port = PORT
 
-    def __init__(self, start, joined, states, near=None, far=None, near_more="", far_more="", near_limits="", far_limits=""):
-        self.start, self.joined = start, joined
+    def __init__(self, start, joined, states, near=None, far=None, near_more="", far_more="", near_limits="", far_limits="", env=None):
+        self.start, self.joined, self.env = start, joined, env
         near = {"server": f'"{SERVER4}"', "key": f'"{KEY}"', **(near or {})}
         far = {"listen": f'["{SERVER4}", "{SERVER6}"]', "key": f'"{KEY}"',
                "allow_targets": '["127.0.0.0/8", "::1"]', **(far or {})}
@@ -46,10 +46,10 @@ class Tunnel:
     # Its ends
 
     def start_near(self):
-        self.near = self.start(self.configs["near"], prefix=self.joined.near.prefix)
+        self.near = self.start(self.configs["near"], prefix=self.joined.near.prefix, env=self.env)
 
     def start_far(self):
-        self.far = self.start(self.configs["far"], prefix=self.joined.far.prefix)
+        self.far = self.start(self.configs["far"], prefix=self.joined.far.prefix, env=self.env)
 
     def wait_linked(self):
         """Until something has gone through and come back."""
