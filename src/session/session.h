@@ -58,7 +58,7 @@ enum stream_reset {
 };
 
 /* Opens a stream; bytes may be written at once. ERR_MEMORY, ERR_LIMIT (no id is free until older
- * streams close), ERR_EOF (the session has ended). */
+ * openings are acknowledged), ERR_EOF (the session has ended). */
 NODISCARD enum err session_open(struct session *session, const struct stream_request *request,
                                 struct stream **out);
 /* The request of a stream that the other end has opened; borrowed until it is answered. */
@@ -88,19 +88,20 @@ void stream_reset(struct stream *stream, enum stream_reset code);
 enum stream_reset stream_reset_code(const struct stream *stream);
 
 /* The application is through with it; the session goes on delivering what it has to, then frees it. No
- * event about it follows. A stream that is neither finished nor dead is reset. */
+ * event about it follows. A stream that is neither finished nor dead is reset, and so is one that has unread bytes, or that more
+ * come for: as closing a socket does. */
 void stream_release(struct stream *stream);
 
 void stream_set_owner(struct stream *stream, void *owner);
 void *stream_owner(const struct stream *stream);
-uint64_t stream_id(const struct stream *stream);
+uint64_t stream_id(const struct stream *stream); /* 0: its opening was not sent yet */
 
 /* ---- what happened ---- */
 
 enum session_event_kind {
-    STREAM_INCOMING,   /* the other end has opened it */
-    STREAM_ANSWERED,   /* ours: stream_code() */
-    STREAM_READABLE,   /* bytes or the fin, after ERR_AGAIN */
+    STREAM_INCOMING, /* the other end has opened it */
+    STREAM_ANSWERED, /* ours: stream_code() */
+    STREAM_READABLE, /* bytes or the fin, at first and after ERR_AGAIN; they may have been read meanwhile */
     STREAM_WRITABLE,   /* room, after ERR_AGAIN */
     STREAM_DEAD,       /* by the other end, or the session's end */
     SESSION_LINK_LOST, /* the other end says so: close its carrier */
