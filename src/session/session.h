@@ -78,7 +78,7 @@ NODISCARD enum err stream_write(struct stream *stream, const void *bytes, size_t
 void stream_finish(struct stream *stream);
 
 /* Lends bytes that have come, in order. ERR_AGAIN: none; STREAM_READABLE follows. ERR_EOF: the fin, and all before it
- * was consumed. ERR_RESET. */
+ * was consumed. ERR_RESET. They lie there until they are consumed, or the session is next given a record or settled. */
 NODISCARD enum err stream_peek(struct stream *stream, const uint8_t **bytes, size_t *n);
 void stream_consume(struct stream *stream, size_t n);
 
@@ -129,7 +129,7 @@ NODISCARD enum err session_add_link(struct session *session, uint64_t link, uint
 void session_link_stands(struct session *session, uint64_t link);
 /* It is gone: what it had goes out again on others, and the other end is told. */
 void session_lose_link(struct session *session, uint64_t link, uint64_t now_us);
-/* Early records were refused: the first n records of the link never were. */
+/* Early records were refused: those that the link has sent so far never were. */
 void session_retract(struct session *session, uint64_t link, uint64_t now_us);
 
 /*
