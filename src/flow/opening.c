@@ -31,7 +31,6 @@ void opening_drop(struct flow *flow)
     drop_routing(asked);
     flow->opening = NULL;
     flow->dialled = opening->dialled;
-    direction_forget(&flow->up, flow->env, opening->n_ahead_taken);
     free(opening->early);
     slab_put(&flow->env->openings, asked);
 }
@@ -147,14 +146,18 @@ static void offer_ahead(struct flow *flow)
 static enum err begin_opening(struct flow *flow)
 {
     const struct outbound_ops *ops = flow->outbound->ops;
-    offer_ahead(flow);
-    if (flow->command != REQUEST_BIND)
-        return ops->open(flow->outbound, flow->opening);
-    if (ops->bind == NULL)
+    struct opening *opening = flow->opening;
+    if (flow->command == REQUEST_BIND && ops->bind == NULL)
         return ERR_COMMAND;
-    flow->opening->is_bind = true;
-    flow->opening->bound = flow_own_addr(flow);
-    return ops->bind(flow->outbound, flow->opening);
+    if (flow->command == REQUEST_BIND) {
+        opening->is_bind = true;
+        opening->bound = flow_own_addr(flow);
+        return ops->bind(flow->outbound, opening);
+    }
+    offer_ahead(flow);
+    enum err err = ops->open(flow->outbound, opening);
+    direction_forget(&flow->up, flow->env, opening->n_ahead_taken);
+    return err;
 }
 
 /* Gives the opening to the outbound that was chosen. ERR_AGAIN: it is under way, here or, if the flow
@@ -233,13 +236,20 @@ static enum err ask(struct flow *flow, const struct request *request)
     return outbound == NULL ? look_up(asked_by(flow)) : open_by(flow, outbound);
 }
 
+/* Whether what the client says goes on to the target while that is opened. */
+static bool sends_ahead(const struct flow *flow)
+{
+    return flow->command == REQUEST_CONNECT && flow->outbound != NULL &&
+           flow->outbound->ops->ahead != NULL && flow->up.n_held == 0 && !flow->up.is_at_end;
+}
+
 /* What came of asking. */
 static void take(struct flow *flow, enum err err)
 {
     if (err != ERR_AGAIN)
         finish(flow, err);
     else if (flow->state == FLOW_OPENING)
-        endpoint_want(flow->client, LOOP_HANGUP);
+        endpoint_want(flow->client, sends_ahead(flow) ? LOOP_READ : LOOP_HANGUP);
 }
 
 void opening_begin(struct flow *flow, const struct request *request)
@@ -289,12 +299,29 @@ static enum err look_whether_gone(struct flow *flow)
     return err == ERR_NONE ? direction_hold(&flow->up, env, env->scratch, n) : err;
 }
 
+/* The same where what has come can go on already. */
+static enum err send_ahead(struct flow *flow)
+{
+    struct flow_env *env = flow->env;
+    size_t n = 0, n_taken = 0;
+    enum err err = endpoint_read(flow->client, env->scratch, FLOW_READ_BYTES, &n);
+    if (err == ERR_EOF && flow->up.n_bytes > 0) {
+        flow->up.is_at_end = true;
+        return ERR_NONE;
+    }
+    if (err != ERR_NONE)
+        return err;
+    flow->outbound->ops->ahead(flow->outbound, flow->opening, env->scratch, n, &n_taken);
+    flow->up.n_bytes += n_taken;
+    return direction_hold(&flow->up, env, env->scratch + n_taken, n - n_taken);
+}
+
 void opening_on_ready(struct flow *flow, unsigned events)
 {
-    enum err err = look_whether_gone(flow);
+    enum err err = sends_ahead(flow) ? send_ahead(flow) : look_whether_gone(flow);
     bool is_gone = err != ERR_NONE && err != ERR_AGAIN;
     if (is_gone || (events & LOOP_ERROR && endpoint_is_broken(flow->client)))
         flow_close(flow, FLOW_END_RESET, false);
     else
-        endpoint_want(flow->client, 0);
+        endpoint_want(flow->client, sends_ahead(flow) ? LOOP_READ : 0);
 }

@@ -60,6 +60,10 @@ struct outbound_ops {
     /* The same for one connection from the target, `listening` being called on the way. NULL: not
      * offered. `dialled` becomes the peer's address. */
     NODISCARD enum err (*bind)(struct outbound *, struct opening *);
+    /* While it is under way: sends on what the client says, of which it takes *n bytes. NULL: what the client
+     * says waits until it is open. */
+    void (*ahead)(struct outbound *, struct opening *, const uint8_t *bytes, size_t given,
+                  size_t *n);
     /* Which worker's flows it serves; NULL: any worker's. A flow that can moves there first, and one that
      * cannot is served where it is. NULL: any worker's, always. */
     struct flow_env *(*home)(struct outbound *, const struct opening *);

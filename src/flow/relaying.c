@@ -79,7 +79,8 @@ void relaying_begin(struct flow *flow)
         idle_enter(&flow->env->relaying, &flow->wait);
     idle_enter(&flow->env->settling, &flow->settling);
     /* Early bytes are on their way before anything is waited for. */
-    bool has_early = flow->up.n_held > 0 || endpoint_lends_bytes(flow->client);
+    bool has_early =
+        flow->up.n_held > 0 || flow->up.is_at_end || endpoint_lends_bytes(flow->client);
     if (has_early && !move(flow, &flow->up))
         return;
     update_interest(flow);

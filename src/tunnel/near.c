@@ -178,17 +178,23 @@ static struct near *find(struct tunnel_env *env, const struct tunnel_spec *spec,
 /* ---- openings ---- */
 
 /* What the client has said already goes with the request. */
-static enum err send_ahead(struct tunnel_stream *stream, struct opening *opening)
+static enum err send_ahead(struct tunnel_stream *stream, const uint8_t *bytes, size_t given,
+                           size_t *n)
 {
-    while (opening->n_ahead_taken < opening->n_ahead) {
-        size_t n = 0;
-        enum err err = endpoint_write(&stream->ep, opening->ahead + opening->n_ahead_taken,
-                                      opening->n_ahead - opening->n_ahead_taken, &n);
-        if (err != ERR_NONE)
-            return err;
-        opening->n_ahead_taken += n;
+    enum err err = ERR_NONE;
+    while (*n < given && err == ERR_NONE) {
+        size_t n_now = 0;
+        err = endpoint_write(&stream->ep, bytes + *n, given - *n, &n_now);
+        *n += n_now;
     }
-    return ERR_NONE;
+    return err == ERR_AGAIN ? ERR_NONE : err;
+}
+
+void near_ahead(struct opening *opening, const uint8_t *bytes, size_t given, size_t *n)
+{
+    *n = 0;
+    enum err err = send_ahead(opening->state, bytes, given, n);
+    (void)err; /* a stream that is dead says so by itself */
 }
 
 static bool has_link(const struct near *near)
@@ -221,8 +227,8 @@ static enum err open_stream(struct near *near, struct opening *opening)
     stream->opening = opening;
     opening->state = stream;
     opening->late = has_link(near) ? ERR_TIMEOUT : ERR_TUNNEL;
-    err = send_ahead(stream, opening);
-    if (err != ERR_NONE && err != ERR_AGAIN) {
+    err = send_ahead(stream, opening->ahead, opening->n_ahead, &opening->n_ahead_taken);
+    if (err != ERR_NONE) {
         near_cancel(opening);
         return err;
     }

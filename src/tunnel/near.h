@@ -31,6 +31,8 @@ struct near {
 /* As outbound_ops.open, on the worker whose session it is; `via` and the opening's inbound are of the same rules. */
 NODISCARD enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *via,
                              struct opening *opening);
+/* As outbound_ops.ahead. */
+void near_ahead(struct opening *opening, const uint8_t *bytes, size_t given, size_t *n);
 void near_cancel(struct opening *opening);
 
 /* The worker goes by these rules now. */

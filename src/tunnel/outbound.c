@@ -51,6 +51,13 @@ static struct flow_env *home(struct outbound *outbound, const struct opening *op
     return tunnel_spec_home(tunnel->spec, pick(tunnel, opening->env))->flow;
 }
 
+static void ahead(struct outbound *outbound, struct opening *opening, const uint8_t *bytes,
+                  size_t given, size_t *n)
+{
+    (void)outbound;
+    near_ahead(opening, bytes, given, n);
+}
+
 static void cancel(struct outbound *outbound, struct opening *opening)
 {
     (void)outbound;
@@ -65,6 +72,7 @@ static void free_outbound(struct outbound *outbound)
 
 static const struct outbound_ops ops = {
     .open = open_by,
+    .ahead = ahead,
     .home = home,
     .cancel = cancel,
     .free = free_outbound,

@@ -8,8 +8,8 @@ import pytest
 from harness import client
 from harness.binary import SLOWNESS
 from harness.client import receive_all, receive_exactly
-from harness.origin import echo, http_page, speak_first
-from harness.pattern import receive_end, receive_pattern, send_pattern
+from harness.origin import answer_after_end, echo, http_page, speak_first
+from harness.pattern import receive_end, receive_pattern, send_and_end, send_pattern
 from harness.program import complete, run_cli
 from harness.services import free_port
 from harness.tunnel import KEY, Transfer, two_way
@@ -213,3 +213,15 @@ def test_a_client_that_goes_while_the_tunnel_is_down_leaves_nothing(sockeye, dia
         sock.close()
     until(lambda: len(program.records(event="flow")) == 20, "the end of all", timeout=20)
     until(lambda: program.n_descriptors() <= n + 1, "what they had", timeout=20)
+
+
+def test_what_a_relays_client_says_waits_for_no_answer(loop, origin, dial, place):
+    """It goes with the request; and its end too, before anybody has answered."""
+    port = free_port()
+    server = origin(answer_after_end(5000, 7000))
+    program = loop(f'  - {{type: relay, name: fixed, listen: "127.0.0.1:0", target: "127.0.0.1:{server.addr[1]}", outbound: home}}\n' + far(port), near(port))
+    for _ in range(10):
+        sock = dial(program.addr("fixed"), timeout=30)
+        send_and_end(sock, 5000)
+        receive_pattern(sock, 7000, seed=1)
+        receive_end(sock)
