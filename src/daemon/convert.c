@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/convert_tunnel.h"
+#include "daemon/instance.h"
 #include "daemon/statefolder.h"
 #include "flow/users.h"
 #include "inbound/protocols.h"
@@ -169,11 +170,22 @@ static struct outbound *(*const new_outbound[])(const struct config_outbound *fr
     [OUTBOUND_HTTP] = new_http,
 };
 
+/* Before the first tunnel is there that tells it. */
+static void load_instance(struct runtime *runtime)
+{
+    char folder[PATHS_BYTES];
+    if (!runtime->tunnels->has_instance && statefolder_make(folder, runtime->config) == ERR_NONE)
+        instance_load(runtime->tunnels->instance, folder);
+    runtime->tunnels->has_instance = true;
+}
+
 static enum err make_outbound(struct outbound **out, struct runtime *runtime,
                               const struct config_outbound *from)
 {
-    if (from->type == OUTBOUND_TUNNEL)
+    if (from->type == OUTBOUND_TUNNEL) {
+        load_instance(runtime);
         return convert_tunnel_outbound(out, runtime->tunnels, from);
+    }
     *out = new_outbound[from->type](from);
     return *out == NULL ? ERR_MEMORY : ERR_NONE;
 }

@@ -29,7 +29,8 @@ struct tunnels {
     struct signer *signer;       /* owned */
     struct tunnel_env **workers; /* in their order; set before they run */
     size_t n_workers;
-    uint8_t instance[INSTANCE_BYTES]; /* of this installation */
+    uint8_t instance[INSTANCE_BYTES]; /* of this installation; random as long as it is not known */
+    bool has_instance;
 };
 
 void tunnels_init(struct tunnels *tunnels, struct rng *rng);

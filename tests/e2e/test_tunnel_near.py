@@ -225,3 +225,12 @@ def test_what_a_relays_client_says_waits_for_no_answer(loop, origin, dial, place
         send_and_end(sock, 5000)
         receive_pattern(sock, 7000, seed=1)
         receive_end(sock)
+
+
+def test_an_installation_is_known_again_after_a_restart(sockeye, place):
+    named = []
+    for _ in range(2):
+        program = sockeye(config(place, LAN, near(free_port())))
+        named.append((place / "instance").read_bytes())
+        program.stop()
+    assert len(named[0]) == 16 and named[0] == named[1]

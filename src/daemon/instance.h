@@ -1,0 +1,13 @@
+/* By what the far ends of tunnels know this installation again: 16 random bytes, kept over restarts. */
+#ifndef SOCKEYE_DAEMON_INSTANCE_H
+#define SOCKEYE_DAEMON_INSTANCE_H
+
+#include <stdint.h>
+
+#include "link/handshake.h"
+
+/* Reads them from the file in the folder for what must survive a restart. Where there is none it is made of those at
+ * `instance`, which stay where that cannot be: the next start is another installation then. */
+void instance_load(uint8_t instance[static INSTANCE_BYTES], const char *folder);
+
+#endif
