@@ -300,8 +300,10 @@ static void a_process_that_is_killed_leaves_nothing_out(void **state)
         pid_t pid = fork();
         if (pid == 0)
             live(&kept, diary);
-        while (diary->n_inserted < before + 500 + life * 37)
+        while (diary->n_inserted < before + 500 + life * 37) {
+            assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
             usleep(100);
+        }
         kill(pid, SIGKILL);
         int status;
         assert_int_equal(waitpid(pid, &status, 0), pid);
