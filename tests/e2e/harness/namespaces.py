@@ -97,10 +97,10 @@ class Namespace:
         return self._ruled(ports, "drop")
 
     def connections(self, port):
-        """(local, peer) of the connections with that port that a program has, or is making."""
+        """(local, peer) of the connections with that port that a program has; not of those that it is making."""
         out = self.run("ss", "-Htan", f"( sport = :{port} or dport = :{port} )")
         rows = [line.split() for line in out.splitlines()]
-        return {(row[3], row[4]) for row in rows if row[0] in ("ESTAB", "CLOSE-WAIT", "SYN-SENT", "SYN-RECV")}
+        return {(row[3], row[4]) for row in rows if row[0] in ("ESTAB", "CLOSE-WAIT")}
 
     def kill_connections(self, port):
         """Ends them as if an administrator did: their owner finds ECONNABORTED and the other side gets a reset.
