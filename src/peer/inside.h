@@ -209,8 +209,8 @@ struct peer *peer_new(bool is_near, struct chunk_source *chunks, struct rng *rng
 /* Another session takes the place of the one that is lost. ERR_MEMORY: all stays. */
 NODISCARD enum err peer_renew(struct peer *peer);
 bool peer_is_linked(const struct peer *peer);
-/* A link has left it: up or not any more. */
-void peer_link_left(struct peer *peer);
+/* A link has left it, or an attempt at one has come to nothing. */
+void peer_link_left(struct peer *peer, bool was_up);
 void peer_finish(struct peer *peer, const char *why);
 /* What the other end has sent is against the protocol, or could not be kept. */
 void peer_violated(struct peer_link *link, enum err err);

@@ -112,7 +112,7 @@ static bool is_up(const struct peer_link *link)
 
 static void leave_peer(struct peer_link *link, enum link_state state)
 {
-    bool was_up = is_up(link);
+    bool was_up = is_up(link), had_left = link->state == LINK_LEAVING;
     struct peer *peer = link->peer;
 
     link->state = state;
@@ -121,7 +121,7 @@ static void leave_peer(struct peer_link *link, enum link_state state)
         return;
     if (peer->is_near)
         near_link_gone(link, was_up);
-    peer_link_left(peer);
+    peer_link_left(peer, was_up && !had_left);
 }
 
 void peer_link_close(struct peer_link *link, const char *why)
@@ -160,7 +160,7 @@ void peer_link_leave(struct peer_link *link, const char *why)
     link->state = LINK_LEAVING;
     link->tells_close = link->is_clean = true;
     link->why = why;
-    peer_link_left(link->peer);
+    peer_link_left(link->peer, true);
 }
 
 enum err peer_link_set_keys(struct peer_link *link, const struct link_secrets *secrets)

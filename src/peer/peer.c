@@ -127,14 +127,15 @@ bool peer_is_linked(const struct peer *peer)
     return false;
 }
 
-void peer_link_left(struct peer *peer)
+void peer_link_left(struct peer *peer, bool was_up)
 {
     if (peer_is_linked(peer))
         return;
-    peer->unlinked_us = peer->time.now_us;
+    if (was_up)
+        peer->unlinked_us = peer->time.now_us;
     if (peer->is_ending)
         peer_finish(peer, NULL);
-    else if (!peer->is_near)
+    else if (!peer->is_near && (was_up || !peer->stands))
         far_linked(peer, false);
 }
 

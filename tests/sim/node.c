@@ -44,7 +44,7 @@ static void start_near(struct node *node)
     struct peer_time time = node_time(node);
     struct near_options options = {
         .key = &world->key,
-        .keep_s = 150,
+        .keep_s = KEEP_S,
         .keepalive_s = 20,
         .sends_early = world->scenario.knobs[KNOB_EARLY],
         .has_aes = true,
@@ -74,7 +74,7 @@ static enum err start_gate(struct node *node, uint8_t worker)
         .replays = world->replays,
         .worker = worker,
         .clock_skew_ms = 60000,
-        .keep_s = 150,
+        .keep_s = KEEP_S,
         .early = world->scenario.early,
         .window_bytes = world->scenario.window_bytes,
         .stream_window_bytes = world->scenario.stream_window_bytes,

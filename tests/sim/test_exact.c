@@ -293,6 +293,26 @@ static void a_session_that_is_gone_is_replaced_on_the_same_carrier(void **state)
     end();
 }
 
+/* However many attempts there are meanwhile. */
+static void a_session_is_kept_for_its_time_and_no_longer(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 1000 * SECOND, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    run_until(BEGIN_US + 10 * SECOND);
+    node_stop(&world.far);
+    uint64_t lost_us = world.now_us;
+    while (!world.apps[0].is_over)
+        assert_true(world_step(&world, world.scenario.end_us));
+    assert_int_equal(world.apps[0].why, STREAM_RESET_LOST);
+    assert_true(world.n_carriers > 5);
+    assert_in_range(world.now_us - lost_us, KEEP_S * SECOND, KEEP_S * SECOND + LATENCY + SLACK_US);
+    end();
+}
+
 /* ---- clocks ---- */
 
 static void a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not(void **state)
@@ -399,6 +419,7 @@ int main(void)
         cmocka_unit_test(a_reader_notices_that_its_link_is_frozen),
         cmocka_unit_test(what_was_under_way_is_sent_again_once),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
+        cmocka_unit_test(a_session_is_kept_for_its_time_and_no_longer),
         cmocka_unit_test(a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not),
         cmocka_unit_test(what_was_learnt_of_the_servers_clock_outlives_a_change_of_our_own),
         cmocka_unit_test(an_idle_session_wakes_for_its_keepalive_only),

@@ -269,6 +269,7 @@ struct world {
 };
 
 #define BEGIN_US (1000 * SECOND)
+#define KEEP_S 150 /* longer than faults last, and the longest pause between attempts */
 
 void world_init(struct world *world, const struct scenario *scenario);
 /* Room for so many apps, which the caller describes. */
