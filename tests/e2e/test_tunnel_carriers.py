@@ -3,6 +3,7 @@
 import random
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -36,13 +37,21 @@ def test_an_idle_stream_survives_the_loss_of_its_carrier(tunnel, way):
 @pytest.mark.parametrize("way", [reset_between, forgotten_for_ever])
 def test_what_was_said_on_a_carrier_that_is_dead_already_comes_by_the_next(tunnel, way):
     t = tunnel()
-    sock = t.connect(t.serve(echo), timeout=60)
-    exchange(sock)
-    join = in_thread(way, t)
-    time.sleep(0.3)    # for the rules to be there; else it is an ordinary exchange
-    exchange(sock, seed=1)
+    sock, over = t.connect(t.serve(echo), timeout=60), threading.Event()
+
+    def lose():
+        try:
+            way(t)
+        finally:
+            over.set()
+    join = in_thread(lose)
+    seed = 0
+    while not over.is_set():    # nobody finds out before something is said
+        seed += 1
+        exchange(sock, seed)
+        time.sleep(0.02)
     join()
-    exchange(sock, seed=2)
+    exchange(sock)
 
 
 def test_acc_63_transfers_survive_20_losses_of_all_carriers(tunnel):
