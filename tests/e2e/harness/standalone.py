@@ -22,10 +22,10 @@ class Standalone:
         self.tunnel.start_near()
         self.tunnel.wait_linked()
 
-    def _start(self, config, prefix):
+    def _start(self, config, **options):
         file = self.place / f"config-{len(self.programs)}.yaml"
         file.write_text(complete(config, self.workers))
-        self.programs.append(Sockeye([BIN, "run", "-c", file], self.place, prefix=prefix))
+        self.programs.append(Sockeye([BIN, "run", "-c", file], self.place, **options))
         return self.programs[-1].wait_ready()
 
     def _origin(self, handler, host="127.0.0.1", port=0):
