@@ -117,6 +117,17 @@ static void fall_silent(struct carrier *carrier)
     silence(stranger, carrier_release(carrier));
 }
 
+/* Nobody that stands at the gate is judged any more. */
+static void close_gate(struct far *far)
+{
+    struct peer_time now = tunnel_now();
+    while (!list_empty(&far->carriers)) {
+        struct carrier *carrier = CONTAINER_OF(far->carriers.next, struct carrier, link);
+        peer_link_ended(carrier->of, false, &now);
+        fall_silent(carrier);
+    }
+}
+
 static void adopt(struct far_host *host, struct carrier *carrier)
 {
     stranger_leave(carrier->owner);
@@ -289,8 +300,7 @@ static void take_down(struct far *far)
     struct loop *loop = far->tended.env->flow->loop;
     tended_forget(&far->tended);
     list_remove(&far->link);
-    while (!list_empty(&far->carriers))
-        fall_silent(CONTAINER_OF(far->carriers.next, struct carrier, link));
+    close_gate(far);
     gate_free(far->gate);
     ruleset_release(far->inbound->ruleset);
     far_spec_release(far->spec);
@@ -417,6 +427,7 @@ static void turn(struct far *far, struct inbound *inbound)
 {
     if (inbound == NULL) {
         far->is_leaving = true;
+        close_gate(far);
         end_hosts(far, END_NO_RIGHT);
         return;
     }

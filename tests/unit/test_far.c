@@ -334,6 +334,33 @@ static void who_is_in_the_configuration_no_more_is_told_so(void **state)
     ends_end();
 }
 
+static void who_stands_at_the_gate_of_what_is_configured_no_more_falls_silent(void **state)
+{
+    struct ruleset empty;
+    begin(state);
+    int far = open_one();
+    static uint8_t bytes[TAP_SEEN_BYTES];
+    memcpy(bytes, tap_seen(0), 50);
+    int fd = visit();
+    send_slowly(fd, bytes, 50, SIZE_MAX);
+    FLOWS_UNTIL(ends.env.strangers.n == 1);
+    assert_int_equal(flows.shared.n_silent, 0);
+    ruleset_init(&empty, NULL);
+    far_turn_all(&ends.env, &empty);
+    assert_int_equal(flows.shared.n_silent, 1);
+    FLOWS_UNTIL(list_empty(&ends.env.fars));
+    send_slowly(fd, bytes + 50, 500, SIZE_MAX);
+    assert_true(flows_is_silent(fd));
+    shutdown(fd, SHUT_WR);
+    flows_expect_end(fd, 0);
+    close(fd);
+    far_close(far);
+    far_close(flows.origin);
+    flows.origin = -1;
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    ends_end();
+}
+
 static void a_session_lives_over_a_reload_and_goes_by_the_new_rules(void **state)
 {
     struct ruleset next;
@@ -456,6 +483,7 @@ int main(void)
         ON_BOTH(what_moves_is_judged_once),
         ON_BOTH(after_a_restart_old_streams_are_reset_and_new_ones_are_opened),
         ON_BOTH(who_is_in_the_configuration_no_more_is_told_so),
+        ON_BOTH(who_stands_at_the_gate_of_what_is_configured_no_more_falls_silent),
         ON_BOTH(a_session_lives_over_a_reload_and_goes_by_the_new_rules),
         ON_BOTH(both_ends_prove_who_they_are),
         ON_BOTH(who_is_not_among_the_peers_is_met_with_silence),
