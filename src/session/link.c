@@ -25,22 +25,25 @@ bool link_was_used(const struct session *session, uint64_t number)
 {
     uint64_t below = session->newest_link - number;
 
-    if (session->joins == 0 || number > session->newest_link)
+    if (!session->has_had_link || number > session->newest_link)
         return false;
-    return below >= JOINS_REACH || (session->joins >> below & 1) != 0;
+    return below == 0 || below > JOINS_REACH || (session->joins >> (below - 1) & 1) != 0;
 }
 
 static void note_used(struct session *session, uint64_t number)
 {
-    uint64_t above = number - session->newest_link;
+    uint64_t below = session->newest_link - number, above = number - session->newest_link;
 
-    if (session->joins != 0 && number <= session->newest_link) {
-        uint64_t below = session->newest_link - number;
-        session->joins |= below < JOINS_REACH ? UINT64_C(1) << below : 0;
-        return;
+    if (!session->has_had_link) {
+        session->has_had_link = true;
+        session->newest_link = number;
+    } else if (number > session->newest_link) {
+        session->joins = above < JOINS_REACH ? session->joins << above : 0;
+        session->joins |= above <= JOINS_REACH ? UINT64_C(1) << (above - 1) : 0;
+        session->newest_link = number;
+    } else if (below > 0 && below <= JOINS_REACH) {
+        session->joins |= UINT64_C(1) << (below - 1);
     }
-    session->joins = (above < JOINS_REACH ? session->joins << above : 0) | 1;
-    session->newest_link = number;
 }
 
 static enum err make_place(struct session *session)

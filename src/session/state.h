@@ -185,8 +185,9 @@ struct session {
 
     struct session_link **links; /* by age */
     size_t n_links, links_cap;
+    bool has_had_link;
     uint64_t newest_link; /* the highest number so far */
-    uint64_t joins;       /* bit n: newest_link - n was used */
+    uint64_t joins;       /* bit n: newest_link - 1 - n was used */
     size_t n_link_events;
     uint64_t min_rtt_us; /* of all links; 0: unknown */
 

@@ -873,6 +873,23 @@ static void a_join_that_was_given_up_is_answered_and_its_number_used_up(void **s
     assert_non_null(frame_of(frames_of(pair, CLIENT, 0), FRAME_LOST));
 }
 
+static void a_number_64_below_the_highest_may_still_come_and_65_not(void **state)
+{
+    struct pair *pair = *state;
+    struct session *server = pair->ends[SERVER];
+    static const struct {
+        uint64_t number;
+        enum err err;
+    } links[] = {
+        {70, ERR_NONE}, {6, ERR_NONE}, {6, ERR_BAD},    {5, ERR_BAD},    {70, ERR_BAD},
+        {69, ERR_NONE}, {69, ERR_BAD}, {134, ERR_NONE}, {70, ERR_BAD},   {71, ERR_NONE},
+        {69, ERR_BAD},  {71, ERR_BAD}, {199, ERR_NONE}, {135, ERR_NONE}, {134, ERR_BAD},
+    };
+
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
+        assert_int_equal(session_add_link(server, links[i].number, pair->now_us), links[i].err);
+}
+
 static void too_many_lost_links_end_the_session(void **state)
 {
     struct pair *pair = *state;
@@ -1218,6 +1235,7 @@ int main(void)
         RULE(what_was_accepted_before_the_loss_is_not_sent_again),
         RULE(a_link_that_the_other_end_calls_lost_is_lost_and_confirmed_once),
         RULE(a_join_that_was_given_up_is_answered_and_its_number_used_up),
+        RULE(a_number_64_below_the_highest_may_still_come_and_65_not),
         RULE(too_many_lost_links_end_the_session),
         RULE(attempts_that_never_stood_are_forgotten),
         RULE(a_stream_stays_on_the_link_of_its_opening),
