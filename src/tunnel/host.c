@@ -19,15 +19,28 @@ static void log_link(const struct host *host, enum log_level level, const struct
     log_end(&line);
 }
 
-/* A carrier that ends without a word of either end has been cut by whoever is between them. */
+static bool has_link(const struct host *host)
+{
+    const struct list *carriers = &host->carriers;
+    for (struct list *at = carriers->next; at != carriers; at = at->next)
+        if (CONTAINER_OF(at, struct carrier, link)->has_stood)
+            return true;
+    return false;
+}
+
+/* A carrier that ends without a word of either end has been cut by whoever is between them. An attempt that is given up
+ * is no trouble where another link stands by now. */
 static void on_carrier_gone(struct carrier *carrier, enum err how)
 {
     const struct host *host = carrier->owner;
     if (carrier->has_stood && !carrier->is_clean)
         log_link(host, LOG_LEVEL_WARN, carrier, "cut",
                  how == ERR_EOF ? "it has ended without a close" : err_text(how));
+    else if (carrier->is_given_up)
+        log_link(host, has_link(host) ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, carrier, "given up",
+                 carrier->why);
     else if (carrier->has_stood)
-        log_link(host, LOG_LEVEL_INFO, carrier, "closed", NULL);
+        log_link(host, LOG_LEVEL_INFO, carrier, "closed", carrier->why);
 }
 
 static void on_up(struct host *host, struct carrier *carrier)
@@ -38,13 +51,11 @@ static void on_up(struct host *host, struct carrier *carrier)
         host->ops->on_up(host, carrier);
 }
 
-static void on_close(struct host *host, struct carrier *carrier, const struct peer_event *event)
+static void on_close(struct carrier *carrier, const struct peer_event *event)
 {
     carrier->is_clean = true;
-    bool is_ordinary = event->is_clean || !carrier->has_stood;
-    if (event->why != NULL)
-        log_link(host, is_ordinary ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, carrier, "given up",
-                 event->why);
+    carrier->is_given_up = !event->is_clean && event->why != NULL;
+    carrier->why = event->why;
     carrier_close(carrier, event->is_clean);
 }
 
@@ -83,7 +94,7 @@ static void tell(struct host *host, const struct peer_event *event, const struct
         on_up(host, carrier);
         break;
     case PEER_LINK_CLOSE:
-        on_close(host, carrier, event);
+        on_close(carrier, event);
         break;
     case PEER_LINK_SILENT:
         host->ops->on_silent(host, carrier, event->why);

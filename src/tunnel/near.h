@@ -24,7 +24,8 @@ struct near {
     struct outbound *via; /* of those rules; NULL: it dials */
     struct list dials;
     size_t next_server;
-    bool is_leaving; /* the configuration knows it no more */
+    uint64_t complain_at_ms; /* when it may be said again that the server is out of reach */
+    bool is_leaving;         /* the configuration knows it no more */
     struct deferred freeing;
 };
 

@@ -10,6 +10,9 @@
 /* An address that has not answered by then is given up. */
 #define DIAL_MS 10000
 
+/* A server that stays away is told of again after this. */
+#define COMPLAIN_EVERY_MS 60000
+
 struct near_dial {
     struct list link; /* in near->dials */
     struct near *near;
@@ -42,14 +45,20 @@ static void drop(struct near_dial *dial)
 
 static void log_failure(const struct near_dial *dial, enum err err)
 {
-    struct log *log = dial->near->host.tended.env->flow->log;
-    if (!log_wants(log, LOG_LEVEL_INFO))
+    struct near *near = dial->near;
+    struct log *log = near->host.tended.env->flow->log;
+    uint64_t now_ms = loop_now_ms(loop_of(dial));
+    bool is_due = now_ms >= near->complain_at_ms;
+    enum log_level level = is_due ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG;
+    if (!log_wants(log, level))
         return;
+    if (is_due)
+        near->complain_at_ms = now_ms + COMPLAIN_EVERY_MS;
     char server[TARGET_TEXT_BYTES];
     target_format(&dial->opening.target, server);
     struct log_line line;
-    log_begin(&line, log, LOG_LEVEL_INFO, "link");
-    log_str(&line, "out", dial->near->host.name);
+    log_begin(&line, log, level, "link");
+    log_str(&line, "out", near->host.name);
     log_str(&line, "server", server);
     log_str(&line, "is", "unreachable");
     log_str(&line, "why", err_text(err));
