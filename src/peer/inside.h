@@ -74,6 +74,7 @@ struct peer_link {
     bool had_gone;              /* a flight was answered with gone on this carrier */
     bool has_bye;               /* the other end's BYE has come */
     bool is_dry;                /* output had nothing, which was told */
+    uint64_t retry_us;          /* when output is tried again that had no memory */
     bool has_carried;           /* a record has come */
     bool is_stalled;            /* near */
     bool was_probed;            /* near: asked since the last record */
@@ -196,6 +197,8 @@ NODISCARD enum err span_reserve(struct span *span, struct chunk_source *chunks, 
 void span_shrink(struct span *span, struct chunk_source *chunks);
 
 /* ---- output.c ---- */
+
+#define OUTPUT_RETRY_US (SECOND_US / 10)
 
 /* Seals records of what the session gives until there are `most` bytes of them or no more. */
 NODISCARD enum err peer_link_seal(struct peer_link *link, struct record_sealer *sealer, size_t most,

@@ -20,6 +20,7 @@ struct peer_link *peer_link_new(struct peer *peer, struct gate *gate, enum link_
     link->peer = peer;
     link->gate = gate;
     link->state = state;
+    link->retry_us = NEVER_US;
     list_init(&link->in_owner);
     list_append(peer != NULL ? &peer->links : &gate->links, &link->in_owner);
     return link;

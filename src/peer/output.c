@@ -82,7 +82,7 @@ static void seal_next(struct peer_link *link, size_t most, uint64_t now_us)
     if (most > OUT_MAX_BYTES)
         most = OUT_MAX_BYTES;
     if (span_reserve(&link->out, peer_link_chunks(link), most) != ERR_NONE)
-        return; /* memory may be there the next time */
+        return;
     if (peer_link_seal(link, link->sealer, most, now_us) != ERR_NONE)
         peer_link_close(link, "a record could not be sealed");
     if (span_bytes(&link->out) == 0)
@@ -102,7 +102,10 @@ size_t peer_link_output(struct peer_link *link, size_t most, const struct peer_t
     if (span_bytes(&link->out) == 0 && seals(link))
         seal_next(link, most, time->now_us);
     size_t n = span_bytes(&link->out);
-    link->is_dry = n == 0;
+    /* What the session still has found no memory, which may be there a moment later and is not at once. */
+    bool lacks_memory = n == 0 && seals(link) && session_wants(link->reign->session, link->number);
+    link->retry_us = lacks_memory ? time->now_us + OUTPUT_RETRY_US : NEVER_US;
+    link->is_dry = n == 0 && !lacks_memory;
     if (n == 0)
         return 0;
     *bytes = link->out.chunk->bytes + link->out.start;

@@ -367,6 +367,50 @@ static void an_idle_session_wakes_for_its_keepalive_only(void **state)
     end();
 }
 
+/* ---- memory ---- */
+
+static struct chunk *get_nothing(struct chunk_source *source, size_t n)
+{
+    (void)source;
+    (void)n;
+    return NULL;
+}
+
+/* Who is told of it again and again in one turn would never get out of that. */
+static void output_without_memory_is_tried_again_later_and_not_at_once(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 300 * SECOND, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    run_until(BEGIN_US + SECOND);
+    struct node *near = &world.nears[0];
+    struct peer_link *link = last_carrier()->ends[0].link;
+    struct chunk_source chunks = near->chunks;
+    struct session_link_stats stats;
+    near->chunks.get = get_nothing;
+    session_ping(peer_session(near->peer), peer_link_number(link), world.now_us);
+    unsigned n_told = 0;
+    for (unsigned turn = 0; turn < 10; turn++) {
+        struct peer_event event;
+        struct peer_time time = node_time(near);
+        const uint8_t *bytes;
+        while (peer_next_event(near->peer, &event))
+            n_told += event.kind == PEER_LINK_WRITE;
+        assert_int_equal(peer_link_output(link, 65536, &time, &bytes), 0);
+    }
+    assert_int_equal(n_told, 1);
+    assert_in_range(peer_deadline_us(near->peer), world.now_us + 1, world.now_us + SECOND);
+    near->chunks = chunks;
+    uint64_t mended_us = world.now_us;
+    run_until(mended_us + SECOND);
+    assert_true(session_link_stats(peer_session(near->peer), peer_link_number(link), &stats));
+    assert_true(stats.last_received_us > mended_us);
+    end();
+}
+
 /* ---- identities ---- */
 
 static void whoever_is_none_of_the_peers_is_met_by_silence(void **state)
@@ -423,6 +467,7 @@ int main(void)
         cmocka_unit_test(a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not),
         cmocka_unit_test(what_was_learnt_of_the_servers_clock_outlives_a_change_of_our_own),
         cmocka_unit_test(an_idle_session_wakes_for_its_keepalive_only),
+        cmocka_unit_test(output_without_memory_is_tried_again_later_and_not_at_once),
         cmocka_unit_test(whoever_is_none_of_the_peers_is_met_by_silence),
         cmocka_unit_test(a_server_with_another_identity_is_not_believed),
     };
