@@ -33,7 +33,7 @@ struct endpoint_ops {
     void (*used_up)(struct endpoint *, unsigned events);
     /* Whether LOOP_ERROR means that it is broken, and not only that both sides have ended. */
     bool (*is_broken)(struct endpoint *);
-    /* Asks the system to notice, by probes every so many seconds, when the peer has vanished. */
+    /* Asks the system to notice, by probes every so many seconds, when the peer has vanished; 0: no more. */
     void (*keep_alive)(struct endpoint *, unsigned seconds);
     /* Whether, as far as is known, reading or writing would not meet ERR_AGAIN. */
     bool (*is_ready)(struct endpoint *, unsigned events);

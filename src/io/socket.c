@@ -132,9 +132,11 @@ void sock_bound_unsent(struct endpoint *ep, unsigned bytes)
 
 static void sock_keep_alive(struct endpoint *ep, unsigned seconds)
 {
-    set_option(ep->fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)seconds);
-    set_option(ep->fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)seconds);
-    set_option(ep->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    if (seconds > 0) {
+        set_option(ep->fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)seconds);
+        set_option(ep->fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)seconds);
+    }
+    set_option(ep->fd, SOL_SOCKET, SO_KEEPALIVE, seconds > 0);
 }
 
 static bool sock_is_broken(struct endpoint *ep)

@@ -164,5 +164,6 @@ void stranger_silence(struct stranger *stranger, struct endpoint *endpoint)
     stranger->endpoint = endpoint;
     endpoint->owner = stranger;
     endpoint->on_ready = on_silent_ready;
+    endpoint_keep_alive(endpoint, 0); /* it may have been a session's */
     endpoint_want(endpoint, LOOP_READ);
 }
