@@ -132,6 +132,9 @@ enum err convert_tunnel_outbound(struct outbound **out, struct tunnels *tunnels,
 #define FAR_WINDOW_BYTES (UINT64_C(64) * 1024 * 1024)
 #define FAR_STREAM_WINDOW_BYTES (UINT64_C(16) * 1024 * 1024)
 
+/* Of an inbound at one worker. Clients that sleep or travel have one each, for keep_s at most twice. */
+#define FAR_MAX_UNLINKED 4096
+
 static void digest_inbound(uint8_t out[static SHA256_BYTES], const struct config_inbound *from,
                            const struct far_settings *settings)
 {
@@ -196,6 +199,7 @@ enum err convert_tunnel_inbound(struct far_spec **out, struct tunnels *tunnels, 
         .keep_s = from->keep_s,
         .window_bytes = FAR_WINDOW_BYTES,
         .stream_window_bytes = FAR_STREAM_WINDOW_BYTES,
+        .max_unlinked = FAR_MAX_UNLINKED,
         .early = earlies[from->early_data],
         .state = state,
     };

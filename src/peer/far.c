@@ -8,11 +8,14 @@
 
 /* ---- birth and end ---- */
 
-static void evict_oldest(struct gate *gate, const char *why)
+/* Whoever makes session after session and leaves them pays with those that were left first. */
+static void end_oldest(struct gate *gate)
 {
     struct peer *oldest = CONTAINER_OF(gate->unlinked.next, struct peer, far.in_unlinked);
 
-    far_end(oldest, why);
+    far_end(oldest, "too many sessions without a link");
+    oldest->far.tells_end = true;
+    gate_tells(gate, oldest);
 }
 
 static void leave_unlinked(struct peer *peer)
@@ -28,7 +31,6 @@ static void leave_table(struct peer *peer)
     if (list_empty(&peer->far.in_bucket))
         return;
     list_remove(&peer->far.in_bucket);
-    peer->far.gate->n_sessions--;
 }
 
 enum err far_new(struct peer **out, struct gate *gate, const struct flight_info *info,
@@ -37,11 +39,8 @@ enum err far_new(struct peer **out, struct gate *gate, const struct flight_info 
     const struct gate_options *options = &gate->options;
     uint64_t keep_s = info->keep_s < options->keep_s ? info->keep_s : options->keep_s;
 
-    if (options->max_sessions > 0 && gate->n_sessions >= options->max_sessions) {
-        if (list_empty(&gate->unlinked))
-            return ERR_LIMIT;
-        evict_oldest(gate, "another session needs its place");
-    }
+    while (options->max_unlinked > 0 && gate->n_unlinked > options->max_unlinked)
+        end_oldest(gate);
     struct peer *peer = peer_new(false, options->chunks, options->rng, options->window_bytes,
                                  options->stream_window_bytes, time);
     if (peer == NULL)
@@ -114,8 +113,6 @@ void far_linked(struct peer *peer, bool is_linked)
     }
     list_append(&gate->unlinked, &peer->far.in_unlinked);
     gate->n_unlinked++;
-    if (gate->options.max_unlinked > 0 && gate->n_unlinked > gate->options.max_unlinked)
-        evict_oldest(gate, "too many sessions without a link");
 }
 
 /* ---- who it is ---- */

@@ -4,6 +4,7 @@
  */
 #include "peer/gate.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,7 +88,6 @@ void gate_add(struct gate *gate, struct peer *peer)
         peer->id[1] |= (uint8_t)(peer->id[0] == 0); /* never zeros alone */
     } while (gate_find(gate, peer->id) != NULL);
     list_append(bucket_of(gate, peer->id), &peer->far.in_bucket);
-    gate->n_sessions++;
 }
 
 /* ---- silence ---- */
@@ -184,12 +184,21 @@ static bool list_tells(struct list *links, struct gate_event *event)
     return false;
 }
 
+static bool peer_tells(struct peer *peer, struct gate_event *event)
+{
+    if (!peer->far.tells_end)
+        return false;
+    peer->far.tells_end = false;
+    *event = (struct gate_event){.kind = GATE_ENDED, .peer = peer};
+    return true;
+}
+
 bool gate_next_event(struct gate *gate, struct gate_event *event)
 {
     gate_sweep(gate);
     while (gate->telling != NULL) {
         struct peer *peer = gate->telling;
-        if (list_tells(&peer->links, event))
+        if (peer_tells(peer, event) || list_tells(&peer->links, event))
             return true;
         gate->telling = peer->far.next_telling;
         peer->far.next_telling = NULL;
@@ -212,6 +221,7 @@ struct gate_parcel *gate_detach(struct peer_link *link)
     size_t n = span_bytes(&link->in);
     struct gate_parcel *parcel = malloc(sizeof *parcel + n);
 
+    assert(link->out.chunk == NULL);
     if (parcel == NULL)
         return NULL;
     parcel->link = link;

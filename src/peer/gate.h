@@ -26,7 +26,8 @@ struct gate_options {
     uint64_t clock_skew_ms, keep_s;
     enum gate_early { GATE_EARLY_NONE, GATE_EARLY_OPEN, GATE_EARLY_FULL } early;
     uint64_t window_bytes, stream_window_bytes;
-    size_t max_sessions, max_unlinked; /* beyond it the longest unlinked is ended; 0: no limit */
+    size_t
+        max_unlinked; /* of sessions without a link: if there are more when another begins, the longest unlinked end; 0: no limit */
     bool
         signs_apart; /* GATE_SIGN is told where a signature is wanted; else it is made within the call */
     struct chunk_source *chunks;
@@ -38,13 +39,14 @@ enum gate_event_kind {
     GATE_JOINED,
     GATE_ELSEWHERE,
     GATE_SILENT, /* the link is freed when the next event is asked for, of the gate or of any of its peers */
+    GATE_ENDED, /* of its own accord: the peer has PEER_ENDED to tell, nothing else happens to it. There is no link */
     GATE_SIGN, /* a signature is wanted off the loop: peer_sign_job(), peer_signed(). The peer is there; GATE_FRESH follows, or PEER_ENDED */
 };
 
 struct gate_event {
     enum gate_event_kind kind;
     struct peer_link *link;
-    struct peer *peer;       /* of FRESH and JOINED */
+    struct peer *peer;       /* of FRESH, JOINED and ENDED */
     uint8_t worker;          /* of ELSEWHERE */
     enum flight_fault fault; /* of SILENT */
     const char *why;         /* the same in words, for the log */

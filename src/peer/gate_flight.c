@@ -31,10 +31,6 @@ static void answer_gone(struct peer_link *link, const struct peer_time *time)
     struct handshake *fresh;
     size_t n;
 
-    if (link->had_gone) {
-        fail(link, FLIGHT_JOIN);
-        return;
-    }
     if (span_reserve(&link->out, gate->options.chunks, FLIGHT_MAX_BYTES) != ERR_NONE ||
         handshake_write_gone(link->handshake, time->wall_ms, gate->options.rng,
                              link->out.chunk->bytes + link->out.end, &n) != ERR_NONE ||
@@ -196,7 +192,7 @@ static void begin_session(struct peer_link *link, const struct peer_time *time)
     }
     err = far_new(&peer, link->gate, info, time);
     if (err != ERR_NONE) {
-        fail(link, err == ERR_LIMIT ? FLIGHT_FULL : FLIGHT_MEMORY);
+        fail(link, FLIGHT_MEMORY);
         return;
     }
     bool takes = takes_early(link, info);
@@ -245,6 +241,11 @@ void gate_decide(struct peer_link *link, const struct peer_time *time)
 
     if (is_zeros(info->session_id, sizeof info->session_id)) {
         begin_session(link, time);
+        return;
+    }
+    /* Nor would one that is another worker's move: the answer that is still to be written is of this worker's memory. */
+    if (link->had_gone) {
+        fail(link, FLIGHT_JOIN);
         return;
     }
     if (info->session_id[0] != link->gate->options.worker && !link->was_moved) {

@@ -119,6 +119,7 @@ struct far {
     const struct link_user *user;
     uint64_t last_join, joins; /* the highest join number, and a bit for each of the 64 below */
     uint64_t keep_us;
+    bool tells_end;   /* the gate has ended it */
     bool is_known;    /* the gate has told of it: it is the owner's to free */
     bool awaits_auth; /* nothing is acted on before the client's signature */
     bool holds_early; /* streams' bytes are held back until a record behind the handshake comes */
@@ -157,7 +158,7 @@ struct gate {
     struct list buckets[GATE_BUCKETS];
     struct list unlinked;
     struct peer *telling; /* peers with a link that the gate has to tell of */
-    size_t n_sessions, n_unlinked;
+    size_t n_unlinked;
 };
 
 /* ---- link.c: what every link does ---- */

@@ -62,7 +62,7 @@ const char *peer_link_fault_text(enum flight_fault fault)
         [FLIGHT_TIME] = "a good key and a wrong clock",
         [FLIGHT_REPLAYED] = "a flight that came before",
         [FLIGHT_OLD] = "a flight from before what this server remembers",
-        [FLIGHT_FULL] = "no room for more flights or sessions",
+        [FLIGHT_FULL] = "no room for more flights",
         [FLIGHT_NOISE] = "a flight that does not open",
         [FLIGHT_FIELDS] = "a flight with wrong fields",
         [FLIGHT_CIPHER] = "no cipher in common",

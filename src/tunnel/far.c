@@ -268,7 +268,7 @@ static void on_elsewhere(struct far *far, struct carrier *carrier, uint8_t worke
 
 static void tell(struct far *far, const struct gate_event *event)
 {
-    struct carrier *carrier = peer_link_owner(event->link);
+    struct carrier *carrier = event->link == NULL ? NULL : peer_link_owner(event->link);
     switch (event->kind) {
     case GATE_FRESH:
         on_fresh(far, carrier, event->peer);
@@ -282,6 +282,9 @@ static void tell(struct far *far, const struct gate_event *event)
     case GATE_SILENT:
         tell_of_fault(far, event->fault, event->why, &carrier->remote);
         fall_silent(carrier);
+        break;
+    case GATE_ENDED:
+        host_touch(&find_host(far, event->peer)->host);
         break;
     case GATE_SIGN:
         on_sign(far, carrier, event);
@@ -334,6 +337,7 @@ static enum err new_gate(struct gate **out, const struct far_spec *spec, struct 
         .early = settings->early,
         .window_bytes = settings->window_bytes,
         .stream_window_bytes = settings->stream_window_bytes,
+        .max_unlinked = settings->max_unlinked,
         .signs_apart = signer_is_for(settings->identity),
         .chunks = &env->pool.source,
         .rng = env->rng,

@@ -29,6 +29,7 @@ struct far_settings {
     size_t n_peers;            /* 0: anyone who has the key */
     uint64_t clock_skew_ms, keep_s;
     uint64_t window_bytes, stream_window_bytes;
+    size_t max_unlinked; /* sessions of one worker without a link; 0: no limit */
     enum gate_early early;
     const char *state; /* a directory; NULL: there is none */
     uint8_t digest

@@ -479,6 +479,8 @@ static bool tell_gate(struct node *node, struct gate *gate)
         case GATE_SILENT:
             silence(node, event.link, event.why);
             break;
+        case GATE_ENDED:
+            break; /* all peers are asked */
         case GATE_SIGN:
             add_peer(node, event.peer);
             want_signature(node, event.link);

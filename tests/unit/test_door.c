@@ -1,0 +1,153 @@
+/* What those can do at the far end's door who have the key and mean harm. */
+#include "ends.h"
+
+#include <signal.h>
+
+#define SESSION_OF(worker) ((const uint8_t[SESSION_ID_BYTES]){(worker), 1, 2, 3})
+
+static void begin_with(void **state, size_t max_unlinked)
+{
+    flows_begin(backend_of(state), &inbound_relay, (struct flow_limits){.connect_ms = 20000});
+    assert_int_equal(target_parse(&flows.inbound.target, "example.test:80", 15), ERR_NONE);
+    ends_prepare();
+    struct far_settings settings = ends_far_settings();
+    settings.max_unlinked = max_unlinked;
+    ends_begin_with(settings);
+}
+
+static void begin(void **state)
+{
+    begin_with(state, 0);
+}
+
+static int visit(void)
+{
+    int fd = tcp_connect(&ends.addr);
+    struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
+    assert_int_equal(poll(&pollfd, 1, 20000), 1);
+    return fd;
+}
+
+/* A flight with the right key; with an id it joins that session. */
+static size_t make_flight(uint8_t out[static FLIGHT_MAX_BYTES], const uint8_t *id)
+{
+    struct link_key key;
+    struct handshake *handshake;
+    size_t n;
+    link_key_init(&key, ends_key, sizeof ends_key);
+    struct handshake_offer offer = {.server = &key, .user = &key, .keep_s = 600};
+    if (id != NULL) {
+        offer.joins = true;
+        offer.join_number = 1;
+        offer.cipher = RECORD_AES_256_GCM;
+        memcpy(offer.session_id, id, sizeof offer.session_id);
+    }
+    assert_int_equal(handshake_start(&handshake, &offer, sys_wall_ms(), &system_rng), ERR_NONE);
+    assert_int_equal(handshake_write(handshake, 0, &system_rng, out, &n), ERR_NONE);
+    handshake_free(handshake);
+    return n;
+}
+
+static void send_flight(int fd, const uint8_t *id)
+{
+    uint8_t flight[FLIGHT_MAX_BYTES];
+    far_send_all(fd, flight, make_flight(flight, id));
+}
+
+static bool has_answer(int fd)
+{
+    uint8_t byte;
+    return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+}
+
+static size_t n_sessions(void)
+{
+    size_t n = 0;
+    for (struct list *at = ends.env.hosts.next; at != &ends.env.hosts; at = at->next)
+        n += CONTAINER_OF(at, struct host, link)->is_near ? 0 : 1;
+    return n;
+}
+
+/* ---- gone ---- */
+
+/* What answers its first flight still lies in this worker's memory. */
+static void behind_gone_nothing_moves_to_another_worker(void **state)
+{
+    uint8_t flights[2 * FLIGHT_MAX_BYTES];
+    ends.n_workers = 2;
+    begin(state);
+    struct tunnel_env other = {.index = 1, .flow = &flows.env};
+    ends.workers[1] = &other; /* where no mail is read */
+    int fd = visit();
+    size_t n = make_flight(flights, SESSION_OF(0));
+    n += make_flight(flights + n, SESSION_OF(1));
+    far_send_all(fd, flights, n);
+    FLOWS_UNTIL(flows.env.counters.strangers_silenced == 1);
+    assert_non_null(strstr(flows.lines, "why=\"a join that was used up\""));
+    assert_true(flows_is_silent(fd));
+    close(fd);
+    ends.n_workers = 0;
+    ends_end();
+}
+
+static void gone_is_said_once(void **state)
+{
+    begin(state);
+    int fd = visit();
+    send_flight(fd, SESSION_OF(0));
+    FLOWS_UNTIL(has_answer(fd));
+    send_flight(fd, SESSION_OF(0));
+    FLOWS_UNTIL(flows.env.counters.strangers_silenced == 1);
+    close(fd);
+    ends_end();
+}
+
+/* ---- sessions without end ---- */
+
+static void of_sessions_without_a_link_there_are_only_so_many(void **state)
+{
+    begin_with(state, 3);
+    for (int i = 0; i < 20; i++) {
+        int fd = visit();
+        send_flight(fd, NULL);
+        FLOWS_UNTIL(has_answer(fd));
+        close(fd);
+        FLOWS_UNTIL(flows.shared.n_carriers == 0);
+    }
+    FLOWS_UNTIL(n_sessions() == 4);
+    assert_non_null(strstr(flows.lines, "why=\"too many sessions without a link\""));
+    ends_end();
+}
+
+/* ---- silence behind a session ---- */
+
+static void nothing_is_asked_of_a_link_that_fell_silent(void **state)
+{
+    static const char garbage[64] = "no record";
+    int is_on = 1;
+    socklen_t n = sizeof is_on;
+    begin(state);
+    flows.env.limits.keepalive_s = 30;
+    int fd = visit();
+    send_flight(fd, NULL);
+    FLOWS_UNTIL(has_answer(fd));
+    far_send_all(fd, garbage, sizeof garbage);
+    FLOWS_UNTIL(ends.env.strangers.n == 1 && ends.env.strangers.all[0]->endpoint != NULL);
+    int far_fd = ends.env.strangers.all[0]->endpoint->fd;
+    assert_int_equal(getsockopt(far_fd, SOL_SOCKET, SO_KEEPALIVE, &is_on, &n), 0);
+    assert_int_equal(is_on, 0);
+    close(fd);
+    ends_end();
+}
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    const struct CMUnitTest tests[] = {
+        ON_BOTH(behind_gone_nothing_moves_to_another_worker),
+        ON_BOTH(gone_is_said_once),
+        ON_BOTH(of_sessions_without_a_link_there_are_only_so_many),
+        ON_BOTH(nothing_is_asked_of_a_link_that_fell_silent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
