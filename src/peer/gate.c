@@ -64,8 +64,13 @@ struct peer_link *gate_accept(struct gate *gate, const struct peer_time *time)
 
 static struct list *bucket_of(struct gate *gate, const uint8_t id[SESSION_ID_BYTES])
 {
-    /* The first byte is the worker's, the others were drawn by us. */
-    return &gate->buckets[id[1] % GATE_BUCKETS];
+    /* The first bytes are the worker's, the others were drawn by us. */
+    return &gate->buckets[id[GATE_WORKER_BYTES] % GATE_BUCKETS];
+}
+
+uint16_t gate_worker_of(const uint8_t id[SESSION_ID_BYTES])
+{
+    return (uint16_t)(id[0] << 8 | id[1]);
 }
 
 struct peer *gate_find(struct gate *gate, const uint8_t id[SESSION_ID_BYTES])
@@ -84,8 +89,9 @@ void gate_add(struct gate *gate, struct peer *peer)
 {
     do {
         rng_fill(peer->rng, peer->id, sizeof peer->id);
-        peer->id[0] = gate->options.worker;
-        peer->id[1] |= (uint8_t)(peer->id[0] == 0); /* never zeros alone */
+        peer->id[0] = (uint8_t)(gate->options.worker >> 8);
+        peer->id[1] = (uint8_t)gate->options.worker;
+        peer->id[GATE_WORKER_BYTES] |= (uint8_t)(gate->options.worker == 0); /* never zeros alone */
     } while (gate_find(gate, peer->id) != NULL);
     list_append(bucket_of(gate, peer->id), &peer->far.in_bucket);
 }
@@ -170,7 +176,7 @@ static bool link_tells(struct peer_link *link, struct gate_event *event)
         event->kind = GATE_SIGN;
     else if (link->state == LINK_PARKED) {
         event->kind = GATE_ELSEWHERE;
-        event->worker = handshake_info(link->handshake)->session_id[0];
+        event->worker = gate_worker_of(handshake_info(link->handshake)->session_id);
     } else
         event->kind = link->number == 0 ? GATE_FRESH : GATE_JOINED;
     return true;

@@ -15,6 +15,8 @@
 
 struct gate;
 
+#define GATE_WORKER_BYTES 2
+
 struct gate_options {
     const struct link_key *key;
     bool is_key_public;                    /* made of the identity's public key: no early records */
@@ -22,7 +24,7 @@ struct gate_options {
     const struct verify_key *const *peers; /* whom to accept */
     size_t n_peers;                        /* 0: anyone who has the key */
     struct replay_set *replays;
-    uint8_t worker; /* first byte of the ids it gives */
+    uint16_t worker; /* the first GATE_WORKER_BYTES of the ids it gives */
     uint64_t clock_skew_ms, keep_s;
     enum gate_early { GATE_EARLY_NONE, GATE_EARLY_OPEN, GATE_EARLY_FULL } early;
     uint64_t window_bytes, stream_window_bytes;
@@ -47,7 +49,7 @@ struct gate_event {
     enum gate_event_kind kind;
     struct peer_link *link;
     struct peer *peer;       /* of FRESH, JOINED and ENDED */
-    uint8_t worker;          /* of ELSEWHERE */
+    uint16_t worker;         /* of ELSEWHERE */
     enum flight_fault fault; /* of SILENT */
     const char *why;         /* the same in words, for the log */
 };

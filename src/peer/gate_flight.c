@@ -248,7 +248,7 @@ void gate_decide(struct peer_link *link, const struct peer_time *time)
         fail(link, FLIGHT_JOIN);
         return;
     }
-    if (info->session_id[0] != link->gate->options.worker && !link->was_moved) {
+    if (gate_worker_of(info->session_id) != link->gate->options.worker && !link->was_moved) {
         link->state = LINK_PARKED;
         link->tells_gate = true;
         list_remove(&link->in_owner);

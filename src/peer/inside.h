@@ -245,6 +245,7 @@ void gate_signed(struct peer_link *link, const uint8_t *signature, size_t n,
 void gate_add(struct gate *gate, struct peer *peer);   /* gives it an id */
 void gate_tells(struct gate *gate, struct peer *peer); /* one of its links has tells_gate set */
 void gate_forget(struct gate *gate, struct peer *peer);
+uint16_t gate_worker_of(const uint8_t id[SESSION_ID_BYTES]);
 struct peer *gate_find(struct gate *gate, const uint8_t id[SESSION_ID_BYTES]);
 NODISCARD enum err far_new(struct peer **out, struct gate *gate, const struct flight_info *info,
                            const struct peer_time *time);

@@ -235,13 +235,13 @@ static void deliver(struct mail *mail)
 }
 
 /* A session of a worker that is not there (the program ran with more) is looked for here, and found to be gone. */
-static struct tunnel_env *worker_of(const struct far *far, uint8_t index)
+static struct tunnel_env *worker_of(const struct far *far, uint16_t index)
 {
     struct tunnels *tunnels = far->tended.env->tunnels;
     return index < tunnels->n_workers ? tunnels->workers[index] : far->tended.env;
 }
 
-static void on_elsewhere(struct far *far, struct carrier *carrier, uint8_t worker)
+static void on_elsewhere(struct far *far, struct carrier *carrier, uint16_t worker)
 {
     struct stranger *stranger = carrier->owner;
     struct move *move = calloc(1, sizeof *move);
@@ -331,7 +331,7 @@ static enum err new_gate(struct gate **out, const struct far_spec *spec, struct 
         .peers = (const struct verify_key *const *)settings->peers,
         .n_peers = settings->n_peers,
         .replays = replays_set(spec->replays),
-        .worker = (uint8_t)env->index,
+        .worker = (uint16_t)env->index,
         .clock_skew_ms = settings->clock_skew_ms,
         .keep_s = settings->keep_s,
         .early = settings->early,

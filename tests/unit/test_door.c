@@ -3,7 +3,7 @@
 
 #include <signal.h>
 
-#define SESSION_OF(worker) ((const uint8_t[SESSION_ID_BYTES]){(worker), 1, 2, 3})
+#define SESSION_OF(worker) ((const uint8_t[SESSION_ID_BYTES]){0, (worker), 1, 2, 3})
 
 static void begin_with(void **state, size_t max_unlinked)
 {
@@ -28,14 +28,12 @@ static int visit(void)
     return fd;
 }
 
-/* A flight with the right key; with an id it joins that session. */
-static size_t make_flight(uint8_t out[static FLIGHT_MAX_BYTES], const uint8_t *id)
+/* A flight with the right key, whose key is to stay; with an id it joins that session. */
+static struct handshake *begin_flight(const struct link_key *key, const uint8_t *id,
+                                      uint8_t out[static FLIGHT_MAX_BYTES], size_t *n)
 {
-    struct link_key key;
     struct handshake *handshake;
-    size_t n;
-    link_key_init(&key, ends_key, sizeof ends_key);
-    struct handshake_offer offer = {.server = &key, .user = &key, .keep_s = 600};
+    struct handshake_offer offer = {.server = key, .user = key, .keep_s = 600};
     if (id != NULL) {
         offer.joins = true;
         offer.join_number = 1;
@@ -43,8 +41,16 @@ static size_t make_flight(uint8_t out[static FLIGHT_MAX_BYTES], const uint8_t *i
         memcpy(offer.session_id, id, sizeof offer.session_id);
     }
     assert_int_equal(handshake_start(&handshake, &offer, sys_wall_ms(), &system_rng), ERR_NONE);
-    assert_int_equal(handshake_write(handshake, 0, &system_rng, out, &n), ERR_NONE);
-    handshake_free(handshake);
+    assert_int_equal(handshake_write(handshake, 0, &system_rng, out, n), ERR_NONE);
+    return handshake;
+}
+
+static size_t make_flight(uint8_t out[static FLIGHT_MAX_BYTES], const uint8_t *id)
+{
+    struct link_key key;
+    size_t n;
+    link_key_init(&key, ends_key, sizeof ends_key);
+    handshake_free(begin_flight(&key, id, out, &n));
     return n;
 }
 
@@ -102,6 +108,31 @@ static void gone_is_said_once(void **state)
     ends_end();
 }
 
+/* ---- many workers ---- */
+
+/* Else its links would be sent to the first one, which has no such session. */
+static void worker_256_is_not_worker_0(void **state)
+{
+    begin(state);
+    ends.env.index = 256;
+    uint8_t bytes[FLIGHT_MAX_BYTES];
+    struct link_key key;
+    size_t n, used;
+    link_key_init(&key, ends_key, sizeof ends_key);
+    struct handshake *handshake = begin_flight(&key, NULL, bytes, &n);
+    int fd = visit();
+    far_send_all(fd, bytes, n);
+    FLOWS_UNTIL(has_answer(fd));
+    ssize_t n_got = recv(fd, bytes, sizeof bytes, 0);
+    assert_true(n_got > 0);
+    assert_int_equal(handshake_read(handshake, bytes, (size_t)n_got, 0, &used), ERR_NONE);
+    const uint8_t *id = handshake_info(handshake)->session_id;
+    assert_int_equal(id[0] << 8 | id[1], 256);
+    handshake_free(handshake);
+    close(fd);
+    ends_end();
+}
+
 /* ---- sessions without end ---- */
 
 static void of_sessions_without_a_link_there_are_only_so_many(void **state)
@@ -146,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_BOTH(behind_gone_nothing_moves_to_another_worker),
         ON_BOTH(gone_is_said_once),
+        ON_BOTH(worker_256_is_not_worker_0),
         ON_BOTH(of_sessions_without_a_link_there_are_only_so_many),
         ON_BOTH(nothing_is_asked_of_a_link_that_fell_silent),
     };
