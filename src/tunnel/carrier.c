@@ -14,6 +14,9 @@
  * for it. */
 #define UNSENT_BYTES (128u * 1024)
 
+/* How soon memory is asked for again that there was none of. */
+#define MEMORY_MS 100
+
 /* How long the other end's fin is waited for behind ours. */
 #define LINGER_MS 5000
 
@@ -46,9 +49,26 @@ static void lose(struct carrier *carrier, enum err how, bool reset)
     carrier->on_gone(carrier, how);
 }
 
+/* The timer of one that does not linger lets it rest. */
+static bool rests(const struct carrier *carrier)
+{
+    return carrier->state < CARRIER_LINGERING && timer_is_set(&carrier->lingering);
+}
+
 static void update_interest(struct carrier *carrier)
 {
-    endpoint_want(carrier->endpoint, LOOP_READ | (carrier->is_full ? LOOP_WRITE : 0u));
+    endpoint_want(carrier->endpoint,
+                  (rests(carrier) ? 0u : LOOP_READ) | (carrier->is_full ? LOOP_WRITE : 0u));
+}
+
+/* There is no memory to read into: what comes waits in the kernel until there may be some. */
+static enum err rest(struct carrier *carrier)
+{
+    struct loop *loop = carrier->env->flow->loop;
+    enum err err = timer_set(loop_timers(loop), &carrier->lingering, loop_now_ms(loop) + MEMORY_MS);
+    if (err == ERR_NONE)
+        update_interest(carrier);
+    return err;
 }
 
 /* One read into what the link lends. */
@@ -111,6 +131,8 @@ static void on_ready(struct endpoint *ep, unsigned events)
         carrier_settle_unknown(carrier);
     if (err == ERR_EOF && carrier->has_stood)
         hear_last_words(carrier);
+    if (err == ERR_MEMORY && carrier->has_stood && carrier->state < CARRIER_LINGERING)
+        err = rest(carrier);
     if (carrier->state == CARRIER_GONE)
         return;
     if (err == ERR_NONE && events & LOOP_ERROR && endpoint_is_broken(ep))
@@ -125,7 +147,11 @@ static void on_ready(struct endpoint *ep, unsigned events)
 
 static void on_lingered(struct timer *timer)
 {
-    lose(CONTAINER_OF(timer, struct carrier, lingering), ERR_NONE, false);
+    struct carrier *carrier = CONTAINER_OF(timer, struct carrier, lingering);
+    if (carrier->state < CARRIER_LINGERING)
+        update_interest(carrier);
+    else
+        lose(carrier, ERR_NONE, false);
 }
 
 enum err carrier_new(struct carrier **out, struct tended *keeper, struct endpoint *endpoint,

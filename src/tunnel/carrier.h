@@ -27,17 +27,16 @@ struct carrier {
     struct peer_link *of;
     struct endpoint *endpoint;
     struct addr remote;
-    uint8_t state;    /* enum carrier_state */
-    bool is_full;     /* the endpoint takes nothing now */
-    bool is_clean;    /* it is closed by our own will, or the other end has said BYE */
-    bool has_stood;   /* its link was up */
-    bool is_given_up; /* by us, not by a fin */
-    const char *why;  /* static; NULL: nothing to say */
+    uint8_t state;   /* enum carrier_state */
+    bool is_full;    /* the endpoint takes nothing now */
+    bool is_clean;   /* it is closed by our own will, or the other end has said BYE */
+    bool has_stood;  /* its link was up */
+    const char *why; /* it is closed, static; NULL: nothing to say */
     uint64_t n_received_bytes, n_sent_bytes; /* on the wire */
     /* It has ended, and is freed when the turn is over. `how` is ERR_EOF (the other's fin), ERR_NONE (ours), or what broke it. Called once; the link is gone. */
     void (*on_gone)(struct carrier *, enum err how);
     void *owner;
-    struct timer lingering;
+    struct timer lingering; /* or resting, as there was no memory */
     struct deferred freeing;
 };
 

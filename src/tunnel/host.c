@@ -36,11 +36,11 @@ static void on_carrier_gone(struct carrier *carrier, enum err how)
     if (carrier->has_stood && !carrier->is_clean)
         log_link(host, LOG_LEVEL_WARN, carrier, "cut",
                  how == ERR_EOF ? "it has ended without a close" : err_text(how));
-    else if (carrier->is_given_up)
+    else if (carrier->has_stood)
+        log_link(host, LOG_LEVEL_INFO, carrier, "closed", NULL);
+    else if (carrier->why != NULL)
         log_link(host, has_link(host) ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, carrier, "given up",
                  carrier->why);
-    else if (carrier->has_stood)
-        log_link(host, LOG_LEVEL_INFO, carrier, "closed", carrier->why);
 }
 
 static void on_up(struct host *host, struct carrier *carrier)
@@ -51,11 +51,14 @@ static void on_up(struct host *host, struct carrier *carrier)
         host->ops->on_up(host, carrier);
 }
 
-static void on_close(struct carrier *carrier, const struct peer_event *event)
+static void on_close(const struct host *host, struct carrier *carrier,
+                     const struct peer_event *event)
 {
     carrier->is_clean = true;
-    carrier->is_given_up = !event->is_clean && event->why != NULL;
     carrier->why = event->why;
+    if (carrier->has_stood && event->why != NULL)
+        log_link(host, event->is_clean ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, carrier, "given up",
+                 event->why);
     carrier_close(carrier, event->is_clean);
 }
 
@@ -94,7 +97,7 @@ static void tell(struct host *host, const struct peer_event *event, const struct
         on_up(host, carrier);
         break;
     case PEER_LINK_CLOSE:
-        on_close(carrier, event);
+        on_close(host, carrier, event);
         break;
     case PEER_LINK_SILENT:
         host->ops->on_silent(host, carrier, event->why);
