@@ -355,6 +355,8 @@ enum err session_admit(struct session *session, uint64_t now_us)
                             .at = rest,
                             .end = rest + session->n_auth_rest};
     enum err err = record.link == NULL ? ERR_NONE : on_frames(session, &record);
+    if (err == ERR_NONE && record.link != NULL)
+        record.link->has_ended = record.has_ended;
     /* Streams were lent bytes that go with it. */
     incoming_settle(session);
     free(rest);

@@ -1064,6 +1064,23 @@ static void nothing_is_acted_on_before_the_identity_that_is_demanded(void **stat
     assert_reads(expect(pair, SERVER, STREAM_INCOMING).stream, "hello");
 }
 
+static void bye_behind_an_identity_is_the_last_that_is_taken(void **state)
+{
+    struct pair *pair = *state;
+    static const uint8_t auth[] = {FRAME_AUTH, 0, 2, 'k', 'y', 0, 3, 's', 'i', 'g'};
+
+    session_demand_auth(pair->ends[SERVER]);
+    memcpy(record_end, auth, sizeof auth);
+    record_end = frame_write_bye(record_end + sizeof auth);
+    assert_int_equal(give_record(pair, SERVER, 0), ERR_NONE);
+    expect(pair, SERVER, SESSION_AUTH);
+    assert_int_equal(session_admit(pair->ends[SERVER], pair->now_us), ERR_NONE);
+    expect(pair, SERVER, SESSION_LINK_BYE);
+    put_open(2, 65536, 0);
+    assert_int_equal(give_record(pair, SERVER, 0), ERR_NONE);
+    expect_nothing(pair, SERVER);
+}
+
 static void another_frame_where_an_identity_is_demanded_ends_the_session(void **state)
 {
     struct pair *pair = *state;
@@ -1246,6 +1263,7 @@ int main(void)
         RULE(an_end_that_nobody_acknowledges_is_over_after_its_time),
         RULE(an_end_without_a_link_is_over_at_once),
         RULE(nothing_is_acted_on_before_the_identity_that_is_demanded),
+        RULE(bye_behind_an_identity_is_the_last_that_is_taken),
         RULE(another_frame_where_an_identity_is_demanded_ends_the_session),
         RULE(the_largest_identity_fits),
         RULE(an_identity_goes_first_and_is_ignored_where_nobody_demands_it),
