@@ -79,12 +79,12 @@ static void stop_listeners(struct list *listeners)
     }
 }
 
-/* When the last flow has ended the sessions of tunnels are, and say so. */
+/* When the last flow has ended the sessions of tunnels are, as soon as what it left them is delivered, and say so. */
 static void tell_drained(struct worker *worker)
 {
     if (!worker->is_draining || !list_empty(&worker->env.live) || worker->on_drained == NULL)
         return;
-    if (tunnel_env_end(&worker->tunnels)) {
+    if (tunnel_env_end(&worker->tunnels, !timer_is_set(&worker->drained_by))) {
         timer_clear(loop_timers(worker->loop), &worker->drained_by);
         void (*on_drained)(struct worker *) = worker->on_drained;
         worker->on_drained = NULL;
@@ -113,7 +113,9 @@ static void on_flow_ended(struct flow_env *env)
 
 static void on_drain_over(struct timer *timer)
 {
-    flow_end_all(&CONTAINER_OF(timer, struct worker, drained_by)->env);
+    struct worker *worker = CONTAINER_OF(timer, struct worker, drained_by);
+    flow_end_all(&worker->env);
+    tell_drained(worker);
 }
 
 static void drain(struct mail *mail)

@@ -29,10 +29,15 @@ void tunnel_env_deinit(struct tunnel_env *env)
     env->flow->tunnels = NULL;
 }
 
-bool tunnel_env_end(struct tunnel_env *env)
+bool tunnel_env_end(struct tunnel_env *env, bool is_now)
 {
-    for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next)
-        host_end(CONTAINER_OF(at, struct host, link), 0);
+    for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
+        struct host *host = CONTAINER_OF(at, struct host, link);
+        if (is_now)
+            host_end(host, 0);
+        else
+            host_leave(host);
+    }
     return list_empty(&env->hosts);
 }
 

@@ -55,9 +55,9 @@ void tunnel_env_deinit(struct tunnel_env *env); /* no host and no far end is lef
 /* The turn is over. What is touched meanwhile is settled too. */
 void tunnel_env_settle(struct tunnel_env *env);
 
-/* The program ends: every session is ended, and says so where it can. True: there is none, and need not be waited
- * for; else on_empty() follows. */
-bool tunnel_env_end(struct tunnel_env *env);
+/* The program ends: every session is ended with its last stream, or now, and says so where it can. True: there is none, and need not
+ * be waited for; else on_empty() follows. */
+bool tunnel_env_end(struct tunnel_env *env, bool is_now);
 /* The same at once, without a word. */
 void tunnel_env_cut(struct tunnel_env *env);
 

@@ -160,6 +160,13 @@ static void settle_over(struct host *host)
         host->ops->on_ended(host, host->why);
 }
 
+static bool has_streams(const struct host *host)
+{
+    struct session_stats stats;
+    session_stats(peer_session(host->peer), &stats);
+    return stats.n_streams > 0;
+}
+
 static void settle(struct tended *tended, const struct peer_time *now)
 {
     struct host *host = CONTAINER_OF(tended, struct host, tended);
@@ -173,8 +180,8 @@ static void settle(struct tended *tended, const struct peer_time *now)
     move_deadline(host, host->is_over ? UINT64_MAX : peer_deadline_us(host->peer));
     if (host->is_over)
         settle_over(host);
-    else if (host->ops->on_settled != NULL)
-        host->ops->on_settled(host);
+    else if (host->is_leaving && !has_streams(host))
+        host_end(host, 0);
 }
 
 static void on_deadline(struct timer *timer)
@@ -212,6 +219,12 @@ void host_end(struct host *host, uint8_t code)
     struct peer_time now = tunnel_now();
     host->is_ending = true;
     peer_end(host->peer, code, &now);
+    host_touch(host);
+}
+
+void host_leave(struct host *host)
+{
+    host->is_leaving = true;
     host_touch(host);
 }
 

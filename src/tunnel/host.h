@@ -23,8 +23,6 @@ struct host_ops {
     void (*on_up)(struct host *, struct carrier *);
     /* The carrier's link takes the silent path: it is the host's no more (carrier_release()). NULL: never. */
     void (*on_silent)(struct host *, struct carrier *, const char *why);
-    /* It was settled. NULL: nothing is to be done. */
-    void (*on_settled)(struct host *);
     /* The session is over and its carriers are closed; `why` may be NULL. The host is to be taken down by host_deinit(). */
     void (*on_ended)(struct host *, const char *why);
 };
@@ -38,8 +36,9 @@ struct host {
     struct list carriers, streams;
     struct timer deadline;
     bool is_near;
-    bool is_ending; /* it was told to */
-    bool is_over;   /* the session is; its last carriers are being closed */
+    bool is_leaving; /* it ends with its last stream */
+    bool is_ending;  /* it was told to */
+    bool is_over;    /* the session is; its last carriers are being closed */
     const char *why;
 };
 
@@ -51,6 +50,9 @@ void host_deinit(struct host *host);
 
 /* Ends the session; the other end is told where a link stands. on_ended() follows. */
 void host_end(struct host *host, uint8_t code);
+
+/* The same when its last stream is closed: what was handed to it is delivered before. */
+void host_leave(struct host *host);
 
 /* One of its peer's links has this carrier now: takes the endpoint. ERR_MEMORY: the endpoint is the caller's still, and the link to be ended. */
 NODISCARD enum err host_add_carrier(struct host *host, struct endpoint *endpoint,

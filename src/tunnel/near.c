@@ -89,17 +89,7 @@ static void on_ended(struct host *host, const char *why)
     take_down(near_of(host));
 }
 
-/* What the configuration does not know any more ends with its last stream. */
-static void on_settled(struct host *host)
-{
-    struct session_stats stats;
-    session_stats(peer_session(host->peer), &stats);
-    if (near_of(host)->is_leaving && stats.n_streams == 0)
-        host_end(host, 0);
-}
-
 static const struct host_ops ops = {
-    .on_settled = on_settled,
     .on_answered = on_answered,
     .on_wanted = on_wanted,
     .on_up = on_up,
@@ -269,7 +259,7 @@ void near_turn_all(struct tunnel_env *env, const struct ruleset *ruleset)
             continue;
         struct near *near = near_of(host);
         struct outbound *outbound = tunnel_outbound_find(ruleset, near->spec);
-        near->is_leaving = outbound == NULL;
+        host->is_leaving = outbound == NULL || env->is_draining;
         if (outbound != NULL)
             go_by(near, &ruleset->inbounds[0], tunnel_outbound_via(outbound));
         host_touch(host);

@@ -25,7 +25,6 @@ struct near {
     struct list dials;
     size_t next_server;
     uint64_t complain_at_ms; /* when it may be said again that the server is out of reach */
-    bool is_leaving;         /* the configuration knows it no more */
     struct deferred freeing;
 };
 

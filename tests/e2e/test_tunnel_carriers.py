@@ -2,6 +2,7 @@
 
 import random
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -14,7 +15,7 @@ from harness.binary import SLOWNESS
 from harness.losses import WAYS, forgotten, forgotten_for_ever, killed_here, killed_there, moved, reset_between, silence
 from harness.namespaces import FAR4, MOVED4
 from harness.origin import echo, speak_first, swallow
-from harness.pattern import receive_pattern, send_pattern
+from harness.pattern import receive_end, receive_pattern, send_and_end, send_pattern
 from harness.tunnel import PORT, SOCKS_PORT, Traffic, Transfer, two_way
 from harness.wait import until
 
@@ -154,6 +155,48 @@ def test_an_end_that_stops_resets_what_is_under_way(tunnel, end):
         server.result()
     with pytest.raises(ConnectionResetError):
         sock.recv(1)
+
+
+@pytest.mark.parametrize("end", ["near", "far"])
+def test_an_end_that_stops_delivers_what_it_was_given_whole(tunnel, end):
+    """Both sides have said all and ended, a part of it waits for credit while the end is told to stop, and drain_s is long."""
+    t = tunnel()
+    n = {"near": 10, "far": 10, end: 100_000}
+    getattr(t, end).stop()
+    t.configs[end] = t.configs[end].replace("drain_s: 1", f"drain_s: {int(30 * SLOWNESS)}")
+    getattr(t, f"start_{end}")()
+    t.wait_linked()
+    other = t.far if end == "near" else t.near
+
+    def handler(conn):
+        if end == "near":
+            conn.shutdown(socket.SHUT_WR)
+            receive_pattern(conn, n["near"])
+            receive_end(conn)
+        else:
+            receive_pattern(conn, n["near"])
+            receive_end(conn)
+            other.send_signal(signal.SIGSTOP)
+            send_pattern(conn, n["far"])
+
+    server = t.serve(handler)
+    sock = t.connect(server, timeout=60)
+    if end == "near":
+        receive_end(sock)
+        other.send_signal(signal.SIGSTOP)
+    send_and_end(sock, n["near"])
+    if end == "far":
+        server.result()
+    time.sleep(0.2)
+    getattr(t, end).send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    other.send_signal(signal.SIGCONT)
+    getattr(t, end).wait()
+    if end == "far":
+        receive_pattern(sock, n["far"])
+        receive_end(sock)
+    else:
+        server.result()
 
 
 def test_a_near_end_that_was_killed_and_started_again_works_at_once(tunnel):

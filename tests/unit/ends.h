@@ -186,7 +186,7 @@ static inline void ends_end(void)
 {
     listener_stop(&ends.listener);
     tap.is_frozen = false;
-    (void)tunnel_env_end(&ends.env);
+    (void)tunnel_env_end(&ends.env, true);
     FLOWS_UNTIL(list_empty(&ends.env.hosts));
     tap_end();
     tunnels_stop(&ends.tunnels);
