@@ -127,7 +127,8 @@ static void a_key_of_another_type_is_told(void **state)
          "socks or mixed\n"},
         /* Where the type is not known, only what is wrong whatever the type. */
         {"inbounds: [{type: htp, listen: 1080, target: 'x:1', udp: {}, users: 1}]",
-         "s.yaml:1:19: type: expected socks, http, mixed, relay or tunnel, found \"htp\"; did you mean "
+         "s.yaml:1:19: type: expected socks, http, mixed, relay or tunnel, found \"htp\"; did you "
+         "mean "
          "http?\n"
          "s.yaml:1:69: users: expected a list of mappings, found a number, true or false\n"},
         {"inbounds: [{listen: 1080}]",
