@@ -266,28 +266,32 @@ static void on_elsewhere(struct far *far, struct carrier *carrier, uint16_t work
 
 /* ---- its life ---- */
 
+static void on_silent(struct far *far, struct carrier *carrier, const struct gate_event *event)
+{
+    tell_of_fault(far, event->fault, event->why, &carrier->remote);
+    fall_silent(carrier);
+}
+
 static void tell(struct far *far, const struct gate_event *event)
 {
-    struct carrier *carrier = event->link == NULL ? NULL : peer_link_owner(event->link);
     switch (event->kind) {
     case GATE_FRESH:
-        on_fresh(far, carrier, event->peer);
+        on_fresh(far, peer_link_owner(event->link), event->peer);
         break;
     case GATE_JOINED:
-        on_joined(far, carrier, event->peer);
+        on_joined(far, peer_link_owner(event->link), event->peer);
         break;
     case GATE_ELSEWHERE:
-        on_elsewhere(far, carrier, event->worker);
+        on_elsewhere(far, peer_link_owner(event->link), event->worker);
         break;
     case GATE_SILENT:
-        tell_of_fault(far, event->fault, event->why, &carrier->remote);
-        fall_silent(carrier);
+        on_silent(far, peer_link_owner(event->link), event);
         break;
     case GATE_ENDED:
         host_touch(&find_host(far, event->peer)->host);
         break;
     case GATE_SIGN:
-        on_sign(far, carrier, event);
+        on_sign(far, peer_link_owner(event->link), event);
         break;
     }
 }

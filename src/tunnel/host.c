@@ -85,7 +85,6 @@ static void on_stream(struct host *host, const struct session_event *event)
 
 static void tell(struct host *host, const struct peer_event *event, const struct peer_time *now)
 {
-    struct carrier *carrier = event->link == NULL ? NULL : peer_link_owner(event->link);
     switch (event->kind) {
     case PEER_STREAM:
         on_stream(host, &event->session_event);
@@ -94,13 +93,13 @@ static void tell(struct host *host, const struct peer_event *event, const struct
         host->ops->on_wanted(host, now);
         break;
     case PEER_LINK_UP:
-        on_up(host, carrier);
+        on_up(host, peer_link_owner(event->link));
         break;
     case PEER_LINK_CLOSE:
-        on_close(host, carrier, event);
+        on_close(host, peer_link_owner(event->link), event);
         break;
     case PEER_LINK_SILENT:
-        host->ops->on_silent(host, carrier, event->why);
+        host->ops->on_silent(host, peer_link_owner(event->link), event->why);
         break;
     case PEER_SIGN:
     case PEER_LINK_WRITE: /* all carriers are written to below */
