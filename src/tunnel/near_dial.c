@@ -95,6 +95,7 @@ static enum err begin(struct near_dial *dial)
     struct near *near = dial->near;
     const struct tunnel_settings *settings = &near->spec->settings;
     struct loop *loop = loop_of(dial);
+    free(dial->opening.early); /* of an address that was reached in vain, out of memory */
     dial->opening = (struct opening){
         .env = near->host.tended.env->flow,
         .inbound = dial->inbound,
