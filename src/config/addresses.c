@@ -72,12 +72,10 @@ static void read_upstream_servers(struct reading *reading, const struct key *key
                                   const struct node *value, void *base)
 {
     struct config_outbound *outbound = base;
-    struct entries entries = value_entries(value);
+    struct entries entries;
 
-    if (entries.n < key->min || entries.n > key->max) {
-        value_wrong_count(reading, key, value);
+    if (!value_list(reading, key, value, &entries))
         return;
-    }
     outbound->servers = value_alloc(reading, entries.n, sizeof *outbound->servers);
     if (outbound->servers == NULL)
         return;
@@ -186,12 +184,10 @@ static void read_source_addrs(struct reading *reading, const struct key *key,
                               const struct node *value, void *base)
 {
     struct config_outbound *outbound = base;
-    struct entries entries = value_entries(value);
+    struct entries entries;
 
-    if (entries.n < key->min || entries.n > key->max) {
-        value_wrong_count(reading, key, value);
+    if (!value_list(reading, key, value, &entries))
         return;
-    }
     for (size_t i = 0; i < entries.n; i++, entries.next = entries.next->next) {
         const struct node *node = entries.next;
         struct addr addr;

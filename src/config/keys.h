@@ -152,6 +152,9 @@ struct entries {
     size_t n;
 };
 struct entries value_entries(const struct node *node);
+/* The entries of a list, or the one that stands alone. False: they are not as many as the key wants, which was said. */
+bool value_list(struct reading *reading, const struct key *key, const struct node *value,
+                struct entries *entries);
 
 /* Memory that lasts as long as the configuration, or NULL with no_memory set. */
 void *value_alloc(struct reading *reading, size_t n, size_t size);

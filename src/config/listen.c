@@ -111,12 +111,10 @@ static void read_listen(struct reading *reading, const struct key *key, const st
                         void *base)
 {
     struct config_inbound *inbound = base;
-    struct entries entries = value_entries(value);
+    struct entries entries;
 
-    if (entries.n < key->min || entries.n > key->max) {
-        value_wrong_count(reading, key, value);
+    if (!value_list(reading, key, value, &entries))
         return;
-    }
     inbound->listens = value_alloc(reading, 2 * entries.n, sizeof *inbound->listens);
     if (inbound->listens == NULL)
         return;

@@ -73,12 +73,10 @@ static void read_pems(struct reading *reading, const struct key *key, const stru
                       void *base)
 {
     struct config_inbound *inbound = base;
-    struct entries entries = value_entries(value);
+    struct entries entries;
 
-    if (entries.n < key->min || entries.n > key->max) {
-        value_wrong_count(reading, key, value);
+    if (!value_list(reading, key, value, &entries))
         return;
-    }
     inbound->peers = value_alloc(reading, entries.n, sizeof *inbound->peers);
     if (inbound->peers == NULL)
         return;

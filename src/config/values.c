@@ -245,6 +245,16 @@ void value_wrong_count(struct reading *reading, const struct key *key, const str
                  example);
 }
 
+bool value_list(struct reading *reading, const struct key *key, const struct node *value,
+                struct entries *entries)
+{
+    *entries = value_entries(value);
+    if (entries->n >= key->min && entries->n <= key->max)
+        return true;
+    value_wrong_count(reading, key, value);
+    return false;
+}
+
 bool value_is_text(struct reading *reading, const struct key *key, const struct node *node)
 {
     struct quoted found;
