@@ -49,9 +49,9 @@ void slab_deinit(struct slab *slab)
     assert(slab->n_used == 0);
 }
 
-void *slab_get(struct slab *slab)
+void *slab_take(struct slab *slab)
 {
-    void *object = calloc(1, slab->object_bytes);
+    void *object = malloc(slab->object_bytes);
     if (object != NULL)
         slab->n_used++;
     return object;
@@ -92,7 +92,7 @@ void slab_deinit(struct slab *slab)
     }
 }
 
-void *slab_get(struct slab *slab)
+void *slab_take(struct slab *slab)
 {
     if (list_empty(&slab->partial)) {
         struct chunk *fresh = map_chunk();
@@ -106,7 +106,6 @@ void *slab_get(struct slab *slab)
     if (chunk->free != NULL) {
         object = chunk->free;
         chunk->free = chunk->free->next;
-        memset(object, 0, slab->object_bytes);
     } else {
         object = (uint8_t *)chunk + HEADER_BYTES + (size_t)chunk->n_fresh * slab->object_bytes;
         chunk->n_fresh++;
@@ -141,3 +140,9 @@ void slab_put(struct slab *slab, void *object)
 }
 
 #endif
+
+void *slab_get(struct slab *slab)
+{
+    void *object = slab_take(slab);
+    return object == NULL ? NULL : memset(object, 0, slab->object_bytes);
+}

@@ -30,6 +30,7 @@ struct slab {
 void slab_init(struct slab *slab, size_t object_bytes);
 void slab_deinit(struct slab *slab);            /* every object must have been given back */
 void *slab_get(struct slab *slab);              /* zeroed; NULL: out of memory */
+void *slab_take(struct slab *slab);             /* the same, holding anything */
 void slab_put(struct slab *slab, void *object); /* NULL is fine */
 
 #endif

@@ -129,7 +129,7 @@ static struct chunk *get(struct chunk_source *source, size_t n_bytes)
     if (i == POOL_SIZES) {
         chunk = get_large(pool, n);
     } else {
-        chunk = slab_get(&pool->slabs[i]);
+        chunk = slab_take(&pool->slabs[i]);
         if (chunk != NULL)
             chunk->cap = (uint32_t)(sizes[i] - sizeof *chunk);
     }
