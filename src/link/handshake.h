@@ -90,7 +90,9 @@ struct flight_info {
     uint32_t n_early;
     uint32_t keep_s; /* the other end's */
     uint8_t instance[INSTANCE_BYTES];
-    uint64_t time_ms; /* the other end's */
+    uint32_t most_up, most_down; /* bytes on the carrier; 0: any number */
+    bool is_own;                 /* the link is for one stream */
+    uint64_t time_ms;            /* the other end's */
     uint8_t ciphers[8];
     uint8_t n_ciphers;
     bool is_early_accepted;
@@ -123,13 +125,15 @@ struct handshake_offer {
     const struct verify_key *identity; /* whom to expect, likewise; NULL: anyone who has the key */
     uint8_t instance[INSTANCE_BYTES];
     uint32_t keep_s;
-    bool has_aes; /* offered first, where the key leaves a choice */
+    uint32_t most_up, most_down; /* what the client and the server may send on the carrier; 0: any number */
+    bool has_aes;                /* offered first, where the key leaves a choice */
 
     bool joins; /* the rest is for that only */
     uint8_t session_id[SESSION_ID_BYTES];
     uint8_t resume[32];
     uint64_t join_number;
     uint8_t cipher; /* the session's */
+    bool is_own;    /* the link is for one stream */
 };
 
 /* ERR_MEMORY. */

@@ -78,7 +78,7 @@ static size_t write_payload1(const struct handshake *handshake, uint8_t *payload
     const struct handshake_offer *offer = &handshake->offer;
     const struct flight_info *info = &handshake->info;
     uint8_t *at = payload;
-    *at++ = offer->joins ? PAYLOAD1_JOINS : 0;
+    *at++ = !offer->joins ? 0 : offer->is_own ? PAYLOAD1_JOINS | PAYLOAD1_OWN : PAYLOAD1_JOINS;
     *at++ = info->n_ciphers;
     memcpy(at, info->ciphers, info->n_ciphers);
     at += info->n_ciphers;
@@ -86,6 +86,9 @@ static size_t write_payload1(const struct handshake *handshake, uint8_t *payload
     at += 4;
     memcpy(at, offer->instance, INSTANCE_BYTES);
     at += INSTANCE_BYTES;
+    flight_put(at, 4, offer->most_up);
+    flight_put(at + 4, 4, offer->most_down);
+    at += 8;
     if (offer->joins) {
         flight_put(at, PAYLOAD1_JOIN_BYTES, offer->join_number);
         at += PAYLOAD1_JOIN_BYTES;

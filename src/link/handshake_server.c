@@ -153,7 +153,8 @@ static enum flight_fault read_payload1(struct handshake *handshake, const uint8_
 {
     struct flight_info *info = &handshake->info;
     const uint8_t *at = payload;
-    bool joins = *at++ & PAYLOAD1_JOINS;
+    uint8_t flags = *at++;
+    bool joins = flags & PAYLOAD1_JOINS;
     info->n_ciphers = *at++;
     if (joins != info->joins || info->n_ciphers < 1 || info->n_ciphers > sizeof info->ciphers)
         return FLIGHT_FIELDS;
@@ -167,6 +168,10 @@ static enum flight_fault read_payload1(struct handshake *handshake, const uint8_
     at += 4;
     memcpy(info->instance, at, INSTANCE_BYTES);
     at += INSTANCE_BYTES;
+    info->most_up = (uint32_t)flight_get(at, 4);
+    info->most_down = (uint32_t)flight_get(at + 4, 4);
+    at += 8;
+    info->is_own = joins && (flags & PAYLOAD1_OWN) != 0;
     if (joins)
         info->join_number = flight_get(at, PAYLOAD1_JOIN_BYTES);
     if (joins && (info->join_number == 0 || info->join_number > MAX_JOIN_NUMBER))

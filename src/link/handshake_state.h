@@ -12,12 +12,12 @@
 
 /* What payloads have at least. */
 enum {
-    PAYLOAD1_MIN_BYTES = 1 + 1 + 1 + 4 + INSTANCE_BYTES,
+    PAYLOAD1_MIN_BYTES = 1 + 1 + 1 + 4 + INSTANCE_BYTES + 4 + 4,
     PAYLOAD1_JOIN_BYTES = 8,
     PAYLOAD2_MIN_BYTES = 1 + 1 + SESSION_ID_BYTES + 4,
 };
 
-enum { PAYLOAD1_JOINS = 1 };
+enum { PAYLOAD1_JOINS = 1, PAYLOAD1_OWN = 2 };
 enum { PAYLOAD2_IDENTITY = 1, PAYLOAD2_EARLY = 2 };
 enum { KIND_ACCEPTED = 1, KIND_GONE = 2 };
 

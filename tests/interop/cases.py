@@ -248,7 +248,7 @@ def add_heads(f):
     f.add("version 2, with good MACs", "silent", change={"version": 2})
     f.add("the largest time there is", "silent", time=(1 << 64) - 1)
     f.add("a time of 0", "silent", time=0)
-    f.add("n_payload one too small", "silent", change={"n_payload": 38})
+    f.add("n_payload one too small", "silent", change={"n_payload": 46})
     f.add("n_payload one too large", "silent", change={"n_payload": 3978})
     f.add("n_payload as large as it can be written", "silent", change={"n_payload": 65535})
     f.add("n_early one too large", "silent", change={"n_early": 65537})

@@ -121,11 +121,11 @@ def flight2(name, keys, state, e1_private, mac2_of_1, payload, identity=None, n_
 
 
 def handshake(name, keys, ciphers, choice=None, server=None, client=None, join=None, early=(), early_accepted=False,
-              spki=None):
-    """A whole handshake, as one vector. `join` is an earlier vector and a join number."""
+              spki=None, **fields):
+    """A whole handshake, as one vector. `join` is an earlier vector and a join number; `fields` are further ones of payload 1."""
     choice = choice or ciphers[0]
     session, number = join or (None, None)
-    first, state, e_private, mac2 = flight1(name, keys, Payload1(ciphers, 600, INSTANCE, number), session, early)
+    first, state, e_private, mac2 = flight1(name, keys, Payload1(ciphers, 600, INSTANCE, number, **fields), session, early)
     session_id = session["id"] if session else b"\3" + fixed(name + " session", 15)
     second, k1, k2 = flight2(name, keys, state, e_private, mac2,
                              Payload2(choice, session_id, 1200, early_accepted), server if not session else None)
@@ -191,6 +191,8 @@ def handshakes():
         handshake("a join without early records", shared, [3], join=(base["session"], 1)),
         handshake("a join with early records", shared, [3], join=(base["session"], 2),
                   early=[lost, b"", bytes(1000)], early_accepted=True),
+        handshake("most up and most down", shared, [3], most_up=12288, most_down=3 << 30),
+        handshake("a join of a stream's own link", shared, [3], join=(base["session"], 3), most_down=15360, is_own=True),
     ]
     return {"handshakes": cases, "gone": [gone("gone", shared, {"id": b"\1" + fixed("gone", 15),
                                                                   "resume": fixed("gone resume", 32)})]}

@@ -371,7 +371,7 @@ static struct forged honest(struct ends *ends)
     *at++ = 1;
     *at++ = RECORD_AES_256_GCM;
     flight_put(at, 4, 600);
-    at += 4 + INSTANCE_BYTES;
+    at += 4 + INSTANCE_BYTES + 4 + 4;
     if (ends->offer.joins) {
         flight_put(at, 8, 1);
         at += 8;
@@ -422,8 +422,8 @@ static void lengths_beyond_their_bounds_fail(void **state)
         size_t n_payload;
         bool is_bad;
     } payloads[] = {
-        {false, 0, true},    {false, 38, true},    {false, 39, false}, {false, 3977, false},
-        {false, 3978, true}, {false, 65535, true}, {true, 46, true},   {true, 47, false},
+        {false, 0, true},    {false, 46, true},    {false, 47, false}, {false, 3977, false},
+        {false, 3978, true}, {false, 65535, true}, {true, 54, true},   {true, 55, false},
         {true, 3977, false}, {true, 3978, true},
     };
     for (size_t i = 0; i < N_ITEMS(payloads); i++) {
@@ -627,6 +627,26 @@ static void a_join_has_other_keys_and_the_sessions_cipher(void **state)
     assert_true(info->joins);
     assert_int_equal(info->join_number, 7);
     assert_memory_equal(info->session_id, ends->answer.session_id, SESSION_ID_BYTES);
+    assert_false(info->is_own);
+}
+
+static void a_flight_says_how_much_may_be_sent_on_its_carrier_and_whose_the_link_is(void **state)
+{
+    struct ends *ends = *state;
+    ends->offer.most_up = 12288;
+    ends->offer.most_down = UINT32_MAX;
+    ends->offer.is_own = true; /* which only a join can be */
+    struct link_secrets session = fresh_session(ends);
+    for (unsigned is_own = 0; is_own < 2; is_own++) {
+        ends_join(ends, &session, 1 + is_own);
+        ends->offer.is_own = is_own;
+        assert_int_equal(ends_play(ends), ERR_NONE);
+        const struct flight_info *info = handshake_info(ends->server);
+        assert_int_equal(info->most_up, 12288);
+        assert_int_equal(info->most_down, UINT32_MAX);
+        assert_int_equal(info->is_own, is_own);
+        ends_end(ends);
+    }
 }
 
 static void a_join_with_another_secret_fails(void **state)
@@ -1038,6 +1058,7 @@ int main(void)
         TEST(a_join_has_other_keys_and_the_sessions_cipher),
         TEST(a_join_with_another_secret_fails),
         TEST(a_join_with_another_cipher_fails),
+        TEST(a_flight_says_how_much_may_be_sent_on_its_carrier_and_whose_the_link_is),
         TEST(join_numbers_have_bounds),
         TEST(a_join_that_is_answered_with_another_session_fails),
         TEST(gone_is_understood_by_who_joins_and_then_a_fresh_flight_works),

@@ -57,10 +57,15 @@ class Payload1:
     keep_s: int
     instance: bytes
     join_number: int | None = None
+    most_up: int = 0
+    most_down: int = 0
+    is_own: bool = False
 
     def plain(self, n_padding=0):
         joins = self.join_number is not None
-        return (bytes([joins, len(self.ciphers), *self.ciphers]) + struct.pack(">I16s", self.keep_s, self.instance) +
+        flags = 1 * joins + 2 * self.is_own
+        return (bytes([flags, len(self.ciphers), *self.ciphers]) +
+                struct.pack(">I16sII", self.keep_s, self.instance, self.most_up, self.most_down) +
                 (struct.pack(">Q", self.join_number) if joins else b"") + bytes(n_padding))
 
     @staticmethod
@@ -70,16 +75,16 @@ class Payload1:
             if not 1 <= n <= 8:
                 raise Failure("not 1 to 8 ciphers")
             ciphers = list(plain[2:2 + n])
-            keep_s, instance = struct.unpack_from(">I16s", plain, 2 + n)
-            number = struct.unpack_from(">Q", plain, 22 + n)[0] if flags & 1 else None
+            keep_s, instance, most_up, most_down = struct.unpack_from(">I16sII", plain, 2 + n)
+            number = struct.unpack_from(">Q", plain, 30 + n)[0] if flags & 1 else None
         except (IndexError, struct.error):
             raise Failure("payload 1 is cut off") from None
-        return Payload1(ciphers, keep_s, instance, number)
+        return Payload1(ciphers, keep_s, instance, number, most_up, most_down, bool(flags & 1 and flags & 2))
 
 
 def n_least1(joins):
     """The sealed payload 1 with one cipher and no padding."""
-    return 1 + 1 + 1 + 4 + 16 + (8 if joins else 0) + 16
+    return 1 + 1 + 1 + 4 + 16 + 4 + 4 + (8 if joins else 0) + 16
 
 
 def make1(keys, head, e_noise_psk, plain):
