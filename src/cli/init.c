@@ -25,7 +25,8 @@ static const char server_format[] =
     "  - type: tunnel\n"
     "    name: tunnel\n"
     "    listen: \"*:%u\"\n"
-    "    key: \"%s\"\n";
+    "    key: \"%s\"\n"
+    "    speedtest: true    # whoever has the key may ask `sockeye speedtest`\n";
 
 static const char client_format[] =
     "# The near end of a tunnel: SOCKS and HTTP for the programs of this machine. Here:\n"
@@ -158,8 +159,9 @@ static void say_what_to_do(const struct plan *plan)
     printf("2. Start the client, here:\n"
            "       sockeye run -c %s\n"
            "3. Try it:\n"
+           "       sockeye ping -c %s\n"
            "       curl -x socks5h://127.0.0.1:1080 https://example.com/\n",
-           plan->client_path);
+           plan->client_path, plan->client_path);
 }
 
 static int run(const struct cli_verb *verb, int argc, char **argv)

@@ -116,6 +116,7 @@ struct config_inbound {
     enum config_early_data early_data;
     uint64_t keep_s;       /* how long a session without a link is kept, at most */
     uint64_t clock_skew_s; /* by how much a flight's time may be wrong */
+    bool speedtest;        /* who has the key may measure the tunnel */
     bool is_exposed; /* derived: clients come from beyond this machine, or by a tunnel, or may */
     int line;        /* where it stands in the file */
 };

@@ -81,6 +81,7 @@ static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
     inbound->deny_targets =
         (struct target_rule_list){from->deny_targets.items, from->deny_targets.n};
     inbound->target = from->target;
+    inbound->speedtest = from->speedtest ? &outbound_speedtest : NULL;
     inbound->udp = command_of(&from->udp);
     inbound->bind = command_of(&from->bind);
     inbound->denies_loopback = from->is_exposed;

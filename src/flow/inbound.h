@@ -81,7 +81,8 @@ struct inbound {
     struct cidr_list allow, deny;
     struct target_rule_list allow_targets, deny_targets;
     struct target target; /* where a relay leads to; of a tunnel where those lead who name none */
-    struct far_spec *far; /* of a tunnel (tunnel/far_spec.h), held; else NULL */
+    struct outbound *speedtest; /* of a tunnel: who serves those who measure it; NULL: nobody */
+    struct far_spec *far;       /* of a tunnel (tunnel/far_spec.h), held; else NULL */
     struct inbound_command udp, bind;
     bool denies_loopback;                     /* it can be reached from beyond this machine */
     uint64_t max_connections, max_per_client; /* 0: no limit */

@@ -232,7 +232,8 @@ static enum err ask(struct flow *flow, const struct request *request)
     enum err err = set_up(flow, request);
     if (err != ERR_NONE)
         return err;
-    struct outbound *outbound = routing_find(flow, &flow->opening->target);
+    struct outbound *outbound =
+        request->by != NULL ? request->by : routing_find(flow, &flow->opening->target);
     return outbound == NULL ? look_up(asked_by(flow)) : open_by(flow, outbound);
 }
 

@@ -35,6 +35,7 @@ struct opening {
     enum err
         late; /* what it means that time is up, for the outbound to say; ERR_NONE: ERR_TIMEOUT */
     bool is_configured; /* the configuration names the target: no rule denies it */
+    bool is_speedtest;  /* for a tunnel: there is no target, its far end is to be measured */
     bool is_bind;       /* for bind(); `bound` is by which address of ours the client reached us */
     /* BIND: the peer shall connect to `at`, whose address may be left open; called once, before `done`. */
     void (*listening)(struct opening *, const struct addr *at);

@@ -6,6 +6,8 @@
 
 #include "base/addr.h"
 
+struct outbound;
+
 enum request_command {
     REQUEST_CONNECT,
     REQUEST_BIND,      /* the target is the peer to wait for; an unspecified address: any */
@@ -16,7 +18,8 @@ enum request_command {
 struct request {
     enum request_command command;
     struct target target;
-    bool is_configured; /* the configuration names the target: no rule denies it */
+    struct outbound *by; /* which takes it, whatever the rules say; NULL: they decide */
+    bool is_configured;  /* the configuration names the target: no rule denies it */
 };
 
 #endif

@@ -16,6 +16,12 @@ struct outbound_direct {
 /* Denies everything. */
 extern const struct outbound_ops outbound_block;
 
+/* Serves who measures a tunnel (speedtest.c); for whoever was asked for that and allows it. It has no state. */
+extern struct outbound outbound_speedtest;
+
+/* So long it serves one. */
+#define OUTBOUND_SPEEDTEST_MS 70000
+
 /* An upstream proxy. All is borrowed for as long as the outbound lives. */
 struct upstream_server {
     const struct target *at;

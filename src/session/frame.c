@@ -124,6 +124,7 @@ static void take_open(struct reader *reader, struct frame *frame)
 {
     frame->id = take_varint(reader);
     frame->code = take_u8(reader);
+    frame->request.kind = (enum stream_kind)frame->code;
     frame->claim = take_varint(reader);
     frame->grant = take_varint(reader);
     frame->has_bad_name = false;
@@ -261,7 +262,7 @@ uint8_t *frame_write_open(uint8_t *out, uint64_t id, uint64_t claim, uint64_t gr
 {
     *out++ = FRAME_OPEN;
     out = varint_write(out, id);
-    *out++ = 0; /* a connection */
+    *out++ = (uint8_t)request->kind;
     out = varint_write(out, claim);
     out = varint_write(out, grant);
     out = write_target(out, request);

@@ -41,6 +41,12 @@ static enum err refuse(struct stream *stream, uint8_t code)
     return err;
 }
 
+/* Whether the other end may open such a stream, and somebody here knows what it is. */
+static bool is_kind_known(const struct session *session, uint8_t kind)
+{
+    return kind == STREAM_CONNECTION || (kind == STREAM_SPEED && !session->options.is_client);
+}
+
 static enum err on_open(struct session *session, const struct frame *frame)
 {
     struct stream *stream;
@@ -61,7 +67,7 @@ static enum err on_open(struct session *session, const struct frame *frame)
     stream->in.limit = frame->claim;
     if (!credit_allows(session, frame->claim))
         return refuse(stream, 1);
-    if (frame->code != 0)
+    if (!is_kind_known(session, frame->code))
         return refuse(stream, 7);
     if (frame->has_bad_name)
         return refuse(stream, 8);

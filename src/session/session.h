@@ -44,7 +44,14 @@ void session_free(struct session *session);
 
 /* ---- streams ---- */
 
+/* By its numbers on the wire. */
+enum stream_kind {
+    STREAM_CONNECTION = 0,
+    STREAM_SPEED = 4, /* a client measures: the server discards what comes and sends zeros */
+};
+
 struct stream_request {
+    enum stream_kind kind;
     bool has_target;      /* else it is the far end's own */
     struct target target; /* where it shall lead to */
     struct addr source;   /* the client's address, family NONE: unknown */

@@ -55,11 +55,16 @@ static bool has_memory(const struct flow_env *env)
 static enum err request_of(const struct far *far, const struct stream_request *asked,
                            struct request *request)
 {
-    const struct target *configured = &far->inbound->target;
+    const struct inbound *inbound = far->inbound;
+    const struct target *configured = &inbound->target;
     if (far->is_leaving)
         return ERR_DENIED;
     if (far->tended.env->is_draining)
         return ERR_LIMIT;
+    if (asked->kind == STREAM_SPEED) {
+        *request = (struct request){.command = REQUEST_CONNECT, .by = inbound->speedtest};
+        return inbound->speedtest == NULL ? ERR_DENIED : ERR_NONE;
+    }
     bool has_target = !target_is_open(configured);
     if (!asked->has_target && !has_target)
         return ERR_DENIED;

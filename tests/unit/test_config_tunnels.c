@@ -118,7 +118,7 @@ static void identities_are_read_from_their_files(void **state)
         "inbounds:\n"
         "- {type: tunnel, listen: 1, identity: own.key, peers: [ann.pub, bob.pub]}\n"
         "- {type: tunnel, listen: 2, key: " KEY16 ", peers: ann.pub, target: 'x:22', keep_s: 7,\n"
-        "   clock_skew_s: 300}\n"
+        "   clock_skew_s: 300, speedtest: true}\n"
         "- {type: tunnel, listen: 3, key: " KEY16 ", early_data: full}\n"
         "outbounds: [{type: tunnel, name: a, server: 'x:1', identity: own.key, peer: ann.pub}]",
         files, N_ITEMS(files));
@@ -137,7 +137,9 @@ static void identities_are_read_from_their_files(void **state)
     assert_target(&in[1].target, "x:22");
     assert_int_equal(in[1].keep_s, 7);
     assert_int_equal(in[1].clock_skew_s, 300);
+    assert_true(in[1].speedtest);
     assert_int_equal(in[2].early_data, EARLY_FULL);
+    assert_false(in[2].speedtest);
     assert_string_equal(out[0].identity.text, PRIVATE);
     assert_string_equal(out[0].peer.text, PUBLIC("QQ=="));
     assert_int_equal(config->n_files, 6);

@@ -239,7 +239,7 @@ static void what_cannot_be_opened_is_refused_with_its_code(void **state)
     struct pair *pair = *state;
 
     record_end = frame_write_open(record_end, 2, 0, 0, some_request());
-    record[2] = 1; /* another kind than a connection */
+    record[2] = 9; /* a kind that nobody knows */
     uint8_t bad_name[] = {FRAME_OPEN, 4, 0, 0, 0, 3, 3, 'a', ' ', 'b', 0, 80, 0};
     memcpy(record_end, bad_name, sizeof bad_name);
     record_end += sizeof bad_name;
