@@ -160,12 +160,10 @@ void near_failed(struct peer *peer)
 struct peer_link *peer_dialled(struct peer *peer, const struct peer_time *time)
 {
     peer->time = *time;
-    forget_oldest_dial(&peer->near);
     struct peer_link *link = peer_link_new(peer, NULL, LINK_AWAITING);
-    if (link == NULL) {
-        near_failed(peer);
+    if (link == NULL)
         return NULL;
-    }
+    forget_oldest_dial(&peer->near);
     if (wants_link(peer))
         near_begin(link, time);
     else
@@ -180,13 +178,27 @@ void peer_dial_failed(struct peer *peer, const struct peer_time *time)
     near_failed(peer);
 }
 
+/* They have left from an address that may be no more. What their flights said of the time was not the reason. */
+static void give_up_attempts(struct peer *peer)
+{
+    bool dates_by_wall = peer->near.dates_by_wall;
+
+    peer->near.n_dials = peer->near.n_wanted = 0;
+    for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
+        next = at->next;
+        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->state == LINK_AWAITING)
+            peer_link_close(link, "the network has changed");
+    }
+    peer->near.dates_by_wall = dates_by_wall;
+}
+
 void peer_network_changed(struct peer *peer, const struct peer_time *time)
 {
     peer->time = *time;
+    give_up_attempts(peer);
     peer->near.n_failures = 0;
     peer->near.next_try_us = time->now_us;
-    /* What is under way may have left from an address that is no more. */
-    peer->near.attempt_us = time->now_us >= BESIDE_US ? time->now_us - BESIDE_US : 0;
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
         if (link->state == LINK_UP && !link->was_probed) {

@@ -60,11 +60,13 @@ bool peer_next_event(struct peer *peer, struct peer_event *event);
 
 /* ---- carriers ---- */
 
-/* Near: a carrier is there; the first flight is to be sent. Returns a link of the peer's; NULL: out of memory. */
+/* Near: a carrier is there; the first flight is to be sent. Returns a link of the peer's; NULL: out of memory, and the carrier is
+ * wanted still. */
 struct peer_link *peer_dialled(struct peer *peer, const struct peer_time *time);
 /* Near: the carrier that was wanted could not be had. */
 void peer_dial_failed(struct peer *peer, const struct peer_time *time);
-/* Near: the network has changed: tries at once what it would try later. */
+/* Near: the network has changed: tries at once what it would try later, and anew what is under way. The carriers that were wanted
+ * are not awaited any more: whoever dials has given them up. */
 void peer_network_changed(struct peer *peer, const struct peer_time *time);
 
 /* Lends room for the carrier's bytes. ERR_MEMORY. */

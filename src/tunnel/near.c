@@ -274,6 +274,7 @@ void near_wake_all(struct tunnel_env *env)
         struct host *host = CONTAINER_OF(at, struct host, link);
         if (!host->is_near)
             continue;
+        near_dial_cancel_all(near_of(host));
         peer_network_changed(host->peer, &now);
         host_touch(host);
     }

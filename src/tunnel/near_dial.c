@@ -65,22 +65,21 @@ static void log_failure(const struct near_dial *dial, enum err err)
     log_end(&line);
 }
 
-/* The server is reached: its carrier is the peer's. */
+/* The server is reached: its carrier is the peer's, which knows of what goes wrong from then on. ERR_MEMORY: it has got none. */
 static enum err take(struct near_dial *dial)
 {
     struct near *near = dial->near;
     struct opening *opening = &dial->opening;
     struct peer_time now = tunnel_now();
     struct peer_link *link = peer_dialled(near->host.peer, &now);
-    enum err err = ERR_MEMORY;
-    if (link != NULL) {
-        err = host_add_carrier(&near->host, opening->endpoint, link, &opening->dialled);
-        if (err != ERR_NONE)
-            peer_link_ended(link, false, &now);
-    }
-    if (err != ERR_NONE) {
+    if (link == NULL) {
         endpoint_close(opening->endpoint, true);
-        return err;
+        return ERR_MEMORY;
+    }
+    if (host_add_carrier(&near->host, opening->endpoint, link, &opening->dialled) != ERR_NONE) {
+        endpoint_close(opening->endpoint, true);
+        peer_link_ended(link, false, &now);
+        return ERR_NONE;
     }
     struct carrier *carrier = CONTAINER_OF(near->host.carriers.prev, struct carrier, link);
     if (carrier_give(carrier, opening->early, opening->n_early) != ERR_NONE)

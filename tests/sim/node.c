@@ -197,6 +197,8 @@ static void dial_done(struct node *near, bool fails)
     unsigned worker = (unsigned)rng_below(&world->carrier_dice.rng, world->scenario.n_workers);
     struct peer_time far_time = node_time(&world->far);
     carrier->ends[0].link = peer_dialled(near->peer, &time);
+    if (carrier->ends[0].link == NULL)
+        peer_dial_failed(near->peer, &time);
     carrier->ends[1].link =
         world->far.gates[worker] == NULL ? NULL : gate_accept(world->far.gates[worker], &far_time);
     for (unsigned end = 0; end < 2; end++) {
@@ -207,6 +209,15 @@ static void dial_done(struct node *near, bool fails)
             carrier->ends[end].is_open = false;
         }
     }
+}
+
+void node_network_changed(struct node *near)
+{
+    struct peer_time time = node_time(near);
+
+    memset(near->dials_us, 0, sizeof near->dials_us);
+    peer_network_changed(near->peer, &time);
+    node_settle(near);
 }
 
 /* ---- carriers ---- */

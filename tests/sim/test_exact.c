@@ -241,6 +241,76 @@ static void a_reader_notices_that_its_link_is_frozen(void **state)
     end();
 }
 
+static unsigned n_dials(const struct node *node)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
+        n += node->dials_us[i] != 0;
+    return n;
+}
+
+static void run_with_hanging_dials(struct node *near, uint64_t us)
+{
+    for (; world.now_us < us; run_until(world.now_us + MS))
+        for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
+            near->dials_us[i] = near->dials_us[i] == 0 ? 0 : NEVER;
+}
+
+/* Of what is under way when the network changes nothing is waited for, be it a dial or an answer. */
+static void attempts_from_before_a_change_of_network_hold_nothing_up(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 2; way++) {
+        begin((struct scenario){0}, 1);
+        add_step(0, 0, 0, 100);
+        add_step(0, 0, 2 * SECOND, 100);
+        world_start(&world);
+        run_until_read(0, 1, 100);
+        carrier_reset(last_carrier());
+        struct node *near = &world.nears[0];
+        uint64_t cut_us = world.now_us;
+        if (way == 0)
+            run_with_hanging_dials(near, cut_us + 5 * SECOND);
+        for (; world.now_us < cut_us + 5 * SECOND; run_until(world.now_us + MS))
+            for (unsigned i = 0; world.n_carriers > 1 && i < 2; i++)
+                freeze(last_carrier(), i);
+        assert_int_equal(world.n_carriers, way == 0 ? 1 : 3);
+        assert_int_equal(n_read(0, 1), 100);
+        node_network_changed(near);
+        uint64_t changed_us = world.now_us;
+        run_until_read(0, 1, 200);
+        assert_in_range(world.now_us - changed_us, 3 * LATENCY, 3 * LATENCY + SLACK_US);
+        end();
+    }
+}
+
+/* There are two; the one whose carrier could not be taken is replaced behind a pause, and the other is still awaited. */
+static void a_dial_that_fails_for_want_of_memory_counts_once(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    carrier_reset(last_carrier());
+    struct node *near = &world.nears[0];
+    uint64_t cut_us = world.now_us;
+    run_with_hanging_dials(near, cut_us + 5 * SECOND);
+    assert_int_equal(n_dials(near), 2);
+    struct peer_time time = node_time(near);
+    near->dials_us[0] = 0;
+    memory_fail_one_of(1);
+    assert_null(peer_dialled(near->peer, &time));
+    memory_fail_one_of(0);
+    peer_dial_failed(near->peer, &time);
+    node_settle(near);
+    run_with_hanging_dials(near, cut_us + 5800 * MS);
+    assert_int_equal(n_dials(near), 1);
+    run_with_hanging_dials(near, cut_us + 7 * SECOND);
+    assert_int_equal(n_dials(near), 2);
+    end();
+}
+
 static struct session *sender_of(unsigned side)
 {
     return peer_session(side == 0 ? world.nears[0].peer : world.far.peers[0]);
@@ -461,6 +531,8 @@ int main(void)
         cmocka_unit_test(a_session_survives_a_cut_at_every_byte),
         cmocka_unit_test(a_frozen_link_is_replaced_within_seconds),
         cmocka_unit_test(a_reader_notices_that_its_link_is_frozen),
+        cmocka_unit_test(attempts_from_before_a_change_of_network_hold_nothing_up),
+        cmocka_unit_test(a_dial_that_fails_for_want_of_memory_counts_once),
         cmocka_unit_test(what_was_under_way_is_sent_again_once),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
         cmocka_unit_test(a_session_is_kept_for_its_time_and_no_longer),

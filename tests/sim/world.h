@@ -227,6 +227,8 @@ struct peer_time node_time(const struct node *node);
 uint64_t node_next_us(const struct node *node);
 /* Does what is due by its timers. */
 void node_run(struct node *node);
+/* Near: what it dials is given up. */
+void node_network_changed(struct node *near);
 /* Something has come on, or there is room in, a carrier. */
 void node_carrier(struct node *node, struct sim_carrier *carrier, unsigned end);
 /* Asks all its peers for events and writes what they have, until there is nothing. */
