@@ -3,13 +3,27 @@
 #include "io/sys.h"
 #include "tunnel/carrier.h"
 #include "tunnel/host.h"
+#include "tunnel/near.h"
 #include "tunnel/stream.h"
 #include "tunnel/tunnels.h"
+
+/* A clock that stands while the machine sleeps and one that does not differ by so much more: it has slept. */
+#define SLEEP_MS 2000
+
+static int64_t boot_ahead_ms(const struct peer_time *now)
+{
+    return (int64_t)now->boot_ms - (int64_t)(now->now_us / 1000);
+}
 
 void tunnel_env_init(struct tunnel_env *env, struct tunnels *tunnels, size_t index,
                      struct flow_env *flow, struct rng *rng)
 {
-    *env = (struct tunnel_env){.flow = flow, .rng = rng, .tunnels = tunnels, .index = index};
+    struct peer_time now = tunnel_now();
+    *env = (struct tunnel_env){.flow = flow,
+                               .rng = rng,
+                               .tunnels = tunnels,
+                               .index = index,
+                               .boot_ahead_ms = boot_ahead_ms(&now)};
     strangers_init(&env->strangers, flow, rng, tunnels->n_workers);
     pool_init(&env->pool, flow);
     slab_init(&env->streams, sizeof(struct tunnel_stream));
@@ -58,11 +72,22 @@ struct peer_time tunnel_now(void)
     };
 }
 
+/* Whoever has slept may be elsewhere, and what was under way has been given up by others. */
+static void notice_sleep(struct tunnel_env *env, const struct peer_time *now)
+{
+    int64_t ahead_ms = boot_ahead_ms(now);
+    bool has_slept = ahead_ms - env->boot_ahead_ms > SLEEP_MS;
+    env->boot_ahead_ms = ahead_ms;
+    if (has_slept)
+        near_wake_all(env);
+}
+
 void tunnel_env_settle(struct tunnel_env *env)
 {
     if (list_empty(&env->touched))
         return;
     struct peer_time now = tunnel_now();
+    notice_sleep(env, &now);
     while (!list_empty(&env->touched)) {
         struct tended *tended = CONTAINER_OF(env->touched.next, struct tended, link);
         list_remove(&tended->link);

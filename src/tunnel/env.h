@@ -37,6 +37,7 @@ struct tunnel_env {
     size_t index;             /* of the worker, among them */
     struct ruleset *in_force; /* by which far ends go; held by the worker */
     bool is_draining;         /* the program ends: far ends take no further streams */
+    int64_t boot_ahead_ms;    /* by so much the machine has slept, as far as was noticed */
     /* The last host has gone. NULL: nobody wants to know. */
     void (*on_empty)(struct tunnel_env *);
 };

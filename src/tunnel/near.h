@@ -37,7 +37,7 @@ void near_cancel(struct opening *opening);
 
 /* The worker goes by these rules now. */
 void near_turn_all(struct tunnel_env *env, const struct ruleset *ruleset);
-/* The network has changed: what would be tried later is tried at once. */
+/* The network has changed, or the machine has slept: what would be tried later is tried at once, and what is under way anew. */
 void near_wake_all(struct tunnel_env *env);
 
 #endif

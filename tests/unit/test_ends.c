@@ -256,6 +256,33 @@ static void carriers_that_die_change_no_byte(void **state)
     assert_non_null(strstr(flows.lines, "warn link in=far from=127.0.0.1:"));
 }
 
+/* By a clock that counts while the machine sleeps and one that does not. */
+static void after_a_sleep_nothing_waits_for_a_pause_from_before(void **state)
+{
+    begin(state);
+    int far = flows_client();
+    FLOWS_UNTIL(flows.origin >= 0);
+    close(tap.listening);
+    tap.listening = -1;
+    tap_cut_all(true);
+    FLOWS_UNTIL(flows.shared.n_carriers == 0);
+    struct host *host = NULL;
+    for (struct list *at = ends.env.hosts.next; at != &ends.env.hosts; at = at->next)
+        if (CONTAINER_OF(at, struct host, link)->is_near)
+            host = CONTAINER_OF(at, struct host, link);
+    assert_non_null(host);
+    struct peer_time now = tunnel_now();
+    for (unsigned i = 0; i < 10; i++)
+        peer_dial_failed(host->peer, &now);
+    tap.listening = tcp_listen(&tap.addr);
+    uint64_t before_ms = now_ms();
+    ends.env.boot_ahead_ms -= 3600000;
+    far_send_all(far, "hello", 5);
+    flows_expect(flows.origin, "hello", 5);
+    assert_in_range(now_ms() - before_ms, 0, 14000); /* the pause had half of 30 s at least */
+    finish(far);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -270,6 +297,7 @@ int main(void)
         ON_ALL(bulk_comes_through_both_ways_at_once),
         ON_ALL_AND_HESITANT(a_reader_that_is_slow_holds_the_writer_up_and_loses_nothing),
         ON_ALL(carriers_that_die_change_no_byte),
+        ON_BOTH(after_a_sleep_nothing_waits_for_a_pause_from_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
