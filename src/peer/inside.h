@@ -70,12 +70,13 @@ struct peer_link {
         *reign; /* whose session has a link of this number, which is this one; NULL: none */
     bool
         is_tentative; /* near: its flight asks for a new session, what was sent on it may never have been */
-    bool was_moved;             /* another worker's gate has sent it here */
-    bool had_gone;              /* a flight was answered with gone on this carrier */
-    bool has_bye;               /* the other end's BYE has come */
-    bool is_dry;                /* output had nothing, which was told */
-    uint64_t retry_us;          /* when output is tried again that had no memory */
-    bool has_carried;           /* a record has come */
+    bool was_moved;    /* another worker's gate has sent it here */
+    bool had_gone;     /* a flight was answered with gone on this carrier */
+    bool has_bye;      /* the other end's BYE has come */
+    bool is_dry;       /* output had nothing, which was told */
+    uint64_t retry_us; /* when output is tried again that had no memory */
+    bool has_carried;  /* near: bytes of streams have come, or were acknowledged, since it stood */
+    uint64_t carried_before;    /* near: such bytes of its session until then */
     bool is_stalled;            /* near */
     bool was_probed;            /* near: asked since the last record */
     size_t heard_bytes;         /* near: payload that has come since it was asked */
@@ -228,6 +229,8 @@ void near_read_flight(struct peer_link *link, const struct peer_time *time);
 void near_signed(struct peer_link *link, const uint8_t *signature, size_t n);
 void near_failed(struct peer *peer); /* the next attempt is made later */
 void near_succeeded(struct peer_link *link);
+void near_stood(struct peer_link *link);
+void near_received(struct peer_link *link); /* a record, which the session took */
 void near_link_gone(struct peer_link *link, bool was_up);
 void near_start_over(struct peer *peer, const char *why);
 void near_review(struct peer *peer); /* asks for a carrier where one is due */

@@ -208,7 +208,6 @@ static void opened(struct peer_link *link, uint8_t *payload, size_t n)
     assert(peer != NULL);
     link->heard_bytes += n;
     link->was_probed = false;
-    link->has_carried = true;
     if (!peer->is_near && peer->far.holds_early && !is_early) {
         peer->far.holds_early = false;
         session_deliver(link->reign->session, true);
@@ -219,6 +218,8 @@ static void opened(struct peer_link *link, uint8_t *payload, size_t n)
         far_authenticate(link, err);
     else if (err != ERR_NONE)
         peer_violated(link, err);
+    else if (peer->is_near)
+        near_received(link);
 }
 
 /* Opens the record at the beginning. False: it is not whole. */

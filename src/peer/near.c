@@ -246,12 +246,37 @@ void near_succeeded(struct peer_link *link)
         if (other != link && other->state != LINK_LEAVING)
             peer_link_close(other, other->is_stalled ? "stalled" : "another link took its place");
     }
-    /* Until the link has carried something it may be like those before it. */
+    /* Until the link was of use it may be like those before it. */
     peer->near.n_failures = n_failures;
     peer->near.at_once = false;
     peer->near.dates_by_wall = false;
     peer->near.next_try_us = 0;
     set_keepalive(link);
+}
+
+static uint64_t carried_bytes(const struct peer_link *link)
+{
+    struct session_stats stats;
+
+    session_stats(link->reign->session, &stats);
+    return stats.n_received_bytes + stats.n_acked_bytes;
+}
+
+void near_stood(struct peer_link *link)
+{
+    link->carried_before = carried_bytes(link);
+}
+
+void near_received(struct peer_link *link)
+{
+    if (!link->has_carried)
+        link->has_carried = carried_bytes(link) > link->carried_before;
+}
+
+/* Else whoever is there may hang up on everybody, behind whatever answer. */
+static bool was_useful(const struct peer_link *link)
+{
+    return link->has_carried || link->started_us + GIVE_UP_US <= link->peer->time.now_us;
 }
 
 /* A link has left the session, or an attempt has come to nothing. */
@@ -264,9 +289,8 @@ void near_link_gone(struct peer_link *link, bool was_up)
         peer->near.dates_by_wall = !peer->near.dates_by_wall;
     if (peer->is_ending || has_sound_link(peer))
         return;
-    /* One that has carried something is replaced at once, one after the other if need be; one that has not may be a server that hangs
-     * up on everybody. */
-    if (was_up && link->has_carried) {
+    /* One that was useful is replaced at once, one after the other if need be. */
+    if (was_up && was_useful(link)) {
         peer->near.n_failures = 0;
         peer->near.next_try_us = 0;
     } else

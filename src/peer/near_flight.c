@@ -180,6 +180,7 @@ static enum err settle_early(struct peer_link *link, const struct flight_info *i
 static void stand(struct peer_link *link)
 {
     peer_link_stand(link);
+    near_stood(link);
     handshake_free(link->handshake);
     link->handshake = NULL;
 }

@@ -159,7 +159,9 @@ static void move_base(struct stream *stream, uint64_t to)
     }
     uint64_t bytes = out->base < out->end ? out->base : out->end;
     buffer_drop(&out->buffer, &stream->session->store, bytes);
-    stream->session->n_outgoing_bytes -= had - (out->end - bytes);
+    uint64_t n_acked = had - (out->end - bytes);
+    stream->session->n_outgoing_bytes -= n_acked;
+    stream->session->n_acked_bytes += n_acked;
 }
 
 static enum err note_acked(struct outgoing *out, uint64_t from, uint64_t to)

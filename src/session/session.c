@@ -270,6 +270,7 @@ void session_stats(const struct session *session, struct session_stats *stats)
         .n_sent_bytes = session->n_sent_bytes,
         .n_received_bytes = session->n_received_bytes,
         .n_resent_bytes = session->n_resent_bytes,
+        .n_acked_bytes = session->n_acked_bytes,
         .n_held_bytes = session->store.n_held_bytes,
         .n_granted_bytes = session->reserved,
     };

@@ -208,6 +208,7 @@ struct session_link_stats {
 struct session_stats {
     uint64_t n_streams, n_opened;                            /* now, ever */
     uint64_t n_sent_bytes, n_received_bytes, n_resent_bytes; /* of streams */
+    uint64_t n_acked_bytes;                                  /* likewise: each once */
     uint64_t n_held_bytes;                                   /* in chunks, both ways */
     uint64_t n_granted_bytes;
 };

@@ -222,7 +222,7 @@ struct session {
     size_t n_auth_rest;
     uint64_t auth_link;
 
-    uint64_t n_sent_bytes, n_received_bytes, n_resent_bytes;
+    uint64_t n_sent_bytes, n_received_bytes, n_resent_bytes, n_acked_bytes;
 };
 
 /* table.c */

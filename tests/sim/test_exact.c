@@ -316,6 +316,49 @@ static struct session *sender_of(unsigned side)
     return peer_session(side == 0 ? world.nears[0].peer : world.far.peers[0]);
 }
 
+/* It answers, and even takes a record, but nothing that counts ever comes of it. */
+static void a_server_that_hangs_up_again_and_again_is_asked_less_and_less_often(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 60 * SECOND, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    run_until(world.now_us + SECOND);
+    unsigned n_before = world.n_carriers;
+    uint64_t from_us = world.now_us;
+    while (world.now_us < from_us + 40 * SECOND) {
+        run_until(world.now_us + MS);
+        struct session_link_stats stats;
+        struct peer_link *link = last_carrier()->ends[0].link;
+        if (link != NULL && session_link_stats(sender_of(0), peer_link_number(link), &stats) &&
+            stats.n_accepted_records > 0)
+            carrier_reset(last_carrier());
+    }
+    assert_in_range(world.n_carriers - n_before, 3, 12);
+    end();
+}
+
+/* Whichever it is, one that was of use is replaced without a pause. */
+static void links_that_carry_something_are_replaced_at_once(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    for (unsigned i = 0; i < 4; i++)
+        add_step(0, i % 2, i == 0 ? 0 : i * SECOND, 100);
+    world_start(&world);
+    for (unsigned i = 1; i <= 4; i++) {
+        run_until_read(0, i % 2, (uint64_t)100 * ((i + 1) / 2));
+        run_until(world.now_us + 200 * MS);
+        carrier_reset(last_carrier());
+        uint64_t cut_us = world.now_us;
+        run_until(cut_us + SLACK_US + LATENCY);
+        assert_in_range(world.new_syn_us, cut_us, cut_us + SLACK_US + LATENCY);
+    }
+    end();
+}
+
 static void what_was_under_way_is_sent_again_once(void **state)
 {
     (void)state;
@@ -533,6 +576,8 @@ int main(void)
         cmocka_unit_test(a_reader_notices_that_its_link_is_frozen),
         cmocka_unit_test(attempts_from_before_a_change_of_network_hold_nothing_up),
         cmocka_unit_test(a_dial_that_fails_for_want_of_memory_counts_once),
+        cmocka_unit_test(a_server_that_hangs_up_again_and_again_is_asked_less_and_less_often),
+        cmocka_unit_test(links_that_carry_something_are_replaced_at_once),
         cmocka_unit_test(what_was_under_way_is_sent_again_once),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
         cmocka_unit_test(a_session_is_kept_for_its_time_and_no_longer),
