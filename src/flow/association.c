@@ -135,7 +135,7 @@ static void judge(struct association *association, const struct target *to)
     association->last = to->addr;
     association->last_at_ms = now_ms;
     association->last_way = NULL;
-    association->is_last_allowed = policy_allows(flow->inbound, &to->addr);
+    association->is_last_allowed = policy_allows(flow->inbound, flow->rights, &to->addr);
     if (association->is_last_allowed)
         association->last_way = way_by(association, routing_find(flow, to));
 }
@@ -221,7 +221,8 @@ static uint64_t count_of_client(const struct flow *flow)
 {
     struct flow_shared *shared = flow->env->shared;
     struct addr key = client_key(flow);
-    return clients_count(&shared->clients, &shared->n_associations, &key);
+    return clients_count(&shared->clients,
+                         &(struct counted){.of = &shared->n_associations, .at = &key});
 }
 
 /* Of the worker's, of this inbound's (NULL: all) and of this client's (NULL: all). NULL: there is none. */
@@ -267,7 +268,7 @@ static void leave(struct flow *flow)
 {
     struct flow_shared *shared = flow->env->shared;
     struct addr key = client_key(flow);
-    clients_leave(&shared->clients, &shared->n_associations, &key);
+    clients_leave(&shared->clients, &(struct counted){.of = &shared->n_associations, .at = &key});
     atomic_fetch_sub(&flow->inbound->counts->n_associations, 1);
     atomic_fetch_sub(&shared->n_associations, 1);
 }
@@ -298,7 +299,8 @@ static enum err admit(struct flow *flow)
     enum err err = find_place(flow);
     if (err != ERR_NONE)
         return err;
-    err = clients_enter(&shared->clients, &shared->n_associations, &key, UINT64_MAX);
+    err = clients_enter(&shared->clients,
+                        &(struct counted){.of = &shared->n_associations, .at = &key}, UINT64_MAX);
     if (err != ERR_NONE) {
         atomic_fetch_sub(&flow->inbound->counts->n_associations, 1);
         atomic_fetch_sub(&shared->n_associations, 1);

@@ -12,7 +12,9 @@
 struct client_key {
     const void *of;
     uint8_t ip[16];
+    uint8_t user[USER_ID_BYTES];
     uint8_t family;
+    bool has_user;
 };
 
 struct client_count {
@@ -34,15 +36,20 @@ void clients_deinit(struct clients *clients)
     pthread_mutex_destroy(&clients->lock);
 }
 
-static struct client_key make_key(const void *of, const struct addr *from)
+static struct client_key make_key(const struct counted *counted)
 {
     struct client_key key;
     memset(&key, 0, sizeof key); /* the padding is hashed too */
-    struct addr addr = *from;
+    struct addr addr = {.family = ADDR_NONE};
+    if (counted->at != NULL)
+        addr = *counted->at;
     addr_unmap(&addr);
-    key.of = of;
+    key.of = counted->of;
     key.family = addr.family;
     memcpy(key.ip, addr.ip, sizeof key.ip);
+    key.has_user = counted->user != NULL;
+    if (key.has_user)
+        memcpy(key.user, counted->user, sizeof key.user);
     return key;
 }
 
@@ -73,19 +80,18 @@ static enum err enter(struct clients *clients, const struct client_key *key, uin
     return ERR_NONE;
 }
 
-enum err clients_enter(struct clients *clients, const void *of, const struct addr *from,
-                       uint64_t max)
+enum err clients_enter(struct clients *clients, const struct counted *counted, uint64_t max)
 {
-    struct client_key key = make_key(of, from);
+    struct client_key key = make_key(counted);
     pthread_mutex_lock(&clients->lock);
     enum err err = enter(clients, &key, max);
     pthread_mutex_unlock(&clients->lock);
     return err;
 }
 
-void clients_leave(struct clients *clients, const void *of, const struct addr *from)
+void clients_leave(struct clients *clients, const struct counted *counted)
 {
-    struct client_key key = make_key(of, from);
+    struct client_key key = make_key(counted);
     struct client_count *count;
     pthread_mutex_lock(&clients->lock);
     HASH_FIND(hh, clients->counts, &key, sizeof key, count);
@@ -96,9 +102,9 @@ void clients_leave(struct clients *clients, const void *of, const struct addr *f
     pthread_mutex_unlock(&clients->lock);
 }
 
-uint64_t clients_count(struct clients *clients, const void *of, const struct addr *from)
+uint64_t clients_count(struct clients *clients, const struct counted *counted)
 {
-    struct client_key key = make_key(of, from);
+    struct client_key key = make_key(counted);
     struct client_count *count;
     pthread_mutex_lock(&clients->lock);
     HASH_FIND(hh, clients->counts, &key, sizeof key, count);

@@ -134,7 +134,8 @@ static void on_attempt_ready(struct endpoint *ep, unsigned events);
 static enum err try_one(struct dial *dial, const struct addr *to)
 {
     struct flow_env *env = dial->opening->env;
-    if (!dial->opening->is_configured && !policy_allows(dial->opening->inbound, to))
+    const struct opening *opening = dial->opening;
+    if (!opening->is_configured && !policy_allows(opening->inbound, opening->rights, to))
         return ERR_DENIED;
     struct sock *sock;
     enum err err =

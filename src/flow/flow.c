@@ -100,23 +100,67 @@ static void write_log(const struct flow *flow, enum flow_end end)
     log_end(&line);
 }
 
-/* By a unix socket all clients come from one place. */
-static bool is_counted_by_client(const struct inbound *inbound, const struct addr *from)
+/* Who comes: to which inbound, from where, by what rights. */
+struct arrival {
+    struct inbound *inbound;
+    const struct addr *from;
+    const struct user_rights *rights; /* NULL: the inbound's alone */
+};
+
+#define MAX_LIMITS 2
+
+struct limit {
+    struct counted counted;
+    uint64_t max;
+};
+
+/* What counts by address: `per_client` of the inbound and of its user. Returns how many. */
+static size_t limits_of(const struct arrival *arrival, struct limit limits[static MAX_LIMITS])
 {
-    return inbound->max_per_client > 0 && from->family != ADDR_NONE;
+    const struct inbound *inbound = arrival->inbound;
+    const struct user_rights *rights = arrival->rights;
+    size_t n = 0;
+    if (arrival->from->family == ADDR_NONE)
+        return 0; /* by a unix socket all clients come from one place */
+    if (inbound->max_per_client > 0)
+        limits[n++] =
+            (struct limit){{.of = inbound->counts, .at = arrival->from}, inbound->max_per_client};
+    if (rights != NULL && rights->per_client > 0)
+        limits[n++] = (struct limit){
+            {.of = inbound->counts, .user = rights->id, .at = arrival->from}, rights->per_client};
+    return n;
 }
 
-static void uncount(struct flow_env *env, struct inbound *inbound, const struct addr *from)
+static enum err count_client(struct flow_env *env, const struct arrival *arrival)
 {
-    if (is_counted_by_client(inbound, from))
-        clients_leave(&env->shared->clients, inbound->counts, from);
-    atomic_fetch_sub(&inbound->counts->n_connections, 1);
+    struct clients *clients = &env->shared->clients;
+    struct limit limits[MAX_LIMITS];
+    size_t n = limits_of(arrival, limits);
+    for (size_t i = 0; i < n; i++) {
+        enum err err = clients_enter(clients, &limits[i].counted, limits[i].max);
+        if (err == ERR_NONE)
+            continue;
+        while (i-- > 0)
+            clients_leave(clients, &limits[i].counted);
+        return err;
+    }
+    return ERR_NONE;
+}
+
+static void uncount(struct flow_env *env, const struct arrival *arrival)
+{
+    struct limit limits[MAX_LIMITS];
+    size_t n = limits_of(arrival, limits);
+    for (size_t i = 0; i < n; i++)
+        clients_leave(&env->shared->clients, &limits[i].counted);
+    atomic_fetch_sub(&arrival->inbound->counts->n_connections, 1);
     atomic_fetch_sub(&env->shared->n_connections, 1);
 }
 
 void flow_uncount(const struct flow *flow)
 {
-    uncount(flow->env, flow->inbound, &flow->carrier);
+    const struct arrival arrival = {flow->inbound, &flow->carrier, flow->rights};
+    uncount(flow->env, &arrival);
 }
 
 static void free_flow(struct deferred *deferred)
@@ -225,15 +269,15 @@ static bool is_full(_Atomic(uint64_t) *n, uint64_t max)
 }
 
 /* Counts a connection where there is room for it. */
-static bool admit(struct flow_env *env, struct inbound *inbound, const struct addr *from)
+static bool admit(struct flow_env *env, const struct arrival *arrival)
 {
     struct flow_shared *shared = env->shared;
+    struct inbound *inbound = arrival->inbound;
     enum refusal why = REFUSAL_CONNECTIONS;
     bool is_over = is_full(&shared->n_connections, env->limits.max_connections);
     is_over |= is_full(&inbound->counts->n_connections, inbound->max_connections);
-    if (!is_over && is_counted_by_client(inbound, from)) {
-        enum err err =
-            clients_enter(&shared->clients, inbound->counts, from, inbound->max_per_client);
+    if (!is_over) {
+        enum err err = count_client(env, arrival);
         is_over = err != ERR_NONE;
         why = err == ERR_MEMORY ? REFUSAL_MEMORY : REFUSAL_PER_CLIENT;
     }
@@ -241,45 +285,47 @@ static bool admit(struct flow_env *env, struct inbound *inbound, const struct ad
         return true;
     atomic_fetch_sub(&inbound->counts->n_connections, 1);
     atomic_fetch_sub(&shared->n_connections, 1);
-    flow_env_refuse(env, why, inbound->name, from);
+    flow_env_refuse(env, why, inbound->name, arrival->from);
     return false;
 }
 
 /* Counted if it may come in; else its refusal is counted and said. */
-static bool is_welcome(struct flow_env *env, struct inbound *inbound, const struct addr *from)
+static bool is_welcome(struct flow_env *env, const struct arrival *arrival)
 {
     env->counters.accepted++;
     /* Who comes by a unix socket is on this machine. */
     static const struct addr this_machine = {.family = ADDR_V4, .ip = {127, 0, 0, 1}};
-    bool has_addr = from->family != ADDR_NONE;
-    if (access_client(&inbound->allow, &inbound->deny, has_addr ? from : &this_machine))
-        return admit(env, inbound, from);
-    log_denied(env, inbound, from);
+    const struct inbound *inbound = arrival->inbound;
+    bool has_addr = arrival->from->family != ADDR_NONE;
+    if (access_client(&inbound->allow, &inbound->deny, has_addr ? arrival->from : &this_machine))
+        return admit(env, arrival);
+    log_denied(env, inbound, arrival->from);
     return false;
 }
 
-static void turn_away(struct flow_env *env, struct inbound *inbound, const struct addr *from)
+static void turn_away(struct flow_env *env, const struct arrival *arrival)
 {
-    uncount(env, inbound, from);
-    flow_env_refuse(env, REFUSAL_MEMORY, inbound->name, from);
+    uncount(env, arrival);
+    flow_env_refuse(env, REFUSAL_MEMORY, arrival->inbound->name, arrival->from);
 }
 
-/* A flow of a client that was counted; NULL: out of memory. */
-static struct flow *make(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
-                         const struct addr *carrier, const struct addr *from)
+/* A flow of a client that was counted, who is at `from`; NULL: out of memory. */
+static struct flow *make(struct flow_env *env, const struct arrival *arrival,
+                         struct endpoint *client, const struct addr *from)
 {
     struct flow *flow = slab_get(&env->flows);
     if (flow == NULL) {
-        turn_away(env, inbound, carrier);
+        turn_away(env, arrival);
         return NULL;
     }
-    ruleset_hold(inbound->ruleset);
+    ruleset_hold(arrival->inbound->ruleset);
     flow->env = env;
-    flow->inbound = inbound;
-    flow->protocol = inbound->protocol;
+    flow->inbound = arrival->inbound;
+    flow->protocol = arrival->inbound->protocol;
+    flow->rights = arrival->rights;
     flow->client = client;
     flow->from = *from;
-    flow->carrier = *carrier;
+    flow->carrier = *arrival->from;
     flow->began_ms = loop_now_ms(env->loop);
     idle_wait_init(&flow->wait);
     idle_wait_init(&flow->settling);
@@ -291,10 +337,9 @@ static struct flow *make(struct flow_env *env, struct inbound *inbound, struct e
     return flow;
 }
 
-static void begin(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
-                  const struct addr *from)
+static void begin(struct flow_env *env, const struct arrival *arrival, struct endpoint *client)
 {
-    struct flow *flow = make(env, inbound, client, from, from);
+    struct flow *flow = make(env, arrival, client, arrival->from);
     if (flow == NULL) {
         endpoint_close(client, false);
         return;
@@ -306,36 +351,41 @@ static void begin(struct flow_env *env, struct inbound *inbound, struct endpoint
 
 void flow_accept(struct flow_env *env, struct inbound *inbound, int fd, const struct addr *from)
 {
+    const struct arrival arrival = {.inbound = inbound, .from = from};
     struct sock *client;
-    if (!is_welcome(env, inbound, from)) {
+    if (!is_welcome(env, &arrival)) {
         sys_close(fd);
     } else if (sock_new(&client, env->loop, &env->socks, fd, LOOP_READ, NULL, NULL) != ERR_NONE) {
-        turn_away(env, inbound, from);
+        turn_away(env, &arrival);
         sys_close(fd);
     } else {
-        begin(env, inbound, &client->ep, from);
+        begin(env, &arrival, &client->ep);
     }
 }
 
 void flow_accept_endpoint(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
                           const struct addr *from)
 {
-    if (is_welcome(env, inbound, from))
-        begin(env, inbound, client, from);
+    const struct arrival arrival = {.inbound = inbound, .from = from};
+    if (is_welcome(env, &arrival))
+        begin(env, &arrival, client);
     else
         endpoint_close(client, false);
 }
 
-enum err flow_accept_request(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
+enum err flow_accept_request(struct flow_env *env, struct inbound *inbound,
+                             const struct flow_user *user, struct endpoint *client,
                              const struct addr *carrier, const struct addr *from,
                              const struct request *request)
 {
+    const struct arrival arrival = {inbound, carrier, user != NULL ? user->rights : NULL};
     env->counters.accepted++;
-    if (!admit(env, inbound, carrier))
+    if (!admit(env, &arrival))
         return ERR_LIMIT;
-    struct flow *flow = make(env, inbound, client, carrier, from);
+    struct flow *flow = make(env, &arrival, client, from);
     if (flow == NULL)
         return ERR_MEMORY;
+    flow->user = user != NULL ? user->name : NULL;
     opening_begin(flow, request);
     return ERR_NONE;
 }

@@ -67,14 +67,15 @@ struct flow {
     struct addr dialled;
     char *to;         /* the target's text for the log line, owned; NULL: no request yet */
     const char *user; /* borrowed from the inbound's users */
-    uint8_t state;    /* enum flow_state, set by one function only */
-    uint8_t end;      /* enum flow_end, for LINGERING */
-    uint8_t phase;    /* the protocol's own */
-    uint8_t command;  /* enum request_command, of the request that is served */
-    bool is_last;     /* the request that is served is the last */
-    bool has_logged;  /* a target that it is through with has had its line */
-    bool has_more;    /* bytes of the client's behind the login that is judged */
-    bool is_cut_off;  /* an answer could not be given: the client is gone, or memory is */
+    const struct user_rights *rights; /* likewise; NULL: the inbound's alone */
+    uint8_t state;                    /* enum flow_state, set by one function only */
+    uint8_t end;                      /* enum flow_end, for LINGERING */
+    uint8_t phase;                    /* the protocol's own */
+    uint8_t command;                  /* enum request_command, of the request that is served */
+    bool is_last;                     /* the request that is served is the last */
+    bool has_logged;                  /* a target that it is through with has had its line */
+    bool has_more;                    /* bytes of the client's behind the login that is judged */
+    bool is_cut_off; /* an answer could not be given: the client is gone, or memory is */
 };
 
 /*
@@ -91,11 +92,12 @@ void flow_accept_endpoint(struct flow_env *env, struct inbound *inbound, struct 
  * Takes in a stream of a tunnel, an endpoint that has its request with it: admission by the inbound's limits
  * for the carrier's address, then OPENING. `from` is the client's address as the near end says.
  * ERR_NONE: the endpoint is taken, and the protocol's reply() answers. Else it is the caller's still, to be refused:
- * ERR_LIMIT, ERR_MEMORY.
+ * ERR_LIMIT, ERR_MEMORY. The user is one of the inbound's, NULL: nobody.
  */
 NODISCARD enum err flow_accept_request(struct flow_env *env, struct inbound *inbound,
-                                       struct endpoint *client, const struct addr *carrier,
-                                       const struct addr *from, const struct request *request);
+                                       const struct flow_user *user, struct endpoint *client,
+                                       const struct addr *carrier, const struct addr *from,
+                                       const struct request *request);
 
 /* Ends every flow of the worker, as the program's end. */
 void flow_end_all(struct flow_env *env);

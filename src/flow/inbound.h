@@ -12,6 +12,7 @@
 
 #include "base/access.h"
 #include "base/err.h"
+#include "flow/clients.h"
 #include "flow/request.h"
 
 struct endpoint;
@@ -63,6 +64,25 @@ struct inbound_protocol {
     /* Answers the request: ERR_NONE and our own address towards the target, or why not. BIND is
      * answered twice: where we listen, then whom we have. */
     void (*reply)(struct flow *flow, enum err err, const struct addr *bound);
+};
+
+/*
+ * What holds for one user of a tunnel beside what his inbound says. His rules for targets are asked first: what his allow_targets
+ * names he may reach, what his deny_targets names he may not, and of all else the inbound's decide.
+ */
+struct user_rights {
+    uint8_t
+        id[USER_ID_BYTES]; /* tells him from the inbound's others, and is the same after a reload */
+    struct cidr_list allow; /* where his connections may come from; empty: from anywhere */
+    struct target_rule_list allow_targets, deny_targets;
+    struct target_rule_list allow_reverse; /* where he may have us listen; every one has ports */
+    uint64_t per_client;                   /* streams from one address; 0: no limit */
+    uint64_t sessions;                     /* how many at once; 0: no limit */
+};
+
+struct flow_user {
+    const char *name;
+    const struct user_rights *rights; /* NULL: the inbound's alone */
 };
 
 /* What a protocol may serve beside connecting: UDP ASSOCIATE, BIND. */

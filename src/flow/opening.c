@@ -211,6 +211,7 @@ static enum err set_up(struct flow *flow, const struct request *request)
     asked->opening = (struct opening){
         .env = flow->env,
         .inbound = flow->inbound,
+        .rights = flow->rights,
         .target = request->target,
         .source = flow->from,
         .is_configured = request->is_configured,

@@ -16,11 +16,13 @@
 struct flow_env;
 struct inbound;
 struct outbound;
+struct user_rights;
 
 /* One attempt to open; embedded in whoever asks, who waits for `done`. */
 struct opening {
     struct flow_env *env;
-    const struct inbound *inbound; /* whose rules hold */
+    const struct inbound *inbound;    /* whose rules hold */
+    const struct user_rights *rights; /* and of whom; NULL: the inbound's alone */
     struct target target;
     /* Where rules have had the target's name looked up: its addresses, borrowed until it is over.
      * Whoever asked again could be given others than those that the rules have judged. */

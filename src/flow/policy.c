@@ -28,11 +28,17 @@ static bool is_listened_on(const struct ruleset *ruleset, const struct addr *to)
     return may_be && sock_addr_is_ours(to);
 }
 
-bool policy_allows(const struct inbound *inbound, const struct addr *target)
+bool policy_allows(const struct inbound *inbound, const struct user_rights *rights,
+                   const struct addr *target)
 {
     struct addr to = *target;
     addr_unmap(&to);
-    if (is_listened_on(inbound->ruleset, &to))
+    bool is_own = is_listened_on(inbound->ruleset, &to);
+    if (rights != NULL && target_rules_name(&rights->allow_targets, &to, is_own))
+        return true;
+    if (rights != NULL && target_rules_name(&rights->deny_targets, &to, false))
+        return false;
+    if (is_own)
         return target_rules_name(&inbound->allow_targets, &to, true);
     if (is_never_a_target(inbound, &to) || target_rules_name(&inbound->deny_targets, &to, false))
         return target_rules_name(&inbound->allow_targets, &to, false);
@@ -46,6 +52,7 @@ enum err policy_judge_sent_on(const struct opening *opening)
         return ERR_NONE;
     if (addr->scope != 0)
         return ERR_ADDRESS_TYPE;
-    bool is_allowed = opening->is_configured || policy_allows(opening->inbound, addr);
+    bool is_allowed =
+        opening->is_configured || policy_allows(opening->inbound, opening->rights, addr);
     return is_allowed ? ERR_NONE : ERR_DENIED;
 }

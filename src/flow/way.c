@@ -72,7 +72,8 @@ static bool may_go(const struct packets *packets, const struct target *to, const
 {
     const struct way *way = packets->owner;
     const struct flow *flow = way->association->flow;
-    return policy_allows(flow->inbound, addr) && routing_leads_to(way->outbound, flow, to, addr);
+    return policy_allows(flow->inbound, flow->rights, addr) &&
+           routing_leads_to(way->outbound, flow, to, addr);
 }
 
 static void on_broken(struct packets *packets, enum err err)
@@ -123,7 +124,8 @@ static enum err open_way(struct way *way)
         return ERR_COMMAND;
     if (loop_now_ms(flow->env->loop) < way->retry_at_ms)
         return ERR_TIMEOUT;
-    way->opening = (struct opening){.env = flow->env, .inbound = flow->inbound, .done = on_opened};
+    way->opening = (struct opening){
+        .env = flow->env, .inbound = flow->inbound, .rights = flow->rights, .done = on_opened};
     enum err err = ops->associate(way->outbound, &way->opening);
     if (err == ERR_NONE) {
         take_packets(way);

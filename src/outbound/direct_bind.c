@@ -68,7 +68,7 @@ static bool is_expected(const struct binding *binding, const struct addr *from)
     bool is_named = binding->n_peers == 0;
     for (size_t i = 0; i < binding->n_peers && !is_named; i++)
         is_named = addr_equal(&binding->peers[i], from, false);
-    return is_named && policy_allows(opening->inbound, from);
+    return is_named && policy_allows(opening->inbound, opening->rights, from);
 }
 
 /* Takes the connection that was waited for. */
@@ -218,7 +218,7 @@ static enum err begin(struct binding *binding)
         ask(binding, LOOKUP_V4, ADDR_V4);
         ask(binding, LOOKUP_V6, ADDR_V6);
     } else if (!is_zero(&peer->addr)) {
-        if (!policy_allows(opening->inbound, &peer->addr))
+        if (!policy_allows(opening->inbound, opening->rights, &peer->addr))
             return ERR_DENIED;
         keep_peer(binding, peer->addr);
     }

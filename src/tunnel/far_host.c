@@ -97,7 +97,8 @@ static void on_incoming(struct host *base, struct stream *session_stream)
         return;
     }
     host->n_streams++;
-    err = flow_accept_request(env, far->inbound, &stream->ep, &host->remote, &source, &request);
+    err =
+        flow_accept_request(env, far->inbound, NULL, &stream->ep, &host->remote, &source, &request);
     if (err == ERR_NONE)
         return;
     stream->stream = NULL;

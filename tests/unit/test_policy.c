@@ -9,7 +9,8 @@
 static struct ruleset ruleset;
 static struct inbound inbound;
 static struct addr listening[4];
-static struct target_rule allowed[4], denied[4];
+static struct target_rule allowed[4], denied[4], users_allowed[4], users_denied[4];
+static struct user_rights rights;
 
 static int begin(void **state)
 {
@@ -17,6 +18,8 @@ static int begin(void **state)
     ruleset = (struct ruleset){.listening = listening};
     inbound = (struct inbound){
         .ruleset = &ruleset, .allow_targets.items = allowed, .deny_targets.items = denied};
+    rights = (struct user_rights){.allow_targets.items = users_allowed,
+                                  .deny_targets.items = users_denied};
     return 0;
 }
 
@@ -44,10 +47,26 @@ static void deny(const char *cidr, int port)
     denied[inbound.deny_targets.n++] = rule(cidr, port);
 }
 
+static void allow_user(const char *cidr, int port)
+{
+    users_allowed[rights.allow_targets.n++] = rule(cidr, port);
+}
+
+static void deny_user(const char *cidr, int port)
+{
+    users_denied[rights.deny_targets.n++] = rule(cidr, port);
+}
+
+static bool may_user_reach(const char *ip, uint16_t port)
+{
+    struct addr to = tcp_addr(ip, port);
+    return policy_allows(&inbound, &rights, &to);
+}
+
 static bool may_reach(const char *ip, uint16_t port)
 {
     struct addr to = tcp_addr(ip, port);
-    return policy_allows(&inbound, &to);
+    return policy_allows(&inbound, NULL, &to);
 }
 
 static void without_rules_the_world_may_be_reached(void **state)
@@ -172,6 +191,43 @@ static void a_white_list_is_all_denied_beside_what_is_allowed(void **state)
 
 #define EACH_ANEW(test) cmocka_unit_test_setup(test, begin)
 
+static void a_users_rules_are_asked_before_the_inbounds(void **state)
+{
+    (void)state;
+    deny("10.0.0.0/8", -1);
+    allow("10.1.0.0/16", -1);
+    assert_false(may_user_reach("10.2.0.1", 80)); /* without rules of his own */
+    assert_true(may_user_reach("10.1.0.1", 80));
+    allow_user("10.2.0.1", 80);
+    deny_user("10.1.0.1", -1);
+    assert_true(may_user_reach("10.2.0.1", 80));
+    assert_false(may_user_reach("10.2.0.1", 81));
+    assert_false(may_user_reach("::ffff:10.1.0.1", 80));
+    assert_true(may_user_reach("10.1.0.2", 80));
+    assert_true(may_reach("10.1.0.1", 80)); /* others' are as before */
+    assert_false(may_reach("10.2.0.1", 80));
+}
+
+static void a_users_white_list_is_all_that_he_may_reach(void **state)
+{
+    (void)state;
+    deny_user("*", -1);
+    allow_user("192.0.2.1", 443);
+    assert_true(may_user_reach("192.0.2.1", 443));
+    assert_false(may_user_reach("192.0.2.1", 80));
+    assert_false(may_user_reach("198.51.100.1", 443));
+}
+
+static void only_a_port_of_his_own_lets_a_user_reach_our_listeners(void **state)
+{
+    (void)state;
+    listen_on("127.0.0.1", 1080);
+    allow_user("*", -1);
+    assert_false(may_user_reach("127.0.0.1", 1080));
+    allow_user("127.0.0.1", 1080);
+    assert_true(may_user_reach("127.0.0.1", 1080));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +240,9 @@ int main(void)
         EACH_ANEW(an_unspecified_target_is_no_way_round_to_our_own_listener),
         EACH_ANEW(denied_targets_are_denied_and_allowed_ones_lifted_from_it),
         EACH_ANEW(a_white_list_is_all_denied_beside_what_is_allowed),
+        EACH_ANEW(a_users_rules_are_asked_before_the_inbounds),
+        EACH_ANEW(a_users_white_list_is_all_that_he_may_reach),
+        EACH_ANEW(only_a_port_of_his_own_lets_a_user_reach_our_listeners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,6 +30,8 @@ static void begin(void **state)
     memset(&replied, 0, sizeof replied);
 }
 
+static const struct flow_user *user; /* whose stream the next is; NULL: nobody's */
+
 static struct endpoint *new_stream(int *far)
 {
     return memory_new(flows.env.loop, flows.client_kind, far);
@@ -40,7 +42,7 @@ static enum err give(struct endpoint *client, const char *carrier)
     struct addr by = tcp_addr(carrier, 7777), from = tcp_addr("192.0.2.7", 4242);
     struct request request = {.command = REQUEST_CONNECT};
     assert_int_equal(target_parse(&request.target, "example.test:80", 15), ERR_NONE);
-    return flow_accept_request(&flows.env, &flows.inbound, client, &by, &from, &request);
+    return flow_accept_request(&flows.env, &flows.inbound, user, client, &by, &from, &request);
 }
 
 static int come(void)
@@ -150,6 +152,37 @@ static void limits_count_by_the_carriers_address_and_leave_the_refused_to_the_ca
     }
 }
 
+static void a_users_limit_counts_his_own_streams_only(void **state)
+{
+    static const struct user_rights rights = {.id = "ann", .per_client = 1};
+    static const struct flow_user ann = {"ann", &rights}, bob = {"bob", NULL};
+    begin(state);
+    user = &ann;
+    int far = come_and_open(), refused;
+    struct endpoint *ep = new_stream(&refused);
+    assert_int_equal(give(ep, "198.51.100.1"), ERR_LIMIT);
+    endpoint_close(ep, false);
+    flows.answer = ERR_REFUSED;
+    int elsewhere, other;
+    assert_int_equal(give(new_stream(&elsewhere), "198.51.100.2"), ERR_NONE);
+    user = &bob;
+    assert_int_equal(give(new_stream(&other), "198.51.100.1"), ERR_NONE);
+    flows.answer = ERR_NONE;
+    user = &ann;
+    far_reset(far);
+    flows_expect_end(flows.origin, ECONNRESET);
+    far_close(flows.origin);
+    flows.origin = -1;
+    int again = come();
+    far_reset(again);
+    user = NULL;
+    flows_settle();
+    far_close(refused);
+    far_close(elsewhere);
+    far_close(other);
+    flows_end();
+}
+
 static void idle_times_are_for_the_near_end_to_count(void **state)
 {
     begin(state);
@@ -223,6 +256,7 @@ int main(void)
         ON_STREAMS(a_refusal_is_answered_and_ends_the_stream),
         ON_STREAMS(connect_ms_is_kept),
         ON_STREAMS(limits_count_by_the_carriers_address_and_leave_the_refused_to_the_caller),
+        ON_STREAMS(a_users_limit_counts_his_own_streams_only),
         ON_STREAMS(idle_times_are_for_the_near_end_to_count),
         ON_STREAMS(a_reset_is_a_reset_on_the_other_side),
         ON_STREAMS(who_goes_while_it_is_opened_cancels_but_not_who_has_sent),
