@@ -70,6 +70,8 @@ struct outbound_ops {
     /* Which worker's flows it serves; NULL: any worker's. A flow that can moves there first, and one that
      * cannot is served where it is. NULL: any worker's, always. */
     struct flow_env *(*home)(struct outbound *, const struct opening *);
+    /* Whether what is under way stands still, as a session that has no link is in its way: time does not count then. NULL: never. */
+    bool (*is_suspended)(struct outbound *, const struct opening *);
     /* Gives up what is under way; `done` is not called. */
     void (*cancel)(struct outbound *, struct opening *);
     void (*free)(struct outbound *); /* NULL: it is no more than a struct outbound from malloc */

@@ -37,6 +37,8 @@ struct endpoint_ops {
     void (*keep_alive)(struct endpoint *, unsigned seconds);
     /* Whether, as far as is known, reading or writing would not meet ERR_AGAIN. */
     bool (*is_ready)(struct endpoint *, unsigned events);
+    /* Whether it stands still since what carries it is being replaced: it is not late, and not broken. NULL: never. */
+    bool (*is_suspended)(struct endpoint *);
 
     /* What an endpoint may lend; both of a pair are NULL where it does not. What is lent stays the
      * endpoint's, and nothing else is done to the endpoint before it is given back. */
@@ -106,6 +108,11 @@ static inline void endpoint_keep_alive(struct endpoint *ep, unsigned seconds)
 static inline bool endpoint_is_ready(struct endpoint *ep, unsigned events)
 {
     return ep->ops->is_ready(ep, events);
+}
+
+static inline bool endpoint_is_suspended(struct endpoint *ep)
+{
+    return ep->ops->is_suspended != NULL && ep->ops->is_suspended(ep);
 }
 
 static inline bool endpoint_lends_room(const struct endpoint *ep)

@@ -42,7 +42,12 @@ static enum upstream_step advance(struct upstream *upstream, const uint8_t *byte
 
 static const struct upstream_protocol protocol = {.begin = begin, .advance = advance};
 
-static const struct outbound_ops ops = {.open = upstream_open, .cancel = upstream_cancel};
+static const struct outbound_ops ops = {
+    .open = upstream_open,
+    .home = upstream_home,
+    .is_suspended = upstream_is_suspended,
+    .cancel = upstream_cancel,
+};
 
 struct outbound *outbound_http_new(const char *name, const struct upstream_server *server)
 {

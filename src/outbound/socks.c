@@ -266,6 +266,7 @@ static const struct outbound_ops ops = {
     .associate = associate,
     .bind = upstream_bind,
     .home = upstream_home,
+    .is_suspended = upstream_is_suspended,
     .cancel = upstream_cancel,
 };
 

@@ -103,6 +103,17 @@ static void end(struct upstream *upstream)
     loop_defer(upstream->server.env->loop, &upstream->freeing, free_upstream);
 }
 
+bool upstream_is_suspended(struct outbound *outbound, const struct opening *opening)
+{
+    (void)outbound;
+    const struct upstream *upstream = opening->state;
+    struct outbound *via = upstream->outbound->via;
+    if (upstream->endpoint != NULL)
+        return endpoint_is_suspended(upstream->endpoint);
+    return via != NULL && via->ops->is_suspended != NULL &&
+           via->ops->is_suspended(via, &upstream->server);
+}
+
 void upstream_cancel(struct outbound *outbound, struct opening *opening)
 {
     (void)outbound;
@@ -248,6 +259,10 @@ static void on_ready(struct endpoint *ep, unsigned events)
 static void on_silence(struct timer *timer)
 {
     struct upstream *upstream = CONTAINER_OF(timer, struct upstream, patience);
+    struct loop *loop = upstream->server.env->loop;
+    if (endpoint_is_suspended(upstream->endpoint) &&
+        timer_set(loop_timers(loop), timer, loop_now_ms(loop) + upstream->patience_ms) == ERR_NONE)
+        return;
     tell(upstream, turn(upstream, ERR_RESET));
 }
 

@@ -90,6 +90,7 @@ NODISCARD enum err upstream_open(struct outbound *outbound, struct opening *open
 NODISCARD enum err upstream_bind(struct outbound *outbound, struct opening *opening);
 NODISCARD enum err upstream_associate(struct outbound *outbound, struct opening *opening);
 struct flow_env *upstream_home(struct outbound *outbound, const struct opening *opening);
+bool upstream_is_suspended(struct outbound *outbound, const struct opening *opening);
 void upstream_cancel(struct outbound *outbound, struct opening *opening);
 
 /* Makes the outbound; returns owned, NULL: out of memory. */

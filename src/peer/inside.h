@@ -78,6 +78,7 @@ struct peer_link {
     bool has_carried;  /* near: bytes of streams have come, or were acknowledged, since it stood */
     uint64_t carried_before;    /* near: such bytes of its session until then */
     bool is_stalled;            /* near */
+    bool is_chained;            /* near: its carrier is a stream */
     bool was_probed;            /* near: asked since the last record */
     size_t heard_bytes;         /* near: payload that has come since it was asked */
     uint64_t started_us;        /* near: when flight 1 was made */
@@ -97,6 +98,8 @@ struct peer_link {
 struct near {
     struct near_options options;
     bool at_once;
+    bool is_suspended; /* since ... */
+    uint64_t suspended_us;
     bool needs_session; /* the last is over, and there was no memory for another */
     bool has_link_0;    /* it is in the session, though its handshake may have failed */
     uint64_t last_join;
@@ -233,6 +236,7 @@ void near_stood(struct peer_link *link);
 void near_received(struct peer_link *link); /* a record, which the session took */
 void near_link_gone(struct peer_link *link, bool was_up);
 void near_start_over(struct peer *peer, const char *why);
+bool near_has_sound_link(const struct peer *peer);
 void near_review(struct peer *peer); /* asks for a carrier where one is due */
 void near_advance(struct peer *peer);
 uint64_t near_deadline_us(const struct peer *peer);

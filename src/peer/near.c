@@ -41,11 +41,14 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 /* ---- is a carrier wanted? ---- */
 
-/* How long a link may owe an acknowledgement. */
-static uint64_t patience_us(const struct session_link_stats *stats)
+/* How long a link may owe an acknowledgement. Where its carrier is a stream, that one's session waits for less. */
+static uint64_t patience_us(const struct peer_link *link, const struct session_link_stats *stats)
 {
     uint64_t patience = 4 * stats->srtt_us + ACK_DELAY_US;
-    return patience > MIN_STALL_US ? patience : MIN_STALL_US;
+
+    if (patience < MIN_STALL_US)
+        patience = MIN_STALL_US;
+    return link->is_chained ? patience + patience / 2 : patience;
 }
 
 static uint64_t stall_us(const struct peer_link *link)
@@ -55,7 +58,7 @@ static uint64_t stall_us(const struct peer_link *link)
     if (!session_link_stats(link->reign->session, link->number, &stats) ||
         stats.unacked_since_us == 0)
         return NEVER_US;
-    return stats.unacked_since_us + patience_us(&stats);
+    return stats.unacked_since_us + patience_us(link, &stats);
 }
 
 static unsigned n_awaiting(const struct peer *peer)
@@ -69,7 +72,7 @@ static unsigned n_awaiting(const struct peer *peer)
     return n;
 }
 
-static bool has_sound_link(const struct peer *peer)
+bool near_has_sound_link(const struct peer *peer)
 {
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
         const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
@@ -89,7 +92,7 @@ static bool has_streams(const struct peer *peer)
 
 static bool wants_link(const struct peer *peer)
 {
-    if (peer->is_ending || peer->near.needs_session || has_sound_link(peer))
+    if (peer->is_ending || peer->near.needs_session || near_has_sound_link(peer))
         return false;
     return peer->stands || peer->near.at_once || has_streams(peer);
 }
@@ -100,7 +103,7 @@ static uint64_t next_attempt_us(const struct peer *peer)
     const struct near *near = &peer->near;
     unsigned n_attempts = near->n_dials + n_awaiting(peer);
 
-    if (n_attempts >= NEAR_MAX_ATTEMPTS)
+    if (n_attempts >= NEAR_MAX_ATTEMPTS || (near->is_suspended && n_attempts > 0))
         return NEVER_US;
     uint64_t beside_us = n_attempts > 0 ? near->attempt_us + BESIDE_US : 0;
     return beside_us > near->next_try_us ? beside_us : near->next_try_us;
@@ -287,7 +290,7 @@ void near_link_gone(struct peer_link *link, bool was_up)
     /* No answer to its flight: its time may have been wrong. */
     if (!was_up)
         peer->near.dates_by_wall = !peer->near.dates_by_wall;
-    if (peer->is_ending || has_sound_link(peer))
+    if (peer->is_ending || near_has_sound_link(peer))
         return;
     /* One that was useful is replaced at once, one after the other if need be. */
     if (was_up && was_useful(link)) {
@@ -328,7 +331,7 @@ static uint64_t probe_us(const struct peer_link *link)
     if (link->was_probed || (link->heard_bytes < ASK_BYTES && span_bytes(&link->in) == 0) ||
         !session_link_stats(link->reign->session, link->number, &stats))
         return NEVER_US;
-    return stats.last_received_us + patience_us(&stats);
+    return stats.last_received_us + patience_us(link, &stats);
 }
 
 static void advance_up(struct peer_link *link)
@@ -375,7 +378,7 @@ static uint64_t keep_until_us(const struct peer *peer)
     return peer->unlinked_us + peer->near.keep_us;
 }
 
-void near_advance(struct peer *peer)
+static void advance_links(struct peer *peer)
 {
     give_up_old_attempts(peer);
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
@@ -383,6 +386,12 @@ void near_advance(struct peer *peer)
         if (link->state == LINK_UP)
             advance_up(link);
     }
+}
+
+void near_advance(struct peer *peer)
+{
+    if (!peer->near.is_suspended)
+        advance_links(peer);
     if (keep_until_us(peer) <= peer->time.now_us)
         near_start_over(peer, "no link in all the time that it is kept for");
 }
@@ -397,14 +406,23 @@ static uint64_t link_deadline_us(const struct peer_link *link)
     return sooner(sooner(stall, probe_us(link)), link->keepalive_us);
 }
 
-uint64_t near_deadline_us(const struct peer *peer)
+static uint64_t links_deadline_us(const struct peer *peer)
 {
-    uint64_t deadline = keep_until_us(peer);
+    uint64_t deadline = NEVER_US;
 
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
         deadline = sooner(deadline, link_deadline_us(CONTAINER_OF(at, struct peer_link, in_owner)));
     if (peer->near.n_dials > 0)
         deadline = sooner(deadline, peer->near.dials_us[0] + GIVE_UP_US);
+    return deadline;
+}
+
+uint64_t near_deadline_us(const struct peer *peer)
+{
+    uint64_t deadline = keep_until_us(peer);
+
+    if (!peer->near.is_suspended)
+        deadline = sooner(deadline, links_deadline_us(peer));
     if (peer->near.needs_session)
         deadline = sooner(deadline, peer->near.next_try_us);
     return wants_link(peer) ? sooner(deadline, next_attempt_us(peer)) : deadline;

@@ -69,6 +69,14 @@ void peer_dial_failed(struct peer *peer, const struct peer_time *time);
  * are not awaited any more: whoever dials has given them up. */
 void peer_network_changed(struct peer *peer, const struct peer_time *time);
 
+/* Near: whether all carriers it has or waits for stand still, since they are streams of sessions that have no link. Then nothing that is awaited on
+ * them is late, and no further one is asked for; when they move again, each time goes on where it was. How long the session is kept without a link goes on. */
+void peer_suspend(struct peer *peer, bool is_suspended, const struct peer_time *time);
+/* Near: a link stands, and is not stalled: streams move. */
+bool peer_is_moving(const struct peer *peer);
+/* Near: the link's carrier is a stream of another session, which shall be the first to find out that a line is dead. */
+void peer_link_set_chained(struct peer_link *link);
+
 /* Lends room for the carrier's bytes. ERR_MEMORY. */
 NODISCARD enum err peer_link_room(struct peer_link *link, uint8_t **bytes, size_t *n);
 /* So many bytes were read into it; 0 gives the room back. */

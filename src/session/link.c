@@ -259,7 +259,8 @@ enum err link_acked(struct session *session, struct session_link *link, uint64_t
     link->n_acked = count;
     link->unacked_since_us = link->n_asking > count ? session->now_us : 0;
     note_told(session, link);
-    if (take_records(session, link, n, &at_us) && has_delay && link->is_up) {
+    if (take_records(session, link, n, &at_us) && has_delay && link->is_up &&
+        count > link->n_untimed) {
         uint32_t elapsed_us = (uint32_t)session->now_us - at_us;
         if (elapsed_us >= delay_us)
             link_sample_rtt(session, link, elapsed_us - delay_us);
@@ -304,6 +305,25 @@ void session_link_stands(struct session *session, uint64_t number)
 
     if (link != NULL)
         link->has_stood = true;
+}
+
+static uint64_t excused(uint64_t since_us, uint64_t pause_us, uint64_t now_us)
+{
+    return since_us + pause_us < now_us ? since_us + pause_us : now_us;
+}
+
+void session_excuse(struct session *session, uint64_t pause_us, uint64_t now_us)
+{
+    for (size_t i = 0; i < session->n_links; i++) {
+        struct session_link *link = session->links[i];
+        if (!link->is_up)
+            continue;
+        if (link->unacked_since_us != 0)
+            link->unacked_since_us = excused(link->unacked_since_us, pause_us, now_us);
+        link->last_received_us = excused(link->last_received_us, pause_us, now_us);
+        link->n_untimed = link->n_sent;
+        link->ping_token = 0;
+    }
 }
 
 bool session_link_stats(const struct session *session, uint64_t number,

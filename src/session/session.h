@@ -79,7 +79,7 @@ uint8_t stream_code(const struct stream *stream, struct addr *bound);
  * STREAM_WRITABLE follows. ERR_RESET: the stream is dead. ERR_MEMORY. Followed by stream_commit() (0 bytes: none), before anything else. */
 NODISCARD enum err stream_reserve(struct stream *stream, uint8_t **bytes, size_t *n);
 void stream_commit(struct stream *stream, size_t n);
-/* The same by a copy; *n says how many bytes were taken. */
+/* The same by a copy; *n says how many bytes were taken. Never more than 64 KiB are unsent by that. */
 NODISCARD enum err stream_write(struct stream *stream, const void *bytes, size_t given, size_t *n);
 /* No more bytes follow. */
 void stream_finish(struct stream *stream);
@@ -212,6 +212,10 @@ struct session_stats {
     uint64_t n_held_bytes;                                   /* in chunks, both ways */
     uint64_t n_granted_bytes;
 };
+
+/* The links have stood still for so long, through no fault of theirs: what is awaited on them is not late by that, and no round trip
+ * is measured by what was sent before. */
+void session_excuse(struct session *session, uint64_t pause_us, uint64_t now_us);
 
 bool session_link_stats(const struct session *session, uint64_t link,
                         struct session_link_stats *stats);

@@ -152,7 +152,8 @@ struct session_link {
     struct sent *sent;
     uint32_t head, tail, cap;
     uint64_t n_sent, n_acked;
-    uint64_t n_asking; /* acknowledged beyond this, nothing is awaited */
+    uint64_t n_asking;  /* acknowledged beyond this, nothing is awaited */
+    uint64_t n_untimed; /* of the first so many no round trip is measured */
     uint64_t n_unacked_bytes;
     uint64_t unacked_since_us;
 

@@ -63,15 +63,19 @@ uint8_t stream_code(const struct stream *stream, struct addr *bound)
     return stream->code;
 }
 
+static uint64_t unsent(const struct outgoing *out)
+{
+    return out->end - (out->next < out->end ? out->next : out->end);
+}
+
 /* Whether it may take more, with so many bytes unsent: what one stream, and all of them, keep is bounded. */
 static bool may_write(const struct stream *stream, uint64_t unsent_max)
 {
     const struct session *session = stream->session;
     const struct outgoing *out = &stream->out;
-    uint64_t unsent = out->end - (out->next < out->end ? out->next : out->end);
     uint64_t kept = out->end - (out->base < out->end ? out->base : out->end);
 
-    if (unsent >= unsent_max)
+    if (unsent(out) >= unsent_max)
         return false;
     if (kept >= session->options.stream_window_bytes && kept >= INITIAL_FULL)
         return false;
@@ -133,7 +137,9 @@ enum err stream_write(struct stream *stream, const void *bytes, size_t given, si
 
     *n = 0;
     while (*n < given && (err = stream_reserve(stream, &room, &n_room)) == ERR_NONE) {
+        uint64_t most = UNSENT_MAX - unsent(&stream->out);
         size_t take = given - *n < n_room ? given - *n : n_room;
+        take = take < most ? take : (size_t)most;
         memcpy(room, from + *n, take);
         stream_commit(stream, take);
         *n += take;

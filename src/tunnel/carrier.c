@@ -10,6 +10,9 @@
 /* What its link seals in one go: enough for one call to be worth its while, and what is more urgent comes soon. */
 #define OUTPUT_BYTES ((size_t)128 * 1024)
 
+/* The same where the carrier is a stream: what waits behind it waits in that one's session already. */
+#define CHAINED_OUTPUT_BYTES ((size_t)32 * 1024)
+
 /* What may wait in the socket for the network to take it: all that is sealed goes in order, so what is in a hurry has to wait
  * for it. */
 #define UNSENT_BYTES (128u * 1024)
@@ -19,6 +22,12 @@
 
 /* How long the other end's fin is waited for behind ours. */
 #define LINGER_MS 5000
+
+/* What has no descriptor is a stream of another session. */
+static bool is_chained(const struct carrier *carrier)
+{
+    return carrier->endpoint->fd < 0;
+}
 
 static void free_carrier(struct deferred *freeing)
 {
@@ -176,6 +185,8 @@ enum err carrier_new(struct carrier **out, struct tended *keeper, struct endpoin
     endpoint->owner = carrier;
     endpoint->on_ready = on_ready;
     sock_bound_unsent(endpoint, UNSENT_BYTES);
+    if (is_chained(carrier))
+        peer_link_set_chained(of);
     atomic_fetch_add(&env->flow->shared->n_carriers, 1);
     update_interest(carrier);
     *out = carrier;
@@ -216,9 +227,10 @@ static enum err end_by_fin(struct carrier *carrier)
 /* ERR_AGAIN: it takes no more now, or has had its turn. */
 static enum err write_some(struct carrier *carrier, const struct peer_time *now)
 {
+    const size_t most = is_chained(carrier) ? CHAINED_OUTPUT_BYTES : OUTPUT_BYTES;
     for (size_t n_written = 0; n_written < BUDGET_BYTES;) {
         const uint8_t *bytes;
-        size_t n = peer_link_output(carrier->of, OUTPUT_BYTES, now, &bytes), n_taken = 0;
+        size_t n = peer_link_output(carrier->of, most, now, &bytes), n_taken = 0;
         if (n == 0)
             return ERR_NONE;
         enum err err = endpoint_write(carrier->endpoint, bytes, n, &n_taken);

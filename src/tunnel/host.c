@@ -176,6 +176,8 @@ static void settle(struct tended *tended, const struct peer_time *now)
         session_settle(peer_session(host->peer));
         write_all(host, now);
     } while (has_told);
+    if (host->ops->on_settled != NULL)
+        host->ops->on_settled(host, now);
     move_deadline(host, host->is_over ? UINT64_MAX : peer_deadline_us(host->peer));
     if (host->is_over)
         settle_over(host);

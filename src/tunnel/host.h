@@ -21,6 +21,8 @@ struct host_ops {
     /* A carrier is wanted. NULL: never. */
     void (*on_wanted)(struct host *, const struct peer_time *now);
     void (*on_up)(struct host *, struct carrier *);
+    /* Near: all of this turn is done. NULL: nobody cares. */
+    void (*on_settled)(struct host *, const struct peer_time *now);
     /* The carrier's link takes the silent path: it is the host's no more (carrier_release()). NULL: never. */
     void (*on_silent)(struct host *, struct carrier *, const char *why);
     /* The session is over and its carriers are closed; `why` may be NULL. The host is to be taken down by host_deinit(). */
@@ -36,6 +38,7 @@ struct host {
     struct list carriers, streams;
     struct timer deadline;
     bool is_near;
+    bool is_moving;  /* near: a link stands, and what carries it moves too */
     bool is_leaving; /* it ends with its last stream */
     bool is_ending;  /* it was told to */
     bool is_over;    /* the session is; its last carriers are being closed */
@@ -62,6 +65,12 @@ void host_adopt_carrier(struct host *host, struct carrier *carrier);
 
 /* Writes what its links have to send now, before the turn is over. */
 void host_write(struct host *host);
+
+/* Whether its streams stand still until it has a link again. The far end cannot know. */
+static inline bool host_is_suspended(const struct host *host)
+{
+    return host->is_near && !host->is_moving && !host->is_over;
+}
 
 static inline void host_touch(struct host *host)
 {

@@ -40,6 +40,41 @@ static void on_wanted(struct host *host, const struct peer_time *now)
     near_dial(near_of(host));
 }
 
+/* ---- chains: its carriers may be streams of other sessions of this worker ---- */
+
+static bool is_suspended(struct near *near)
+{
+    struct host *host = &near->host;
+    bool any = false;
+    for (struct list *at = host->carriers.next; at != &host->carriers; at = at->next, any = true)
+        if (!endpoint_is_suspended(CONTAINER_OF(at, struct carrier, link)->endpoint))
+            return false;
+    return near_dials_are_suspended(near) && (any || !list_empty(&near->dials));
+}
+
+/* Whose carriers are its streams looks at itself again. It is rare, and they are few. */
+static void touch_others(struct host *host)
+{
+    struct tunnel_env *env = host->tended.env;
+    for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
+        struct host *other = CONTAINER_OF(at, struct host, link);
+        if (other->is_near && other != host)
+            host_touch(other);
+    }
+}
+
+static void on_settled(struct host *host, const struct peer_time *now)
+{
+    struct near *near = near_of(host);
+    bool stands_still = is_suspended(near);
+    peer_suspend(host->peer, stands_still, now);
+    bool is_moving = peer_is_moving(host->peer) && !stands_still;
+    if (is_moving == host->is_moving)
+        return;
+    host->is_moving = is_moving;
+    touch_others(host);
+}
+
 static void on_up(struct host *host, struct carrier *carrier)
 {
     (void)carrier;
@@ -93,6 +128,7 @@ static const struct host_ops ops = {
     .on_answered = on_answered,
     .on_wanted = on_wanted,
     .on_up = on_up,
+    .on_settled = on_settled,
     .on_ended = on_ended,
 };
 
@@ -248,6 +284,12 @@ void near_cancel(struct opening *opening)
     stream->opening = NULL;
     opening->state = NULL;
     endpoint_close(&stream->ep, true);
+}
+
+bool near_is_suspended(const struct opening *opening)
+{
+    const struct tunnel_stream *stream = opening->state;
+    return host_is_suspended(stream->host);
 }
 
 /* ---- what concerns all of a worker's ---- */

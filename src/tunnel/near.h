@@ -33,6 +33,8 @@ NODISCARD enum err near_open(struct tunnel_spec *spec, size_t session, struct ou
                              struct opening *opening);
 /* As outbound_ops.ahead. */
 void near_ahead(struct opening *opening, const uint8_t *bytes, size_t given, size_t *n);
+/* As outbound_ops.is_suspended. */
+bool near_is_suspended(const struct opening *opening);
 void near_cancel(struct opening *opening);
 
 /* The worker goes by these rules now. */

@@ -19,6 +19,8 @@ struct near_dial {
     struct opening opening;
     size_t n_left; /* further addresses to be tried at once where this one fails */
     struct timer deadline;
+    bool is_paused;
+    uint64_t left_ms;              /* until the deadline, while it is paused */
     const struct inbound *inbound; /* by whose rules, which are held, it was begun */
     struct outbound *via;
     struct deferred freeing;
@@ -89,11 +91,18 @@ static enum err take(struct near_dial *dial)
 
 static void on_done(struct opening *opening, enum err err);
 
+/* Without its timer an address has the time that the system gives it. */
+static void set_deadline(struct near_dial *dial, uint64_t in_ms)
+{
+    struct loop *loop = loop_of(dial);
+    if (timer_set(loop_timers(loop), &dial->deadline, loop_now_ms(loop) + in_ms) != ERR_NONE)
+        timer_clear(loop_timers(loop), &dial->deadline);
+}
+
 static enum err begin(struct near_dial *dial)
 {
     struct near *near = dial->near;
     const struct tunnel_settings *settings = &near->spec->settings;
-    struct loop *loop = loop_of(dial);
     free(dial->opening.early); /* of an address that was reached in vain, out of memory */
     dial->opening = (struct opening){
         .env = near->host.tended.env->flow,
@@ -102,9 +111,8 @@ static enum err begin(struct near_dial *dial)
         .is_configured = true,
         .done = on_done,
     };
-    /* Without its timer an address has the time that the system gives it. */
-    if (timer_set(loop_timers(loop), &dial->deadline, loop_now_ms(loop) + DIAL_MS) != ERR_NONE)
-        timer_clear(loop_timers(loop), &dial->deadline);
+    dial->is_paused = false;
+    set_deadline(dial, DIAL_MS);
     return dial->via == NULL ? dial_open(&dial->opening, NULL)
                              : dial->via->ops->open(dial->via, &dial->opening);
 }
@@ -171,6 +179,30 @@ void near_dial(struct near *near)
     timer_init(&dial->deadline, on_deadline);
     list_append(&near->dials, &dial->link);
     go_on(dial, begin(dial));
+}
+
+static void pause(struct near_dial *dial)
+{
+    uint64_t now_ms = loop_now_ms(loop_of(dial)), at_ms = dial->deadline.at_ms;
+    dial->left_ms = at_ms > now_ms ? at_ms - now_ms : 0;
+    timer_clear(loop_timers(loop_of(dial)), &dial->deadline);
+}
+
+bool near_dials_are_suspended(struct near *near)
+{
+    bool all = true;
+    for (struct list *at = near->dials.next; at != &near->dials; at = at->next) {
+        struct near_dial *dial = CONTAINER_OF(at, struct near_dial, link);
+        bool was_paused = dial->is_paused;
+        dial->is_paused = dial->via != NULL && dial->via->ops->is_suspended != NULL &&
+                          dial->via->ops->is_suspended(dial->via, &dial->opening);
+        all &= dial->is_paused;
+        if (dial->is_paused && !was_paused)
+            pause(dial);
+        else if (was_paused && !dial->is_paused)
+            set_deadline(dial, dial->left_ms);
+    }
+    return all;
 }
 
 void near_dial_cancel_all(struct near *near)

@@ -5,10 +5,14 @@
 #ifndef SOCKEYE_TUNNEL_NEAR_DIAL_H
 #define SOCKEYE_TUNNEL_NEAR_DIAL_H
 
+#include <stdbool.h>
+
 struct near;
 
 /* Begins to dial, beside what is under way. The peer is told what comes of it. */
 void near_dial(struct near *near);
+/* Whether all that are under way stand still; the time of each stands still with it. */
+bool near_dials_are_suspended(struct near *near);
 void near_dial_cancel_all(struct near *near);
 
 #endif

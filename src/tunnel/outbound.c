@@ -58,6 +58,12 @@ static void ahead(struct outbound *outbound, struct opening *opening, const uint
     near_ahead(opening, bytes, given, n);
 }
 
+static bool is_suspended(struct outbound *outbound, const struct opening *opening)
+{
+    (void)outbound;
+    return near_is_suspended(opening);
+}
+
 static void cancel(struct outbound *outbound, struct opening *opening)
 {
     (void)outbound;
@@ -74,6 +80,7 @@ static const struct outbound_ops ops = {
     .open = open_by,
     .ahead = ahead,
     .home = home,
+    .is_suspended = is_suspended,
     .cancel = cancel,
     .free = free_outbound,
 };

@@ -153,6 +153,12 @@ static bool stream_ep_is_ready(struct endpoint *ep, unsigned events)
     return (tunnel_stream_of(ep)->watch.ready & events) != 0;
 }
 
+static bool stream_ep_is_suspended(struct endpoint *ep)
+{
+    const struct tunnel_stream *stream = tunnel_stream_of(ep);
+    return stream->stream != NULL && host_is_suspended(stream->host);
+}
+
 static const struct endpoint_ops stream_ops = {
     .read = stream_ep_read,
     .write = stream_ep_write,
@@ -163,6 +169,7 @@ static const struct endpoint_ops stream_ops = {
     .is_broken = stream_ep_is_broken,
     .keep_alive = stream_ep_keep_alive,
     .is_ready = stream_ep_is_ready,
+    .is_suspended = stream_ep_is_suspended,
     .reserve = stream_ep_reserve,
     .commit = stream_ep_commit,
     .peek = stream_ep_peek,
