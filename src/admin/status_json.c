@@ -6,7 +6,7 @@
 #include "base/addr.h"
 
 /* Names come from the configuration, which is UTF-8. */
-static void print_string(FILE *out, const char *text)
+void admin_print_json_string(FILE *out, const char *text)
 {
     fputc('"', out);
     for (; *text != '\0'; text++) {
@@ -67,15 +67,15 @@ static void print_counters(FILE *out, const struct counters *counters)
 static void print_inbound(FILE *out, const struct status_inbound *inbound)
 {
     fputs("{\"name\":", out);
-    print_string(out, inbound->name);
+    admin_print_json_string(out, inbound->name);
     fputs(",\"type\":", out);
-    print_string(out, inbound->type);
+    admin_print_json_string(out, inbound->type);
     fputs(",\"addresses\":[", out);
     for (size_t i = 0; i < inbound->n_listens; i++) {
         char text[LISTENING_TEXT_BYTES];
         listening_format(&inbound->listens[i], text);
         fputs(i == 0 ? "" : ",", out);
-        print_string(out, text);
+        admin_print_json_string(out, text);
     }
     fputs("],", out);
     print_number(out, "flows_now", inbound->flows_now);
@@ -103,7 +103,7 @@ static void print_link(FILE *out, const struct tunnel_link_report *link)
     if (link->remote.family != ADDR_NONE)
         addr_format(&link->remote, remote);
     fputs("{\"remote\":", out);
-    print_string(out, remote);
+    admin_print_json_string(out, remote);
     fputc(',', out);
     print_numbers(out, keys, numbers, sizeof numbers / sizeof numbers[0]);
     fputc('}', out);
@@ -118,7 +118,7 @@ static void print_session(FILE *out, const struct tunnel_session_report *session
         session->worker + 1, session->n_links,        session->streams_now,  session->streams_total,
         session->sent_bytes, session->received_bytes, session->resent_bytes, session->held_bytes};
     fputs("{\"name\":", out);
-    print_string(out, session->name);
+    admin_print_json_string(out, session->name);
     fputs(session->is_near ? ",\"end\":\"near\"," : ",\"end\":\"far\",", out);
     print_numbers(out, keys, numbers, sizeof numbers / sizeof numbers[0]);
     fputs(",\"carriers\":[", out);
@@ -151,7 +151,7 @@ static void print_limits(FILE *out, const struct config_limits *limits)
 void admin_print_json(FILE *out, const struct status *status, const struct counters *sum)
 {
     fputs("{\"version\":", out);
-    print_string(out, status->version);
+    admin_print_json_string(out, status->version);
     fprintf(out, ",\"pid\":%d,", status->pid);
     print_number(out, "uptime_ms", status->uptime_ms);
     fputc(',', out);

@@ -9,4 +9,7 @@
 /* Prints it; `sum` is what the workers' counters add up to. Errors are the stream's. */
 void admin_print_json(FILE *out, const struct status *status, const struct counters *sum);
 
+/* Prints it in its quotes; `text` is UTF-8. */
+void admin_print_json_string(FILE *out, const char *text);
+
 #endif

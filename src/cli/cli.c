@@ -10,8 +10,8 @@
 #include "base/secret.h"
 
 const struct cli_verb *const cli_verbs[] = {
-    &cli_run,    &cli_check,  &cli_socks,      &cli_init, &cli_keygen,
-    &cli_status, &cli_passwd, &cli_completion, NULL,
+    &cli_run,    &cli_check,     &cli_socks,  &cli_init,       &cli_keygen,
+    &cli_status, &cli_speedtest, &cli_passwd, &cli_completion, NULL,
 };
 
 const struct cli_option cli_options[] = {CLI_HELP_OPTION, CLI_VERSION_OPTION, {0}};
@@ -48,7 +48,7 @@ void cli_print_verb(FILE *out, const struct cli_verb *verb)
     fprintf(out, verb == &cli_osocks ? "%s" : "sockeye %s", verb->name);
     cli_print_synopsis(out, verb->options);
     if (verb->word != NULL)
-        fprintf(out, " %s", verb->word);
+        fprintf(out, verb->is_word_optional ? " [%s]" : " %s", verb->word);
     fputs("\n    ", out);
     for (const char *at = verb->about; *at != '\0'; at++)
         fputs(*at == '\n' ? "\n    " : (const char[]){*at, '\0'}, out);
@@ -74,7 +74,7 @@ static int take_word(struct cli_parser *parser)
     const struct cli_verb *verb = parser->verb;
     if (verb->word != NULL && optind < parser->argc)
         parser->word = parser->argv[optind++];
-    else if (verb->word != NULL)
+    else if (verb->word != NULL && !verb->is_word_optional)
         return end(parser, cli_usage_error(verb, "%s is missing", verb->word));
     if (optind < parser->argc)
         return end(parser, cli_usage_error(verb, "one word too many: %s", parser->argv[optind]));
@@ -103,6 +103,24 @@ static int say_none_found(void)
     for (size_t i = 0; i < n; i++)
         fprintf(stderr, "    %s\n", places[i]);
     fprintf(stderr, "Another place: -c FILE. Without any: sockeye socks\n");
+    return EX_CONFIG;
+}
+
+bool cli_read_number(const char *text, uint64_t least, uint64_t most, uint64_t *out)
+{
+    size_t n = strlen(text);
+    if (n == 0 || n > 19 || strspn(text, "0123456789") != n)
+        return false;
+    *out = strtoull(text, NULL, 10);
+    return *out >= least && *out <= most;
+}
+
+int cli_say_no_tunnel(const char *name)
+{
+    if (name == NULL)
+        fprintf(stderr, "sockeye: the configuration has no outbound of type tunnel\n");
+    else
+        fprintf(stderr, "sockeye: the configuration has no outbound %.64s of type tunnel\n", name);
     return EX_CONFIG;
 }
 

@@ -6,6 +6,7 @@
 #define SOCKEYE_CLI_CLI_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "cli/options.h"
 #include "config/config.h"
@@ -16,13 +17,14 @@ struct cli_verb {
     const char *about;                /* what it does; its first sentence is for completion too */
     const struct cli_option *options; /* ended by an empty one */
     const char *word;                 /* the one it needs beside options; NULL: it takes none */
-    const char *choices;              /* what that word may be, parted by spaces; NULL: anything */
+    bool is_word_optional;
+    const char *choices; /* what that word may be, parted by spaces; NULL: anything */
     /* argv[0] is the verb. */
     int (*run)(const struct cli_verb *verb, int argc, char **argv);
 };
 
 extern const struct cli_verb cli_run, cli_check, cli_socks, cli_osocks, cli_init, cli_keygen,
-    cli_status, cli_passwd, cli_completion;
+    cli_status, cli_speedtest, cli_passwd, cli_completion;
 
 /* All that follow `sockeye`; ended by NULL. */
 extern const struct cli_verb *const cli_verbs[];
@@ -50,6 +52,12 @@ int cli_next(struct cli_parser *parser);
 /* Says what is wrong with the words given to a verb, and where help is; returns EX_USAGE. */
 int cli_usage_error(const struct cli_verb *verb, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* A number from least to most, of digits alone. */
+bool cli_read_number(const char *text, uint64_t least, uint64_t most, uint64_t *out);
+
+/* Says that no outbound is a tunnel of that name (NULL: that none is a tunnel); returns an exit code. */
+int cli_say_no_tunnel(const char *name);
 
 /* Says a message about the configuration on stderr. */
 void cli_say(struct config_messages *messages, const char *message);

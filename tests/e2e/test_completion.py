@@ -64,7 +64,7 @@ def test_bash_offers_the_verbs_that_help_has(cli, bash):
     assert {"run", "check", "socks", "status", "passwd", "completion"} <= set(verbs)
     assert set(bash("sockeye", "")) == {*verbs, "-h", "--help", "-V", "--version"}
     assert bash("sockeye", "ru") == ["run"]
-    assert sorted(bash("sockeye", "s")) == ["socks", "status"]
+    assert sorted(bash("sockeye", "s")) == ["socks", "speedtest", "status"]
     assert bash("sockeye", "nothing") in ([], [""])
 
 
