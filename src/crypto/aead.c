@@ -22,12 +22,28 @@ size_t aead_key_bytes(enum aead aead)
     return key_bytes[aead];
 }
 
+static const struct libcrypto_aead *functions(const struct aead_key *key)
+{
+    return &libcrypto.aeads[key->aead];
+}
+
+/* With another key, or for another nonce; NULL: it stays. */
+static bool set(struct aead_key *key, const uint8_t *bytes, const uint8_t *nonce,
+                const OSSL_PARAM *params)
+{
+    const struct libcrypto_aead *aead = functions(key);
+    size_t n_bytes = bytes == NULL ? 0 : key_bytes[key->aead];
+    size_t n_nonce = nonce == NULL ? 0 : NONCE_BYTES;
+    return (key->use == AEAD_SEAL ? aead->encrypt_init : aead->decrypt_init)(
+        key->context, bytes, n_bytes, nonce, n_nonce, params);
+}
+
 enum err aead_key_init(struct aead_key *key, enum aead aead, enum aead_use use,
                        const uint8_t *bytes)
 {
-    key->context = libcrypto.EVP_CIPHER_CTX_new();
-    if (key->context != NULL && libcrypto.EVP_CipherInit_ex2(key->context, libcrypto.aeads[aead],
-                                                             bytes, NULL, use == AEAD_SEAL, NULL))
+    *key = (struct aead_key){.aead = aead, .use = use};
+    key->context = functions(key)->newctx(functions(key)->provider);
+    if (key->context != NULL && set(key, bytes, NULL, NULL))
         return ERR_NONE;
     aead_key_deinit(key);
     libcrypto.ERR_clear_error();
@@ -37,57 +53,52 @@ enum err aead_key_init(struct aead_key *key, enum aead aead, enum aead_use use,
 void aead_key_deinit(struct aead_key *key)
 {
     if (key->context != NULL)
-        libcrypto.EVP_CIPHER_CTX_free(key->context);
+        functions(key)->freectx(key->context);
     key->context = NULL;
 }
 
 enum err aead_key_replace(struct aead_key *key, const uint8_t *bytes)
 {
-    return libcrypto.EVP_CipherInit_ex2(key->context, NULL, bytes, NULL, -1, NULL) ? ERR_NONE
-                                                                                   : ERR_SYSTEM;
+    return set(key, bytes, NULL, NULL) ? ERR_NONE : ERR_SYSTEM;
 }
 
-static bool set_nonce(struct aead_key *key, uint64_t counter)
+/* For the next call, whose tag is awaited where it opens. */
+static bool begin(struct aead_key *key, uint64_t counter, uint8_t *tag)
 {
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, AEAD_TAG_BYTES), OSSL_PARAM_END};
     uint8_t nonce[NONCE_BYTES] = {0};
-    for (unsigned i = 0; i < 8; i++)
-        nonce[NONCE_BYTES - 1 - i] = (uint8_t)(counter >> 8 * i);
-    return libcrypto.EVP_CipherInit_ex2(key->context, NULL, NULL, nonce, -1, NULL);
+    for (size_t i = NONCE_BYTES; i > NONCE_BYTES - sizeof counter; counter >>= 8)
+        nonce[--i] = (uint8_t)counter;
+    return set(key, NULL, nonce, tag == NULL ? NULL : params);
 }
 
 /* Without `out` the bytes are authenticated only. */
 static bool update(struct aead_key *key, uint8_t *out, const void *bytes, size_t n)
 {
-    int n_out;
-    return n == 0 || libcrypto.EVP_CipherUpdate(key->context, out, &n_out, bytes, (int)n);
+    size_t n_out;
+    return n == 0 || functions(key)->update(key->context, out, &n_out, n, bytes, n);
 }
 
+/* None of these ciphers has bytes left for the end. */
 static bool finish(struct aead_key *key)
 {
-    /* None of these ciphers has bytes left for the end. */
     uint8_t nothing[16];
-    int n_out;
-    return libcrypto.EVP_CipherFinal_ex(key->context, nothing, &n_out);
+    size_t n_out;
+    return functions(key)->final(key->context, nothing, &n_out, sizeof nothing);
 }
 
 static bool get_tag(struct aead_key *key, uint8_t *tag)
 {
     OSSL_PARAM params[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, AEAD_TAG_BYTES),
                            OSSL_PARAM_END};
-    return libcrypto.EVP_CIPHER_CTX_get_params(key->context, params);
-}
-
-static bool set_tag(struct aead_key *key, uint8_t *tag)
-{
-    OSSL_PARAM params[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, AEAD_TAG_BYTES),
-                           OSSL_PARAM_END};
-    return libcrypto.EVP_CIPHER_CTX_set_params(key->context, params);
+    return functions(key)->get_params(key->context, params);
 }
 
 enum err aead_seal(struct aead_key *key, uint64_t counter, struct piece ad,
                    const struct piece *pieces, size_t n_pieces, uint8_t *out)
 {
-    bool is_good = set_nonce(key, counter) && update(key, NULL, ad.bytes, ad.n);
+    bool is_good = begin(key, counter, NULL) && update(key, NULL, ad.bytes, ad.n);
     for (size_t i = 0; i < n_pieces && is_good; i++) {
         assert(pieces[i].n <= AEAD_MAX_BYTES);
         is_good = update(key, out, pieces[i].bytes, pieces[i].n);
@@ -102,7 +113,7 @@ enum err aead_open(struct aead_key *key, uint64_t counter, struct piece ad, uint
     if (n < AEAD_TAG_BYTES || n > AEAD_MAX_BYTES)
         return ERR_AUTH;
     n -= AEAD_TAG_BYTES;
-    if (set_nonce(key, counter) && set_tag(key, bytes + n) && update(key, NULL, ad.bytes, ad.n) &&
+    if (begin(key, counter, bytes + n) && update(key, NULL, ad.bytes, ad.n) &&
         update(key, bytes, bytes, n) && finish(key))
         return ERR_NONE;
     secret_wipe(bytes, n);

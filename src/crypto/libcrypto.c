@@ -42,11 +42,81 @@ static enum err find_functions(void *library)
     return ERR_NONE;
 }
 
+/* `names` are divided by colons. */
+static bool is_among(const char *name, const char *names)
+{
+    size_t n = strlen(name);
+    for (const char *at = names; at != NULL; at = strchr(at, ':')) {
+        at += *at == ':';
+        if (strncmp(at, name, n) == 0 && (at[n] == ':' || at[n] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static const OSSL_DISPATCH *find_functions_of(const EVP_CIPHER *cipher,
+                                              const OSSL_PROVIDER *provider)
+{
+    const char *name = libcrypto.EVP_CIPHER_get0_name(cipher);
+    int is_for_now;
+    const OSSL_ALGORITHM *at =
+        libcrypto.OSSL_PROVIDER_query_operation(provider, OSSL_OP_CIPHER, &is_for_now);
+    for (; at != NULL && at->algorithm_names != NULL; at++)
+        if (is_among(name, at->algorithm_names))
+            return at->implementation;
+    return NULL;
+}
+
+static enum err take_functions(struct libcrypto_aead *aead, const OSSL_DISPATCH *at)
+{
+    for (; at != NULL && at->function_id != 0; at++) {
+        switch (at->function_id) {
+        case OSSL_FUNC_CIPHER_NEWCTX:
+            aead->newctx = OSSL_FUNC_cipher_newctx(at);
+            break;
+        case OSSL_FUNC_CIPHER_FREECTX:
+            aead->freectx = OSSL_FUNC_cipher_freectx(at);
+            break;
+        case OSSL_FUNC_CIPHER_ENCRYPT_INIT:
+            aead->encrypt_init = OSSL_FUNC_cipher_encrypt_init(at);
+            break;
+        case OSSL_FUNC_CIPHER_DECRYPT_INIT:
+            aead->decrypt_init = OSSL_FUNC_cipher_decrypt_init(at);
+            break;
+        case OSSL_FUNC_CIPHER_UPDATE:
+            aead->update = OSSL_FUNC_cipher_update(at);
+            break;
+        case OSSL_FUNC_CIPHER_FINAL:
+            aead->final = OSSL_FUNC_cipher_final(at);
+            break;
+        case OSSL_FUNC_CIPHER_GET_CTX_PARAMS:
+            aead->get_params = OSSL_FUNC_cipher_get_ctx_params(at);
+            break;
+        default:
+            break;
+        }
+    }
+    bool is_complete = aead->newctx != NULL && aead->freectx != NULL &&
+                       aead->encrypt_init != NULL && aead->decrypt_init != NULL &&
+                       aead->update != NULL && aead->final != NULL && aead->get_params != NULL;
+    return is_complete ? ERR_NONE : ERR_NOT_FOUND;
+}
+
+static enum err fetch_aead(struct libcrypto_aead *aead, const char *name)
+{
+    aead->cipher = libcrypto.EVP_CIPHER_fetch(NULL, name, NULL);
+    if (aead->cipher == NULL)
+        return ERR_MEMORY;
+    const OSSL_PROVIDER *provider = libcrypto.EVP_CIPHER_get0_provider(aead->cipher);
+    aead->provider = libcrypto.OSSL_PROVIDER_get0_provider_ctx(provider);
+    return take_functions(aead, find_functions_of(aead->cipher, provider));
+}
+
 static void free_ciphers(void)
 {
     for (unsigned i = 0; i < N_AEADS; i++) {
-        libcrypto.EVP_CIPHER_free(libcrypto.aeads[i]);
-        libcrypto.aeads[i] = NULL;
+        libcrypto.EVP_CIPHER_free(libcrypto.aeads[i].cipher);
+        libcrypto.aeads[i] = (struct libcrypto_aead){.cipher = NULL};
     }
     libcrypto.EVP_CIPHER_free(libcrypto.chacha20);
     libcrypto.chacha20 = NULL;
@@ -54,17 +124,17 @@ static void free_ciphers(void)
 
 static enum err fetch_ciphers(void)
 {
-    bool is_complete = true;
-    for (unsigned i = 0; i < N_AEADS; i++) {
-        libcrypto.aeads[i] = libcrypto.EVP_CIPHER_fetch(NULL, aead_names[i], NULL);
-        is_complete = is_complete && libcrypto.aeads[i] != NULL;
-    }
+    enum err err = ERR_NONE;
+    for (unsigned i = 0; i < N_AEADS && err == ERR_NONE; i++)
+        err = fetch_aead(&libcrypto.aeads[i], aead_names[i]);
     libcrypto.chacha20 = libcrypto.EVP_CIPHER_fetch(NULL, "ChaCha20", NULL);
-    if (is_complete && libcrypto.chacha20 != NULL)
+    if (err == ERR_NONE && libcrypto.chacha20 == NULL)
+        err = ERR_MEMORY;
+    if (err == ERR_NONE)
         return ERR_NONE;
     free_ciphers();
     libcrypto.ERR_clear_error();
-    return ERR_MEMORY;
+    return err;
 }
 
 /* The library is never unloaded: what has its contexts may live to the process's end. */

@@ -12,10 +12,12 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include <openssl/bio.h>
+#include <openssl/core_dispatch.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/provider.h>
 #include <openssl/rsa.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
@@ -32,12 +34,11 @@
     X(CRYPTO_free) \
     X(ERR_clear_error) \
     X(EVP_CIPHER_CTX_free) \
-    X(EVP_CIPHER_CTX_get_params) \
     X(EVP_CIPHER_CTX_new) \
-    X(EVP_CIPHER_CTX_set_params) \
     X(EVP_CIPHER_fetch) \
     X(EVP_CIPHER_free) \
-    X(EVP_CipherFinal_ex) \
+    X(EVP_CIPHER_get0_name) \
+    X(EVP_CIPHER_get0_provider) \
     X(EVP_CipherInit_ex2) \
     X(EVP_CipherUpdate) \
     X(EVP_DigestSign) \
@@ -63,6 +64,8 @@
     X(EVP_PKEY_new_raw_public_key) \
     X(EVP_sha256) \
     X(OPENSSL_info) \
+    X(OSSL_PROVIDER_get0_provider_ctx) \
+    X(OSSL_PROVIDER_query_operation) \
     X(PEM_read_bio_PUBKEY) \
     X(PEM_read_bio_PrivateKey) \
     X(PEM_write_bio_PKCS8PrivateKey) \
@@ -73,11 +76,27 @@
     X(i2d_PUBKEY)
 /* clang-format on */
 
+/*
+ * An AEAD as its provider gives it (provider-cipher(7)): with a message of one byte, half of what EVP does for it
+ * is to find out anew each time how long a nonce is, and to look up parameters by their names.
+ */
+struct libcrypto_aead {
+    EVP_CIPHER *cipher; /* keeps the provider */
+    void *provider;
+    OSSL_FUNC_cipher_newctx_fn *newctx;
+    OSSL_FUNC_cipher_freectx_fn *freectx;
+    OSSL_FUNC_cipher_encrypt_init_fn *encrypt_init;
+    OSSL_FUNC_cipher_decrypt_init_fn *decrypt_init;
+    OSSL_FUNC_cipher_update_fn *update;
+    OSSL_FUNC_cipher_final_fn *final;
+    OSSL_FUNC_cipher_get_ctx_params_fn *get_params;
+};
+
 struct libcrypto {
 #define FUNCTION(name) __typeof__(name) *(name);
     LIBCRYPTO_FUNCTIONS(FUNCTION)
 #undef FUNCTION
-    EVP_CIPHER *aeads[N_AEADS];
+    struct libcrypto_aead aeads[N_AEADS];
     EVP_CIPHER *chacha20;
 };
 
