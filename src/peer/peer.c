@@ -257,6 +257,11 @@ static bool session_tells(struct peer *peer, struct reign *reign, struct peer_ev
             if (reign == peer->reign)
                 on_session_over(peer, told.code);
             break;
+        case SESSION_LISTEN:
+        case SESSION_LISTENING:
+        case SESSION_UNLISTEN:
+            *event = (struct peer_event){.kind = PEER_LISTENER, .session_event = told};
+            return true;
         default:
             *event = (struct peer_event){.kind = PEER_STREAM, .session_event = told};
             return true;

@@ -37,7 +37,8 @@ struct peer_time {
 };
 
 enum peer_event_kind {
-    PEER_STREAM,        /* `session_event` is one of STREAM_... */
+    PEER_STREAM,   /* `session_event` is one of STREAM_... */
+    PEER_LISTENER, /* `session_event` is SESSION_LISTEN, SESSION_LISTENING or SESSION_UNLISTEN */
     PEER_WANTS_CARRIER, /* near: open one, and give it by peer_dialled(); peer_dial_failed() otherwise */
     PEER_LINK_UP,
     PEER_LINK_WRITE, /* the link has something to send, after peer_link_output() had nothing */

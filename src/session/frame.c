@@ -8,6 +8,7 @@ enum {
     MAX_RESET_CODE = STREAM_RESET_DRAIN,
     MAX_OPENED_CODE = 8,
     MAX_END_CODE = 3,
+    MAX_LISTENING_CODE = LISTENER_IN_USE,
     TOKEN_BYTES = 8
 };
 
@@ -137,6 +138,33 @@ static void take_open(struct reader *reader, struct frame *frame)
         frame->request.has_target = frame->request.target.addr.family != ADDR_NONE;
     }
     take_addr(reader, &frame->request.source);
+    bool has_listener = frame->code == STREAM_ACCEPTED || frame->code == STREAM_LISTENER_DATAGRAMS;
+    frame->request.listener = has_listener ? take_varint(reader) : 0;
+}
+
+/* LISTEN: an address that is one, and a kind that there is. */
+static void take_listen(struct reader *reader, struct frame *frame)
+{
+    frame->id = take_varint(reader);
+    frame->code = take_code(reader, LISTENER_DATAGRAMS);
+    take_addr(reader, &frame->bound);
+    bool may_choose = frame->code == LISTENER_DATAGRAMS;
+    if (frame->id == 0 || frame->bound.family == ADDR_NONE ||
+        (frame->bound.port == 0 && !may_choose))
+        reader->is_bad = true;
+}
+
+static void take_listener_frame(struct reader *reader, struct frame *frame)
+{
+    if (frame->type == FRAME_LISTEN) {
+        take_listen(reader, frame);
+        return;
+    }
+    frame->id = take_varint(reader);
+    if (frame->type == FRAME_UNLISTEN)
+        return;
+    frame->code = take_code(reader, MAX_LISTENING_CODE);
+    take_addr(reader, &frame->bound);
 }
 
 static void take_data(struct reader *reader, struct frame *frame)
@@ -206,6 +234,11 @@ static void take_frame(struct reader *reader, struct frame *frame)
     case FRAME_END:
         frame->code = take_code(reader, MAX_END_CODE);
         return;
+    case FRAME_LISTEN:
+    case FRAME_LISTENING:
+    case FRAME_UNLISTEN:
+        take_listener_frame(reader, frame);
+        return;
     default:
         reader->is_bad = true;
     }
@@ -266,7 +299,10 @@ uint8_t *frame_write_open(uint8_t *out, uint64_t id, uint64_t claim, uint64_t gr
     out = varint_write(out, claim);
     out = varint_write(out, grant);
     out = write_target(out, request);
-    return write_addr(out, &request->source);
+    out = write_addr(out, &request->source);
+    bool has_listener =
+        request->kind == STREAM_ACCEPTED || request->kind == STREAM_LISTENER_DATAGRAMS;
+    return has_listener ? varint_write(out, request->listener) : out;
 }
 
 uint8_t *frame_write_opened(uint8_t *out, uint64_t id, uint8_t code, const struct addr *bound)
@@ -340,4 +376,19 @@ uint8_t *frame_write_end(uint8_t *out, uint8_t code)
     *out++ = FRAME_END;
     *out++ = code;
     return out;
+}
+
+uint8_t *frame_write_listener(uint8_t *out, enum frame_type type, uint64_t listener, uint8_t code,
+                              const struct addr *addr)
+{
+    *out++ = (uint8_t)type;
+    out = varint_write(out, listener);
+    *out++ = code;
+    return write_addr(out, addr);
+}
+
+uint8_t *frame_write_unlisten(uint8_t *out, uint64_t listener)
+{
+    *out++ = FRAME_UNLISTEN;
+    return varint_write(out, listener);
 }

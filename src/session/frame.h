@@ -30,14 +30,17 @@ enum frame_type {
     FRAME_AUTH = 0x0c,
     FRAME_BYE = 0x0d,
     FRAME_END = 0x0e,
+    FRAME_LISTEN = 0x10,
+    FRAME_LISTENING = 0x11,
+    FRAME_UNLISTEN = 0x12,
 };
 
 /* Which members hold depends on the type; the others are not set. */
 struct frame {
     uint8_t type;
-    uint8_t code;         /* OPENED, RESET, END; the kind of OPEN */
+    uint8_t code;         /* OPENED, RESET, END, LISTENING; the kind of OPEN and LISTEN */
     bool has_bad_name;    /* OPEN: its target's name is none that could be looked up */
-    uint64_t id;          /* of the stream; ACK and LOST: the link */
+    uint64_t id;          /* of the stream; ACK and LOST: the link; LISTEN...: the listener */
     uint64_t value;       /* offset, final size, limit, claim of INITIAL, count, token */
     uint64_t delay_us;    /* ACK */
     uint64_t claim;       /* OPEN */
@@ -46,14 +49,15 @@ struct frame {
     size_t n_bytes;
     const uint8_t *signature; /* AUTH. Borrowed */
     size_t n_signature;
-    struct addr bound;             /* OPENED */
+    struct addr bound;             /* OPENED, LISTEN, LISTENING */
     struct stream_request request; /* OPEN */
 };
 
 /* The most that a frame takes, but for the bytes of DATA and FIN, and AUTH. */
 #define FRAME_ADDRESS_MAX_BYTES (1 + 1 + HOST_NAME_MAX_BYTES + 2)
-#define FRAME_OPEN_MAX_BYTES (2 + 3 * VARINT_MAX_BYTES + FRAME_ADDRESS_MAX_BYTES + 19)
+#define FRAME_OPEN_MAX_BYTES (2 + 4 * VARINT_MAX_BYTES + FRAME_ADDRESS_MAX_BYTES + 19)
 #define FRAME_OPENED_MAX_BYTES (2 + VARINT_MAX_BYTES + 19)
+#define FRAME_LISTEN_MAX_BYTES FRAME_OPENED_MAX_BYTES   /* and of LISTENING */
 #define FRAME_HEAD_MAX_BYTES (2 + 3 * VARINT_MAX_BYTES) /* any of the others */
 
 /* Takes the frame at the beginning of n > 0 bytes, *used of them. A run of PADDING is one. ERR_BAD: it is cut off,
@@ -73,5 +77,9 @@ uint8_t *frame_write_lost(uint8_t *out, uint64_t link, uint64_t count);
 uint8_t *frame_write_token(uint8_t *out, enum frame_type type, uint64_t token); /* PING, PONG */
 uint8_t *frame_write_bye(uint8_t *out);
 uint8_t *frame_write_end(uint8_t *out, uint8_t code);
+/* LISTEN with a kind, LISTENING with a code. */
+uint8_t *frame_write_listener(uint8_t *out, enum frame_type type, uint64_t listener, uint8_t code,
+                              const struct addr *addr);
+uint8_t *frame_write_unlisten(uint8_t *out, uint64_t listener);
 
 #endif

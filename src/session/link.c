@@ -161,6 +161,10 @@ static void frame_acked(struct session *session, const struct sent *sent)
         session_over(session, STREAM_RESET_LOST);
         return;
     }
+    if (sent->kind >= SENT_LISTEN) {
+        listener_acked(session, sent);
+        return;
+    }
     struct stream *stream = sent->kind == SENT_NOTHING ? NULL : stream_find(session, sent->id);
     if (sent->kind == SENT_OPEN && ids_add(&session->ours, id_number(sent->id)) == ERR_MEMORY)
         session_over(session, STREAM_RESET_LOST);

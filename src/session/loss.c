@@ -10,6 +10,10 @@ static void frame_lost(struct session *session, const struct sent *sent)
         session->end_needed = session->state == SESSION_ENDING;
         return;
     }
+    if (sent->kind >= SENT_LISTEN) {
+        listener_lost(session, sent);
+        return;
+    }
     struct stream *stream = sent->kind == SENT_NOTHING ? NULL : stream_find(session, sent->id);
     if (stream == NULL)
         return;

@@ -323,6 +323,38 @@ static void put_streams(struct filler *filler)
         (void)put_bulk(filler, all);
 }
 
+static void put_listener(struct filler *filler, struct session_listener *listener, uint8_t *at)
+{
+    struct sent sent = {.id = listener->number};
+
+    if ((listener->needs & NEEDS_LISTEN) != 0) {
+        put_head(filler, frame_write_listener(at, FRAME_LISTEN, listener->number, listener->kind,
+                                              &listener->addr));
+        sent.kind = SENT_LISTEN;
+        listener_sent(listener, NEEDS_LISTEN);
+    } else if ((listener->needs & NEEDS_LISTENING) != 0) {
+        put_head(filler, frame_write_listener(at, FRAME_LISTENING, listener->number, listener->code,
+                                              &listener->addr));
+        sent.kind = SENT_LISTENING;
+        sent.offset = listener->code;
+        listener_sent(listener, NEEDS_LISTENING);
+    } else {
+        put_head(filler, frame_write_unlisten(at, listener->number));
+        sent.kind = SENT_UNLISTEN;
+        listener_sent(listener, NEEDS_UNLISTEN);
+    }
+    track(filler, sent);
+}
+
+static void put_listeners(struct filler *filler)
+{
+    struct list *needs = &filler->session->listener_needs;
+    uint8_t *at;
+
+    while (!list_empty(needs) && (at = room_for(filler, FRAME_LISTEN_MAX_BYTES)) != NULL)
+        put_listener(filler, CONTAINER_OF(needs->next, struct session_listener, in_needs), at);
+}
+
 static void put_end(struct filler *filler)
 {
     struct session *session = filler->session;
@@ -380,6 +412,7 @@ size_t session_pull(struct session *session, uint64_t number, size_t room, uint6
     put_windows(&filler, &link->queues);
     put_windows(&filler, &session->queues);
     put_end(&filler);
+    put_listeners(&filler);
     put_streams(&filler);
     put_ack(&filler);
     put_bye(&filler);
@@ -399,7 +432,7 @@ bool session_wants(const struct session *session, uint64_t number)
     if (link->ack_due || link->ping_needed || link->pong_needed || link->bye_needed ||
         (session->initial_needed && session->state == SESSION_ALIVE) || session->end_needed ||
         session->auth_out.bytes != NULL || !list_empty(&link->queues.windows) ||
-        !list_empty(&session->queues.windows))
+        !list_empty(&session->queues.windows) || !list_empty(&session->listener_needs))
         return true;
     for (size_t i = 0; i < session->n_links; i++) {
         if (session->links[i]->lost_needed)

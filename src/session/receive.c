@@ -41,10 +41,16 @@ static enum err refuse(struct stream *stream, uint8_t code)
     return err;
 }
 
-/* Whether the other end may open such a stream, and somebody here knows what it is. */
-static bool is_kind_known(const struct session *session, uint8_t kind)
+/* 0, or the code that refuses a stream that is not for the other end to open, or that nobody here knows. */
+static uint8_t judge_kind(const struct session *session, const struct frame *frame)
 {
-    return kind == STREAM_CONNECTION || (kind == STREAM_SPEED && !session->options.is_client);
+    uint8_t kind = frame->code;
+
+    if (!session->options.is_client)
+        return kind == STREAM_CONNECTION || kind == STREAM_SPEED ? 0 : 7;
+    if (kind != STREAM_ACCEPTED)
+        return 7;
+    return listener_is_there(session, frame->request.listener, LISTENER_CONNECTIONS) ? 0 : 1;
 }
 
 static enum err on_open(struct session *session, const struct frame *frame)
@@ -67,8 +73,9 @@ static enum err on_open(struct session *session, const struct frame *frame)
     stream->in.limit = frame->claim;
     if (!credit_allows(session, frame->claim))
         return refuse(stream, 1);
-    if (!is_kind_known(session, frame->code))
-        return refuse(stream, 7);
+    uint8_t why_not = judge_kind(session, frame);
+    if (why_not != 0)
+        return refuse(stream, why_not);
     if (frame->has_bad_name)
         return refuse(stream, 8);
     stream->request = malloc(sizeof *stream->request);
@@ -253,6 +260,11 @@ static bool is_about_stream(uint8_t type)
     return type >= FRAME_OPEN && type <= FRAME_WINDOW;
 }
 
+static bool is_about_listener(uint8_t type)
+{
+    return type >= FRAME_LISTEN && type <= FRAME_UNLISTEN;
+}
+
 static enum err on_frame(struct session *session, struct record *record, const struct frame *frame)
 {
     uint8_t type = frame->type;
@@ -264,6 +276,8 @@ static enum err on_frame(struct session *session, struct record *record, const s
     record->asks = record->asks || (type != FRAME_ACK && type != FRAME_PONG);
     if (is_about_stream(type))
         return session->state == SESSION_ALIVE ? on_stream_frame(session, frame) : ERR_NONE;
+    if (is_about_listener(type))
+        return session->state == SESSION_ALIVE ? listener_received(session, frame) : ERR_NONE;
     return on_link_frame(session, record, frame);
 }
 

@@ -31,6 +31,8 @@ enum err session_new(struct session **out, const struct session_options *options
     session->initial_sent.link = NO_LINK;
     list_init(&session->streams);
     list_init(&session->events);
+    list_init(&session->listeners);
+    list_init(&session->listener_needs);
     queues_init(&session->queues);
     *out = session;
     return ERR_NONE;
@@ -49,6 +51,7 @@ void session_free(struct session *session)
     while (!list_empty(&session->streams))
         stream_delete(CONTAINER_OF(session->streams.next, struct stream, in_session));
     session_settle(session);
+    listeners_free(session);
     while (session->n_links > 0)
         link_free(session, session->links[0]);
     ids_deinit(&session->ours);
@@ -115,7 +118,8 @@ bool session_next_event(struct session *session, struct session_event *event)
         *event = (struct session_event){.kind = SESSION_AUTH};
         return true;
     }
-    if (next_of_streams(session, event) || next_of_links(session, event))
+    if (listeners_tell(session, event) || next_of_streams(session, event) ||
+        next_of_links(session, event))
         return true;
     if (!session->event_ended)
         return false;
@@ -196,6 +200,7 @@ void session_over(struct session *session, enum stream_reset code)
     session->state = SESSION_OVER;
     session->event_ended = true;
     session->end_needed = false;
+    listeners_quieten(session);
     kill_all(session, code);
 }
 
@@ -210,6 +215,7 @@ void session_end(struct session *session, uint8_t code, uint64_t now_us)
     session->end_code = code;
     session->end_needed = true;
     session->end_at_us = now_us + END_US;
+    listeners_quieten(session);
     kill_all(session, code == 0 ? STREAM_RESET_DRAIN : STREAM_RESET_LOST);
     for (size_t i = 0; i < session->n_links; i++)
         has_link = has_link || session->links[i]->is_up;
@@ -267,6 +273,7 @@ void session_stats(const struct session *session, struct session_stats *stats)
     *stats = (struct session_stats){
         .n_streams = session->n_live,
         .n_opened = session->n_ever,
+        .n_listeners = session->n_listeners,
         .n_sent_bytes = session->n_sent_bytes,
         .n_received_bytes = session->n_received_bytes,
         .n_resent_bytes = session->n_resent_bytes,

@@ -44,14 +44,19 @@ void session_free(struct session *session);
 
 /* ---- streams ---- */
 
-/* By its numbers on the wire. */
+/* By its numbers on the wire. The client opens the others, the server those of its listeners. */
 enum stream_kind {
     STREAM_CONNECTION = 0,
+    STREAM_ASSOCIATION = 1, /* datagrams to and from anywhere */
+    STREAM_ACCEPTED =
+        2, /* a connection that a listener has taken; the target is where it came to */
+    STREAM_LISTENER_DATAGRAMS = 3,
     STREAM_SPEED = 4, /* a client measures: the server discards what comes and sends zeros */
 };
 
 struct stream_request {
     enum stream_kind kind;
+    uint64_t listener;    /* of ACCEPTED and LISTENER_DATAGRAMS: whose it is */
     bool has_target;      /* else it is the far end's own */
     struct target target; /* where it shall lead to */
     struct addr source;   /* the client's address, family NONE: unknown */
@@ -103,6 +108,27 @@ void stream_set_owner(struct stream *stream, void *owner);
 void *stream_owner(const struct stream *stream);
 uint64_t stream_id(const struct stream *stream); /* 0: its opening was not sent yet */
 
+/* ---- listeners: at the server, for the client (doc/protocol.md, "Listening") ---- */
+
+#define SESSION_MAX_LISTENERS 64
+
+enum listener_kind { LISTENER_CONNECTIONS, LISTENER_DATAGRAMS };
+
+/* LISTENING's codes. */
+enum listener_code { LISTENER_BOUND, LISTENER_FAILED, LISTENER_DENIED, LISTENER_IN_USE };
+
+/* Client: asks for one; SESSION_LISTENING follows, again where the server has to close it. ERR_LIMIT: there are as many as
+ * may be. ERR_EOF: the session has ended. ERR_MEMORY. */
+NODISCARD enum err session_listen(struct session *session, enum listener_kind kind,
+                                  const struct addr *at, uint64_t *number);
+/* Client: nothing more is wanted of it; streams that came of it stay. Harmless on one that is not there. */
+void session_unlisten(struct session *session, uint64_t number);
+/* Server: answers SESSION_LISTEN, or says later that a listener is there no more. Harmless likewise. */
+void session_listening(struct session *session, uint64_t number, enum listener_code code,
+                       const struct addr *bound);
+/* Server: while it is on SESSION_LISTEN waits, as it is not sure yet that the client stays with this session. */
+void session_hold_listens(struct session *session, bool is_on);
+
 /* ---- what happened ---- */
 
 enum session_event_kind {
@@ -113,6 +139,9 @@ enum session_event_kind {
     STREAM_DEAD,       /* by the other end, or the session's end */
     SESSION_LINK_LOST, /* the other end says so: close its carrier */
     SESSION_LINK_BYE,  /* no more records will come on it */
+    SESSION_LISTEN,    /* server: `listener` is wanted, of kind `code` at `addr` */
+    SESSION_LISTENING, /* client: the answer about `listener`, `code` and `addr`; unless it is LISTENER_BOUND it is there no more */
+    SESSION_UNLISTEN,  /* server: `listener` is wanted no more */
     SESSION_AUTH,      /* a signature has come: session_auth() */
     SESSION_ENDED,     /* by the other end, or END was acknowledged */
 };
@@ -121,7 +150,9 @@ struct session_event {
     enum session_event_kind kind;
     struct stream *stream; /* of STREAM_... */
     uint64_t link;         /* of SESSION_LINK_... */
-    uint8_t code;          /* of SESSION_ENDED */
+    uint8_t code;          /* of SESSION_ENDED, LISTEN, LISTENING */
+    uint64_t listener;     /* of SESSION_LISTEN, LISTENING, UNLISTEN */
+    struct addr addr;
 };
 
 /* False: nothing more. Each thing is told once until it happens anew. */
@@ -207,6 +238,7 @@ struct session_link_stats {
 
 struct session_stats {
     uint64_t n_streams, n_opened;                            /* now, ever */
+    uint64_t n_listeners;                                    /* that the client wants */
     uint64_t n_sent_bytes, n_received_bytes, n_resent_bytes; /* of streams */
     uint64_t n_acked_bytes;                                  /* likewise: each once */
     uint64_t n_held_bytes;                                   /* in chunks, both ways */

@@ -6,6 +6,7 @@
  *     link.c     records sent, their acknowledgements         loss.c       links that are lost
  *     receive.c  frames to the parts above                    pull.c       the parts above to frames
  *     session.c  events, deadlines, the end                   credit.c     windows
+ *     listen.c   listeners
  *
  * A stream waits in one of two queues while it has something to send: *urgent* with an opening, an answer, a
  * reset or the first bytes after a pause; *bulk* otherwise. While its OPEN (or OPENED) is under way on a link, its frames go behind it:
@@ -29,7 +30,8 @@ enum {
     LOST_MAX = 256,         /* links that are lost and not forgotten */
     JOINS_REACH =
         64, /* so far below a link's highest number, one that was not used may still come */
-    STREAMS_CLOSING_MAX = 8192, /* beyond those that the cap has room for */
+    STREAMS_CLOSING_MAX = 8192,   /* beyond those that the cap has room for */
+    LISTENERS_CLOSING_MAX = 1024, /* refused, which was not acknowledged */
     ACK_DELAY_US = 25000,
     ACK_BYTES = 256 * 1024,
     END_US = 3000000,
@@ -121,7 +123,32 @@ struct loan {
     uint32_t next; /* of the stream: index + 1, 0: none */
 };
 
-enum sent_kind { SENT_NOTHING, SENT_OPEN, SENT_OPENED, SENT_DATA, SENT_RESET, SENT_END };
+enum sent_kind {
+    SENT_NOTHING,
+    SENT_OPEN,
+    SENT_OPENED,
+    SENT_DATA,
+    SENT_RESET,
+    SENT_END,
+    SENT_LISTEN,
+    SENT_LISTENING, /* its offset is the code */
+    SENT_UNLISTEN,
+};
+
+enum listener_needs { NEEDS_LISTEN = 1, NEEDS_LISTENING = 2, NEEDS_UNLISTEN = 4 };
+
+/* At either end. It is *there* until it was unlistened, or refused. */
+struct session_listener {
+    struct list in_session;
+    struct list in_needs; /* while it has something to send */
+    uint64_t number;
+    struct addr addr; /* asked for; once it is answered, bound */
+    uint8_t kind, code;
+    uint8_t needs; /* of enum listener_needs */
+    bool is_there;
+    bool is_known; /* client: LISTEN was acknowledged, so that UNLISTEN cannot overtake it */
+    bool tells_listen, tells_listening, tells_unlisten;
+};
 
 /* A tracked frame that was sent; of NOTHING: so many records without any. */
 struct sent {
@@ -205,6 +232,12 @@ struct session {
     uint64_t urgent_run; /* urgent bytes sent while bulk was waiting */
     struct list events;
 
+    struct list listeners, listener_needs;
+    size_t n_listeners, n_listeners_closing; /* there, and not any more */
+    uint64_t newest_listener;                /* client: the last number given */
+    struct ids listened;                     /* server: the numbers that were used, from 0 on */
+    bool holds_listens, has_listener_events;
+
     uint64_t reserved; /* credit */
     uint64_t initial_told, initial_theirs;
     struct slot initial_sent;
@@ -275,6 +308,18 @@ NODISCARD enum err incoming_data(struct stream *stream, uint64_t offset, const u
                                  size_t n, bool is_fin);
 void incoming_clear(struct stream *stream);
 void incoming_settle(struct session *session);
+
+/* listen.c */
+NODISCARD enum err listener_received(struct session *session, const struct frame *frame);
+/* Whether a connection may come of it. */
+bool listener_is_there(const struct session *session, uint64_t number, enum listener_kind kind);
+void listener_acked(struct session *session, const struct sent *sent);
+void listener_lost(struct session *session, const struct sent *sent);
+void listener_sent(struct session_listener *listener, enum listener_needs need);
+bool listeners_tell(struct session *session, struct session_event *event);
+void listeners_free(struct session *session);
+/* Nothing more is said of them. */
+void listeners_quieten(struct session *session);
 
 /* credit.c */
 uint64_t credit_initial(struct session *session);

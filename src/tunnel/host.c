@@ -89,6 +89,10 @@ static void tell(struct host *host, const struct peer_event *event, const struct
     case PEER_STREAM:
         on_stream(host, &event->session_event);
         break;
+    case PEER_LISTENER:
+        if (host->ops->on_listener != NULL)
+            host->ops->on_listener(host, &event->session_event);
+        break;
     case PEER_WANTS_CARRIER:
         host->ops->on_wanted(host, now);
         break;

@@ -1,7 +1,7 @@
 /*
  * Two sessions over links that lose what is under way and die, with applications that do anything, against a plain model: what
  * a reader has is a prefix of what was written, ends are ends, resets are resets, and when the links hold everything arrives and
- * nothing is left. A failing seed is printed; SEED=n tries that one alone.
+ * nothing is left, and both ends agree on which listeners there are. A failing seed is printed; SEED=n tries that one alone.
  */
 #include "sessions.h"
 
@@ -11,7 +11,14 @@
 
 #define KIB ((uint64_t)1024)
 
-enum { MAX_TALKS = 24, MAX_LINKS = 3, MAX_FLYING = 64, N_SEEDS = 300, N_STEPS = 1500 };
+enum {
+    MAX_TALKS = 24,
+    MAX_LINKS = 3,
+    MAX_FLYING = 64,
+    MAX_LISTENERS = 4,
+    N_SEEDS = 300,
+    N_STEPS = 1500
+};
 
 struct record {
     uint8_t *bytes;
@@ -43,7 +50,8 @@ struct model {
     struct line lines[MAX_LINKS];
     struct talk talks[MAX_TALKS];
     uint64_t n_links, n_talks;
-    bool is_calm; /* nothing is cut, reset or opened any more */
+    uint64_t listeners[2][MAX_LISTENERS]; /* that the client wants, that the server has; 0: none */
+    bool is_calm;                         /* nothing is cut, reset or opened any more */
 };
 
 static uint8_t byte_at(const struct talk *talk, int from, uint64_t offset)
@@ -72,6 +80,11 @@ static bool was_reset(const struct talk *talk, int end)
 
 static void see_reset(struct talk *talk, int end)
 {
+    struct addr bound;
+
+    /* By the session itself, which has no credit left to give, or no such listener any more. */
+    if (stream_code(talk->streams[end], &bound) == 1)
+        talk->is_refused = true;
     assert_true(was_reset(talk, end));
     talk->saw_reset[end] = true;
     let_go(talk, end);
@@ -170,6 +183,83 @@ static void talk_step(struct model *model, struct talk *talk, int end)
         let_go(talk, end);
 }
 
+/* ---- listeners ---- */
+
+static const struct addr somewhere = {.family = ADDR_V4, .ip = {192, 0, 2, 1}, .port = 80};
+
+static uint64_t *listener_at(struct model *model, int end, uint64_t number)
+{
+    for (int i = 0; i < MAX_LISTENERS; i++)
+        if (model->listeners[end][i] == number)
+            return &model->listeners[end][i];
+    return NULL;
+}
+
+static void listeners_step(struct model *model)
+{
+    uint64_t *place = &model->listeners[CLIENT][pick(model, MAX_LISTENERS)];
+    uint64_t *taken = &model->listeners[SERVER][pick(model, MAX_LISTENERS)];
+
+    if (*place == 0) {
+        assert_int_equal(
+            session_listen(model->pair.ends[CLIENT], LISTENER_CONNECTIONS, &somewhere, place),
+            ERR_NONE);
+    } else if (pick(model, 4) == 0) {
+        session_unlisten(model->pair.ends[CLIENT], *place);
+        *place = 0;
+    } else if (*taken != 0 && pick(model, 4) == 0) {
+        session_listening(model->pair.ends[SERVER], *taken, LISTENER_IN_USE, &somewhere);
+        *taken = 0;
+    }
+}
+
+/* Where there is room for it, and it is not refused for the fun of it. */
+static void on_listen(struct model *model, uint64_t number)
+{
+    uint64_t *place = listener_at(model, SERVER, 0);
+    bool is_refused = place == NULL || pick(model, 8) == 0;
+
+    session_listening(model->pair.ends[SERVER], number,
+                      is_refused ? LISTENER_DENIED : LISTENER_BOUND, &somewhere);
+    if (!is_refused)
+        *place = number;
+}
+
+static void on_listener(struct model *model, int end, const struct session_event *event)
+{
+    if (event->kind == SESSION_LISTEN) {
+        on_listen(model, event->listener);
+        return;
+    }
+    if (event->kind == SESSION_LISTENING && event->code == LISTENER_BOUND)
+        return;
+    uint64_t *place = listener_at(model, end, event->listener);
+    assert_true(place != NULL || event->kind == SESSION_UNLISTEN);
+    if (place != NULL)
+        *place = 0;
+}
+
+static bool listeners_agree(struct model *model)
+{
+    for (int i = 0; i < MAX_LISTENERS; i++)
+        for (int end = 0; end < 2; end++)
+            if (listener_at(model, !end, model->listeners[end][i]) == NULL)
+                return false;
+    return true;
+}
+
+/* What the server opens is of a listener: false if it has none. */
+static bool choose_request(struct model *model, int opener, struct stream_request *request)
+{
+    uint64_t number = model->listeners[SERVER][pick(model, MAX_LISTENERS)];
+
+    *request = *some_request();
+    if (opener == SERVER)
+        *request = (struct stream_request){
+            .kind = STREAM_ACCEPTED, .listener = number, .source = request->source};
+    return opener == CLIENT || number != 0;
+}
+
 static void talk_open(struct model *model)
 {
     struct talk *talk = model->talks;
@@ -179,8 +269,11 @@ static void talk_open(struct model *model)
     if (talk == model->talks + MAX_TALKS)
         return;
     int opener = (int)pick(model, 2);
+    struct stream_request request;
+    if (!choose_request(model, opener, &request))
+        return;
     *talk = (struct talk){.is_there = true, .opener = opener, .key = ++model->n_talks};
-    assert_int_equal(session_open(model->pair.ends[opener], some_request(), &talk->streams[opener]),
+    assert_int_equal(session_open(model->pair.ends[opener], &request, &talk->streams[opener]),
                      ERR_NONE);
     stream_set_owner(talk->streams[opener], talk);
 }
@@ -219,12 +312,8 @@ static void on_incoming(struct model *model, int end, struct stream *stream)
 static void on_answered(struct talk *talk, int end, const struct stream *stream)
 {
     struct addr bound;
-    uint8_t code = stream_code(stream, &bound);
 
-    /* By the session itself, which has no credit left to give. */
-    if (code == 1)
-        talk->is_refused = true;
-    if (code != 0)
+    if (stream_code(stream, &bound) != 0)
         see_reset(talk, end);
 }
 
@@ -258,6 +347,11 @@ static void events(struct model *model, int end)
                 line_of(model, event.link)->is_up[end] = false;
                 line_of(model, event.link)->is_cut = true;
             }
+            break;
+        case SESSION_LISTEN:
+        case SESSION_LISTENING:
+        case SESSION_UNLISTEN:
+            on_listener(model, end, &event);
             break;
         case SESSION_ENDED:
             fail_msg("the session has ended");
@@ -381,6 +475,8 @@ static void step(struct model *model)
     pair->room = rooms[pick(model, N_ITEMS(rooms))];
     if (!model->is_calm && pick(model, 12) == 0)
         talk_open(model);
+    if (!model->is_calm && pick(model, 30) == 0)
+        listeners_step(model);
     talk_step(model, &model->talks[pick(model, MAX_TALKS)], (int)pick(model, 2));
     lines_step(model);
     lines_step(model);
@@ -406,7 +502,8 @@ static bool is_quiet(struct model *model)
     }
     return stats[0].n_streams == 0 && stats[1].n_streams == 0 && stats[0].n_held_bytes == 0 &&
            stats[1].n_held_bytes == 0 && stats[0].n_granted_bytes == 0 &&
-           stats[1].n_granted_bytes == 0;
+           stats[1].n_granted_bytes == 0 && stats[0].n_listeners == stats[1].n_listeners &&
+           listeners_agree(model);
 }
 
 /* Every talk that nobody has reset was heard to its end. */

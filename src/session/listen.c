@@ -1,0 +1,333 @@
+/*
+ * Listeners. The client asks, the server answers, and may take its answer back; either can end one. What is said of each is tracked
+ * like what is said of a stream:
+ *
+ *     client   LISTEN --acknowledged--> (UNLISTEN --acknowledged-->) gone       by LISTENING with a code: gone at once
+ *     server   LISTENING 0 ... LISTENING code --acknowledged--> gone            by UNLISTEN: gone at once
+ *
+ * Over several links LISTENING 0 may come behind the one that takes it back: then it is about a listener that is gone.
+ */
+#include <stdlib.h>
+
+#include "session/state.h"
+
+static struct session_listener *find(const struct session *session, uint64_t number)
+{
+    for (struct list *at = session->listeners.next; at != &session->listeners; at = at->next) {
+        struct session_listener *listener = CONTAINER_OF(at, struct session_listener, in_session);
+        if (listener->number == number)
+            return listener;
+    }
+    return NULL;
+}
+
+bool listener_is_there(const struct session *session, uint64_t number, enum listener_kind kind)
+{
+    const struct session_listener *listener = find(session, number);
+
+    return listener != NULL && listener->is_there && listener->kind == kind;
+}
+
+/* UNLISTEN waits until it cannot overtake LISTEN. */
+static bool may_send(const struct session_listener *listener)
+{
+    unsigned needs = listener->needs;
+
+    return (listener->is_known ? needs : needs & ~(unsigned)NEEDS_UNLISTEN) != 0;
+}
+
+static void queue(struct session *session, struct session_listener *listener)
+{
+    bool is_queued = !list_empty(&listener->in_needs);
+
+    if (is_queued == may_send(listener))
+        return;
+    if (is_queued)
+        list_remove(&listener->in_needs);
+    else if (session->state == SESSION_ALIVE)
+        list_append(&session->listener_needs, &listener->in_needs);
+}
+
+static enum err add(struct session *session, uint64_t number, enum listener_kind kind,
+                    const struct addr *addr, struct session_listener **out)
+{
+    struct session_listener *listener = calloc(1, sizeof *listener);
+
+    if (listener == NULL)
+        return ERR_MEMORY;
+    listener->number = number;
+    listener->kind = (uint8_t)kind;
+    listener->addr = *addr;
+    listener->is_there = true;
+    list_init(&listener->in_needs);
+    list_append(&session->listeners, &listener->in_session);
+    session->n_listeners++;
+    *out = listener;
+    return ERR_NONE;
+}
+
+/* It is there no more; what is to be said of it is kept until it was. */
+static void leave(struct session *session, struct session_listener *listener)
+{
+    if (!listener->is_there)
+        return;
+    listener->is_there = false;
+    session->n_listeners--;
+    session->n_listeners_closing++;
+}
+
+static void drop(struct session *session, struct session_listener *listener)
+{
+    leave(session, listener);
+    session->n_listeners_closing--;
+    list_remove(&listener->in_session);
+    list_remove(&listener->in_needs);
+    free(listener);
+}
+
+/* The application is to be told something, and then it is gone. */
+static void tell(struct session *session, bool *flag)
+{
+    *flag = true;
+    session->has_listener_events = true;
+}
+
+/* ---- what the application does ---- */
+
+enum err session_listen(struct session *session, enum listener_kind kind, const struct addr *at,
+                        uint64_t *number)
+{
+    struct session_listener *listener;
+
+    if (session->state != SESSION_ALIVE)
+        return ERR_EOF;
+    /* Those count too of which the other end has not heard yet that they are not wanted. */
+    if (session->n_listeners + session->n_listeners_closing >= SESSION_MAX_LISTENERS)
+        return ERR_LIMIT;
+    enum err err = add(session, session->newest_listener + 1, kind, at, &listener);
+    if (err != ERR_NONE)
+        return err;
+    *number = ++session->newest_listener;
+    listener->needs = NEEDS_LISTEN;
+    queue(session, listener);
+    return ERR_NONE;
+}
+
+void session_unlisten(struct session *session, uint64_t number)
+{
+    struct session_listener *listener = find(session, number);
+
+    if (listener == NULL)
+        return;
+    if (!listener->is_there) {
+        if (listener->tells_listening)
+            drop(session, listener); /* refused, of which nobody wants to hear */
+        return;
+    }
+    leave(session, listener);
+    listener->tells_listening = false;
+    listener->needs |= NEEDS_UNLISTEN;
+    queue(session, listener);
+}
+
+void session_listening(struct session *session, uint64_t number, enum listener_code code,
+                       const struct addr *bound)
+{
+    struct session_listener *listener = find(session, number);
+
+    if (listener == NULL || !listener->is_there)
+        return;
+    listener->code = (uint8_t)code;
+    listener->addr = *bound;
+    listener->needs |= NEEDS_LISTENING;
+    if (code != LISTENER_BOUND)
+        leave(session, listener);
+    queue(session, listener);
+}
+
+void session_hold_listens(struct session *session, bool is_on)
+{
+    session->holds_listens = is_on;
+    session->has_listener_events = true;
+}
+
+/* ---- what comes ---- */
+
+static enum err on_listen(struct session *session, const struct frame *frame)
+{
+    struct session_listener *listener;
+    enum err err = ids_add(&session->listened, frame->id - 1);
+
+    if (err != ERR_NONE)
+        return err == ERR_AGAIN ? ERR_NONE : err;
+    if (session->n_listeners >= SESSION_MAX_LISTENERS ||
+        session->n_listeners_closing >= LISTENERS_CLOSING_MAX)
+        return ERR_LIMIT;
+    err = add(session, frame->id, (enum listener_kind)frame->code, &frame->bound, &listener);
+    if (err == ERR_NONE)
+        tell(session, &listener->tells_listen);
+    return err;
+}
+
+static void on_listening(struct session *session, const struct frame *frame)
+{
+    struct session_listener *listener = find(session, frame->id);
+
+    if (listener == NULL || !listener->is_there)
+        return;
+    listener->code = frame->code;
+    listener->addr = frame->bound;
+    tell(session, &listener->tells_listening);
+    if (frame->code != LISTENER_BOUND)
+        leave(session, listener);
+}
+
+static void on_unlisten(struct session *session, const struct frame *frame)
+{
+    struct session_listener *listener = find(session, frame->id);
+
+    if (listener == NULL)
+        return;
+    if (!listener->is_there || listener->tells_listen) {
+        drop(session, listener); /* nobody knows of it */
+        return;
+    }
+    leave(session, listener);
+    listener->needs = 0;
+    queue(session, listener);
+    tell(session, &listener->tells_unlisten);
+}
+
+enum err listener_received(struct session *session, const struct frame *frame)
+{
+    bool is_for_server = frame->type != FRAME_LISTENING;
+
+    if (is_for_server == session->options.is_client)
+        return ERR_BAD;
+    if (frame->type == FRAME_LISTEN)
+        return on_listen(session, frame);
+    if (frame->type == FRAME_LISTENING)
+        on_listening(session, frame);
+    else
+        on_unlisten(session, frame);
+    return ERR_NONE;
+}
+
+/* ---- what becomes of frames ---- */
+
+void listener_sent(struct session_listener *listener, enum listener_needs need)
+{
+    listener->needs &= (uint8_t) ~(unsigned)need;
+    if (!may_send(listener))
+        list_remove(&listener->in_needs);
+}
+
+/* Whatever there was to say has been heard. */
+static void drop_if_done(struct session *session, struct session_listener *listener)
+{
+    bool tells = listener->tells_listening || listener->tells_unlisten;
+
+    if (!listener->is_there && listener->needs == 0 && !tells)
+        drop(session, listener);
+}
+
+void listener_acked(struct session *session, const struct sent *sent)
+{
+    struct session_listener *listener = find(session, sent->id);
+
+    if (listener == NULL)
+        return;
+    switch (sent->kind) {
+    case SENT_LISTEN:
+        listener->is_known = true;
+        listener->needs &= (uint8_t) ~(unsigned)NEEDS_LISTEN;
+        queue(session, listener);
+        return;
+    case SENT_LISTENING:
+        if (sent->offset != listener->code)
+            return; /* it was taken back meanwhile */
+        listener->needs &= (uint8_t) ~(unsigned)NEEDS_LISTENING;
+        break;
+    default:
+        listener->needs &= (uint8_t) ~(unsigned)NEEDS_UNLISTEN;
+    }
+    queue(session, listener);
+    drop_if_done(session, listener);
+}
+
+void listener_lost(struct session *session, const struct sent *sent)
+{
+    struct session_listener *listener = find(session, sent->id);
+
+    if (listener == NULL)
+        return;
+    if (sent->kind == SENT_LISTEN)
+        listener->needs |= listener->is_known ? 0 : NEEDS_LISTEN;
+    else if (sent->kind == SENT_LISTENING)
+        listener->needs |= listener->tells_unlisten ? 0 : NEEDS_LISTENING;
+    else
+        listener->needs |= NEEDS_UNLISTEN;
+    queue(session, listener);
+}
+
+/* ---- what is told ---- */
+
+static bool take_flag(bool *flag)
+{
+    bool was = *flag;
+
+    *flag = false;
+    return was;
+}
+
+static bool tells(struct session *session, struct session_listener *listener,
+                  struct session_event *event)
+{
+    if (!session->holds_listens && take_flag(&listener->tells_listen)) {
+        event->kind = SESSION_LISTEN;
+        event->code = listener->kind;
+    } else if (take_flag(&listener->tells_listening)) {
+        event->kind = SESSION_LISTENING;
+        event->code = listener->code;
+    } else if (take_flag(&listener->tells_unlisten)) {
+        event->kind = SESSION_UNLISTEN;
+    } else {
+        return false;
+    }
+    event->listener = listener->number;
+    event->addr = listener->addr;
+    return true;
+}
+
+bool listeners_tell(struct session *session, struct session_event *event)
+{
+    if (!session->has_listener_events || session->state == SESSION_OVER)
+        return false;
+    *event = (struct session_event){0};
+    for (struct list *at = session->listeners.next; at != &session->listeners; at = at->next) {
+        struct session_listener *listener = CONTAINER_OF(at, struct session_listener, in_session);
+        if (!tells(session, listener, event))
+            continue;
+        /* Of one that is refused or unlistened that was the last; the answer of ours is kept until it is acknowledged. */
+        bool is_last = event->kind == SESSION_UNLISTEN ||
+                       (event->kind == SESSION_LISTENING && event->code != LISTENER_BOUND);
+        if (is_last)
+            drop(session, listener);
+        return true;
+    }
+    session->has_listener_events = false;
+    return false;
+}
+
+void listeners_quieten(struct session *session)
+{
+    while (!list_empty(&session->listener_needs))
+        list_remove(session->listener_needs.next);
+}
+
+void listeners_free(struct session *session)
+{
+    while (!list_empty(&session->listeners))
+        drop(session, CONTAINER_OF(session->listeners.next, struct session_listener, in_session));
+    ids_deinit(&session->listened);
+}
