@@ -96,7 +96,8 @@ void link_free(struct session *session, struct session_link *link)
     session->n_links--;
     for (; i < session->n_links; i++)
         session->links[i] = session->links[i + 1];
-    session->n_link_events -= (size_t)link->event_lost + (size_t)link->event_bye;
+    session->n_link_events -=
+        (size_t)link->event_lost + (size_t)link->event_bye + (size_t)link->event_spent;
     free(link->sent);
     free(link);
 }
@@ -150,8 +151,10 @@ void link_end_record(struct session_link *link, uint64_t now_us, bool asks)
     link->n_sent++;
     if (!asks)
         return;
-    if (link->n_asking <= link->n_acked)
-        link->unacked_since_us = now_us;
+    if (link->n_asking <= link->n_acked) {
+        link->unacked_since_us = link->rate_us = now_us;
+        link->rate_bytes = 0;
+    }
     link->n_asking = link->n_sent;
 }
 
@@ -175,12 +178,12 @@ static void frame_acked(struct session *session, const struct sent *sent)
         stream->needs &= (uint8_t)~NEEDS_OPEN;
         free(stream->request);
         stream->request = NULL;
-        stream_pin(stream, NULL);
+        stream_pin(stream, stream->home);
         stream_queue(stream);
         return;
     case SENT_OPENED:
         stream->needs &= (uint8_t)~NEEDS_OPENED;
-        stream_pin(stream, NULL);
+        stream_pin(stream, stream->home);
         stream_queue(stream);
         if (stream->code != 0)
             stream_close(stream);
@@ -259,9 +262,10 @@ enum err link_acked(struct session *session, struct session_link *link, uint64_t
         return ERR_BAD;
     if (count <= link->n_acked)
         return ERR_NONE;
-    uint64_t n = count - link->n_acked;
+    uint64_t n = count - link->n_acked, n_unacked_bytes = link->n_unacked_bytes;
     link->n_acked = count;
     link->unacked_since_us = link->n_asking > count ? session->now_us : 0;
+    link->is_stalled = false;
     note_told(session, link);
     if (take_records(session, link, n, &at_us) && has_delay && link->is_up &&
         count > link->n_untimed) {
@@ -269,6 +273,7 @@ enum err link_acked(struct session *session, struct session_link *link, uint64_t
         if (elapsed_us >= delay_us)
             link_sample_rtt(session, link, elapsed_us - delay_us);
     }
+    link_measure(session, link, n_unacked_bytes - link->n_unacked_bytes);
     if (link->head == link->tail && link->cap > IDLE_RING) {
         free(link->sent);
         link->sent = NULL;
@@ -299,8 +304,17 @@ enum err session_add_link(struct session *session, uint64_t number, uint64_t now
         return err;
     forget_attempts(session);
     link->is_up = link->was_up = true;
+    session->n_up++;
     link->last_received_us = now_us;
     return ERR_NONE;
+}
+
+void session_own_link(struct session *session, uint64_t number)
+{
+    struct session_link *link = link_find(session, number);
+
+    if (link != NULL)
+        link->is_own = true;
 }
 
 void session_link_stands(struct session *session, uint64_t number)
@@ -346,6 +360,9 @@ bool session_link_stats(const struct session *session, uint64_t number,
         .srtt_us = link->srtt_us,
         .min_rtt_us = link->min_rtt_us,
         .last_received_us = link->last_received_us,
+        .rate = link->rate,
+        .is_own = link->is_own,
+        .is_ready = link->is_own && !link->had_owner,
     };
     return true;
 }

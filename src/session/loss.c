@@ -34,18 +34,22 @@ static void frame_lost(struct session *session, const struct sent *sent)
     stream_queue(stream);
 }
 
-/* What was sent on it and not acknowledged is to be sent again. */
-static void send_again(struct session *session, struct session_link *link)
+void link_send_again(struct session *session, struct session_link *link)
 {
+    link->awaits_count = false;
     for (struct list *at = session->streams.next; at != &session->streams; at = at->next) {
         struct stream *stream = CONTAINER_OF(at, struct stream, in_session);
-        if (stream->pin == link)
+        if (stream->pin == link) {
+            stream_leave_home(stream);
             stream_pin(stream, NULL);
+        }
         if (slot_is_lost(&stream->in.window_sent, link) && !stream->has_final)
             credit_window_needed(stream);
     }
-    for (uint32_t i = link->head; i != link->tail; i++)
+    uint32_t from = (int32_t)(link->again - link->head) > 0 ? link->again : link->head;
+    for (uint32_t i = from; i != link->tail; i++)
         frame_lost(session, &link->sent[i & (link->cap - 1)]);
+    link->again = link->tail;
     for (size_t i = 0; i < session->n_links; i++) {
         struct session_link *other = session->links[i];
         if (!other->is_up && slot_is_lost(&other->lost_sent, link))
@@ -81,11 +85,17 @@ enum err link_lose(struct session *session, struct session_link *link)
     if (!link->is_up)
         return ERR_NONE;
     link->is_up = false;
+    session->n_up--;
     link->lost_needed = true;
     link->ack_at_us = UINT64_MAX;
     link->ack_due = link->asks = false;
     link->unacked_since_us = 0;
-    send_again(session, link);
+    /* Whoever has said BYE too reads to the end, and then says how much has come. */
+    link->awaits_count = link->bye_sent && link->has_ended && link->head != link->tail;
+    if (link->awaits_count)
+        link->resend_us = session->now_us + COUNT_US;
+    else
+        link_send_again(session, link);
     links_note_min_rtt(session);
     if (session->state == SESSION_ENDING && !has_link(session))
         session_over(session, STREAM_RESET_LOST);
@@ -121,6 +131,8 @@ enum err link_lost_received(struct session *session, uint64_t number, uint64_t c
     if (link_acked(session, link, count, 0, false) != ERR_NONE)
         return ERR_BAD;
     link->lost_received = true;
+    if (link->awaits_count)
+        link_send_again(session, link);
     if (!link->is_up)
         return ERR_NONE;
     link->event_lost = true;
@@ -132,7 +144,8 @@ void links_forget(struct session *session)
 {
     for (size_t i = session->n_links; i-- > 0;) {
         struct session_link *link = session->links[i];
-        if (link->lost_told && link->lost_received && !link->event_lost && !link->event_bye)
+        if (link->lost_told && link->lost_received && !link->event_lost && !link->event_bye &&
+            !link->event_spent)
             link_free(session, link);
     }
 }
@@ -153,8 +166,8 @@ void session_retract(struct session *session, uint64_t number, uint64_t now_us)
     session->now_us = now_us;
     if (link == NULL || !link->is_up)
         return;
-    send_again(session, link);
-    link->head = link->tail = 0;
+    link_send_again(session, link);
+    link->head = link->tail = link->again = 0;
     link->n_sent = link->n_acked = link->n_asking = link->n_unacked_bytes = 0;
     link->unacked_since_us = 0;
 }

@@ -313,13 +313,16 @@ static void put_streams(struct filler *filler)
     bool bulk_waits = !list_empty(&own->bulk) || !list_empty(&all->bulk);
     bool bulk_is_due = bulk_waits && filler->session->urgent_run >= URGENT_BYTES;
 
+    enum link_takes takes = link_takes(filler->session, filler->link);
+
     if (filler->link->tail - filler->link->head >= LINK_FRAMES_MAX)
         return;
     if (!bulk_waits)
         filler->session->urgent_run = 0;
-    if (!bulk_is_due && (!put_urgent(filler, own) || !put_urgent(filler, all) || filler->is_urgent))
+    if (!bulk_is_due && (!put_urgent(filler, own) ||
+                         (takes == TAKES_ALL && !put_urgent(filler, all)) || filler->is_urgent))
         return;
-    if (put_bulk(filler, own))
+    if (put_bulk(filler, own) && takes != TAKES_NOTHING)
         (void)put_bulk(filler, all);
 }
 
@@ -418,6 +421,7 @@ size_t session_pull(struct session *session, uint64_t number, size_t room, uint6
     put_bye(&filler);
     if (fill->n_bytes == 0)
         return 0;
+    link->is_limited |= queues_are_empty(&link->queues) && queues_are_empty(&session->queues);
     link_end_record(link, now_us, filler.asks);
     links_forget(session);
     return fill->n_bytes;
@@ -438,6 +442,13 @@ bool session_wants(const struct session *session, uint64_t number)
         if (session->links[i]->lost_needed)
             return true;
     }
-    return link->tail - link->head < LINK_FRAMES_MAX &&
-           !(queues_are_empty(&link->queues) && queues_are_empty(&session->queues));
+    if (link->tail - link->head >= LINK_FRAMES_MAX)
+        return false;
+    if (!list_empty(&link->queues.urgent) || !list_empty(&link->queues.bulk))
+        return true;
+    const struct queues *all = &session->queues;
+    if (list_empty(&all->urgent) && list_empty(&all->bulk))
+        return false;
+    enum link_takes takes = link_takes(session, link);
+    return takes == TAKES_ALL || (takes == TAKES_BULK && !list_empty(&all->bulk));
 }

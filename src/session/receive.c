@@ -53,7 +53,8 @@ static uint8_t judge_kind(const struct session *session, const struct frame *fra
     return listener_is_there(session, frame->request.listener, LISTENER_CONNECTIONS) ? 0 : 1;
 }
 
-static enum err on_open(struct session *session, const struct frame *frame)
+static enum err on_open(struct session *session, struct session_link *link,
+                        const struct frame *frame)
 {
     struct stream *stream;
 
@@ -69,6 +70,8 @@ static enum err on_open(struct session *session, const struct frame *frame)
     if (err != ERR_NONE)
         return err;
     stream_set_id(stream, frame->id);
+    if (link->is_own && !link->had_owner)
+        stream_settle(stream, link);
     stream->out.limit = frame->grant;
     stream->in.limit = frame->claim;
     if (!credit_allows(session, frame->claim))
@@ -207,11 +210,12 @@ static enum err on_auth(struct session *session, struct record *record, const st
     return ERR_NONE;
 }
 
-static enum err on_stream_frame(struct session *session, const struct frame *frame)
+static enum err on_stream_frame(struct session *session, struct session_link *link,
+                                const struct frame *frame)
 {
     switch (frame->type) {
     case FRAME_OPEN:
-        return on_open(session, frame);
+        return on_open(session, link, frame);
     case FRAME_OPENED:
         return on_opened(session, frame);
     case FRAME_DATA:
@@ -275,7 +279,8 @@ static enum err on_frame(struct session *session, struct record *record, const s
         return ERR_BAD;
     record->asks = record->asks || (type != FRAME_ACK && type != FRAME_PONG);
     if (is_about_stream(type))
-        return session->state == SESSION_ALIVE ? on_stream_frame(session, frame) : ERR_NONE;
+        return session->state == SESSION_ALIVE ? on_stream_frame(session, record->link, frame)
+                                               : ERR_NONE;
     if (is_about_listener(type))
         return session->state == SESSION_ALIVE ? listener_received(session, frame) : ERR_NONE;
     return on_link_frame(session, record, frame);

@@ -81,11 +81,14 @@ static bool next_of_links(struct session *session, struct session_event *event)
 {
     for (size_t i = 0; session->n_link_events > 0 && i < session->n_links; i++) {
         struct session_link *link = session->links[i];
-        bool *flag = link->event_bye ? &link->event_bye : &link->event_lost;
+        bool *flag = link->event_spent ? &link->event_spent
+                     : link->event_bye ? &link->event_bye
+                                       : &link->event_lost;
         if (!*flag)
             continue;
-        *event = (struct session_event){.kind = flag == &link->event_bye ? SESSION_LINK_BYE
-                                                                         : SESSION_LINK_LOST,
+        *event = (struct session_event){.kind = flag == &link->event_spent ? SESSION_LINK_SPENT
+                                                : flag == &link->event_bye ? SESSION_LINK_BYE
+                                                                           : SESSION_LINK_LOST,
                                         .link = link->number};
         *flag = false;
         session->n_link_events--;
@@ -253,7 +256,8 @@ uint64_t session_deadline_us(const struct session *session)
         if (link->is_up && !link->ack_due && !link->bye_sent && link->ack_at_us < at_us)
             at_us = link->ack_at_us;
     }
-    return at_us;
+    uint64_t links_us = links_deadline_us(session);
+    return links_us < at_us ? links_us : at_us;
 }
 
 void session_advance(struct session *session, uint64_t now_us)
@@ -264,6 +268,7 @@ void session_advance(struct session *session, uint64_t now_us)
         if (link->is_up && link->ack_at_us <= now_us)
             link->ack_due = true;
     }
+    links_check(session);
     if (session->state == SESSION_ENDING && session->end_at_us <= now_us)
         session_over(session, STREAM_RESET_LOST);
 }

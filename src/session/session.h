@@ -135,11 +135,12 @@ enum session_event_kind {
     STREAM_INCOMING, /* the other end has opened it */
     STREAM_ANSWERED, /* ours: stream_code() */
     STREAM_READABLE, /* bytes or the fin, at first and after ERR_AGAIN; they may have been read meanwhile */
-    STREAM_WRITABLE,   /* room, after ERR_AGAIN */
-    STREAM_DEAD,       /* by the other end, or the session's end */
-    SESSION_LINK_LOST, /* the other end says so: close its carrier */
-    SESSION_LINK_BYE,  /* no more records will come on it */
-    SESSION_LISTEN,    /* server: `listener` is wanted, of kind `code` at `addr` */
+    STREAM_WRITABLE,    /* room, after ERR_AGAIN */
+    STREAM_DEAD,        /* by the other end, or the session's end */
+    SESSION_LINK_LOST,  /* the other end says so: close its carrier */
+    SESSION_LINK_BYE,   /* no more records will come on it */
+    SESSION_LINK_SPENT, /* the stream whose own it was is closed */
+    SESSION_LISTEN,     /* server: `listener` is wanted, of kind `code` at `addr` */
     SESSION_LISTENING, /* client: the answer about `listener`, `code` and `addr`; unless it is LISTENER_BOUND it is there no more */
     SESSION_UNLISTEN,  /* server: `listener` is wanted no more */
     SESSION_AUTH,      /* a signature has come: session_auth() */
@@ -163,6 +164,8 @@ bool session_next_event(struct session *session, struct session_event *event);
 /* Records may go and come on the link: at a client from its flight on. ERR_MEMORY. ERR_BAD: the number was used, or given up by the
  * other end. */
 NODISCARD enum err session_add_link(struct session *session, uint64_t link, uint64_t now_us);
+/* It is for one stream: at a client the next that is opened, at a server the one whose opening comes by it. */
+void session_own_link(struct session *session, uint64_t link);
 /* Its handshake has succeeded: the other end knows of it. */
 void session_link_stands(struct session *session, uint64_t link);
 /* It is gone: what it had goes out again on others, and the other end is told. */
@@ -234,6 +237,9 @@ struct session_link_stats {
         unacked_since_us; /* the last time that an acknowledgement advanced, or the first record since; 0: nothing is unacknowledged */
     uint64_t srtt_us, min_rtt_us; /* 0: unknown */
     uint64_t last_received_us;
+    uint64_t rate; /* at which streams' bytes were acknowledged, a second; 0: unknown */
+    bool is_own;   /* of one stream */
+    bool is_ready; /* which has not come yet */
 };
 
 struct session_stats {

@@ -6,11 +6,11 @@
  *     link.c     records sent, their acknowledgements         loss.c       links that are lost
  *     receive.c  frames to the parts above                    pull.c       the parts above to frames
  *     session.c  events, deadlines, the end                   credit.c     windows
- *     listen.c   listeners
+ *     listen.c   listeners                                    choice.c     which of several links, and when one is stalled
  *
  * A stream waits in one of two queues while it has something to send: *urgent* with an opening, an answer, a
  * reset or the first bytes after a pause; *bulk* otherwise. While its OPEN (or OPENED) is under way on a link, its frames go behind it:
- * it is pinned to that link, and waits in the link's own queues.
+ * it is pinned to that link, and waits in the link's own queues. A stream that has a link of its own (its *home*) stays pinned to it.
  */
 #ifndef SOCKEYE_SESSION_STATE_H
 #define SOCKEYE_SESSION_STATE_H
@@ -35,6 +35,8 @@ enum {
     ACK_DELAY_US = 25000,
     ACK_BYTES = 256 * 1024,
     END_US = 3000000,
+    COUNT_US =
+        1000000, /* so long is the count of a link awaited that has ended by both ends' BYE */
 };
 
 /* Has never been sent on any link. */
@@ -95,6 +97,7 @@ struct stream {
     struct stream *next_of_bucket;
     struct list in_session, in_events, in_queue, in_windows;
     struct session_link *pin;
+    struct session_link *home;      /* its own link, to which it is pinned then; NULL: none */
     struct stream_request *request; /* until OPEN was acknowledged, or answered */
     struct outgoing out;
     struct incoming in;
@@ -171,13 +174,19 @@ struct session_link {
     bool bye_needed, bye_sent;
     bool has_ended; /* the other end's BYE has come */
     bool ping_needed, pong_needed;
-    bool event_lost, event_bye;
-    struct queues queues; /* of the streams that are pinned to it */
+    bool event_lost, event_bye, event_spent;
+    bool is_own, had_owner; /* of one stream; which has come */
+    bool is_stalled;        /* what it had was sent again by another */
+    bool awaits_count;      /* it has ended by both ends' BYE: what had not come is told soon */
+    uint64_t resend_us;     /* or else is sent again then */
+    struct stream *owner;   /* whose home it is; NULL: nobody's */
+    struct queues queues;   /* of the streams that are pinned to it */
     struct slot lost_sent;
 
     /* Records that were sent and not acknowledged: a ring, cap a power of two. */
     struct sent *sent;
     uint32_t head, tail, cap;
+    uint32_t again; /* what is before it was sent again by another link */
     uint64_t n_sent, n_acked;
     uint64_t n_asking;  /* acknowledged beyond this, nothing is awaited */
     uint64_t n_untimed; /* of the first so many no round trip is measured */
@@ -191,6 +200,9 @@ struct session_link {
 
     uint64_t ping_token, pong_token;
     uint64_t srtt_us, min_rtt_us;
+    uint64_t rate; /* at which streams' bytes were acknowledged, a second; 0: unknown */
+    uint64_t rate_us, rate_bytes; /* since when, and how many */
+    bool is_limited;              /* it has had nothing more to send meanwhile */
 };
 
 enum session_state { SESSION_ALIVE, SESSION_ENDING, SESSION_OVER };
@@ -213,6 +225,7 @@ struct session {
 
     struct session_link **links; /* by age */
     size_t n_links, links_cap;
+    size_t n_up;
     bool has_had_link;
     uint64_t newest_link; /* the highest number so far */
     uint64_t joins;       /* bit n: newest_link - 1 - n was used */
@@ -345,7 +358,28 @@ bool link_was_used(const struct session *session, uint64_t number);
 /* The session's shortest round trip is that of its links. */
 void links_note_min_rtt(struct session *session);
 
+/* choice.c */
+/* How long a record takes by it until it is acknowledged, if it was sent now. */
+uint64_t link_arrival_us(const struct session *session, const struct session_link *link);
+/* Which of the frames that no link is bound to it takes, by where they arrive first. */
+enum link_takes { TAKES_NOTHING, TAKES_BULK, TAKES_ALL };
+enum link_takes link_takes(const struct session *session, const struct session_link *link);
+/* So many more of its bytes were acknowledged. */
+void link_measure(struct session *session, struct session_link *link, uint64_t n_bytes);
+/* When a link is to be looked at next; UINT64_MAX: not before something comes. */
+uint64_t links_deadline_us(const struct session *session);
+/* What is not acknowledged for too long goes again by another, while its link is still up. */
+void links_check(struct session *session);
+/* A link that is for one stream, and has none yet; NULL: there is none. */
+struct session_link *link_ready(const struct session *session);
+/* The stream's home from now on. */
+void stream_settle(struct stream *stream, struct session_link *link);
+/* It has none any more. */
+void stream_leave_home(struct stream *stream);
+
 /* loss.c */
+/* What was sent on it, not acknowledged, and not sent again yet, is to be. */
+void link_send_again(struct session *session, struct session_link *link);
 /* ERR_LIMIT: too many are lost. */
 NODISCARD enum err link_lose(struct session *session, struct session_link *link);
 NODISCARD enum err link_lost_received(struct session *session, uint64_t number, uint64_t count);

@@ -31,6 +31,9 @@ enum err session_open(struct session *session, const struct stream_request *requ
     *copy = *request;
     stream->request = copy;
     stream->needs = NEEDS_OPEN;
+    struct session_link *link = link_ready(session);
+    if (link != NULL)
+        stream_settle(stream, link);
     stream_queue(stream);
     *out = stream;
     return ERR_NONE;

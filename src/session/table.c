@@ -141,6 +141,7 @@ void stream_close(struct stream *stream)
         stream->needs = 0;
         list_remove(&stream->in_windows);
         outgoing_clear(stream);
+        stream_leave_home(stream);
         stream_queue(stream);
         stream->pin = NULL;
         credit_account(stream);
@@ -158,6 +159,7 @@ void stream_delete(struct stream *stream)
     if (!stream->is_closed && !stream->is_dead)
         session->n_live--;
     let_go(stream);
+    stream_leave_home(stream);
     credit_end(stream);
     list_remove(&stream->in_session);
     list_remove(&stream->in_events);

@@ -381,6 +381,13 @@ static void line_new(struct model *model)
             continue;
         *line = (struct line){.is_there = true, .number = model->n_links++, .is_up = {true, true}};
         pair_link(&model->pair, line->number);
+        bool is_own = line->number > 0 && pick(model, 4) == 0, stands = pick(model, 2) == 0;
+        for (int end = 0; end < 2; end++) {
+            if (is_own)
+                session_own_link(model->pair.ends[end], line->number);
+            if (stands)
+                session_link_stands(model->pair.ends[end], line->number);
+        }
         return;
     }
 }

@@ -1,0 +1,198 @@
+/*
+ * Which of several links a frame goes by, and what becomes of those on a link that has fallen silent. Frames go where they arrive
+ * first, as far as is known: a link's shortest round trip, or what is unacknowledged on it by the rate at which it was acknowledged,
+ * whichever is more. One that owes an answer for too long gets no more, and what it had goes again by another.
+ *
+ *     urgent frames   by the link where they arrive first
+ *     bulk            by a slower one too where it arrives earlier than behind all that waits for the fastest
+ *
+ * A link that is one stream's own carries nothing of others as long as a common one is up.
+ */
+#include "session/state.h"
+
+/* Two links are as good as each other within so much: a share of the time, and what measuring is worth. */
+enum { SAME_SHARE = 4, SAME_US = 1000 };
+/* A link that owes an answer for so long at least is stalled for who has another: sending again costs little, as copies are dropped. */
+enum { MIN_STALLED_US = 250000 };
+enum { MIN_RATE_US = 20000, RATE_SHARE = 4 };
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Whether new frames may be given to it. */
+static bool is_open(const struct session_link *link)
+{
+    return link->is_up && link->has_stood && !link->is_stalled && !link->bye_needed &&
+           !link->bye_sent;
+}
+
+/* ---- where is it faster? ---- */
+
+uint64_t link_arrival_us(const struct session *session, const struct session_link *link)
+{
+    uint64_t us = link->min_rtt_us != 0 ? link->min_rtt_us : session->min_rtt_us;
+
+    if (link->rate != 0)
+        us = larger(us, link->n_unacked_bytes * 1000000 / link->rate);
+    return us;
+}
+
+void link_measure(struct session *session, struct session_link *link, uint64_t n_bytes)
+{
+    uint64_t elapsed_us = session->now_us - link->rate_us;
+
+    link->rate_bytes += n_bytes;
+    if (elapsed_us < larger(MIN_RATE_US, link->srtt_us))
+        return;
+    uint64_t rate = link->rate_bytes * 1000000 / elapsed_us;
+    /* What had nothing to send says only what the link can do at least. */
+    if (rate > link->rate)
+        link->rate = rate;
+    else if (!link->is_limited)
+        link->rate = (link->rate * (RATE_SHARE - 1) + rate) / RATE_SHARE;
+    link->rate_us = session->now_us;
+    link->rate_bytes = 0;
+    link->is_limited = link->unacked_since_us == 0;
+}
+
+/* Of the streams' bytes, those that are on no link. */
+static uint64_t waiting_bytes(const struct session *session)
+{
+    uint64_t n = session->n_outgoing_bytes;
+
+    for (size_t i = 0; i < session->n_links; i++) {
+        const struct session_link *link = session->links[i];
+        uint64_t n_there = link->is_up && !link->is_stalled ? link->n_unacked_bytes : 0;
+        n -= n_there < n ? n_there : n;
+    }
+    return n;
+}
+
+/* The best of the others that take what is bound to none; NULL: there is no other. */
+static const struct session_link *best_other(const struct session *session,
+                                             const struct session_link *link, bool is_common)
+{
+    const struct session_link *best = NULL;
+    uint64_t best_us = 0;
+
+    for (size_t i = 0; i < session->n_links; i++) {
+        const struct session_link *other = session->links[i];
+        if (other == link || !is_open(other) || (is_common && other->is_own))
+            continue;
+        uint64_t us = link_arrival_us(session, other);
+        if (best == NULL || us < best_us) {
+            best = other;
+            best_us = us;
+        }
+    }
+    return best;
+}
+
+enum link_takes link_takes(const struct session *session, const struct session_link *link)
+{
+    if (session->n_up <= 1)
+        return TAKES_ALL;
+    const struct session_link *other = best_other(session, link, true);
+    if (link->is_own && other != NULL)
+        return TAKES_NOTHING;
+    if (link->is_own)
+        other = best_other(session, link, false);
+    if (other == NULL)
+        return TAKES_ALL;
+    if (!is_open(link))
+        return TAKES_NOTHING;
+    uint64_t ours_us = link_arrival_us(session, link), best_us = link_arrival_us(session, other);
+    if (ours_us <= best_us + best_us / SAME_SHARE + SAME_US)
+        return TAKES_ALL;
+    if (other->rate == 0)
+        return TAKES_NOTHING;
+    uint64_t behind_us = best_us + waiting_bytes(session) * 1000000 / other->rate;
+    return ours_us <= behind_us ? TAKES_BULK : TAKES_NOTHING;
+}
+
+/* ---- links that have fallen silent ---- */
+
+static size_t n_open(const struct session *session)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < session->n_links; i++)
+        n += is_open(session->links[i]);
+    return n;
+}
+
+/* When it is stalled; UINT64_MAX: it owes nothing, or is already. */
+static uint64_t stalled_us(const struct session_link *link)
+{
+    if (!link->is_up || !link->has_stood || link->is_stalled || link->unacked_since_us == 0)
+        return UINT64_MAX;
+    return link->unacked_since_us + larger(MIN_STALLED_US, 2 * link->srtt_us + ACK_DELAY_US);
+}
+
+uint64_t links_deadline_us(const struct session *session)
+{
+    uint64_t at_us = UINT64_MAX;
+
+    if (session->n_links <= 1 && session->n_up == session->n_links)
+        return at_us;
+    size_t n = n_open(session);
+    for (size_t i = 0; i < session->n_links; i++) {
+        const struct session_link *link = session->links[i];
+        uint64_t us = link->awaits_count          ? link->resend_us
+                      : n > (size_t)is_open(link) ? stalled_us(link)
+                                                  : UINT64_MAX;
+        at_us = us < at_us ? us : at_us;
+    }
+    return at_us;
+}
+
+void links_check(struct session *session)
+{
+    if (links_deadline_us(session) > session->now_us)
+        return;
+    for (size_t i = 0; i < session->n_links; i++) {
+        struct session_link *link = session->links[i];
+        if (link->awaits_count && link->resend_us <= session->now_us)
+            link_send_again(session, link);
+        if (stalled_us(link) > session->now_us || n_open(session) <= (size_t)is_open(link))
+            continue;
+        link->is_stalled = true;
+        link_send_again(session, link);
+    }
+}
+
+/* ---- links of one stream's own ---- */
+
+struct session_link *link_ready(const struct session *session)
+{
+    for (size_t i = 0; session->n_up > 1 && i < session->n_links; i++) {
+        struct session_link *link = session->links[i];
+        if (link->is_own && !link->had_owner && is_open(link))
+            return link;
+    }
+    return NULL;
+}
+
+void stream_settle(struct stream *stream, struct session_link *link)
+{
+    link->had_owner = true;
+    link->owner = stream;
+    stream->home = link;
+    stream_pin(stream, link);
+}
+
+void stream_leave_home(struct stream *stream)
+{
+    struct session_link *link = stream->home;
+
+    if (link == NULL)
+        return;
+    stream->home = NULL;
+    link->owner = NULL;
+    if (!stream->session->options.is_client || !link->is_up)
+        return;
+    link->event_spent = true;
+    stream->session->n_link_events++;
+}
