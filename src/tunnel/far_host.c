@@ -82,7 +82,9 @@ static void on_incoming(struct host *base, struct stream *session_stream)
     struct far *far = host->far;
     struct flow_env *env = base->tended.env->flow;
     const struct stream_request *asked = stream_request(session_stream);
-    struct addr source = asked->kind == STREAM_SPEED ? host->remote : asked->source;
+    /* A carrier of another tunnel, or a measurement, is nobody's but the near end's own. */
+    bool is_own = asked->kind == STREAM_SPEED || asked->source.family == ADDR_NONE;
+    struct addr source = is_own ? host->remote : asked->source;
     struct request request;
     struct tunnel_stream *stream;
     enum err err = request_of(far, asked, &request);

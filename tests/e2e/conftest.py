@@ -10,6 +10,7 @@ import pytest
 
 from configs import inbound
 from harness import client, network
+from harness.bed import Bed, Machines
 from harness.binary import BIN, SANITIZER
 from harness.dnsserver import DnsServer
 from harness.interop import KEY_OF, FarEnd, Keys, far_end_config
@@ -148,6 +149,21 @@ def line():
     joined = Line()
     yield joined
     joined.close()
+
+
+@pytest.fixture
+def machines():
+    """Five of them in a row, and nothing on them."""
+    network.need_own_network()
+    made = Machines()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bed(machines, sockeye, dial, origin, far_state, place):
+    """The same with programs and what goes through them: harness/bed.py."""
+    return Bed(machines, sockeye, dial, origin, far_state, place)
 
 
 @pytest.fixture(scope="session")

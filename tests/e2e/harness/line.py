@@ -5,7 +5,7 @@ import json
 import subprocess
 
 from harness.binary import BIN
-from harness.namespaces import NETWORK4, Cable
+from harness.namespaces import Cable
 
 EMULATOR = BIN.parent / "tests/emulator/emulator"
 
@@ -16,16 +16,16 @@ class Line(Cable):
     Keys are delay_ms (one way), rate_mbit, queue_kb, loss, reorder, reorder_ms, frozen: tests/emulator/emulator.c.
     """
 
-    device = "line"
+    made_as = "line"
 
-    def __init__(self, **options):
-        super().__init__()
+    def __init__(self, *sides, **options):
+        super().__init__(*sides)
         # Long fat lines need more than the tests' usual buffers.
         for side in (self.near, self.far):
             side.write("net/ipv4/tcp_rmem", "4096 131072 16777216")
             side.write("net/ipv4/tcp_wmem", "4096 65536 16777216")
             # What most machines have; Reno takes minutes to fill such a line again.
-            side.run("ip", "route", "replace", NETWORK4, "dev", self.device, "congctl", "cubic")
+            side.run("ip", "route", "replace", self.network4, "dev", self.device, "congctl", "cubic")
         if options:
             self.set(**options)
 
@@ -57,8 +57,12 @@ class Line(Cable):
         finally:
             self.set(direction, frozen=0)
 
-    def close(self):
+    def end(self):
+        """The line is gone; its ends stay."""
         self.process.stdin.close()
         self.process.wait(10)
         self.process.stdout.close()
+
+    def close(self):
+        self.end()
         super().close()

@@ -12,11 +12,11 @@ import threading
 
 from harness import network
 
-NEAR4, FAR4 = "10.77.0.1", "10.77.0.2"
-NEAR6, FAR6 = "fd77::1", "fd77::2"
-NETWORK4 = "10.77.0.0/24"
+NUMBER = 77
+NEAR4, FAR4 = f"10.{NUMBER}.0.1", f"10.{NUMBER}.0.2"
+NEAR6, FAR6 = f"fd{NUMBER}::1", f"fd{NUMBER}::2"
 # Where the near end is after it has moved.
-MOVED4, MOVED6 = "10.77.0.9", "fd77::9"
+MOVED4, MOVED6 = f"10.{NUMBER}.0.9", f"fd{NUMBER}::9"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -110,19 +110,28 @@ class Namespace:
 
 
 class Cable:
-    """near and far, joined by a veth pair: `wire` in both."""
+    """near and far, joined by a veth pair: `wire` in both.
 
-    device = "wire"
+    Either may be a namespace that is there, so that several cables meet in it; each is then a network of its own, by its number.
+    """
 
-    def __init__(self):
-        self.near, self.far = Namespace(), Namespace()
+    made_as = "wire"
+
+    def __init__(self, near=None, far=None, number=NUMBER):
+        self.near, self.far = near or Namespace(), far or Namespace()
+        self.near4, self.far4, self.moved4 = (f"10.{number}.0.{host}" for host in (1, 2, 9))
+        self.near6, self.far6, self.moved6 = (f"fd{number}::{host}" for host in (1, 2, 9))
+        self.network4 = f"10.{number}.0.0/24"
+        self.device = self.made_as if number == NUMBER else f"{self.made_as}{number}"
         self.join()
-        for side, ip4, ip6 in ((self.near, NEAR4, NEAR6), (self.far, FAR4, FAR6)):
+        for side, ip4, ip6 in ((self.near, self.near4, self.near6), (self.far, self.far4, self.far6)):
+            if self.device != self.made_as:
+                side.run("ip", "link", "set", self.made_as, "name", self.device)
             side.run("ip", "link", "set", self.device, "addrgenmode", "none", "up")
             self._address(side, "add", ip4, ip6)
 
     def join(self):
-        self.near.run("ip", "link", "add", self.device, "type", "veth", "peer", "name", self.device, "netns", self.far.path)
+        self.near.run("ip", "link", "add", self.made_as, "type", "veth", "peer", "name", self.made_as, "netns", self.far.path)
 
     def _address(self, side, verb, ip4, ip6):
         side.run("ip", "address", verb, f"{ip4}/24", "dev", self.device)
@@ -130,8 +139,8 @@ class Cable:
 
     def move_near(self):
         """Another network: the near machine's addresses are gone and it has others; again moves it back."""
-        addresses = [(NEAR4, NEAR6), (MOVED4, MOVED6)]
-        if NEAR4 not in self.near.run("ip", "address", "show", "dev", self.device):
+        addresses = [(self.near4, self.near6), (self.moved4, self.moved6)]
+        if self.near4 not in self.near.run("ip", "address", "show", "dev", self.device):
             addresses.reverse()
         self._address(self.near, "delete", *addresses[0])
         self._address(self.near, "add", *addresses[1])
@@ -141,7 +150,7 @@ class Cable:
         self.near.run("ip", "link", "set", self.device, "up" if up else "down")
         if up:    # going down it has lost its IPv6 address
             found = self.near.run("ip", "address", "show", "dev", self.device)
-            ip6 = NEAR6 if NEAR4 in found else MOVED6
+            ip6 = self.near6 if self.near4 in found else self.moved6
             self.near.run("ip", "address", "replace", f"{ip6}/64", "dev", self.device, "nodad")
 
     def close(self):
