@@ -98,6 +98,7 @@ struct flight_info {
     bool is_early_accepted;
     uint8_t cipher;               /* the session's */
     const struct link_user *user; /* at the server */
+    uint8_t tag[8];               /* likewise: of the user's key */
 };
 
 struct handshake;
@@ -125,8 +126,9 @@ struct handshake_offer {
     const struct verify_key *identity; /* whom to expect, likewise; NULL: anyone who has the key */
     uint8_t instance[INSTANCE_BYTES];
     uint32_t keep_s;
-    uint32_t most_up, most_down; /* what the client and the server may send on the carrier; 0: any number */
-    bool has_aes;                /* offered first, where the key leaves a choice */
+    uint32_t most_up,
+        most_down; /* what the client and the server may send on the carrier; 0: any number */
+    bool has_aes;  /* offered first, where the key leaves a choice */
 
     bool joins; /* the rest is for that only */
     uint8_t session_id[SESSION_ID_BYTES];

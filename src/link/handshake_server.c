@@ -58,6 +58,7 @@ static enum err check_mac1(struct handshake *handshake)
     static const uint8_t none[SESSION_ID_BYTES];
     memcpy(info->session_id, reader->head + FLIGHT1_SESSION_ID, SESSION_ID_BYTES);
     info->joins = memcmp(info->session_id, none, sizeof none) != 0;
+    memcpy(info->tag, reader->head + FLIGHT1_TAG, sizeof info->tag);
     info->time_ms = flight_get(reader->head + FLIGHT1_TIME, FLIGHT_TIME_BYTES);
     info->n_early = (uint32_t)flight_get(reader->head + FLIGHT1_N_EARLY, 4);
     size_t n_payload = (size_t)flight_get(reader->head + FLIGHT1_N_PAYLOAD, 2);

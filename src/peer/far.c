@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "crypto/hash.h"
 #include "peer/inside.h"
 
 /* ---- birth and end ---- */
@@ -49,6 +50,10 @@ enum err far_new(struct peer **out, struct gate *gate, const struct flight_info 
     peer->far.user = info->user;
     peer->far.keep_us = 2 * keep_s * SECOND_US;
     peer->far.awaits_auth = options->n_peers > 0;
+    session_hold_listens(peer->reign->session, true);
+    const struct piece who[] = {{info->tag, sizeof info->tag},
+                                {info->instance, sizeof info->instance}};
+    sha256(peer->far.who, who, 2);
     if (peer->far.awaits_auth)
         session_demand_auth(peer->reign->session);
     gate_add(gate, peer);
@@ -117,8 +122,10 @@ void far_linked(struct peer *peer, bool is_linked)
 
 /* ---- who it is ---- */
 
+/* If so, it is part of who that is. */
 static bool is_authentic(const struct peer_link *link)
 {
+    uint8_t *who = link->peer->far.who;
     const struct gate_options *options = &link->gate->options;
     const uint8_t *spki, *signature;
     size_t n_spki, n_signature;
@@ -129,7 +136,9 @@ static bool is_authentic(const struct peer_link *link)
         const struct verify_key *key = options->peers[i];
         if (!verify_key_is(key, spki, n_spki))
             continue;
+        const struct piece pieces[] = {{who, PEER_WHO_BYTES}, {spki, n_spki}};
         handshake_signed_bytes(link->handshake, spki, n_spki, bytes);
+        sha256(who, pieces, 2);
         return verify(key, bytes, sizeof bytes, signature, n_signature) == ERR_NONE;
     }
     return false;
@@ -154,10 +163,20 @@ void far_authenticate(struct peer_link *link, enum err err)
         err = session_admit(link->reign->session, peer->time.now_us);
         if (err != ERR_NONE)
             peer_violated(link, err);
+        else
+            far_begin(peer);
         return;
     }
     peer_link_fail(link, FLIGHT_IDENTITY, "not one of the peers");
     far_end(peer, NULL);
+}
+
+void far_begin(struct peer *peer)
+{
+    if (peer->far.has_begun)
+        return;
+    peer->far.has_begun = peer->far.tells_begun = true;
+    session_hold_listens(peer->reign->session, false);
 }
 
 /* ---- time ---- */

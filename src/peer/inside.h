@@ -100,6 +100,7 @@ struct near {
     bool at_once;
     bool is_suspended; /* since ... */
     uint64_t suspended_us;
+    bool tells_renewed;
     bool needs_session; /* the last is over, and there was no memory for another */
     bool has_link_0;    /* it is in the session, though its handshake may have failed */
     uint64_t last_join;
@@ -123,7 +124,9 @@ struct far {
     const struct link_user *user;
     uint64_t last_join, joins; /* the highest join number, and a bit for each of the 64 below */
     uint64_t keep_us;
-    bool tells_end;   /* the gate has ended it */
+    uint8_t who[PEER_WHO_BYTES];
+    bool tells_end; /* the gate has ended it */
+    bool has_begun, tells_begun;
     bool is_known;    /* the gate has told of it: it is the owner's to free */
     bool awaits_auth; /* nothing is acted on before the client's signature */
     bool holds_early; /* streams' bytes are held back until a record behind the handshake comes */
@@ -216,7 +219,6 @@ struct peer *peer_new(bool is_near, struct chunk_source *chunks, struct rng *rng
                       const struct peer_time *time);
 /* Another session takes the place of the one that is lost. ERR_MEMORY: all stays. */
 NODISCARD enum err peer_renew(struct peer *peer);
-bool peer_is_linked(const struct peer *peer);
 /* A link has left it, or an attempt at one has come to nothing. */
 void peer_link_left(struct peer *peer, bool was_up);
 void peer_finish(struct peer *peer, const char *why);
@@ -236,6 +238,7 @@ void near_stood(struct peer_link *link);
 void near_received(struct peer_link *link); /* a record, which the session took */
 void near_link_gone(struct peer_link *link, bool was_up);
 void near_start_over(struct peer *peer, const char *why);
+void near_session_ended(struct peer *peer, const char *why); /* by the other end */
 bool near_has_sound_link(const struct peer *peer);
 void near_review(struct peer *peer); /* asks for a carrier where one is due */
 void near_advance(struct peer *peer);
@@ -262,6 +265,8 @@ bool far_take_join(struct peer *peer, uint64_t number);
 void far_linked(struct peer *peer, bool is_linked);
 /* A record came while the signature is awaited, which the session took with this error. */
 void far_authenticate(struct peer_link *link, enum err err);
+void far_begin(
+    struct peer *peer); /* a record behind the handshake has come, and nothing is demanded */
 void far_advance(struct peer *peer);
 uint64_t far_deadline_us(const struct peer *peer);
 

@@ -115,12 +115,14 @@ static void leave_peer(struct peer_link *link, enum link_state state)
 {
     bool was_up = is_up(link), had_left = link->state == LINK_LEAVING;
     struct peer *peer = link->peer;
+    bool is_late = link->reign != NULL && peer != NULL && link->reign != peer->reign;
 
     link->state = state;
     peer_link_exit(link);
     if (peer == NULL)
         return;
-    if (peer->is_near)
+    /* What becomes of a session's links that is over says nothing about the next attempt. */
+    if (peer->is_near && !is_late)
         near_link_gone(link, was_up);
     peer_link_left(peer, was_up && !had_left);
 }
@@ -220,6 +222,8 @@ static void opened(struct peer_link *link, uint8_t *payload, size_t n)
         peer_violated(link, err);
     else if (peer->is_near)
         near_received(link);
+    else if (!is_early)
+        far_begin(peer);
 }
 
 /* Opens the record at the beginning. False: it is not whole. */

@@ -87,7 +87,7 @@ static bool has_streams(const struct peer *peer)
     struct session_stats stats;
 
     session_stats(peer->reign->session, &stats);
-    return stats.n_streams > 0;
+    return stats.n_streams > 0 || stats.n_listeners > 0;
 }
 
 static bool wants_link(const struct peer *peer)
@@ -121,6 +121,7 @@ static void look_at_stalled(struct peer *peer)
 static void begin_session(struct peer *peer)
 {
     peer->near.needs_session = peer_renew(peer) != ERR_NONE;
+    peer->near.tells_renewed = !peer->near.needs_session;
     if (peer->near.needs_session)
         near_failed(
             peer); /* once more when there may be memory; meanwhile no stream can be opened */
@@ -318,6 +319,18 @@ void near_start_over(struct peer *peer, const char *why)
         if (link->reign == old)
             peer_link_leave(link, why);
     }
+}
+
+/* Two that take each other's place do so less and less often. */
+void near_session_ended(struct peer *peer, const char *why)
+{
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->state == LINK_UP && link->started_us + GIVE_UP_US <= peer->time.now_us)
+            peer->near.n_failures = 0;
+    }
+    near_start_over(peer, why);
+    near_failed(peer);
 }
 
 /* ---- time ---- */

@@ -174,7 +174,8 @@ static const char *end_text(uint8_t code)
     static const char *const texts[] = {
         "the other end's program ends",
         "the other end says that the protocol was violated",
-        "the other end says that there is no right to it any more",
+        "the other end says that there is no right to it any more, or that another session with "
+        "this state directory has taken its place",
         "the other end has reached a limit",
     };
     return code < sizeof texts / sizeof texts[0] ? texts[code] : "the other end has ended it";
@@ -186,7 +187,7 @@ static void on_session_over(struct peer *peer, uint8_t code)
     const char *why = peer->is_ending ? NULL : end_text(code);
 
     if (peer->is_near && !peer->is_ending)
-        near_start_over(peer, why);
+        near_session_ended(peer, why);
     else
         peer_finish(peer, why);
 }
@@ -344,6 +345,17 @@ static bool links_tell(struct peer *peer, struct peer_event *event)
     return silence_tells(peer, event);
 }
 
+static bool turn_tells(struct peer *peer, struct peer_event *event)
+{
+    if (peer->is_near && take_flag(&peer->near.tells_renewed))
+        event->kind = PEER_RENEWED;
+    else if (!peer->is_near && take_flag(&peer->far.tells_begun))
+        event->kind = PEER_BEGUN;
+    else
+        return false;
+    return true;
+}
+
 static bool end_tells(struct peer *peer, struct peer_event *event)
 {
     if (!peer->is_ending || peer->was_told || !list_empty(&peer->links))
@@ -358,7 +370,7 @@ bool peer_next_event(struct peer *peer, struct peer_event *event)
     *event = (struct peer_event){0};
     if (!peer->is_near && peer->far.gate != NULL)
         gate_sweep(peer->far.gate);
-    if (sessions_tell(peer, event))
+    if (turn_tells(peer, event) || sessions_tell(peer, event))
         return true;
     if (peer->is_near)
         near_review(peer);
@@ -370,6 +382,13 @@ bool peer_next_event(struct peer *peer, struct peer_event *event)
         return true;
     }
     return end_tells(peer, event);
+}
+
+/* ---- who it is ---- */
+
+void peer_who(const struct peer *peer, uint8_t who[static PEER_WHO_BYTES])
+{
+    memcpy(who, peer->far.who, PEER_WHO_BYTES);
 }
 
 /* ---- time ---- */

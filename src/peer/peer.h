@@ -39,6 +39,8 @@ struct peer_time {
 enum peer_event_kind {
     PEER_STREAM,   /* `session_event` is one of STREAM_... */
     PEER_LISTENER, /* `session_event` is SESSION_LISTEN, SESSION_LISTENING or SESSION_UNLISTEN */
+    PEER_BEGUN, /* far: its first record behind the handshake has come, so that it is this session which the client has taken: those before it of the same peer_who() are to end */
+    PEER_RENEWED, /* near: another session has taken the place of one that was lost, with its listeners */
     PEER_WANTS_CARRIER, /* near: open one, and give it by peer_dialled(); peer_dial_failed() otherwise */
     PEER_LINK_UP,
     PEER_LINK_WRITE, /* the link has something to send, after peer_link_output() had nothing */
@@ -112,6 +114,14 @@ struct session *peer_session(struct peer *peer);
 /* Ends the session: the other end is told where a link stands. PEER_ENDED follows. */
 void peer_end(struct peer *peer, uint8_t code, const struct peer_time *time);
 void peer_free(struct peer *peer); /* at any time; NULL is fine */
+
+/* Whether it has a link now. */
+bool peer_is_linked(const struct peer *peer);
+
+#define PEER_WHO_BYTES 32
+
+/* Far: who is behind it, once PEER_BEGUN was told: user or key, identity and instance. The same for whoever comes again. */
+void peer_who(const struct peer *peer, uint8_t who[static PEER_WHO_BYTES]);
 
 uint64_t peer_deadline_us(const struct peer *peer);
 void peer_advance(struct peer *peer, const struct peer_time *time);

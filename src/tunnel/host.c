@@ -89,6 +89,11 @@ static void tell(struct host *host, const struct peer_event *event, const struct
     case PEER_STREAM:
         on_stream(host, &event->session_event);
         break;
+    case PEER_BEGUN:
+    case PEER_RENEWED:
+        if (host->ops->on_begun != NULL)
+            host->ops->on_begun(host);
+        break;
     case PEER_LISTENER:
         if (host->ops->on_listener != NULL)
             host->ops->on_listener(host, &event->session_event);

@@ -18,6 +18,8 @@ struct host_ops {
     void (*on_incoming)(struct host *, struct stream *);
     /* A stream of ours, whose `opening` is not NULL, was answered or is dead. NULL: there are none. */
     void (*on_answered)(struct host *, struct tunnel_stream *);
+    /* PEER_BEGUN, or PEER_RENEWED. NULL: never, or of no interest. */
+    void (*on_begun)(struct host *);
     /* Something is said of a listener: SESSION_LISTEN, SESSION_LISTENING or SESSION_UNLISTEN. NULL: nothing ever is. */
     void (*on_listener)(struct host *, const struct session_event *);
     /* A carrier is wanted. NULL: never. */

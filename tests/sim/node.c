@@ -407,6 +407,8 @@ static bool tell_peer(struct node *node, struct peer *peer, bool *any)
             else
                 app_event(node->world, &event.session_event);
             break;
+        case PEER_BEGUN:
+        case PEER_RENEWED:
         case PEER_LISTENER:
             break;
         case PEER_WANTS_CARRIER:
