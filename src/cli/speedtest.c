@@ -336,7 +336,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     test->has_bar = isatty(STDERR_FILENO) == 1;
     test->phases[0] = (struct phase){.name = "down"};
     test->phases[1] = (struct phase){.name = "up", .is_up = true};
-    code = errand_begin(&test->errand, config);
+    code = errand_begin(&test->errand, config, LOG_LEVEL_WARN);
     if (code == EX_OK) {
         code = measure(test, parser.word, json);
         errand_end(&test->errand);

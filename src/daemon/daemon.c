@@ -123,13 +123,6 @@ static size_t count_workers(const struct config *config)
     return n > WORKERS_MAX ? WORKERS_MAX : (size_t)n;
 }
 
-/* For tests of the portable backend; ordinary users have no reason to choose. */
-static enum loop_backend chosen_backend(void)
-{
-    const char *name = getenv("SOCKEYE_BACKEND");
-    return name != NULL && strcmp(name, "poll") == 0 ? LOOP_POLL : LOOP_EPOLL;
-}
-
 static int complain(enum err err)
 {
     fprintf(stderr, "sockeye: cannot start: %s\n", err_text(err));
@@ -150,7 +143,7 @@ static int open_log(struct daemon *daemon)
 
 static enum err make_workers(struct daemon *daemon)
 {
-    enum loop_backend backend = chosen_backend();
+    enum loop_backend backend = worker_backend();
     daemon->tunnels.workers = daemon->tunnel_workers;
     daemon->tunnels.n_workers = daemon->n_workers;
     for (size_t i = 0; i < daemon->n_workers; i++) {

@@ -52,14 +52,14 @@ static enum err watch_signals(struct errand *errand)
 }
 
 /* What is left of it is what connects. */
-static void reduce(struct errand *errand, struct config *config)
+static void reduce(struct errand *errand, struct config *config, enum log_level level)
 {
     static char name[] = "sockeye";
     errand->inbound = (struct config_inbound){.type = INBOUND_RELAY, .name = name};
     config->inbounds = &errand->inbound;
     config->n_inbounds = 1;
     config->n_rules = 0;
-    config->log = (struct config_log){.level = LOG_LEVEL_WARN, .sink = LOG_TO_STDERR};
+    config->log = (struct config_log){.level = level, .sink = LOG_TO_STDERR};
     for (size_t i = 0; i < config->n_outbounds; i++)
         config->outbounds[i].keep_s = KEEP_S;
 }
@@ -69,7 +69,7 @@ static enum err set_up(struct errand *errand)
     enum err err = logsink_new(&errand->sink, &errand->runtime->config->log);
     if (err == ERR_NONE)
         err = worker_new(&errand->worker, errand->runtime, &errand->listening, 0, errand->sink,
-                         LOOP_EPOLL);
+                         worker_backend());
     if (err != ERR_NONE)
         return err;
     errand->worker->owner = errand;
@@ -97,10 +97,10 @@ static void take_down(struct errand *errand)
     flow_shared_deinit(&errand->shared);
 }
 
-int errand_begin(struct errand *errand, struct config *config)
+int errand_begin(struct errand *errand, struct config *config, enum log_level level)
 {
     *errand = (struct errand){.worker = NULL};
-    reduce(errand, config);
+    reduce(errand, config, level);
     flow_shared_init(&errand->shared);
     tunnels_init(&errand->tunnels, &system_rng);
     /* The one that was drawn, and not the installation's. */

@@ -26,9 +26,9 @@ struct errand {
     bool was_interrupted; /* by SIGINT or SIGTERM, which stop the loop */
 };
 
-/* Takes the configuration, whatever it returns. Warnings go to stderr. On failure what is wrong is said there, and errand_end() is not to be
+/* Takes the configuration, whatever it returns. What is logged goes to stderr, from `level` on. On failure what is wrong is said there, and errand_end() is not to be
  * called; returns an exit code. */
-NODISCARD int errand_begin(struct errand *errand, struct config *config);
+NODISCARD int errand_begin(struct errand *errand, struct config *config, enum log_level level);
 /* The outbound of this name; NULL for its name: the first that is a tunnel. NULL: there is none. */
 struct outbound *errand_find_tunnel(const struct errand *errand, const char *name);
 /* What openings want: by whose rules they go. */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "flow/flow.h"
 #include "io/random.h"
@@ -330,6 +331,12 @@ void worker_order_turn(struct worker *worker)
 void worker_order_forget(struct worker *worker)
 {
     order(worker, forget);
+}
+
+enum loop_backend worker_backend(void)
+{
+    const char *name = getenv("SOCKEYE_BACKEND");
+    return name != NULL && strcmp(name, "poll") == 0 ? LOOP_POLL : LOOP_EPOLL;
 }
 
 static enum err set_up_env(struct worker *worker)

@@ -69,6 +69,9 @@ struct worker {
     struct tunnel_env tunnels;
 };
 
+/* What its loop is made by. SOCKEYE_BACKEND=poll is for tests of the portable one; ordinary users have no reason to choose. */
+enum loop_backend worker_backend(void);
+
 /* Makes a worker and takes its sockets over. Returns owned. */
 NODISCARD enum err worker_new(struct worker **out, struct runtime *runtime,
                               struct listening *listening, size_t index, struct logsink *sink,

@@ -175,6 +175,12 @@ struct peer_link *peer_dialled(struct peer *peer, const struct peer_time *time)
     return link;
 }
 
+bool peer_server_clock(const struct peer *peer, const struct peer_time *time, uint64_t *wall_ms)
+{
+    *wall_ms = time->boot_ms + peer->near.offset_ms;
+    return peer->near.has_offset;
+}
+
 void peer_dial_failed(struct peer *peer, const struct peer_time *time)
 {
     peer->time = *time;

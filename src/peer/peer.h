@@ -75,6 +75,8 @@ void peer_network_changed(struct peer *peer, const struct peer_time *time);
 /* Near: whether all carriers it has or waits for stand still, since they are streams of sessions that have no link. Then nothing that is awaited on
  * them is late, and no further one is asked for; when they move again, each time goes on where it was. How long the session is kept without a link goes on. */
 void peer_suspend(struct peer *peer, bool is_suspended, const struct peer_time *time);
+/* Near: what the server's clock, in milliseconds since 1970, said when it made the last flight 2, moved on by the time since; false: there was none. */
+bool peer_server_clock(const struct peer *peer, const struct peer_time *time, uint64_t *wall_ms);
 /* Near: a link stands, and is not stalled: streams move. */
 bool peer_is_moving(const struct peer *peer);
 /* Near: the link's carrier is a stream of another session, which shall be the first to find out that a line is dead. */

@@ -363,6 +363,8 @@ bool session_link_stats(const struct session *session, uint64_t number,
         .rate = link->rate,
         .is_own = link->is_own,
         .is_ready = link->is_own && !link->had_owner,
+        .n_pongs = link->n_pongs,
+        .pong_us = link->pong_us,
     };
     return true;
 }

@@ -240,6 +240,7 @@ struct session_link_stats {
     uint64_t rate; /* at which streams' bytes were acknowledged, a second; 0: unknown */
     bool is_own;   /* of one stream */
     bool is_ready; /* which has not come yet */
+    uint64_t n_pongs, pong_us; /* answers to PING, and what the last one took */
 };
 
 struct session_stats {

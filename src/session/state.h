@@ -199,6 +199,7 @@ struct session_link {
     uint64_t last_received_us;
 
     uint64_t ping_token, pong_token;
+    uint64_t n_pongs, pong_us;
     uint64_t srtt_us, min_rtt_us;
     uint64_t rate; /* at which streams' bytes were acknowledged, a second; 0: unknown */
     uint64_t rate_us, rate_bytes; /* since when, and how many */

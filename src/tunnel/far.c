@@ -37,11 +37,26 @@ void far_complain(struct far *far, struct flow_complaint *complaint, const struc
 }
 
 /* Bytes that are no flight of this key's come from anyone who looks what is here. */
+static void tell_of_stranger(const struct far *far, const char *why, const struct addr *from)
+{
+    struct log *log = far->tended.env->flow->log;
+    struct log_line line;
+    if (!log_wants(log, LOG_LEVEL_DEBUG))
+        return;
+    log_begin(&line, log, LOG_LEVEL_DEBUG, "flight");
+    log_str(&line, "in", far->inbound->name);
+    flow_log_from(&line, from);
+    log_str(&line, "why", why);
+    log_end(&line);
+}
+
 static void tell_of_fault(struct far *far, enum flight_fault fault, const char *why,
                           const struct addr *from)
 {
-    if (fault == FLIGHT_MAC)
+    if (fault == FLIGHT_MAC) {
+        tell_of_stranger(far, why, from);
         return;
+    }
     far->tended.env->flow->counters.refused[REFUSAL_FLIGHT]++;
     far_complain(far, &far->faults[fault], from, why);
 }

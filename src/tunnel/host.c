@@ -32,7 +32,10 @@ static bool has_link(const struct host *host)
  * is no trouble where another link stands by now. */
 static void on_carrier_gone(struct carrier *carrier, enum err how)
 {
-    const struct host *host = carrier->owner;
+    struct host *host = carrier->owner;
+    host->n_cut += carrier->has_stood && !carrier->is_clean;
+    if (host->ops->on_gone != NULL)
+        host->ops->on_gone(host, carrier, how);
     if (carrier->has_stood && !carrier->is_clean)
         log_link(host, LOG_LEVEL_WARN, carrier, "cut",
                  how == ERR_EOF ? "it has ended without a close" : err_text(how));

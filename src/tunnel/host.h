@@ -25,6 +25,8 @@ struct host_ops {
     /* A carrier is wanted. NULL: never. */
     void (*on_wanted)(struct host *, const struct peer_time *now);
     void (*on_up)(struct host *, struct carrier *);
+    /* A carrier has ended, `how` as told by carrier.h. NULL: nobody cares. */
+    void (*on_gone)(struct host *, const struct carrier *, enum err how);
     /* Near: all of this turn is done. NULL: nobody cares. */
     void (*on_settled)(struct host *, const struct peer_time *now);
     /* The carrier's link takes the silent path: it is the host's no more (carrier_release()). NULL: never. */
@@ -41,6 +43,8 @@ struct host {
     struct peer *peer; /* owned */
     struct list carriers, streams;
     struct timer deadline;
+    uint64_t
+        n_cut; /* carriers that have ended without a word of either end, after their links stood */
     bool is_near;
     bool is_moving;  /* near: a link stands, and what carries it moves too */
     bool is_leaving; /* it ends with its last stream */

@@ -134,10 +134,11 @@ static const struct host_ops ops = {
 
 /* ---- its life ---- */
 
-static enum err new_peer(struct peer **out, const struct tunnel_spec *spec, struct tunnel_env *env)
+void near_fill_options(struct near_options *options, const struct tunnel_spec *spec,
+                       struct tunnel_env *env)
 {
     const struct tunnel_settings *settings = &spec->settings;
-    struct near_options options = {
+    *options = (struct near_options){
         .key = &settings->key,
         .identity = settings->identity,
         .server = settings->server,
@@ -150,8 +151,14 @@ static enum err new_peer(struct peer **out, const struct tunnel_spec *spec, stru
         .chunks = &env->pool.source,
         .rng = env->rng,
     };
-    memcpy(options.instance, spec->tunnels->instance, sizeof options.instance);
+    memcpy(options->instance, spec->tunnels->instance, sizeof options->instance);
+}
+
+static enum err new_peer(struct peer **out, const struct tunnel_spec *spec, struct tunnel_env *env)
+{
+    struct near_options options;
     struct peer_time now = tunnel_now();
+    near_fill_options(&options, spec, env);
     return peer_new_near(out, &options, false, &now);
 }
 

@@ -28,6 +28,12 @@ struct near {
     struct deferred freeing;
 };
 
+struct near_options;
+
+/* What a peer of this specification is made with. */
+void near_fill_options(struct near_options *options, const struct tunnel_spec *spec,
+                       struct tunnel_env *env);
+
 /* As outbound_ops.open, on the worker whose session it is; `via` and the opening's inbound are of the same rules. */
 NODISCARD enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *via,
                              struct opening *opening);

@@ -115,6 +115,11 @@ struct outbound *tunnel_outbound_via(struct outbound *outbound)
     return of(outbound)->via;
 }
 
+struct tunnel_spec *tunnel_outbound_spec(struct outbound *outbound)
+{
+    return of(outbound)->spec;
+}
+
 struct outbound *tunnel_outbound_find(const struct ruleset *ruleset, const struct tunnel_spec *spec)
 {
     for (size_t i = 0; i < ruleset->n_outbounds; i++)
