@@ -19,10 +19,14 @@
 /* Less room than this at the end of a chunk is left. */
 #define MIN_RECORD_BYTES ((size_t)512)
 
+/* How large the next record may be. `room` holds whatever the session would like. */
 static size_t record_room(const struct peer_link *link, size_t room)
 {
+    size_t least = session_room(link->reign->session, link->number);
     size_t bulk = link->bulk_record_bytes == 0 ? FIRST_BULK_RECORD_BYTES : link->bulk_record_bytes;
     size_t best = link->burst_bytes < BURST_BYTES ? SMALL_RECORD_BYTES : bulk;
+    if (best < least)
+        best = least;
     return room < best ? room : best;
 }
 
@@ -77,8 +81,11 @@ static void seal_next(struct peer_link *link, size_t most, uint64_t now_us)
     if (now_us - link->sealed_us > BURST_PAUSE_US)
         link->burst_bytes = 0;
     link->sealed_us = now_us;
-    if (most < MIN_RECORD_BYTES + RECORD_OVERHEAD_BYTES)
-        most = MIN_RECORD_BYTES + RECORD_OVERHEAD_BYTES;
+    size_t least = session_room(link->reign->session, link->number);
+    if (least < MIN_RECORD_BYTES)
+        least = MIN_RECORD_BYTES;
+    if (most < least + RECORD_OVERHEAD_BYTES)
+        most = least + RECORD_OVERHEAD_BYTES;
     if (most > OUT_MAX_BYTES)
         most = OUT_MAX_BYTES;
     if (span_reserve(&link->out, peer_link_chunks(link), most) != ERR_NONE)

@@ -9,7 +9,8 @@ enum {
     MAX_OPENED_CODE = 8,
     MAX_END_CODE = 3,
     MAX_LISTENING_CODE = LISTENER_IN_USE,
-    TOKEN_BYTES = 8
+    TOKEN_BYTES = 8,
+    PORT_BYTES = 2
 };
 
 /* What is still to be read. Whoever reads beyond the end makes it bad, and reads zeros from then on. */
@@ -106,19 +107,16 @@ static void take_addr(struct reader *reader, struct addr *out)
     }
 }
 
-static void take_name(struct reader *reader, struct frame *frame)
+/* False: a name that could not be looked up. */
+static bool take_name(struct reader *reader, struct target *target)
 {
-    struct target *target = &frame->request.target;
-
     take_u8(reader);
     uint8_t n = take_u8(reader);
     const uint8_t *name = take_bytes(reader, n);
     uint16_t port = take_u16(reader);
     if (n == 0)
         reader->is_bad = true;
-    if (reader->is_bad)
-        return;
-    frame->has_bad_name = target_set_host(target, (const char *)name, n, port) != ERR_NONE;
+    return !reader->is_bad && target_set_host(target, (const char *)name, n, port) == ERR_NONE;
 }
 
 static void take_open(struct reader *reader, struct frame *frame)
@@ -132,7 +130,7 @@ static void take_open(struct reader *reader, struct frame *frame)
     frame->request.target = (struct target){.name_bytes = 0};
     frame->request.has_target = true;
     if (!reader->is_bad && reader->at < reader->end && reader->at[0] == TYPE_NAME) {
-        take_name(reader, frame);
+        frame->has_bad_name = !take_name(reader, &frame->request.target);
     } else {
         take_addr(reader, &frame->request.target.addr);
         frame->request.has_target = frame->request.target.addr.family != ADDR_NONE;
@@ -174,6 +172,38 @@ static void take_data(struct reader *reader, struct frame *frame)
     frame->n_bytes = take_varint(reader);
     frame->bytes = take_bytes(reader, frame->n_bytes);
     if (frame->value > VARINT_MAX - frame->n_bytes)
+        reader->is_bad = true;
+}
+
+static void skip_address(struct reader *reader)
+{
+    uint8_t n_name;
+
+    switch (take_u8(reader)) {
+    case TYPE_IPV4:
+        take_bytes(reader, 4 + PORT_BYTES);
+        return;
+    case TYPE_IPV6:
+        take_bytes(reader, 16 + PORT_BYTES);
+        return;
+    case TYPE_NAME:
+        n_name = take_u8(reader);
+        take_bytes(reader, n_name + PORT_BYTES);
+        reader->is_bad |= n_name == 0;
+        return;
+    default:
+        reader->is_bad = true;
+    }
+}
+
+static void take_datagram(struct reader *reader, struct frame *frame)
+{
+    frame->id = take_varint(reader);
+    frame->n_bytes = take_varint(reader);
+    frame->address = reader->at;
+    skip_address(reader);
+    frame->bytes = take_bytes(reader, frame->n_bytes);
+    if (frame->n_bytes > FRAME_DATAGRAM_MAX_BYTES)
         reader->is_bad = true;
 }
 
@@ -234,6 +264,9 @@ static void take_frame(struct reader *reader, struct frame *frame)
     case FRAME_END:
         frame->code = take_code(reader, MAX_END_CODE);
         return;
+    case FRAME_DATAGRAM:
+        take_datagram(reader, frame);
+        return;
     case FRAME_LISTEN:
     case FRAME_LISTENING:
     case FRAME_UNLISTEN:
@@ -252,6 +285,34 @@ enum err frame_parse(const uint8_t *bytes, size_t n, struct frame *frame, size_t
     take_frame(&reader, frame);
     *used = (size_t)(reader.at - bytes);
     return reader.is_bad ? ERR_BAD : ERR_NONE;
+}
+
+enum err frame_parse_address(const uint8_t *bytes, size_t n, struct target *out, size_t *used)
+{
+    struct reader reader = {.at = bytes, .end = bytes + n};
+    bool is_bad_name = false;
+
+    if (bytes[0] == TYPE_NAME) {
+        is_bad_name = !take_name(&reader, out);
+        /* An address's text takes less than the address, for which a header must have room. */
+        is_bad_name |= out->name_bytes == 0;
+    } else {
+        out->name_bytes = 0;
+        out->name[0] = 0;
+        take_addr(&reader, &out->addr);
+    }
+    *used = (size_t)(reader.at - bytes);
+    return reader.is_bad || is_bad_name ? ERR_BAD : ERR_NONE;
+}
+
+size_t frame_address_bytes(const struct target *address)
+{
+    size_t n_port = PORT_BYTES;
+
+    if (address->name_bytes > 0)
+        return 2 + address->name_bytes + n_port;
+    size_t n_ip = address->addr.family == ADDR_V4 ? 4 : 16;
+    return 1 + n_ip + n_port;
 }
 
 static uint8_t *write_u16(uint8_t *out, uint16_t value)
@@ -274,14 +335,8 @@ static uint8_t *write_addr(uint8_t *out, const struct addr *addr)
     return write_u16(out + n_ip, addr->port);
 }
 
-static uint8_t *write_target(uint8_t *out, const struct stream_request *request)
+static uint8_t *write_target(uint8_t *out, const struct target *target)
 {
-    const struct target *target = &request->target;
-
-    if (!request->has_target) {
-        *out = TYPE_NOTHING;
-        return out + 1;
-    }
     if (target->name_bytes == 0)
         return write_addr(out, &target->addr);
     *out++ = TYPE_NAME;
@@ -298,7 +353,10 @@ uint8_t *frame_write_open(uint8_t *out, uint64_t id, uint64_t claim, uint64_t gr
     *out++ = (uint8_t)request->kind;
     out = varint_write(out, claim);
     out = varint_write(out, grant);
-    out = write_target(out, request);
+    if (request->has_target)
+        out = write_target(out, &request->target);
+    else
+        *out++ = TYPE_NOTHING;
     out = write_addr(out, &request->source);
     bool has_listener =
         request->kind == STREAM_ACCEPTED || request->kind == STREAM_LISTENER_DATAGRAMS;
@@ -391,4 +449,15 @@ uint8_t *frame_write_unlisten(uint8_t *out, uint64_t listener)
 {
     *out++ = FRAME_UNLISTEN;
     return varint_write(out, listener);
+}
+
+uint8_t *frame_write_datagram_id(uint8_t *out, uint64_t id)
+{
+    *out++ = FRAME_DATAGRAM;
+    return varint_write(out, id);
+}
+
+uint8_t *frame_write_datagram_to(uint8_t *out, size_t n, const struct target *address)
+{
+    return write_target(varint_write(out, n), address);
 }

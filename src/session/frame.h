@@ -30,6 +30,7 @@ enum frame_type {
     FRAME_AUTH = 0x0c,
     FRAME_BYE = 0x0d,
     FRAME_END = 0x0e,
+    FRAME_DATAGRAM = 0x0f,
     FRAME_LISTEN = 0x10,
     FRAME_LISTENING = 0x11,
     FRAME_UNLISTEN = 0x12,
@@ -45,24 +46,39 @@ struct frame {
     uint64_t delay_us;    /* ACK */
     uint64_t claim;       /* OPEN */
     uint64_t grant;       /* OPEN */
-    const uint8_t *bytes; /* DATA, FIN; AUTH: the SPKI. Borrowed */
+    const uint8_t *bytes; /* DATA, FIN, DATAGRAM; AUTH: the SPKI. Borrowed */
     size_t n_bytes;
+    const uint8_t *address;   /* DATAGRAM: as it stands in front of the bytes. Borrowed */
     const uint8_t *signature; /* AUTH. Borrowed */
     size_t n_signature;
     struct addr bound;             /* OPENED, LISTEN, LISTENING */
     struct stream_request request; /* OPEN */
 };
 
-/* The most that a frame takes, but for the bytes of DATA and FIN, and AUTH. */
+/* The most that a frame takes, but for the bytes of DATA, FIN and DATAGRAM, and AUTH. */
 #define FRAME_ADDRESS_MAX_BYTES (1 + 1 + HOST_NAME_MAX_BYTES + 2)
 #define FRAME_OPEN_MAX_BYTES (2 + 4 * VARINT_MAX_BYTES + FRAME_ADDRESS_MAX_BYTES + 19)
 #define FRAME_OPENED_MAX_BYTES (2 + VARINT_MAX_BYTES + 19)
 #define FRAME_LISTEN_MAX_BYTES FRAME_OPENED_MAX_BYTES   /* and of LISTENING */
 #define FRAME_HEAD_MAX_BYTES (2 + 3 * VARINT_MAX_BYTES) /* any of the others */
+#define FRAME_DATAGRAM_MAX_BYTES 65000                  /* what one carries at most */
+
+/* Whether streams of this kind carry datagrams, and no bytes in order. */
+static inline bool frame_kind_has_datagrams(enum stream_kind kind)
+{
+    return kind == STREAM_ASSOCIATION || kind == STREAM_LISTENER_DATAGRAMS;
+}
 
 /* Takes the frame at the beginning of n > 0 bytes, *used of them. A run of PADDING is one. ERR_BAD: it is cut off,
  * of no type that is known, or a value is outside its range. */
 NODISCARD enum err frame_parse(const uint8_t *bytes, size_t n, struct frame *frame, size_t *used);
+
+/* Takes an address that frame_parse() has found in front of a datagram's bytes. ERR_BAD: a name that could not be
+ * looked up, or that is an address's text. */
+NODISCARD enum err frame_parse_address(const uint8_t *bytes, size_t n, struct target *out,
+                                       size_t *used);
+/* What it takes. */
+size_t frame_address_bytes(const struct target *address);
 
 /* Each writes a frame (of DATA and FIN, and AUTH's head, what stands before the bytes) and returns where it ends. */
 uint8_t *frame_write_open(uint8_t *out, uint64_t id, uint64_t claim, uint64_t grant,
@@ -81,5 +97,9 @@ uint8_t *frame_write_end(uint8_t *out, uint8_t code);
 uint8_t *frame_write_listener(uint8_t *out, enum frame_type type, uint64_t listener, uint8_t code,
                               const struct addr *addr);
 uint8_t *frame_write_unlisten(uint8_t *out, uint64_t listener);
+/* A DATAGRAM in two halves, as its stream may have no id yet when it is made: what stands in front of the length, and
+ * length and address, behind which the bytes follow. */
+uint8_t *frame_write_datagram_id(uint8_t *out, uint64_t id);
+uint8_t *frame_write_datagram_to(uint8_t *out, size_t n, const struct target *address);
 
 #endif

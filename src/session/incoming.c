@@ -26,6 +26,15 @@ static enum err append(struct stream *stream, uint64_t end, const uint8_t *bytes
                          n > want ? n : want);
 }
 
+/* Of datagrams, what nobody has taken is dropped. */
+static void settle_datagrams(struct stream *stream)
+{
+    size_t n;
+
+    while (incoming_take_loan(stream, &n) != NULL)
+        datagrams_note_dropped(stream);
+}
+
 /* Copies what the stream was lent. */
 static enum err settle(struct stream *stream)
 {
@@ -54,7 +63,9 @@ void incoming_settle(struct session *session)
 {
     for (uint32_t i = 0; i < session->n_loans; i++) {
         struct stream *stream = session->loans[i].stream;
-        if (stream != NULL && settle(stream) != ERR_NONE)
+        if (stream != NULL && stream->datagrams != NULL)
+            settle_datagrams(stream);
+        else if (stream != NULL && settle(stream) != ERR_NONE)
             stream_kill(stream, STREAM_RESET_LIMIT, true);
     }
     session->n_loans = 0;
@@ -80,8 +91,7 @@ static enum err make_room_for_loan(struct session *session)
     return ERR_NONE;
 }
 
-/* The bytes are the next in order. */
-static enum err lend(struct stream *stream, const uint8_t *bytes, size_t n)
+enum err incoming_lend(struct stream *stream, const uint8_t *bytes, size_t n)
 {
     struct session *session = stream->session;
     struct incoming *in = &stream->in;
@@ -97,8 +107,32 @@ static enum err lend(struct stream *stream, const uint8_t *bytes, size_t n)
     else
         session->loans[in->lent_last - 1].next = i;
     in->lent_last = i;
-    in->received += n;
     return ERR_NONE;
+}
+
+/* The bytes are the next in order. */
+static enum err lend(struct stream *stream, const uint8_t *bytes, size_t n)
+{
+    if (incoming_lend(stream, bytes, n) != ERR_NONE)
+        return ERR_MEMORY;
+    stream->in.received += stream->is_dead ? 0 : n;
+    return ERR_NONE;
+}
+
+const uint8_t *incoming_take_loan(struct stream *stream, size_t *n)
+{
+    struct session *session = stream->session;
+    struct incoming *in = &stream->in;
+
+    if (in->lent == 0)
+        return NULL;
+    struct loan *loan = &session->loans[in->lent - 1];
+    loan->stream = NULL;
+    in->lent = loan->next;
+    if (in->lent == 0)
+        in->lent_last = 0;
+    *n = loan->n;
+    return loan->bytes;
 }
 
 /* Takes what has become the next in order out of the pages. */

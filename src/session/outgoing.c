@@ -34,6 +34,8 @@ void stream_queue(struct stream *stream)
 {
     enum queue queue = queue_for(stream);
 
+    if (stream->datagrams != NULL)
+        datagrams_queue(stream);
     if (queue == stream->queue)
         return;
     list_remove(&stream->in_queue);
@@ -54,6 +56,8 @@ void stream_pin(struct stream *stream, struct session_link *link)
         return;
     list_remove(&stream->in_queue);
     list_remove(&stream->in_windows);
+    if (stream->datagrams != NULL)
+        list_remove(&stream->datagrams->in_queue);
     stream->queue = QUEUE_NONE;
     stream->pin = link;
     stream_queue(stream);
@@ -73,6 +77,8 @@ bool outgoing_has(const struct stream *stream)
 
     if (stream->is_dead || !(stream->is_ours || stream->is_answered))
         return false;
+    if (stream->datagrams != NULL && stream->datagrams->head != NULL)
+        return false; /* the fin goes behind them */
     if (out->recovery != NULL && !ranges_is_empty(&out->recovery->lost))
         return true;
     if (out->next < out->end)

@@ -1,7 +1,7 @@
 /*
  * What a record is filled with. First what waits for nobody and no credit: acknowledgements, windows. Then openings, answers,
  * resets and the bytes of small streams; a record with such bytes is not filled up with bulk, as it can be opened only when
- * all of it has come. Bulk streams take turns, each with about as many bytes as the others.
+ * all of it has come. Datagrams take turns with small streams, record by record: which of the two is first. Bulk streams take turns, each with about as many bytes as the others.
  */
 #include <string.h>
 
@@ -204,6 +204,16 @@ static uint64_t claim_of(const struct session *session)
     return session->initial_theirs;
 }
 
+static void begin_credit(struct stream *stream)
+{
+    struct session *session = stream->session;
+
+    stream->claim = (uint32_t)claim_of(session);
+    stream->grant = (uint32_t)credit_initial(session);
+    stream->out.limit = stream->claim;
+    credit_begin(stream, stream->grant);
+}
+
 static bool put_open(struct filler *filler, struct stream *stream)
 {
     struct session *session = filler->session;
@@ -214,10 +224,10 @@ static bool put_open(struct filler *filler, struct stream *stream)
     if (stream->id == 0) {
         session->n_unborn--;
         stream_set_id(stream, 2 * ++session->n_ours + (session->options.is_client ? 0 : 1));
-        stream->claim = (uint32_t)claim_of(session);
-        stream->grant = (uint32_t)credit_initial(session);
-        stream->out.limit = stream->claim;
-        credit_begin(stream, stream->grant);
+        if (stream->datagrams == NULL)
+            begin_credit(stream);
+        else
+            credit_account(stream);
     }
     put_head(filler,
              frame_write_open(at, stream->id, stream->claim, stream->grant, stream->request));
@@ -287,6 +297,51 @@ static bool put_urgent(struct filler *filler, struct queues *queues)
     return true;
 }
 
+/* Puts the stream's next datagram. Returns how many bytes it takes; 0: there is none; -1: there is no room. */
+static int32_t put_datagram(struct filler *filler, struct datagrams *datagrams)
+{
+    size_t n;
+    const uint8_t *frame = datagrams_next(datagrams, &n);
+
+    if (frame == NULL) {
+        stream_queue(datagrams->stream);
+        return 0;
+    }
+    if (n > filler->left || room_for(filler, 0) == NULL)
+        return -1;
+    add_piece(filler, frame, n);
+    filler->left -= n;
+    filler->asks = filler->is_urgent = true;
+    filler->session->urgent_run += n;
+    datagrams->deficit -= (int32_t)n;
+    datagrams_sent(datagrams);
+    stream_queue(datagrams->stream);
+    return (int32_t)n;
+}
+
+/* False: the record is full. One that would have no room in an empty one either waits for another link's. */
+static bool put_datagrams(struct filler *filler, struct queues *queues)
+{
+    const struct list *too_large = NULL;
+    struct list *at;
+
+    while (!list_empty(&queues->datagrams) && (at = queues->datagrams.next) != too_large) {
+        struct datagrams *datagrams = CONTAINER_OF(at, struct datagrams, in_queue);
+        if (datagrams->deficit <= 0)
+            datagrams->deficit += URGENT_PART_BYTES;
+        int32_t n = put_datagram(filler, datagrams);
+        if (n < 0 && filler->fill->n_pieces > 0)
+            return false;
+        if (n < 0 && too_large == NULL)
+            too_large = at;
+        if (list_empty(at) || (n >= 0 && datagrams->deficit > 0))
+            continue;
+        list_remove(at);
+        list_append(&queues->datagrams, at);
+    }
+    return true;
+}
+
 static bool put_bulk(struct filler *filler, struct queues *queues)
 {
     while (!list_empty(&queues->bulk)) {
@@ -307,6 +362,32 @@ static bool put_bulk(struct filler *filler, struct queues *queues)
     return true;
 }
 
+/* A link that does not stand yet takes none: early records may be refused, and are sent again, which datagrams are not. */
+static bool has_datagrams(const struct session_link *link, const struct queues *queues)
+{
+    return link->has_stood && !list_empty(&queues->datagrams);
+}
+
+/* What goes before bulk, bound to this link or to none. False: the record is full. */
+static bool put_first(struct filler *filler, enum link_takes takes)
+{
+    struct session *session = filler->session;
+    const struct session_link *link = filler->link;
+    struct queues *own = &filler->link->queues;
+    struct queues *all = takes == TAKES_ALL ? &session->queues : own;
+    bool has_any = has_datagrams(link, own) || has_datagrams(link, all);
+    bool datagrams_first = has_any && session->datagrams_first;
+
+    session->datagrams_first = has_any && !datagrams_first;
+    if (datagrams_first && !(put_datagrams(filler, own) && put_datagrams(filler, all)))
+        return false;
+    if (!put_urgent(filler, own) || !put_urgent(filler, all))
+        return false;
+    /* Openings of streams may have gone just now. */
+    return datagrams_first || !link->has_stood ||
+           (put_datagrams(filler, own) && put_datagrams(filler, all));
+}
+
 static void put_streams(struct filler *filler)
 {
     struct queues *own = &filler->link->queues, *all = &filler->session->queues;
@@ -319,8 +400,7 @@ static void put_streams(struct filler *filler)
         return;
     if (!bulk_waits)
         filler->session->urgent_run = 0;
-    if (!bulk_is_due && (!put_urgent(filler, own) ||
-                         (takes == TAKES_ALL && !put_urgent(filler, all)) || filler->is_urgent))
+    if (!bulk_is_due && (!put_first(filler, takes) || filler->is_urgent))
         return;
     if (put_bulk(filler, own) && takes != TAKES_NOTHING)
         (void)put_bulk(filler, all);
@@ -404,6 +484,7 @@ size_t session_pull(struct session *session, uint64_t number, size_t room, uint6
 
     session->now_us = now_us;
     fill->n_pieces = fill->n_bytes = 0;
+    datagrams_forget_spent(session);
     if (link == NULL || !session_wants(session, number) || !link_has_room(link))
         return 0;
     struct filler filler = {
@@ -444,11 +525,29 @@ bool session_wants(const struct session *session, uint64_t number)
     }
     if (link->tail - link->head >= LINK_FRAMES_MAX)
         return false;
-    if (!list_empty(&link->queues.urgent) || !list_empty(&link->queues.bulk))
+    if (!list_empty(&link->queues.urgent) || !list_empty(&link->queues.bulk) ||
+        has_datagrams(link, &link->queues))
         return true;
     const struct queues *all = &session->queues;
-    if (list_empty(&all->urgent) && list_empty(&all->bulk))
+    bool has_first = !list_empty(&all->urgent) || has_datagrams(link, all);
+    if (!has_first && list_empty(&all->bulk))
         return false;
     enum link_takes takes = link_takes(session, link);
-    return takes == TAKES_ALL || (takes == TAKES_BULK && !list_empty(&all->bulk));
+    return (takes == TAKES_ALL && (has_first || !list_empty(&all->bulk))) ||
+           (takes == TAKES_BULK && !list_empty(&all->bulk));
+}
+
+size_t session_room(const struct session *session, uint64_t number)
+{
+    const struct session_link *link = link_find(session, number);
+    const struct queues *queues = &session->queues;
+
+    if (link == NULL)
+        return 0;
+    if (has_datagrams(link, &link->queues))
+        queues = &link->queues;
+    else if (!has_datagrams(link, queues))
+        return 0;
+    struct list *first = queues->datagrams.next;
+    return datagrams_room(CONTAINER_OF(first, struct datagrams, in_queue)) + ACK_MAX_BYTES + 1;
 }

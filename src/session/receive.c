@@ -47,10 +47,19 @@ static uint8_t judge_kind(const struct session *session, const struct frame *fra
     uint8_t kind = frame->code;
 
     if (!session->options.is_client)
-        return kind == STREAM_CONNECTION || kind == STREAM_SPEED ? 0 : 7;
-    if (kind != STREAM_ACCEPTED)
+        return kind == STREAM_CONNECTION || kind == STREAM_ASSOCIATION || kind == STREAM_SPEED ? 0
+                                                                                               : 7;
+    if (kind != STREAM_ACCEPTED && kind != STREAM_LISTENER_DATAGRAMS)
         return 7;
-    return listener_is_there(session, frame->request.listener, LISTENER_CONNECTIONS) ? 0 : 1;
+    enum listener_kind of = kind == STREAM_ACCEPTED ? LISTENER_CONNECTIONS : LISTENER_DATAGRAMS;
+    return listener_is_there(session, frame->request.listener, of) ? 0 : 1;
+}
+
+static bool has_fair_credit(const struct frame *frame)
+{
+    uint64_t most = frame_kind_has_datagrams(frame->request.kind) ? 0 : INITIAL_FULL;
+
+    return frame->claim <= most && frame->grant <= most;
 }
 
 static enum err on_open(struct session *session, struct session_link *link,
@@ -58,8 +67,7 @@ static enum err on_open(struct session *session, struct session_link *link,
 {
     struct stream *stream;
 
-    if (frame->id < 2 || !is_theirs(session, frame->id) || frame->claim > INITIAL_FULL ||
-        frame->grant > INITIAL_FULL)
+    if (frame->id < 2 || !is_theirs(session, frame->id) || !has_fair_credit(frame))
         return ERR_BAD;
     enum err err = ids_add(&session->theirs, id_number(frame->id));
     if (err != ERR_NONE)
@@ -85,7 +93,12 @@ static enum err on_open(struct session *session, struct session_link *link,
     if (stream->request == NULL)
         return refuse(stream, 1);
     *stream->request = frame->request;
-    credit_begin(stream, frame->claim);
+    if (!frame_kind_has_datagrams(frame->request.kind))
+        credit_begin(stream, frame->claim);
+    else if (datagrams_new(stream) != ERR_NONE)
+        return refuse(stream, 1);
+    else
+        credit_account(stream);
     stream_tell(stream, STREAM_INCOMING);
     return ERR_NONE;
 }
@@ -225,6 +238,8 @@ static enum err on_stream_frame(struct session *session, struct session_link *li
         return on_data(session, frame);
     case FRAME_RESET:
         return on_reset(session, frame);
+    case FRAME_DATAGRAM:
+        return datagrams_received(session, frame);
     default:
         return on_window(session, frame);
     }
@@ -263,7 +278,7 @@ static enum err on_link_frame(struct session *session, struct record *record,
 
 static bool is_about_stream(uint8_t type)
 {
-    return type >= FRAME_OPEN && type <= FRAME_WINDOW;
+    return (type >= FRAME_OPEN && type <= FRAME_WINDOW) || type == FRAME_DATAGRAM;
 }
 
 static bool is_about_listener(uint8_t type)
@@ -384,9 +399,7 @@ enum err session_admit(struct session *session, uint64_t now_us)
     enum err err = record.link == NULL ? ERR_NONE : on_frames(session, &record);
     if (err == ERR_NONE && record.link != NULL)
         record.link->has_ended = record.has_ended;
-    /* Streams were lent bytes that go with it. */
-    incoming_settle(session);
-    free(rest);
+    session->admitted = rest;
     return err == ERR_NONE ? ERR_NONE : fail(session, err);
 }
 
@@ -396,4 +409,7 @@ void session_settle(struct session *session)
     for (uint32_t i = 0; i < session->n_given; i++)
         chunk_release(session->given[i]);
     session->n_given = 0;
+    free(session->admitted);
+    session->admitted = NULL;
+    datagrams_forget_spent(session);
 }

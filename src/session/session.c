@@ -11,6 +11,7 @@ void queues_init(struct queues *queues)
     list_init(&queues->urgent);
     list_init(&queues->bulk);
     list_init(&queues->windows);
+    list_init(&queues->datagrams);
 }
 
 bool queues_are_empty(const struct queues *queues)
@@ -285,5 +286,8 @@ void session_stats(const struct session *session, struct session_stats *stats)
         .n_acked_bytes = session->n_acked_bytes,
         .n_held_bytes = session->store.n_held_bytes,
         .n_granted_bytes = session->reserved,
+        .n_sent_datagrams = session->n_sent_datagrams,
+        .n_received_datagrams = session->n_received_datagrams,
+        .n_dropped_datagrams = session->n_dropped_datagrams,
     };
 }

@@ -94,6 +94,24 @@ void stream_finish(struct stream *stream);
 NODISCARD enum err stream_peek(struct stream *stream, const uint8_t **bytes, size_t *n);
 void stream_consume(struct stream *stream, size_t n);
 
+/*
+ * Datagrams, by streams of the kinds that carry them, which carry nothing else. Each is sent at most once, and dropped where the
+ * stream has many that wait or it has waited for long while others could go: whoever sends is never stopped.
+ */
+
+/* Whether it carries them. */
+bool stream_has_datagrams(const struct stream *stream);
+/* Sends a copy. Times are as elsewhere, those of the calls that take one. */
+void stream_send_datagram(struct stream *stream, const struct target *address, const uint8_t *bytes,
+                          size_t n, uint64_t now_us);
+/* Lends the next that has come, with room in front of it for a header of SOCKS5 with that address, to be overwritten; until the
+ * session is next given a record or settled, which drops what was not taken. ERR_AGAIN: none; STREAM_READABLE follows. ERR_EOF: the fin.
+ * ERR_RESET. */
+NODISCARD enum err stream_take_datagram(struct stream *stream, struct target *address,
+                                        uint8_t **bytes, size_t *n);
+/* How many were dropped since this was last asked. */
+uint64_t stream_dropped_datagrams(struct stream *stream);
+
 /* Kills both directions. Harmless on a stream that is dead. */
 void stream_reset(struct stream *stream, enum stream_reset code);
 /* Why it is dead, once STREAM_DEAD was told. */
@@ -186,6 +204,10 @@ void session_settle(struct session *session);
 #define SESSION_FILL_PIECES 64
 #define SESSION_FILL_HEAD_BYTES 4096 /* AUTH of the largest keys among them */
 
+/* How much room the next record of the link needs lest something that cannot be divided has to wait: it may be more than
+ * the caller would give. 0: as it likes. */
+size_t session_room(const struct session *session, uint64_t link);
+
 /* The payload of one record, scattered: heads of frames in `heads`, streams' bytes where they lie. Valid until
  * the session is next called. */
 struct session_fill {
@@ -248,7 +270,8 @@ struct session_stats {
     uint64_t n_listeners;                                    /* that the client wants */
     uint64_t n_sent_bytes, n_received_bytes, n_resent_bytes; /* of streams */
     uint64_t n_acked_bytes;                                  /* likewise: each once */
-    uint64_t n_held_bytes;                                   /* in chunks, both ways */
+    uint64_t n_sent_datagrams, n_received_datagrams, n_dropped_datagrams;
+    uint64_t n_held_bytes; /* in chunks, both ways */
     uint64_t n_granted_bytes;
 };
 

@@ -7,6 +7,7 @@
  *     receive.c  frames to the parts above                    pull.c       the parts above to frames
  *     session.c  events, deadlines, the end                   credit.c     windows
  *     listen.c   listeners                                    choice.c     which of several links, and when one is stalled
+ *     datagrams.c   what streams of datagrams have to send and have received
  *
  * A stream waits in one of two queues while it has something to send: *urgent* with an opening, an answer, a
  * reset or the first bytes after a pause; *bulk* otherwise. While its OPEN (or OPENED) is under way on a link, its frames go behind it:
@@ -50,7 +51,8 @@ struct slot {
 /* What waits to be sent. */
 struct queues {
     struct list urgent, bulk;
-    struct list windows; /* streams that are to send WINDOW */
+    struct list windows;   /* streams that are to send WINDOW */
+    struct list datagrams; /* struct datagrams: those that may go */
 };
 
 /* The rare half of what is sent: after a loss, or with several links. */
@@ -87,6 +89,16 @@ struct incoming {
     struct slot window_sent;
 };
 
+/* What a stream of datagrams has to send: they stand in parts, each behind a struct waiting. */
+struct datagrams {
+    struct list in_queue;
+    struct stream *stream;
+    struct datagram_part *head, *tail;
+    size_t n_bytes;     /* of those that wait, with what they are kept in */
+    uint64_t n_dropped; /* since somebody asked */
+    int32_t deficit;    /* of its turn */
+};
+
 enum stream_needs { NEEDS_OPEN = 1, NEEDS_OPENED = 2, NEEDS_RESET = 4 };
 enum queue { QUEUE_NONE, QUEUE_URGENT, QUEUE_BULK };
 
@@ -98,6 +110,7 @@ struct stream {
     struct list in_session, in_events, in_queue, in_windows;
     struct session_link *pin;
     struct session_link *home;      /* its own link, to which it is pinned then; NULL: none */
+    struct datagrams *datagrams;    /* owned; NULL: it carries bytes */
     struct stream_request *request; /* until OPEN was acknowledged, or answered */
     struct outgoing out;
     struct incoming in;
@@ -262,6 +275,10 @@ struct session {
 
     struct loan *loans;
     uint32_t n_loans, loans_cap;
+    size_t n_datagram_bytes;     /* of all that wait */
+    struct datagram_part *spent; /* parts that the last record's pieces may lie in */
+    bool datagrams_first;        /* they and small streams take turns, record by record */
+    uint64_t n_sent_datagrams, n_received_datagrams, n_dropped_datagrams;
     struct chunk **given; /* chunks that the loans lie in */
     uint32_t n_given, given_cap;
 
@@ -269,6 +286,8 @@ struct session {
     uint8_t *auth_rest; /* frames behind an AUTH that was not judged yet, owned */
     size_t n_auth_rest;
     uint64_t auth_link;
+    uint8_t *
+        admitted; /* the same once it was judged, which streams are lent until the turn is over; owned */
 
     uint64_t n_sent_bytes, n_received_bytes, n_resent_bytes, n_acked_bytes;
 };
@@ -322,6 +341,28 @@ NODISCARD enum err incoming_data(struct stream *stream, uint64_t offset, const u
                                  size_t n, bool is_fin);
 void incoming_clear(struct stream *stream);
 void incoming_settle(struct session *session);
+/* Lends it bytes until the turn is over. ERR_MEMORY. */
+NODISCARD enum err incoming_lend(struct stream *stream, const uint8_t *bytes, size_t n);
+/* Takes the first of what was lent, whole. NULL: there is nothing. */
+const uint8_t *incoming_take_loan(struct stream *stream, size_t *n);
+
+/* datagrams.c */
+NODISCARD enum err datagrams_new(struct stream *stream);
+void datagrams_free(struct stream *stream);
+/* Drops those that wait. */
+void datagrams_clear(struct stream *stream);
+void datagrams_note_dropped(struct stream *stream);
+/* Puts it into the queue of those that may send, or takes it out. */
+void datagrams_queue(struct stream *stream);
+/* The frame that goes next; NULL: none that is not too old. */
+const uint8_t *datagrams_next(struct datagrams *datagrams, size_t *n);
+/* What it takes at most; 0: there is none. */
+size_t datagrams_room(const struct datagrams *datagrams);
+/* It goes; its bytes stay where they are until datagrams_forget_spent(). */
+void datagrams_sent(struct datagrams *datagrams);
+void datagrams_forget_spent(struct session *session);
+/* One has come. ERR_BAD: for an id that nobody can have. */
+NODISCARD enum err datagrams_received(struct session *session, const struct frame *frame);
 
 /* listen.c */
 NODISCARD enum err listener_received(struct session *session, const struct frame *frame);

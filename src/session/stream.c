@@ -30,6 +30,10 @@ enum err session_open(struct session *session, const struct stream_request *requ
     }
     *copy = *request;
     stream->request = copy;
+    if (frame_kind_has_datagrams(copy->kind) && datagrams_new(stream) != ERR_NONE) {
+        stream_delete(stream);
+        return ERR_MEMORY;
+    }
     stream->needs = NEEDS_OPEN;
     struct session_link *link = link_ready(session);
     if (link != NULL)

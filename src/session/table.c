@@ -104,6 +104,7 @@ static void let_go(struct stream *stream)
 {
     outgoing_clear(stream);
     incoming_clear(stream);
+    datagrams_free(stream);
     free(stream->request);
     stream->request = NULL;
 }
@@ -118,6 +119,7 @@ void stream_die(struct stream *stream, enum stream_reset code, bool tell)
     stream->reset = (uint8_t)code;
     outgoing_clear(stream);
     incoming_clear(stream);
+    datagrams_clear(stream);
     credit_end(stream);
     /* Of a stream that was never told of, nobody knows. */
     bool is_known = (stream->events & 1U << STREAM_INCOMING) == 0;
@@ -141,6 +143,7 @@ void stream_close(struct stream *stream)
         stream->needs = 0;
         list_remove(&stream->in_windows);
         outgoing_clear(stream);
+        datagrams_clear(stream);
         stream_leave_home(stream);
         stream_queue(stream);
         stream->pin = NULL;

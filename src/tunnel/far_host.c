@@ -61,6 +61,8 @@ static enum err request_of(const struct far *far, const struct stream_request *a
         return ERR_DENIED;
     if (far->tended.env->is_draining)
         return ERR_LIMIT;
+    if (asked->kind == STREAM_ASSOCIATION)
+        return ERR_COMMAND;
     if (asked->kind == STREAM_SPEED) {
         *request = (struct request){.command = REQUEST_CONNECT, .by = inbound->speedtest};
         return inbound->speedtest == NULL ? ERR_DENIED : ERR_NONE;

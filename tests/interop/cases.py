@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from draw import fixed
 from tunnel import flight, frame, noise
 from tunnel.flight import Head1, Payload1
-from tunnel.frame import (Ack, Address, Auth, Bye, Data, End, Fin, Initial, Lost, Open, Opened, Padding, Ping, Pong, Reset,
+from tunnel.frame import (Ack, Address, Auth, Bye, Data, Datagram, End, Fin, Initial, Lost, Open, Opened, Padding, Ping, Pong, Reset,
                           Window, encode, varint)
 from tunnel.keys import Keys
 
@@ -39,11 +39,14 @@ GOOD = {
     "AUTH": [Auth(b"a key", b"a signature"), Auth(b"", b"")],
     "BYE": [Ack(0, 1, 0), Bye(), Padding()],
     "END with each code": [End(code) for code in range(4)],
+    "DATAGRAM": [Datagram(2, IPV4, b"question"), Datagram(3, IPV6, b"answer"), Datagram(2, NAME, b"")],
+    "DATAGRAM of an id that nobody has": [Datagram((1 << 62) - 1, Address(b"n" * 255, 0), b"x" * 300)],
+    "OPEN of an association": [Open(2, 1, 0, 0, NOTHING, IPV4)],
     "one of each": [Padding(), Open(2, 0, 9, 9, NAME, NOTHING), Data(2, 0, b"GET"), Fin(2, 3, b" /"), Window(3, 70000), Ping(1)],
 }
 
 MALFORMED = {
-    "a type that is not listed": b"\x0f",
+    "a type that is not listed": b"\x14",
     "the last of the reserved types": b"\x1f",
     "a type of 255": b"\xff",
     "a type not listed behind a good frame": encode(Ping(1)) + b"\x20",
@@ -69,6 +72,15 @@ MALFORMED = {
     "a stream's id 0": b"\x03\x00\x00\x01x",
     "a stream's id 1": b"\x06\x01\x00",
     "a claim of 65,537": encode(Open(2, 0, 65537, 0, IPV4, NOTHING)),
+    "a grant of 65,537": encode(Open(2, 0, 0, 65537, IPV4, NOTHING)),
+    "an association with a claim": encode(Open(2, 1, 1, 0, NOTHING, NOTHING)),
+    "an association with a grant": encode(Open(2, 1, 0, 1, NOTHING, NOTHING)),
+    "DATAGRAM whose length is beyond the payload": encode(Datagram(2, IPV4, b"four"))[:-1],
+    "DATAGRAM of 65,001 bytes": encode(Datagram(2, IPV4, bytes(65001))),
+    "DATAGRAM without an address": encode(Datagram(2, NOTHING, b"")),
+    "DATAGRAM to a name without a byte": b"\x0f\x02\x00\x03\x00\x00\x35",
+    "DATAGRAM cut off in its address": b"\x0f\x02\x00\x01\xc0\x00",
+    "DATAGRAM of the id 1": encode(Datagram(1, IPV4, b"")),
     "INITIAL of 65,537": encode(Initial(65537)),
 }
 
@@ -100,6 +112,7 @@ class Case:
     ended: int | None = None
 
 
+A2 = Open(2, 1, 0, 0, NOTHING, NOTHING)
 O2, ANSWER2 = Open(2, 0, 65536, 65536, IPV4, NOTHING), Opened(2, 0, NOTHING)
 
 
@@ -115,7 +128,17 @@ AT_SERVER = [
     Case("the last of the places", [[Open(2 * 65536, 0, 0, 0, IPV4, NOTHING)]], opened(131072)),
     Case("an id beyond the places", [[Open(2 * 65537, 0, 0, 0, IPV4, NOTHING)]], [], 1),
     Case("an opening of another kind is refused and its bytes are ignored",
-         [[Open(2, 1, 9, 9, IPV4, NOTHING), Data(2, 0, b"bytes")], [Fin(2, 5, b"")]], []),
+         [[Open(2, 9, 9, 9, IPV4, NOTHING), Data(2, 0, b"bytes")], [Fin(2, 5, b"")]], []),
+    Case("an association's datagrams", [[A2, Datagram(2, IPV4, b"one"), Datagram(2, NAME, b"")],
+                                        [Datagram(2, IPV6, b"two")]],
+         opened(2) + [["datagram", 2, 1, b"one"], ["datagram", 2, 3, b""], ["datagram", 2, 4, b"two"]]),
+    Case("an association's end", [[A2, Datagram(2, IPV4, b"one")], [Fin(2, 0, b"")]],
+         opened(2) + [["datagram", 2, 1, b"one"], ["end", 2]]),
+    Case("DATA of an association", [[A2], [Data(2, 0, b"x")]], opened(2), 1),
+    Case("DATAGRAM before its OPEN", [[Datagram(2, IPV4, b"early")], [A2]], opened(2)),
+    Case("DATAGRAM for a connection", [[O2, Datagram(2, IPV4, b"x"), Data(2, 0, b"abc")]],
+         opened(2) + [["data", 2, b"abc"]]),
+    Case("DATAGRAM for an id of the server's that was never opened", [[Datagram(3, IPV4, b"x")], [O2]], opened(2)),
     Case("an opening with an id of the server's", [[Open(3, 0, 0, 0, IPV4, NOTHING)]], [], 1),
     Case("a claim of 65,537", [[Open(2, 0, 65537, 0, IPV4, NOTHING)]], [], 1),
     Case("OPENED for a stream of the client's", [[O2], [ANSWER2]], opened(2), 1),

@@ -10,7 +10,7 @@ from tunnel import Failure, Violation, frame
 from tunnel.frame import Address
 from tunnel.keys import Keys
 from tunnel.link import Established, Gone, Server, ServerLink, Session
-from tunnel.session import Answer, Bytes, Finished, Half, Opening, WasReset
+from tunnel.session import Answer, Bytes, Datagram, Finished, Half, Opening, WasReset
 from verify import load
 
 FRAMES, SESSIONS, FLIGHTS = (load(vectors.FOLDER / f"{name}.json") for name in ("frames", "sessions", "flights"))
@@ -37,6 +37,8 @@ def told(event):
         return ["opened", event.id, event.code]
     if isinstance(event, Bytes):
         return ["data", event.id, event.data]
+    if isinstance(event, Datagram):
+        return ["datagram", event.id, frame.encode_address(event.address)[0], event.payload]
     if isinstance(event, Finished):
         return ["end", event.id]
     if isinstance(event, WasReset):
@@ -87,7 +89,7 @@ def check(half, case):
 
 def session_cases(which):
     for case in SESSIONS[which]:
-        case["told"] = [[*e[:2], bytes.fromhex(e[2])] if e[0] == "data" else e for e in case["told"]]
+        case["told"] = [[*e[:-1], bytes.fromhex(e[-1])] if e[0] in ("data", "datagram") else e for e in case["told"]]
     return named(SESSIONS[which])
 
 

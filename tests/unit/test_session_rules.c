@@ -126,7 +126,7 @@ static void each_malformed_frame_ends_the_session(void **state)
         uint8_t bytes[16];
         size_t n;
     } cases[] = {
-        {{0x0f}, 1},                                        /* no such type */
+        {{0x14}, 1},                                        /* no such type */
         {{0x20}, 1},                                        /* likewise */
         {{FRAME_WINDOW, 2}, 2},                             /* cut off */
         {{FRAME_WINDOW, 0x40, 2, 5}, 4},                    /* an id not in its shortest form */
@@ -140,6 +140,9 @@ static void each_malformed_frame_ends_the_session(void **state)
         {{FRAME_OPENED, 3, 9, 0}, 4},                       /* no such code */
         {{FRAME_INITIAL, 0x80, 1, 0, 1}, 5},                /* more than 65,536 */
         {{FRAME_END}, 1},
+        {{FRAME_DATAGRAM, 2, 1, 1, 192, 0, 2, 1, 0, 7}, 10}, /* fewer bytes than it says */
+        {{FRAME_DATAGRAM, 2, 0, 0}, 4},                      /* no address */
+        {{FRAME_DATAGRAM, 2, 0, 3, 0, 0, 7}, 7},             /* an empty name */
     };
     (void)state;
 

@@ -68,7 +68,7 @@ static void assert_bytes(const json_t *object, const char *field, const uint8_t 
 
 static const char *const names[] = {
     "PADDING", "OPEN", "OPENED", "DATA", "FIN",  "RESET", "WINDOW", "INITIAL",
-    "ACK",     "LOST", "PING",   "PONG", "AUTH", "BYE",   "END",
+    "ACK",     "LOST", "PING",   "PONG", "AUTH", "BYE",   "END",    "DATAGRAM",
 };
 
 static void assert_stream_frame(const json_t *vector, const struct frame *frame)
@@ -76,7 +76,7 @@ static void assert_stream_frame(const json_t *vector, const struct frame *frame)
     assert_number(vector, "id", frame->id);
     switch (frame->type) {
     case FRAME_OPEN:
-        assert_number(vector, "kind", frame->code);
+        assert_number(vector, "kind", frame->request.kind);
         assert_number(vector, "claim", frame->claim);
         assert_number(vector, "grant", frame->grant);
         assert_address(vector, "target", &frame->request.target.addr, frame->request.target.name,
@@ -100,6 +100,19 @@ static void assert_stream_frame(const json_t *vector, const struct frame *frame)
     }
 }
 
+static void assert_datagram(const json_t *vector, const struct frame *frame)
+{
+    struct target address;
+    size_t n;
+
+    assert_number(vector, "id", frame->id);
+    assert_int_equal(
+        frame_parse_address(frame->address, (size_t)(frame->bytes - frame->address), &address, &n),
+        ERR_NONE);
+    assert_address(vector, "address", &address.addr, address.name, address.name_bytes);
+    assert_bytes(vector, "payload", frame->bytes, frame->n_bytes);
+}
+
 static void assert_frame(const json_t *vector, const struct frame *frame)
 {
     assert_string_equal(text_of(vector, "type"), names[frame->type]);
@@ -117,6 +130,8 @@ static void assert_frame(const json_t *vector, const struct frame *frame)
     } else if (frame->type == FRAME_AUTH) {
         assert_bytes(vector, "spki", frame->bytes, frame->n_bytes);
         assert_bytes(vector, "signature", frame->signature, frame->n_signature);
+    } else if (frame->type == FRAME_DATAGRAM) {
+        assert_datagram(vector, frame);
     } else if (frame->type == FRAME_END) {
         assert_number(vector, "code", frame->code);
     }
@@ -211,8 +226,31 @@ static void tell_data(struct told *told, uint64_t id, const uint8_t *bytes, size
         tell(told, json_pack("[s,I,s]", "data", (json_int_t)id, hex));
 }
 
-/* Reads what is there. */
-static void read_stream(struct told *told, struct stream *stream)
+static void tell_datagram(struct told *told, uint64_t id, const struct target *address,
+                          const uint8_t *bytes, size_t n)
+{
+    static char hex[2 * MAX_BYTES + 1];
+    int type = address->name_bytes > 0 ? 3 : address->addr.family == ADDR_V4 ? 1 : 4;
+
+    hex[0] = '\0';
+    for (size_t i = 0; i < n; i++)
+        (void)snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+    tell(told, json_pack("[s,I,i,s]", "datagram", (json_int_t)id, type, hex));
+}
+
+static enum err read_datagrams(struct told *told, struct stream *stream)
+{
+    struct target address;
+    uint8_t *bytes;
+    size_t n;
+    enum err err;
+
+    while ((err = stream_take_datagram(stream, &address, &bytes, &n)) == ERR_NONE)
+        tell_datagram(told, stream_id(stream), &address, bytes, n);
+    return err;
+}
+
+static enum err read_bytes(struct told *told, struct stream *stream)
 {
     const uint8_t *bytes;
     size_t n;
@@ -222,6 +260,15 @@ static void read_stream(struct told *told, struct stream *stream)
         tell_data(told, stream_id(stream), bytes, n);
         stream_consume(stream, n);
     }
+    return err;
+}
+
+/* Reads what is there. */
+static void read_stream(struct told *told, struct stream *stream)
+{
+    enum err err =
+        stream_has_datagrams(stream) ? read_datagrams(told, stream) : read_bytes(told, stream);
+
     if (err != ERR_EOF || stream_owner(stream) == told)
         return;
     /* Once. */

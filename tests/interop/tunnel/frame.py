@@ -189,8 +189,18 @@ class End:
     code: int
 
 
+@dataclass
+class Datagram:
+    type = 0x0f
+    id: int
+    address: Address
+    payload: bytes           # its length stands in front of the address
+
+
 TYPES = {c.type: c for c in (Padding, Open, Opened, Data, Fin, Reset, Window, Initial, Ack, Lost, Ping, Pong, Auth, Bye,
-                             End)}
+                             End, Datagram)}
+MAX_DATAGRAM = 65000
+DATAGRAM_KINDS = (1, 3)              # of streams that carry them, and nothing else
 TRACKED = (Open, Opened, Data, Reset, End)
 
 
@@ -220,9 +230,22 @@ def decode_field(reader, name):
     return reader.take(reader.varint() if name == "data" else reader.number(2))
 
 
+def encode_one(f):
+    if isinstance(f, Datagram):
+        return bytes([f.type]) + varint(f.id) + varint(len(f.payload)) + encode_address(f.address) + f.payload
+    return bytes([f.type]) + b"".join(encode_field(x.name, getattr(f, x.name)) for x in fields(f))
+
+
 def encode(*frames):
-    return b"".join(bytes([f.type]) + b"".join(encode_field(x.name, getattr(f, x.name)) for x in fields(f))
-                    for f in frames)
+    return b"".join(encode_one(f) for f in frames)
+
+
+def decode_datagram(reader):
+    stream_id, n = reader.varint(), reader.varint()
+    address = decode_address(reader, names=True)
+    if address == NOTHING or n > MAX_DATAGRAM:
+        raise Violation("a datagram without an address, or too long")
+    return Datagram(stream_id, address, reader.take(n))
 
 
 def decode(payload):
@@ -232,7 +255,8 @@ def decode(payload):
         kind = TYPES.get(reader.number(1))
         if kind is None:
             raise Violation("a type of frame that is not known")
-        read = kind(*(decode_field(reader, x.name) for x in fields(kind)))
+        read = decode_datagram(reader) if kind is Datagram else kind(
+            *(decode_field(reader, x.name) for x in fields(kind)))
         check_ranges(read)
         yield read
 
@@ -244,5 +268,6 @@ def check_ranges(read):
         raise Violation("data beyond the largest offset")
     if hasattr(read, "id") and read.id < 2:
         raise Violation("a stream's id below 2")
-    if getattr(read, "claim", 0) > MAX_CLAIM:
+    most = 0 if getattr(read, "kind", 0) in DATAGRAM_KINDS else MAX_CLAIM
+    if getattr(read, "claim", 0) > most or getattr(read, "grant", 0) > most:
         raise Violation("a claim out of its range")

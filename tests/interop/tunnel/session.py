@@ -16,9 +16,10 @@ MAX_LOST = 256
 ACK_AFTER_US, ACK_AT = 25_000, 256 << 10
 QUIET = (frame.Ack, frame.Pong, frame.Padding)
 
-Opening = namedtuple("Opening", "id target source")            # server: somebody wants a stream
+Opening = namedtuple("Opening", "id target source kind")       # server: somebody wants a stream
 Answer = namedtuple("Answer", "id code bound")                 # client: OPENED
 Bytes = namedtuple("Bytes", "id data")
+Datagram = namedtuple("Datagram", "id address payload")
 Finished = namedtuple("Finished", "id")
 WasReset = namedtuple("WasReset", "id code")
 Pong = namedtuple("Pong", "link token")
@@ -82,13 +83,22 @@ class Half:
 
     # --- the application's side ---
 
-    def open(self, target, source=NOTHING):
+    def open(self, target, source=NOTHING, kind=0):
         stream_id = self.next_id
         self.next_id += 2
         self.ids[self.own_bit].open(stream_id)
-        self.streams[stream_id] = Stream(stream_id, self.initial, FIRST_CREDIT, opened=False)
-        self.queue.append(frame.Open(stream_id, 0, self.initial, FIRST_CREDIT, target, source))
+        claim, grant = (0, 0) if kind in frame.DATAGRAM_KINDS else (self.initial, FIRST_CREDIT)
+        self.streams[stream_id] = Stream(stream_id, claim, grant, opened=False, kind=kind)
+        self.queue.append(frame.Open(stream_id, kind, claim, grant, target, source))
         return stream_id
+
+    def associate(self):
+        """A stream of datagrams, which send() sends."""
+        return self.open(NOTHING, kind=1)
+
+    def send(self, stream_id, address, payload):
+        """A datagram: it may be lost, and the oldest is where many wait."""
+        self.streams[stream_id].datagrams.append(frame.Datagram(stream_id, address, payload))
 
     def answer(self, stream_id, code, bound=NOTHING):
         """The acceptor's answer to Opening; the stream may have been reset meanwhile."""
@@ -278,9 +288,14 @@ class Half:
         if self.queue and any(isinstance(f, (frame.Open, frame.Opened)) for f in self.queue):
             return
         for stream in list(self.streams.values()):
+            # Early records may be refused, and what was in them is sent again; datagrams would be lost.
+            while stream.datagrams and self.links[number].stood and (stream.opened or stream.id & 1 == self.own_bit):
+                if len(frame.encode(stream.datagrams[0])) > room():
+                    break
+                add(stream.datagrams.popleft())
             if self.pins.get(stream.id, number) != number or not (stream.opened or stream.id & 1 == self.own_bit):
                 continue
-            while room() > 64 and stream.sending.has_something():
+            while room() > 64 and not stream.datagrams and stream.sending.has_something():
                 data, offset, fin = stream.sending.take(room() - 32)
                 f = (frame.Fin if fin else frame.Data)(stream.id, offset, data)
                 add(f, f)
@@ -326,12 +341,13 @@ class Half:
         if ids.was_opened(f.id):
             return
         ids.open(f.id)
-        self.streams[f.id] = Stream(f.id, f.grant, f.claim, opened=False)
-        self.consume(f.id, 0)        # a claim of nothing has been consumed at once
-        if f.kind != 0:
+        self.streams[f.id] = Stream(f.id, f.grant, f.claim, opened=False, kind=f.kind)
+        if f.kind not in frame.DATAGRAM_KINDS:
+            self.consume(f.id, 0)    # a claim of nothing has been consumed at once
+        if f.kind != 0 and not (f.kind == 1 and self.role == "server"):
             self.answer(f.id, 7)
         else:
-            self.events.append(Opening(f.id, f.target, f.source))
+            self.events.append(Opening(f.id, f.target, f.source, f.kind))
 
     def _on_opened(self, number, f):
         if f.id & 1 != self.own_bit:
@@ -343,6 +359,12 @@ class Half:
         if f.code:
             self._close(f.id)
         stream.opened = True
+
+    def _on_datagram(self, number, f):
+        """One for nobody is lost, as datagrams are."""
+        stream = self.streams.get(f.id)
+        if stream is not None and stream.kind in frame.DATAGRAM_KINDS:
+            self.events.append(Datagram(f.id, f.address, f.payload))
 
     def _on_data(self, number, f, fin=False):
         stream = self._stream_of(f)

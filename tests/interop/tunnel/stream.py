@@ -1,9 +1,12 @@
 """One stream's two directions as numbers and bytes (7, Data and Credit)."""
 
+from collections import deque
+
 from . import Violation
 
 FIRST_CREDIT = 65536
 LEAST_WINDOW, MAX_WINDOW = 4096, 1 << 20
+MAX_DATAGRAMS = 256
 
 
 class Sending:
@@ -81,8 +84,10 @@ class Receiving:
 
 
 class Stream:
-    def __init__(self, stream_id, credit, granted, opened):
+    def __init__(self, stream_id, credit, granted, opened, kind=0):
         self.id = stream_id
         self.sending, self.receiving = Sending(credit), Receiving(granted)
+        self.kind = kind
+        self.datagrams = deque(maxlen=MAX_DATAGRAMS)     # that wait
         self.opened = opened         # OPENED with code 0 was sent or received
         self.fin_delivered = False
