@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from harness import client
 from harness.bed import FAR, FAR_OUT, MIDDLE, MIDDLE_OUT, NEAR_OUT, PORT, TARGET, Capture, Frames
 from harness.binary import SLOWNESS
 from harness.origin import echo
@@ -51,3 +52,46 @@ def test_acc_40_links_of_the_middle_hop_die_at_any_time_and_nothing_is_lost(chai
     for one in transfers:
         one.end(60 * SLOWNESS)
     assert n_killed >= 5
+
+
+def links_up(bed, out):
+    return len(bed.programs["near"].records(event="link", out=out, is_="up"))
+
+
+def test_a_carrier_that_is_a_stream_waits_for_its_own_session_to_have_a_link_again(bed):
+    """The line is dead for longer than anything inside waits for an answer; the outer links are replaced, the inner one is not."""
+    bed.start_via()
+    server = bed.serve(two_way)
+    transfer = Transfer(bed.connect(server), 3_000_000, 3_000_000, 1)
+    until(lambda: transfer.n_received > 0, "the first bytes", timeout=30)
+    had = links_up(bed, "b"), links_up(bed, "a")
+    with bed.near_line.frozen():
+        time.sleep(4)
+    transfer.end(60 * SLOWNESS)
+    assert links_up(bed, "b") == had[0]
+    assert links_up(bed, "a") >= had[1]
+
+
+def test_a_carrier_that_is_dialled_through_a_chain_waits_too(bed):
+    """The line is dead when the first connection comes, for longer than a second attempt waits for the first."""
+    bed.start_via()
+    middle, server = bed.programs["middle"], bed.serve(echo)
+
+    def carriers():
+        """Of the inner session's, that have ended, as the middle one sees them."""
+        return len(middle.records(event="flow", to=f"{FAR}:{PORT}"))
+    bed.programs["near"].stop()
+    until(lambda: carriers() > 0 and not bed.middle.connections(PORT), "the end of all carriers", timeout=20)
+    had = carriers()
+    with bed.near_line.frozen():
+        bed.start_near_via()
+        sock = bed.dial()
+        sock.sendall(b"\x05\x01\x00" + client.socks5_request(*server.addr) + b"at last")
+        time.sleep(4)
+    assert client.receive_exactly(sock, 2) == b"\x05\x00"
+    assert client.receive_socks5_reply(sock).code == 0
+    assert client.receive_exactly(sock, 7) == b"at last"
+    sock.close()
+    bed.programs["near"].stop()
+    until(lambda: carriers() > had, "the end of the carrier", timeout=20)
+    assert carriers() == had + 1

@@ -82,8 +82,11 @@ class Bed:
         """near goes to far by a tunnel whose carriers are streams of another one's, to middle."""
         self.start_far()
         self.start("middle", f"inbounds:\n{tunnel_at(MIDDLE, KEY_A)}")
-        self.start("near", f"inbounds:\n{LAN}outbounds:\n{tunnel_to('b', FAR, KEY_B, ', via: a' + b)}{tunnel_to('a', MIDDLE, KEY_A, a)}")
+        self.start_near_via(a, b)
         return self.wait_open()
+
+    def start_near_via(self, a="", b=""):
+        self.start("near", f"inbounds:\n{LAN}outbounds:\n{tunnel_to('b', FAR, KEY_B, ', via: a' + b)}{tunnel_to('a', MIDDLE, KEY_A, a)}")
 
     def start_hops(self):
         """near has a tunnel to middle, where all that comes out of it goes into another one to far."""
@@ -109,9 +112,12 @@ class Bed:
         server.close()
         return self
 
-    def connect(self, server, timeout=60, port=SOCKS_PORT):
+    def dial(self, timeout=60, port=SOCKS_PORT):
         with self.client.entered():
-            sock = self.open_client((NEAR, port), timeout=timeout)
+            return self.open_client((NEAR, port), timeout=timeout)
+
+    def connect(self, server, timeout=60, port=SOCKS_PORT):
+        sock = self.dial(timeout, port)
         assert client.socks5(sock, *server.addr).code == 0
         return sock
 
