@@ -18,6 +18,7 @@ from harness.line import Line
 from harness.namespaces import Cable
 from harness.origin import Origin
 from harness.program import Sockeye, complete, run_cli
+from harness.services import OTHERS, free_port, is_listening
 from harness.tunnel import Tunnel
 from harness.wait import until
 
@@ -250,3 +251,15 @@ def spawn(place):
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@pytest.fixture
+def other(spawn, place):
+    """Starts one of services.OTHERS: other(which) -> (type, port, its keys)."""
+    def start(which):
+        begin, type, keys = OTHERS[which]
+        port = free_port()
+        begin(spawn, place, port)
+        until(lambda: is_listening(port), which)
+        return type, port, keys
+    return start

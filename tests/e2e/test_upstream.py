@@ -16,7 +16,7 @@ from harness.client import (BIND, GRANTED, UDP_ASSOCIATE, http_connect, open_flo
 from harness.dnsserver import Answer
 from harness.origin import http_page, speak_first
 from harness.pattern import receive_end, receive_pattern, send_and_end, send_pattern
-from harness.services import free_port, is_listening
+from harness.services import OTHERS, free_port, is_listening
 from harness.wait import until
 
 PAGE = b"a page of the origin\n" * 5000
@@ -53,62 +53,6 @@ def nobody(dns):
 
 
 # Other people's proxies
-
-def start_danted(spawn, place, port):
-    network.need_root()
-    (place / "danted.conf").write_text(
-        f"logoutput: stderr\ninternal: 127.0.0.1 port = {port}\nexternal: lo\nsocksmethod: none\nclientmethod: none\n"
-        "client pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }\nsocks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }\n")
-    spawn([shutil.which("danted", path="/usr/sbin:/usr/bin"), "-f", place / "danted.conf"])
-
-
-def start_microsocks(spawn, place, port):
-    spawn(["microsocks", "-i", "127.0.0.1", "-p", port])
-
-
-def start_microsocks_with_users(spawn, place, port):
-    spawn(["microsocks", "-i", "127.0.0.1", "-p", port, "-u", ANN[0], "-P", ANN[1]])
-
-
-def start_privoxy(spawn, place, port):
-    (place / "privoxy.conf").write_text(f"confdir /etc/privoxy\nlogdir {place}\nlisten-address 127.0.0.1:{port}\n")
-    spawn([shutil.which("privoxy", path="/usr/sbin:/usr/bin"), "--no-daemon", place / "privoxy.conf"])
-
-
-def start_tinyproxy(spawn, place, port):
-    (place / "tinyproxy.conf").write_text(f"Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\nBasicAuth {ANN[0]} {ANN[1]}\n")
-    spawn(["tinyproxy", "-d", "-c", place / "tinyproxy.conf"])
-
-
-def start_squid(spawn, place, port):
-    place.chmod(0o777)    # it changes its user
-    (place / "squid.conf").write_text(
-        f"http_port 127.0.0.1:{port}\nhttp_access allow all\ncache deny all\naccess_log none\ncache_log {place}/squid.log\n"
-        f"pid_filename {place}/squid.pid\ncoredump_dir {place}\nshutdown_lifetime 0 seconds\npinger_enable off\n")
-    spawn([shutil.which("squid", path="/usr/sbin:/usr/bin"), "-N", "-f", place / "squid.conf"])
-
-
-OTHERS = {
-    "danted": (start_danted, "socks", {}),
-    "microsocks": (start_microsocks, "socks", {}),
-    "microsocks-login": (start_microsocks_with_users, "socks", login(ANN)),
-    "privoxy": (start_privoxy, "http", {}),
-    "tinyproxy-login": (start_tinyproxy, "http", login(ANN)),
-    "squid": (start_squid, "http", {}),
-}
-
-
-@pytest.fixture
-def other(spawn, place):
-    """Starts one of them: other(which) -> (type, port, its keys)."""
-    def start(which):
-        begin, type, keys = OTHERS[which]
-        port = free_port()
-        begin(spawn, place, port)
-        until(lambda: is_listening(port), which)
-        return type, port, keys
-    return start
-
 
 @pytest.mark.parametrize("scheme", ["socks4a", "socks5h", "http"])
 @pytest.mark.parametrize("which", OTHERS)

@@ -1,8 +1,11 @@
 """Other people's servers, in the foreground and in a directory of the test's own."""
 
+import shutil
 import socket
 import subprocess
 
+from configs import ANN
+from harness import network
 from harness.wait import until
 
 
@@ -52,3 +55,52 @@ def start_websocket(spawn, place):
     spawn(["/usr/bin/python3", place / "ws.py"])
     until(lambda: (place / "ws.port").exists(), "the websocket server", timeout=20)
     return int((place / "ws.port").read_text())
+
+
+# Proxies: start(spawn, place, port), on 127.0.0.1
+
+def start_danted(spawn, place, port):
+    network.need_root()
+    (place / "danted.conf").write_text(
+        f"logoutput: stderr\ninternal: 127.0.0.1 port = {port}\nexternal: lo\nsocksmethod: none\nclientmethod: none\n"
+        "client pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }\nsocks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }\n")
+    spawn([shutil.which("danted", path="/usr/sbin:/usr/bin"), "-f", place / "danted.conf"])
+
+
+def start_microsocks(spawn, place, port):
+    spawn(["microsocks", "-i", "127.0.0.1", "-p", port])
+
+
+def start_microsocks_with_users(spawn, place, port):
+    spawn(["microsocks", "-i", "127.0.0.1", "-p", port, "-u", ANN[0], "-P", ANN[1]])
+
+
+def start_privoxy(spawn, place, port):
+    (place / "privoxy.conf").write_text(f"confdir /etc/privoxy\nlogdir {place}\nlisten-address 127.0.0.1:{port}\n")
+    spawn([shutil.which("privoxy", path="/usr/sbin:/usr/bin"), "--no-daemon", place / "privoxy.conf"])
+
+
+def start_tinyproxy(spawn, place, port):
+    (place / "tinyproxy.conf").write_text(f"Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\nBasicAuth {ANN[0]} {ANN[1]}\n")
+    spawn(["tinyproxy", "-d", "-c", place / "tinyproxy.conf"])
+
+
+def start_squid(spawn, place, port):
+    place.chmod(0o777)    # it changes its user
+    (place / "squid.conf").write_text(
+        f"http_port 127.0.0.1:{port}\nhttp_access allow all\ncache deny all\naccess_log none\ncache_log {place}/squid.log\n"
+        f"pid_filename {place}/squid.pid\ncoredump_dir {place}\nshutdown_lifetime 0 seconds\npinger_enable off\n")
+    spawn([shutil.which("squid", path="/usr/sbin:/usr/bin"), "-N", "-f", place / "squid.conf"])
+
+
+_LOGIN_KEYS = {"username": ANN[0], "password": ANN[1]}
+
+# What they are to us: an outbound's type and its keys.
+OTHERS = {
+    "danted": (start_danted, "socks", {}),
+    "microsocks": (start_microsocks, "socks", {}),
+    "microsocks-login": (start_microsocks_with_users, "socks", _LOGIN_KEYS),
+    "privoxy": (start_privoxy, "http", {}),
+    "tinyproxy-login": (start_tinyproxy, "http", _LOGIN_KEYS),
+    "squid": (start_squid, "http", {}),
+}
