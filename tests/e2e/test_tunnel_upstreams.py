@@ -48,7 +48,7 @@ def cut(port):
 
 
 def carry_through_a_cut(connect, server, port):
-    transfer = Transfer(connect(server), 4 * MB, 4 * MB, 1)
+    transfer = Transfer(connect(server), MB, MB, 1)
     until(lambda: transfer.n_received > 0, "the first bytes", timeout=30)
     assert cut(port) >= 1
     transfer.end(120 * SLOWNESS)
