@@ -70,12 +70,13 @@ struct peer_link {
         *reign; /* whose session has a link of this number, which is this one; NULL: none */
     bool
         is_tentative; /* near: its flight asks for a new session, what was sent on it may never have been */
-    bool was_moved;    /* another worker's gate has sent it here */
-    bool had_gone;     /* a flight was answered with gone on this carrier */
-    bool has_bye;      /* the other end's BYE has come */
-    bool is_dry;       /* output had nothing, which was told */
-    uint64_t retry_us; /* when output is tried again that had no memory */
-    bool has_carried;  /* near: bytes of streams have come, or were acknowledged, since it stood */
+    bool was_moved;       /* another worker's gate has sent it here */
+    bool had_gone;        /* a flight was answered with gone on this carrier */
+    bool has_bye;         /* the other end's BYE has come */
+    bool is_dry;          /* output had nothing, which was told */
+    uint64_t retry_us;    /* when output is tried again that had no memory */
+    uint64_t leave_by_us; /* when one that leaves is cut */
+    bool has_carried; /* near: bytes of streams have come, or were acknowledged, since it stood */
     uint64_t carried_before;    /* near: such bytes of its session until then */
     bool is_stalled;            /* near */
     bool is_chained;            /* near: its carrier is a stream */

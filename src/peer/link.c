@@ -8,6 +8,8 @@
 /* Bytes that are read at once: several large records, or about a flight. */
 #define READ_BYTES ((size_t)256 * 1024)
 #define READ_FLIGHT_BYTES ((size_t)8 * 1024)
+/* How long a link may take to say its last words and to see the other end's fin. */
+#define LEAVE_US (30 * SECOND_US)
 /* What may wait for a signature. */
 #define WAITING_MAX_BYTES (FLIGHT_MAX_EARLY_BYTES + FLIGHT_MAX_BYTES)
 
@@ -20,7 +22,7 @@ struct peer_link *peer_link_new(struct peer *peer, struct gate *gate, enum link_
     link->peer = peer;
     link->gate = gate;
     link->state = state;
-    link->retry_us = NEVER_US;
+    link->retry_us = link->leave_by_us = NEVER_US;
     list_init(&link->in_owner);
     list_append(peer != NULL ? &peer->links : &gate->links, &link->in_owner);
     return link;
@@ -134,6 +136,7 @@ void peer_link_close(struct peer_link *link, const char *why)
     leave_peer(link, LINK_CLOSING);
     drop_keys(link);
     span_clear(&link->out);
+    link->leave_by_us = NEVER_US;
     link->tells_close = true;
     link->is_clean = false;
     link->why = why;
@@ -161,6 +164,7 @@ void peer_link_leave(struct peer_link *link, const char *why)
     }
     session_bye(link->reign->session, link->number);
     link->state = LINK_LEAVING;
+    link->leave_by_us = link->peer->time.now_us + LEAVE_US;
     link->tells_close = link->is_clean = true;
     link->why = why;
     peer_link_left(link->peer, true);

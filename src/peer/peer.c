@@ -406,8 +406,10 @@ uint64_t peer_deadline_us(const struct peer *peer)
         const struct reign *reign = CONTAINER_OF(at, struct reign, in_peer);
         deadline = sooner(deadline, session_deadline_us(reign->session));
     }
-    for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
-        deadline = sooner(deadline, CONTAINER_OF(at, struct peer_link, in_owner)->retry_us);
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        deadline = sooner(deadline, sooner(link->retry_us, link->leave_by_us));
+    }
     if (peer->is_ending)
         return list_empty(&peer->links) ? deadline : sooner(deadline, peer->end_us);
     return sooner(deadline, peer->is_near ? near_deadline_us(peer) : far_deadline_us(peer));
@@ -425,10 +427,21 @@ static void retry_output(struct peer *peer)
     }
 }
 
+static void cut_leaving(struct peer *peer)
+{
+    for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
+        next = at->next;
+        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->leave_by_us <= peer->time.now_us)
+            peer_link_close(link, "the other end does not take what is left to be said");
+    }
+}
+
 void peer_advance(struct peer *peer, const struct peer_time *time)
 {
     peer->time = *time;
     retry_output(peer);
+    cut_leaving(peer);
     for (struct list *at = peer->retired.next; at != &peer->retired; at = at->next)
         session_advance(CONTAINER_OF(at, struct reign, in_peer)->session, time->now_us);
     session_advance(peer->reign->session, time->now_us);

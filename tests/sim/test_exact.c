@@ -384,6 +384,29 @@ static void what_was_under_way_is_sent_again_once(void **state)
     }
 }
 
+/* Who closes a link and takes nothing more would hold it for ever. */
+static void a_link_that_cannot_say_its_last_words_is_cut(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 100 * SECOND, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    run_until(BEGIN_US + 5 * SECOND);
+    struct sim_carrier *carrier = last_carrier();
+    carrier->lines[0].free_us = world.now_us + 1000 * SECOND; /* it is full */
+    session_bye(sender_of(1), 0);
+    node_settle(&world.far);
+    uint64_t bye_us = world.now_us + LATENCY;
+    run_until(bye_us + 29 * SECOND);
+    assert_true(carrier->ends[0].is_open);
+    run_until(bye_us + 31 * SECOND);
+    assert_false(carrier->ends[0].is_open);
+    run_until_read(0, 1, 200);
+    end();
+}
+
 /* ---- a server that was restarted ---- */
 
 static void a_session_that_is_gone_is_replaced_on_the_same_carrier(void **state)
@@ -579,6 +602,7 @@ int main(void)
         cmocka_unit_test(a_server_that_hangs_up_again_and_again_is_asked_less_and_less_often),
         cmocka_unit_test(links_that_carry_something_are_replaced_at_once),
         cmocka_unit_test(what_was_under_way_is_sent_again_once),
+        cmocka_unit_test(a_link_that_cannot_say_its_last_words_is_cut),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
         cmocka_unit_test(a_session_is_kept_for_its_time_and_no_longer),
         cmocka_unit_test(a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not),
