@@ -134,6 +134,7 @@ struct far {
 };
 
 struct peer {
+    void *owner;
     bool is_near;
     struct peer_time time; /* of the last call that had one */
     struct chunk_source *chunks;

@@ -112,6 +112,16 @@ void peer_free(struct peer *peer)
     free(peer);
 }
 
+void peer_set_owner(struct peer *peer, void *owner)
+{
+    peer->owner = owner;
+}
+
+void *peer_owner(const struct peer *peer)
+{
+    return peer->owner;
+}
+
 struct session *peer_session(struct peer *peer)
 {
     return peer->reign->session;

@@ -110,6 +110,10 @@ void peer_signed(struct peer_link *link, const uint8_t *signature, size_t n,
 
 /* ---- the rest ---- */
 
+/* Whoever keeps it. NULL: not told yet. */
+void peer_set_owner(struct peer *peer, void *owner);
+void *peer_owner(const struct peer *peer);
+
 /* The session that is there now. At the near end another takes its place when it is lost: the streams of the old one are dead, told so,
  * and live until they are released. */
 struct session *peer_session(struct peer *peer);

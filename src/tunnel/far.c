@@ -164,16 +164,6 @@ static struct far_host *begin_session(struct far *far, struct carrier *carrier, 
     return NULL;
 }
 
-static struct far_host *find_host(const struct far *far, const struct peer *peer)
-{
-    for (struct list *at = far->hosts.next; at != &far->hosts; at = at->next) {
-        struct far_host *host = CONTAINER_OF(at, struct far_host, link);
-        if (host->host.peer == peer)
-            return host;
-    }
-    return NULL;
-}
-
 static void on_fresh(struct far *far, struct carrier *carrier, struct peer *peer)
 {
     struct far_host *host = begin_session(far, carrier, peer);
@@ -184,9 +174,13 @@ static void on_fresh(struct far *far, struct carrier *carrier, struct peer *peer
 
 static void on_joined(struct far *far, struct carrier *carrier, struct peer *peer)
 {
-    struct far_host *host = find_host(far, peer);
     replays_note(far->spec->replays);
-    adopt(host, carrier);
+    adopt(peer_owner(peer), carrier);
+}
+
+static void on_session_ended(struct far_host *host)
+{
+    host_touch(&host->host);
 }
 
 static void on_sign(struct far *far, struct carrier *carrier, const struct gate_event *event)
@@ -303,7 +297,7 @@ static void tell(struct far *far, const struct gate_event *event)
         on_silent(far, peer_link_owner(event->link), event);
         break;
     case GATE_ENDED:
-        host_touch(&find_host(far, event->peer)->host);
+        on_session_ended(peer_owner(event->peer));
         break;
     case GATE_SIGN:
         on_sign(far, peer_link_owner(event->link), event);

@@ -259,6 +259,7 @@ struct far_host *far_host_new(struct far *far, struct peer *peer)
         return NULL;
     }
     host->far = far;
+    peer_set_owner(peer, host);
     host->began_ms = loop_now_ms(env->flow->loop);
     list_append(&far->hosts, &host->link);
     return host;

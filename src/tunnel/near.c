@@ -201,7 +201,8 @@ static struct near *find(struct tunnel_env *env, const struct tunnel_spec *spec,
 {
     for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
         struct host *host = CONTAINER_OF(at, struct host, link);
-        if (host->is_near && !host->is_over && near_of(host)->spec == spec &&
+        bool is_over = host->is_over || host->is_ending;
+        if (host->is_near && !is_over && near_of(host)->spec == spec &&
             near_of(host)->session == session)
             return near_of(host);
     }

@@ -283,6 +283,30 @@ static void after_a_sleep_nothing_waits_for_a_pause_from_before(void **state)
     finish(far);
 }
 
+/* The session that the first ends is still there when the second brings the tunnel back. */
+static void two_reloads_that_take_a_tunnel_away_and_back_leave_no_gap(void **state)
+{
+    begin(state);
+    int far = open_one();
+    far_close(far);
+    far_close(flows.origin);
+    flows.origin = -1;
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    tap.is_frozen = true;
+    flows.ruleset.n_outbounds = 0;
+    near_turn_all(&ends.env, &flows.ruleset);
+    turn_at_once(flows.env.loop, 2);
+    flows.ruleset.n_outbounds = 1;
+    near_turn_all(&ends.env, &flows.ruleset);
+    far = flows_client();
+    turn_at_once(flows.env.loop, 2);
+    tap.is_frozen = false;
+    FLOWS_UNTIL(flows.origin >= 0);
+    far_send_all(far, "hello", 5);
+    flows_expect(flows.origin, "hello", 5);
+    finish(far);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -297,6 +321,7 @@ int main(void)
         ON_ALL(bulk_comes_through_both_ways_at_once),
         ON_ALL_AND_HESITANT(a_reader_that_is_slow_holds_the_writer_up_and_loses_nothing),
         ON_ALL(carriers_that_die_change_no_byte),
+        ON_BOTH(two_reloads_that_take_a_tunnel_away_and_back_leave_no_gap),
         ON_BOTH(after_a_sleep_nothing_waits_for_a_pause_from_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
