@@ -159,6 +159,9 @@ static struct far_host *begin_session(struct far *far, struct carrier *carrier, 
         adopt(host, carrier);
         return host;
     }
+    /* Also of one that has fallen silent meanwhile nothing is told any more. */
+    struct peer_time now = tunnel_now();
+    peer_link_ended(carrier->of, false, &now);
     peer_free(peer);
     fall_silent(carrier);
     return NULL;

@@ -261,6 +261,48 @@ static void each_fault(void **state)
     assert_true(n > 40);
 }
 
+/* A link that a record right behind its flight has silenced is told of twice: as a session's, and as silent. Returns false when the
+ * nth allocation comes later. */
+static bool meet_bad_record(uint64_t n)
+{
+    enum { AT_IN_RECORD = 2000 };
+    static const uint8_t bytes[UP_BYTES];
+    struct far_settings settings;
+    flows_begin(LOOP_EPOLL, &inbound_relay, (struct flow_limits){.connect_ms = 8000});
+    flows.inbound.target = (struct target){.addr = tcp_addr("127.0.0.1", 9)};
+    ends_prepare();
+    ends.near_sends_early = true;
+    settings = ends_far_settings();
+    settings.early = GATE_EARLY_OPEN;
+    ends_begin_with(settings);
+    tap.is_frozen = true;
+    tap.flips_at = AT_IN_RECORD;
+    int fd = flows_client();
+    far_send_all(fd, bytes, sizeof bytes);
+    FLOWS_UNTIL(tap.n_conns == 1);
+    turn_at_once(flows.env.loop, 3);
+    allocator_fail(n);
+    tap.is_frozen = false;
+    turn_at_once(flows.env.loop, 10);
+    bool was_hit = n_allocations >= n;
+    allocator_fail(0);
+    assert_true(tap.n_seen[0] > AT_IN_RECORD);
+    far_reset(fd);
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    ends_end();
+    return was_hit;
+}
+
+static void each_allocation_fails_behind_a_bad_record(void **state)
+{
+    (void)state;
+    int64_t n_blocks_before = n_blocks;
+    uint64_t n = 1;
+    for (; meet_bad_record(n); n++)
+        assert_int_equal(n_blocks, n_blocks_before);
+    assert_true(n > 10);
+}
+
 static int forget_faults(void **state)
 {
     (void)state;
@@ -285,6 +327,7 @@ int main(void)
         PLAY("each_call_fails (epoll)", fail_epoll), PLAY("each_call_fails (poll)", fail_poll),
         PLAY("each_call_is_short", be_short),        PLAY("each_call_is_late", be_late),
         PLAY("each_allocation_fails", no_memory),
+        cmocka_unit_test_teardown(each_allocation_fails_behind_a_bad_record, forget_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

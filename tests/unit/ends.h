@@ -37,6 +37,7 @@ static struct {
     uint8_t near_key[32];           /* ends_key, unless a test has changed it */
     struct sign_key *near_identity; /* taken by the near end */
     struct verify_key *near_server; /* likewise: whom it expects */
+    bool near_sends_early;
     char state[64];                 /* the far end's directory */
 } ends;
 
@@ -113,6 +114,7 @@ static inline void ends_make_near(void)
                                        .window_bytes = 64 << 20,
                                        .stream_window_bytes = 16 << 20,
                                        .n_sessions = 1,
+                                       .sends_early = ends.near_sends_early,
                                        .identity = ends.near_identity,
                                        .server = ends.near_server};
     link_key_init(&settings.key, ends.near_key, sizeof ends.near_key);
@@ -172,6 +174,7 @@ static inline void ends_prepare(void)
     ends_make_state();
     ends.near_identity = NULL;
     ends.near_server = NULL;
+    ends.near_sends_early = false;
     memcpy(ends.near_key, ends_key, sizeof ends_key);
 }
 
