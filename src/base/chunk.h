@@ -8,6 +8,7 @@
 #ifndef SOCKEYE_BASE_CHUNK_H
 #define SOCKEYE_BASE_CHUNK_H
 
+#include <stdalign.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +18,7 @@ struct chunk {
     struct chunk_source *source;
     uint32_t n_holders;
     uint32_t cap; /* of bytes */
-    uint8_t bytes[];
+    alignas(uint64_t) uint8_t bytes[]; /* what is kept of them may stand in them */
 };
 
 struct chunk_source {

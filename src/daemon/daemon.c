@@ -115,7 +115,7 @@ static enum err watch_signals(struct daemon *daemon)
 
 static size_t count_workers(const struct config *config)
 {
-    long n = config->workers;
+    long n = (long)config->workers;
     if (n == 0)
         n = sysconf(_SC_NPROCESSORS_ONLN);
     if (n < 1)

@@ -156,7 +156,7 @@ void handshake_split(struct handshake *handshake)
 size_t handshake_pad(enum flight_sender sender, uint8_t *payload, size_t n, struct rng *rng)
 {
     size_t room = flight_max_payload(sender) - NOISE_TAG_BYTES - n;
-    size_t n_padding = rng_below(rng, MAX_PADDING_BYTES + 1);
+    size_t n_padding = (size_t)rng_below(rng, MAX_PADDING_BYTES + 1);
     if (n_padding > room)
         n_padding = room;
     memset(payload + n, 0, n_padding);

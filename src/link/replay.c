@@ -60,6 +60,11 @@ static uint64_t capacity(const struct replay_set *set)
     return set->n_places / 4 * 3;
 }
 
+static size_t mask_of(const struct replay_set *set)
+{
+    return (size_t)set->n_places - 1;
+}
+
 /* The binding holds the key's and the boot's, so nobody who chooses salts can make them collide. */
 static uint64_t hash(const struct replay_set *set, const uint8_t *bytes, size_t n)
 {
@@ -68,12 +73,12 @@ static uint64_t hash(const struct replay_set *set, const uint8_t *bytes, size_t 
 
 static size_t home_of(const struct replay_set *set, const uint8_t *salt)
 {
-    return hash(set, salt, REPLAY_SALT_BYTES) & (set->n_places - 1);
+    return (size_t)hash(set, salt, REPLAY_SALT_BYTES) & mask_of(set);
 }
 
 static size_t next_place(const struct replay_set *set, size_t place)
 {
-    return (place + 1) & (set->n_places - 1);
+    return (place + 1) & mask_of(set);
 }
 
 static bool is_taken(const struct entry *entry)
@@ -100,7 +105,7 @@ static void remove_entry(struct replay_set *set, size_t place)
     set->n_entries--;
     places[place].until_ms = 0;
     for (size_t at = next_place(set, place); is_taken(&places[at]); at = next_place(set, at)) {
-        size_t mask = set->n_places - 1, home = home_of(set, places[at].salt);
+        size_t mask = mask_of(set), home = home_of(set, places[at].salt);
         /* From home to here there are fewer steps than from the gap: it must stay. */
         if (((at - home) & mask) < ((at - place) & mask))
             continue;
@@ -113,12 +118,13 @@ static void remove_entry(struct replay_set *set, size_t place)
 static void sweep(struct replay_set *set, size_t n, uint64_t now_ms)
 {
     for (size_t i = 0; i < n && i < set->n_places; i++) {
-        struct entry *entry = &set->places[set->next_swept];
+        size_t at = (size_t)set->next_swept & mask_of(set);
+        struct entry *entry = &set->places[at];
         /* Behind one that was removed another may stand in its place. */
         if (is_taken(entry) && entry->until_ms < now_ms)
-            remove_entry(set, set->next_swept);
+            remove_entry(set, at);
         else
-            set->next_swept = next_place(set, set->next_swept);
+            set->next_swept = next_place(set, at);
     }
 }
 

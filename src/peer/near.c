@@ -191,8 +191,6 @@ void peer_dial_failed(struct peer *peer, const struct peer_time *time)
 /* They have left from an address that may be no more. What their flights said of the time was not the reason. */
 static void give_up_attempts(struct peer *peer)
 {
-    bool dates_by_wall = peer->near.dates_by_wall;
-
     peer->near.n_dials = peer->near.n_wanted = 0;
     for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
         next = at->next;
@@ -200,7 +198,7 @@ static void give_up_attempts(struct peer *peer)
         if (link->state == LINK_AWAITING)
             peer_link_close(link, "the network has changed");
     }
-    peer->near.dates_by_wall = dates_by_wall;
+    peer->near.dates_by_wall = false;
 }
 
 void peer_network_changed(struct peer *peer, const struct peer_time *time)
@@ -259,7 +257,6 @@ void near_succeeded(struct peer_link *link)
     /* Until the link was of use it may be like those before it. */
     peer->near.n_failures = n_failures;
     peer->near.at_once = false;
-    peer->near.dates_by_wall = false;
     peer->near.next_try_us = 0;
     set_keepalive(link);
 }
@@ -294,9 +291,6 @@ void near_link_gone(struct peer_link *link, bool was_up)
 {
     struct peer *peer = link->peer;
 
-    /* No answer to its flight: its time may have been wrong. */
-    if (!was_up)
-        peer->near.dates_by_wall = !peer->near.dates_by_wall;
     if (peer->is_ending || near_has_sound_link(peer))
         return;
     /* One that was useful is replaced at once, one after the other if need be. */

@@ -13,12 +13,15 @@
 
 /* ---- flight 1 ---- */
 
-/* By the server's clock as it was learnt; now and then by our own, as that may have been mended since. */
-static uint64_t flight_time_ms(const struct peer *peer)
+/* By the server's clock as it was learnt; as long as nobody answers every other time by our own, as that may have been
+ * mended since. It is the flights that take turns and not those that have failed, two of which fail together. */
+static uint64_t flight_time_ms(struct peer *peer)
 {
-    const struct near *near = &peer->near;
+    struct near *near = &peer->near;
+    bool by_wall = near->dates_by_wall;
 
-    if (near->has_offset && !near->dates_by_wall)
+    near->dates_by_wall = !by_wall;
+    if (near->has_offset && !by_wall)
         return peer->time.boot_ms + near->offset_ms;
     return peer->time.wall_ms;
 }
@@ -133,6 +136,7 @@ void near_begin(struct peer_link *link, const struct peer_time *time)
 static void learn_clock(struct peer *peer, const struct peer_time *time, uint64_t server_ms)
 {
     peer->near.has_offset = true;
+    peer->near.dates_by_wall = false;
     peer->near.offset_ms = server_ms - time->boot_ms;
 }
 

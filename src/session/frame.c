@@ -165,11 +165,20 @@ static void take_listener_frame(struct reader *reader, struct frame *frame)
     take_addr(reader, &frame->bound);
 }
 
+/* A number of bytes that follow. What size_t cannot hold is not there either. */
+static size_t take_length(struct reader *reader)
+{
+    uint64_t n = take_varint(reader);
+    if (n > (size_t)(reader->end - reader->at))
+        reader->is_bad = true;
+    return reader->is_bad ? 0 : (size_t)n;
+}
+
 static void take_data(struct reader *reader, struct frame *frame)
 {
     frame->id = take_varint(reader);
     frame->value = take_varint(reader);
-    frame->n_bytes = take_varint(reader);
+    frame->n_bytes = take_length(reader);
     frame->bytes = take_bytes(reader, frame->n_bytes);
     if (frame->value > VARINT_MAX - frame->n_bytes)
         reader->is_bad = true;

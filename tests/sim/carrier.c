@@ -12,7 +12,7 @@ static void draw_line(struct world *world, struct pipe_line *line, uint64_t late
     *line = (struct pipe_line){
         .latency_us = latency_us,
         .ns_per_byte = is_slow ? 100 + rng_below(dice, 20000) : 8,
-        .queue_bytes = is_slow ? 1 + rng_below(dice, 20000) : 65536,
+        .queue_bytes = is_slow ? 1 + (unsigned)rng_below(dice, 20000) : 65536,
         .frozen_from_us = NEVER,
         .frozen_until_us = NEVER,
         .cut_at = NEVER,

@@ -156,7 +156,7 @@ static uint64_t name_of(const struct aead_key *key)
 
 static bool insert(uint64_t hash)
 {
-    size_t i = hash & (seals_cap - 1);
+    size_t i = (size_t)hash & (seals_cap - 1);
 
     for (; seals[i] != 0; i = (i + 1) & (seals_cap - 1))
         if (seals[i] == hash)

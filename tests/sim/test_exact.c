@@ -482,6 +482,24 @@ static void what_was_learnt_of_the_servers_clock_outlives_a_change_of_our_own(vo
     end();
 }
 
+/* Attempts that fail two by two do not keep the next from being dated by the other clock. */
+static void a_servers_clock_that_was_mended_is_found_by_our_own(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, SECOND, 100);
+    world_start(&world);
+    world.far.clock_ms = world.nears[0].clock_ms = 3600000;
+    run_until_read(0, 1, 100);
+    world.far.clock_ms = world.nears[0].clock_ms = 0;
+    carrier_reset(last_carrier());
+    uint64_t lost_us = world.now_us;
+    run_until_read(0, 1, 200);
+    assert_in_range(world.now_us - lost_us, 3 * SECOND, 4 * SECOND);
+    end();
+}
+
 /* ---- quiet ---- */
 
 static void an_idle_session_wakes_for_its_keepalive_only(void **state)
@@ -607,6 +625,7 @@ int main(void)
         cmocka_unit_test(a_session_is_kept_for_its_time_and_no_longer),
         cmocka_unit_test(a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not),
         cmocka_unit_test(what_was_learnt_of_the_servers_clock_outlives_a_change_of_our_own),
+        cmocka_unit_test(a_servers_clock_that_was_mended_is_found_by_our_own),
         cmocka_unit_test(an_idle_session_wakes_for_its_keepalive_only),
         cmocka_unit_test(output_without_memory_is_tried_again_later_and_not_at_once),
         cmocka_unit_test(whoever_is_none_of_the_peers_is_met_by_silence),

@@ -153,11 +153,16 @@ static void assert_time(uint64_t ms)
 static void times_are_those_of_the_calendar(void **state)
 {
     uint64_t seed = 1;
-    const uint64_t day_ms = 86400000, last_ms = UINT64_C(253402300799999);
+    const uint64_t day_ms = 86400000;
+    /* As far as those go that it is compared with. */
+    const uint64_t last_ms =
+        sizeof(time_t) < 8 ? UINT64_C(2147483647999) : UINT64_C(253402300799999);
 
     (void)state;
     /* Every day of 400 years and a little more, at its first and its last moment. */
     for (uint64_t day = 0; day < 150000; day++) {
+        if (day * day_ms + day_ms > last_ms)
+            break;
         assert_time(day * day_ms);
         assert_time(day * day_ms + day_ms - 1);
     }

@@ -484,7 +484,7 @@ static void acc_61_what_carries_an_upstream_needs_no_descriptor(void **state)
 
 static void what_carries_an_upstream_may_be_reset_at_any_byte(void **state)
 {
-    for (uint64_t i = 0; i < 200; i++) {
+    for (size_t i = 0; i < 200; i++) {
         size_t which = i % 2, at = i / 2 % 26;
         begin_in_memory(state, in_memory[which].make, i % 4 < 2, i + 1);
         for (size_t k = 0; k < N_ITEMS(in_memory[which].n); k += 2) {

@@ -352,7 +352,7 @@ static void check_client_identity(const struct play *play)
     assert_blob(identity, "signed_text", text, sizeof text);
     /* The frame AUTH is its type, then key and signature with their lengths before them. */
     const struct blob *frame = blob_of(identity, "first_payload");
-    size_t n_signature = flight_get(frame->bytes + 3 + spki->n, 2);
+    size_t n_signature = (size_t)flight_get(frame->bytes + 3 + spki->n, 2);
     struct verify_key *key = identity_of(play->vector, "client_identity");
     assert_int_equal(verify(key, text, sizeof text, frame->bytes + 5 + spki->n, n_signature),
                      ERR_NONE);
