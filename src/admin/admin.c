@@ -16,7 +16,8 @@
 #define LINE_BYTES 32
 #define CLIENT_MS 5000 /* for all a client does */
 
-static const char unknown_request[] = "error: unknown request; expected: status, or: status json\n";
+static const char unknown_request[] =
+    "error: unknown request; expected: status, or: status json, or: status lines\n";
 static const char no_memory[] = "error: out of memory\n";
 
 struct admin {
@@ -37,7 +38,7 @@ enum client_state { CLIENT_READING, CLIENT_COLLECTING, CLIENT_WRITING, CLIENT_GO
 struct request {
     struct status_request base;
     struct client *client; /* NULL: gone */
-    bool json;
+    enum status_form form;
 };
 
 struct client {
@@ -99,7 +100,7 @@ static void on_collected(struct status_request *base)
         size_t n;
         client->request = NULL;
         if (base->status.limits != NULL &&
-            admin_status_format(&base->status, request->json, &client->owned_answer, &n) ==
+            admin_status_format(&base->status, request->form, &client->owned_answer, &n) ==
                 ERR_NONE)
             begin_writing(client, client->owned_answer, n);
         else
@@ -108,7 +109,7 @@ static void on_collected(struct status_request *base)
     free(request);
 }
 
-static void begin_collecting(struct client *client, bool json)
+static void begin_collecting(struct client *client, enum status_form form)
 {
     struct request *request = calloc(1, sizeof *request);
     if (request == NULL) {
@@ -117,7 +118,7 @@ static void begin_collecting(struct client *client, bool json)
     }
     request->base.done = on_collected;
     request->client = client;
-    request->json = json;
+    request->form = form;
     client->request = request;
     client->state = CLIENT_COLLECTING;
     loop_want(&client->watch, 0);
@@ -126,13 +127,18 @@ static void begin_collecting(struct client *client, bool json)
 
 static void take_line(struct client *client, size_t n)
 {
-    const char *line = client->line;
-    if (n == strlen("status") && memcmp(line, "status", n) == 0)
-        begin_collecting(client, false);
-    else if (n == strlen("status json") && memcmp(line, "status json", n) == 0)
-        begin_collecting(client, true);
-    else
-        begin_writing(client, unknown_request, strlen(unknown_request));
+    static const struct {
+        const char *line;
+        enum status_form form;
+    } requests[] = {
+        {"status", STATUS_TEXT}, {"status json", STATUS_JSON}, {"status lines", STATUS_LINES}};
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        if (n == strlen(requests[i].line) && memcmp(client->line, requests[i].line, n) == 0) {
+            begin_collecting(client, requests[i].form);
+            return;
+        }
+    }
+    begin_writing(client, unknown_request, strlen(unknown_request));
 }
 
 static void read_line(struct client *client)

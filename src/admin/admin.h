@@ -1,6 +1,6 @@
 /*
  * The status socket: a unix stream socket, for the process's own user alone. A client sends one
- * line, "status" or "status json", and gets a text and the end.
+ * line, "status", "status json" or "status lines", and gets a text and the end.
  *
  *     READING --line--> COLLECTING --done--> WRITING --all sent--> gone
  *        |                  |                   |

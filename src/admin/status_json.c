@@ -96,9 +96,12 @@ static void print_numbers(FILE *out, const char *const *keys, const uint64_t *nu
 
 static void print_link(FILE *out, const struct tunnel_link_report *link)
 {
-    static const char *const keys[] = {"rtt_us", "unacked_bytes", "sent_bytes", "received_bytes"};
-    const uint64_t numbers[] = {link->rtt_us, link->n_unacked_bytes, link->sent_bytes,
-                                link->received_bytes};
+    static const char *const keys[] = {"rtt_us",        "min_rtt_us", "rate",
+                                       "unacked_bytes", "sent_bytes", "received_bytes",
+                                       "retransmits"};
+    const uint64_t numbers[] = {link->rtt_us,          link->min_rtt_us, link->rate,
+                                link->n_unacked_bytes, link->sent_bytes, link->received_bytes,
+                                link->retransmits};
     char remote[ADDR_TEXT_BYTES] = "";
     if (link->remote.family != ADDR_NONE)
         addr_format(&link->remote, remote);
@@ -111,12 +114,13 @@ static void print_link(FILE *out, const struct tunnel_link_report *link)
 
 static void print_session(FILE *out, const struct tunnel_session_report *session)
 {
-    static const char *const keys[] = {"worker",        "links",      "streams_now",
-                                       "streams_total", "sent_bytes", "received_bytes",
-                                       "resent_bytes",  "held_bytes"};
+    static const char *const keys[] = {
+        "worker",        "serial",     "links",          "links_cut",    "listeners", "streams_now",
+        "streams_total", "sent_bytes", "received_bytes", "resent_bytes", "held_bytes"};
     const uint64_t numbers[] = {
-        session->worker + 1, session->n_links,        session->streams_now,  session->streams_total,
-        session->sent_bytes, session->received_bytes, session->resent_bytes, session->held_bytes};
+        session->worker + 1,     session->serial,       session->n_links,       session->links_cut,
+        session->listeners,      session->streams_now,  session->streams_total, session->sent_bytes,
+        session->received_bytes, session->resent_bytes, session->held_bytes};
     fputs("{\"name\":", out);
     admin_print_json_string(out, session->name);
     fputs(session->is_near ? ",\"end\":\"near\"," : ",\"end\":\"far\",", out);

@@ -8,10 +8,12 @@
 #include <time.h>
 
 #include "admin/status_json.h"
+#include "admin/status_lines.h"
 #include "base/addr.h"
 
 /* More workers than this are shown as their sum only: it shall stay one screen. */
 #define SHOWN_WORKERS 16
+#define SHOWN_SESSIONS 100
 
 static const char *const refusal_reasons[] = {
     [REFUSAL_CONNECTIONS] = "`connections` was reached",
@@ -238,6 +240,25 @@ static struct words round_trip(uint64_t us)
     return words;
 }
 
+/* Bytes a second, as they were acknowledged. */
+static struct words rate(uint64_t number)
+{
+    struct words words = {""};
+    if (number > 0)
+        snprintf(words.text, sizeof words.text, "%.30s/s", bytes(number).text);
+    return words;
+}
+
+static void print_link(FILE *out, const struct tunnel_link_report *link)
+{
+    char remote[ADDR_TEXT_BYTES] = "by another tunnel";
+    if (link->remote.family != ADDR_NONE)
+        addr_format(&link->remote, remote);
+    fprintf(out, "    %-28s %9s %9s %14s %12s %12s %12s %12s %12s\n", remote, "", "", "",
+            bytes(link->sent_bytes).text, bytes(link->received_bytes).text,
+            count(link->retransmits).text, rate(link->rate).text, round_trip(link->rtt_us).text);
+}
+
 static void print_session(FILE *out, const struct tunnel_session_report *session)
 {
     char label[TUNNEL_REPORT_NAME_BYTES + 16];
@@ -246,26 +267,27 @@ static void print_session(FILE *out, const struct tunnel_session_report *session
             count(session->streams_now).text, count(session->streams_total).text,
             bytes(session->sent_bytes).text, bytes(session->received_bytes).text,
             bytes(session->resent_bytes).text);
-    for (size_t i = 0; i < session->n_links && i < TUNNEL_REPORT_LINKS; i++) {
-        const struct tunnel_link_report *link = &session->links[i];
-        char remote[ADDR_TEXT_BYTES] = "by another tunnel";
-        if (link->remote.family != ADDR_NONE)
-            addr_format(&link->remote, remote);
-        fprintf(out, "    %-28s %9s %9s %14s %12s %12s %12s %12s\n", remote, "", "", "",
-                bytes(link->sent_bytes).text, bytes(link->received_bytes).text, "",
-                round_trip(link->rtt_us).text);
-    }
+    if (session->links_cut > 0)
+        fprintf(out, "    links lost: %s\n", count(session->links_cut).text);
+    if (session->listeners > 0)
+        fprintf(out, "    listeners at the far end: %s\n", count(session->listeners).text);
+    for (size_t i = 0; i < session->n_links && i < TUNNEL_REPORT_LINKS; i++)
+        print_link(out, &session->links[i]);
 }
 
-/* Who has no tunnels is told nothing of them. Below each session stand its links. */
+/* Who has no tunnels is told nothing of them. Below each session stand its links, with the segments that their connections have sent
+ * again in place of bytes. */
 static void print_sessions(FILE *out, const struct status *status)
 {
     if (status->n_sessions == 0)
         return;
-    fprintf(out, "\n%-32s %9s %9s %14s %12s %12s %12s %12s\n", "tunnels", "links", "streams",
-            "total", "sent", "received", "resent", "round trip");
-    for (size_t i = 0; i < status->n_sessions; i++)
+    fprintf(out, "\n%-32s %9s %9s %14s %12s %12s %12s %12s %12s\n", "tunnels", "links", "streams",
+            "total", "sent", "received", "resent", "rate", "round trip");
+    for (size_t i = 0; i < status->n_sessions && i < SHOWN_SESSIONS; i++)
         print_session(out, &status->sessions[i]);
+    if (status->n_sessions > SHOWN_SESSIONS)
+        fprintf(out, "  and %zu more sessions (--json has them all)\n",
+                status->n_sessions - SHOWN_SESSIONS);
 }
 
 static void print_text(FILE *out, const struct status *status, const struct counters *sum)
@@ -281,7 +303,8 @@ static void print_text(FILE *out, const struct status *status, const struct coun
     print_strangers(out, sum);
 }
 
-enum err admin_status_format(const struct status *status, bool json, char **out, size_t *n)
+enum err admin_status_format(const struct status *status, enum status_form form, char **out,
+                             size_t *n)
 {
     struct counters sum = {0};
     for (size_t i = 0; i < status->n_workers; i++)
@@ -291,8 +314,10 @@ enum err admin_status_format(const struct status *status, bool json, char **out,
     FILE *stream = open_memstream(out, n);
     if (stream == NULL)
         return ERR_MEMORY;
-    if (json)
+    if (form == STATUS_JSON)
         admin_print_json(stream, status, &sum);
+    else if (form == STATUS_LINES)
+        admin_print_lines(stream, status, &sum);
     else
         print_text(stream, status, &sum);
     bool failed = ferror(stream) != 0;

@@ -130,6 +130,15 @@ void sock_bound_unsent(struct endpoint *ep, unsigned bytes)
         set_option(ep->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)bytes);
 }
 
+uint64_t sock_retransmits(const struct endpoint *ep)
+{
+    struct tcp_info info = {0};
+    socklen_t n = sizeof info;
+    if (ep->fd < 0 || sys_getsockopt(ep->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
+        return 0;
+    return info.tcpi_total_retrans;
+}
+
 static void sock_keep_alive(struct endpoint *ep, unsigned seconds)
 {
     if (seconds > 0) {

@@ -56,6 +56,9 @@ NODISCARD enum err sock_connect_result(struct sock *sock, unsigned events);
  * endpoints that are no sockets. */
 void sock_bound_unsent(struct endpoint *ep, unsigned bytes);
 
+/* How many segments it has sent again since it was connected; 0 where the system does not tell, and for endpoints that are no TCP sockets. */
+uint64_t sock_retransmits(const struct endpoint *ep);
+
 /* Our own address of a connected socket. */
 NODISCARD enum err sock_local_addr(const struct sock *sock, struct addr *out);
 

@@ -31,6 +31,7 @@ struct tunnel_env {
     struct slab streams, carriers;
     struct list touched;
     struct list hosts; /* every host of this worker */
+    uint64_t n_hosts;  /* ever */
     struct list fars;  /* and every far end (tunnel/far.h) */
     struct strangers strangers;
     struct tunnels *tunnels;  /* of the process */

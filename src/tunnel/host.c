@@ -212,6 +212,7 @@ enum err host_init(struct host *host, struct tunnel_env *env, const struct host_
     tended_init(&host->tended, env, settle);
     host->ops = ops;
     host->name = name;
+    host->serial = ++env->n_hosts;
     host->peer = peer;
     list_init(&host->link);
     list_init(&host->carriers);

@@ -43,8 +43,8 @@ struct host {
     struct peer *peer; /* owned */
     struct list carriers, streams;
     struct timer deadline;
-    uint64_t
-        n_cut; /* carriers that have ended without a word of either end, after their links stood */
+    uint64_t serial; /* of its worker's hosts */
+    uint64_t n_cut;  /* carriers that ended without a word of either end, after their links stood */
     bool is_near;
     bool is_moving;  /* near: a link stands, and what carries it moves too */
     bool is_leaving; /* it ends with its last stream */

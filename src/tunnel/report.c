@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/socket.h"
 #include "tunnel/host.h"
 
 static void report_link(struct tunnel_link_report *out, const struct carrier *carrier,
@@ -13,6 +14,9 @@ static void report_link(struct tunnel_link_report *out, const struct carrier *ca
     *out = (struct tunnel_link_report){
         .remote = carrier->remote,
         .rtt_us = stats.srtt_us,
+        .min_rtt_us = stats.min_rtt_us,
+        .rate = stats.rate,
+        .retransmits = sock_retransmits(carrier->endpoint),
         .n_unacked_bytes = stats.n_unacked_bytes,
         .sent_bytes = carrier->n_sent_bytes,
         .received_bytes = carrier->n_received_bytes,
@@ -28,6 +32,9 @@ static void report_session(struct tunnel_session_report *out, struct host *host)
     *out = (struct tunnel_session_report){
         .is_near = host->is_near,
         .worker = host->tended.env->index,
+        .serial = host->serial,
+        .links_cut = host->n_cut,
+        .listeners = stats.n_listeners,
         .streams_now = stats.n_streams,
         .streams_total = stats.n_opened,
         .sent_bytes = stats.n_sent_bytes,

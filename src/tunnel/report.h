@@ -16,8 +16,10 @@ struct tunnel_env;
 
 struct tunnel_link_report {
     struct addr remote;
-    uint64_t rtt_us;                     /* smoothed; 0: unknown */
-    uint64_t n_unacked_bytes;            /* of streams */
+    uint64_t rtt_us, min_rtt_us; /* smoothed, and the least; 0: unknown */
+    uint64_t rate;               /* of our bytes, a second, as they were acknowledged; 0: unknown */
+    uint64_t n_unacked_bytes;    /* of streams */
+    uint64_t retransmits;        /* segments that its TCP connection has sent again */
     uint64_t sent_bytes, received_bytes; /* on the wire */
 };
 
@@ -25,9 +27,12 @@ struct tunnel_session_report {
     char name[TUNNEL_REPORT_NAME_BYTES]; /* of the inbound or outbound, cut where it is longer */
     bool is_near;
     size_t worker;
+    uint64_t serial; /* of this worker's: another session has another */
     uint64_t streams_now, streams_total;
     uint64_t sent_bytes, received_bytes, resent_bytes; /* of streams */
     uint64_t held_bytes;                               /* in memory, both ways */
+    uint64_t links_cut; /* that have stood, and ended without a word of either end */
+    uint64_t listeners; /* that the near end has at the far end */
     /* Those whose handshake has succeeded, n_links in all, of which the first are described. */
     size_t n_links;
     struct tunnel_link_report links[TUNNEL_REPORT_LINKS];

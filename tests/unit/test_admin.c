@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/status_lines.h"
 #include "admin/status_text.h"
 #include "daemon/unixsock.h"
 
@@ -84,10 +85,16 @@ static const struct tunnel_session_report sessions[] = {
      .sent_bytes = 2048,
      .received_bytes = 3u << 20,
      .resent_bytes = 512,
+     .serial = 7,
+     .links_cut = 2,
+     .listeners = 1,
      .held_bytes = 77,
      .n_links = 1,
      .links = {{.remote = {.family = ADDR_V4, .ip = {192, 0, 2, 9}, .port = 4194},
                 .rtt_us = 12345,
+                .min_rtt_us = 12000,
+                .rate = 1536,
+                .retransmits = 11,
                 .sent_bytes = 4096,
                 .received_bytes = 5u << 20}}},
     {.name = "away", .worker = 1},
@@ -369,11 +376,11 @@ static void test_a_socket_that_another_process_has_put_there_is_not_removed(void
     close(fd);
 }
 
-static char *formatted(const struct status *status, bool json)
+static char *formatted(const struct status *status, enum status_form form)
 {
     char *text;
     size_t n;
-    assert_int_equal(admin_status_format(status, json, &text, &n), ERR_NONE);
+    assert_int_equal(admin_status_format(status, form, &text, &n), ERR_NONE);
     assert_int_equal(strlen(text), n);
     return text;
 }
@@ -402,7 +409,7 @@ static void assert_line(const char *text, const char *const *words)
 static void test_text_is_for_a_person(void **state)
 {
     (void)state;
-    char *text = formatted(&example, false);
+    char *text = formatted(&example, STATUS_TEXT);
     ASSERT_LINE(text, "worker 1", " 3 ", " 900 ", "512 B", "5.0 MiB");
     ASSERT_LINE(text, "worker 2", " 2 ", " 200,000 ", "512 B", "0 B");
     ASSERT_LINE(text, "together", " 5 ", " 200,900 ", "1.0 KiB", "5.0 MiB");
@@ -416,7 +423,9 @@ static void test_text_is_for_a_person(void **state)
     ASSERT_LINE(text, "datagrams", "associations", "up", "down", "dropped");
     ASSERT_LINE(text, "tunnels", "links", "streams", "total", "sent", "received", "resent");
     ASSERT_LINE(text, "home (near)", "1", "3", "1,500", "2.0 KiB", "3.0 MiB", "512 B");
-    ASSERT_LINE(text, "192.0.2.9:4194", "4.0 KiB", "5.0 MiB", "12.3 ms");
+    ASSERT_LINE(text, "192.0.2.9:4194", "4.0 KiB", "5.0 MiB", " 11 ", "1.5 KiB/s", "12.3 ms");
+    ASSERT_LINE(text, "links lost: 2");
+    ASSERT_LINE(text, "listeners at the far end: 1");
     ASSERT_LINE(text, "away (far)", "0", "0");
     ASSERT_LINE(text, "together", " 2 ", " 1,234 ", " 5 ", " 31");
     ASSERT_LINE(text, "denied", " 30 ", "a rule denies the target");
@@ -431,7 +440,7 @@ static void test_text_of_many_workers_is_one_screen(void **state)
     struct status status = example;
     status.workers = many;
     status.n_workers = 200;
-    char *text = formatted(&status, false);
+    char *text = formatted(&status, STATUS_TEXT);
     size_t n_lines = 0;
     for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
         n_lines++;
@@ -443,7 +452,7 @@ static void test_text_of_many_workers_is_one_screen(void **state)
 static void test_json_has_every_counter(void **state)
 {
     (void)state;
-    char *text = formatted(&example, true);
+    char *text = formatted(&example, STATUS_JSON);
     assert_non_null(strstr(text, "\"name\":\"la\\\"n\""));
     assert_non_null(
         strstr(text, "\"addresses\":[\"127.0.0.1:1080\",\"[::1]:1080\",\"unix:/run/proxy\"]"));
@@ -459,11 +468,112 @@ static void test_json_has_every_counter(void **state)
         strstr(text, "\"associations_now\":2,\"datagrams_up\":1234,\"datagrams_down\":5"));
     assert_non_null(strstr(text, "\"dropped\":{\"foreign\":1,\"malformed\":0,\"denied\":30,"));
     assert_non_null(strstr(text, "\"tunnels\":[{\"name\":\"home\",\"end\":\"near\",\"worker\":1,"
-                                 "\"links\":1,\"streams_now\":3,\"streams_total\":1500,"));
-    assert_non_null(strstr(text, "\"carriers\":[{\"remote\":\"192.0.2.9:4194\",\"rtt_us\":12345,"));
-    assert_non_null(strstr(text, "{\"name\":\"away\",\"end\":\"far\",\"worker\":2,\"links\":0,"));
+                                 "\"serial\":7,\"links\":1,\"links_cut\":2,\"listeners\":1,"
+                                 "\"streams_now\":3,\"streams_total\":1500,"));
+    assert_non_null(strstr(text, "\"carriers\":[{\"remote\":\"192.0.2.9:4194\",\"rtt_us\":12345,"
+                                 "\"min_rtt_us\":12000,\"rate\":1536,"));
+    assert_non_null(strstr(text, "\"received_bytes\":5242880,\"retransmits\":11}"));
+    assert_non_null(
+        strstr(text, "{\"name\":\"away\",\"end\":\"far\",\"worker\":2,\"serial\":0,\"links\":0,"));
     assert_int_equal(strchr(text, '\n') - text, strlen(text) - 1);
     free(text);
+}
+
+static void test_text_of_many_sessions_says_how_many_more_there_are(void **state)
+{
+    (void)state;
+    static struct tunnel_session_report many[1000];
+    struct status status = example;
+    for (size_t i = 0; i < 1000; i++)
+        snprintf(many[i].name, sizeof many[i].name, "s%zu", i);
+    status.sessions = many;
+    status.n_sessions = 1000;
+    char *text = formatted(&status, STATUS_TEXT);
+    ASSERT_LINE(text, "s99 (far)");
+    assert_null(strstr(text, "s100 (far)"));
+    ASSERT_LINE(text, "and 900 more sessions");
+    free(text);
+}
+
+static void test_lines_are_read_as_they_were_written(void **state)
+{
+    (void)state;
+    struct status_lines lines;
+    struct tunnel_session_report odd = {.name = "a\tb\n\033[31m", .is_near = true, .n_links = 1};
+    struct status status = example;
+    char *text = formatted(&example, STATUS_LINES);
+    assert_int_equal(status_lines_read(&lines, text, strlen(text)), ERR_NONE);
+    assert_string_equal(lines.version, "1.2.3");
+    assert_int_equal(lines.pid, 42);
+    assert_int_equal(lines.uptime_ms, 90061000);
+    assert_int_equal(lines.flows_now, 5);
+    assert_int_equal(lines.flows_total, 200900);
+    assert_int_equal(lines.bytes_up, 1024);
+    assert_int_equal(lines.bytes_down, 5u << 20);
+    assert_int_equal(lines.refused, 8);
+    assert_int_equal(lines.n_sessions, 2);
+    const struct status_lines_session *session = lines.sessions;
+    assert_true(session[0].is_near);
+    assert_int_equal(session[0].worker, 1);
+    assert_int_equal(session[0].serial, 7);
+    assert_string_equal(session[0].name, "home");
+    assert_int_equal(session[0].streams_now, 3);
+    assert_int_equal(session[0].streams_total, 1500);
+    assert_int_equal(session[0].sent, 2048);
+    assert_int_equal(session[0].received, 3u << 20);
+    assert_int_equal(session[0].resent, 512);
+    assert_int_equal(session[0].n_links, 1);
+    assert_int_equal(session[0].links_cut, 2);
+    assert_int_equal(session[0].n_links_told, 1);
+    assert_false(session[1].is_near);
+    assert_int_equal(session[1].n_links_told, 0);
+    assert_int_equal(lines.n_links, 1);
+    assert_string_equal(lines.links[0].remote, "192.0.2.9:4194");
+    assert_int_equal(lines.links[0].rtt_us, 12345);
+    assert_int_equal(lines.links[0].sent, 4096);
+    assert_int_equal(lines.links[0].received, 5u << 20);
+    assert_int_equal(lines.links[0].retransmits, 11);
+    status_lines_free(&lines);
+    /* Cut off anywhere it is none. */
+    for (size_t n = 0; n < strlen(text); n++)
+        assert_int_equal(status_lines_read(&lines, text, n), ERR_BAD);
+    free(text);
+    /* Names that would move a cursor do not. */
+    status.sessions = &odd;
+    status.n_sessions = 1;
+    text = formatted(&status, STATUS_LINES);
+    assert_int_equal(status_lines_read(&lines, text, strlen(text)), ERR_NONE);
+    assert_string_equal(lines.sessions[0].name, "a?b??[31m");
+    assert_string_equal(lines.links[0].remote, "by another tunnel");
+    status_lines_free(&lines);
+    free(text);
+}
+
+static void test_lines_that_are_none_are_refused(void **state)
+{
+    (void)state;
+#define HEAD "sockeye\t1\t1\t2\t3\t4\t5\t6\t7\n"
+    static const char *const bad[] = {
+        "",
+        "end\n",
+        HEAD,
+        HEAD HEAD "end\n",
+        HEAD "end\nend\n",
+        HEAD "other\nend\n",
+        HEAD "link\ta\t1\t2\t3\t4\nend\n",                           /* of no session */
+        HEAD "session\t1\t1\tmid\ta\t1\t2\t3\t4\t5\t6\t7\nend\n",    /* neither end */
+        HEAD "session\t1\t1\tfar\ta\t1\t2\t3\t4\t5\t6\nend\n",       /* a number too few */
+        HEAD "session\t1\t1\tfar\ta\t1\t2\t3\t4\t5\t6\t7\t8\nend\n", /* too many */
+        HEAD "session\t1\t1\tfar\ta\t1\t2\t3\t4\t5\t6\t-7\nend\n",
+        HEAD "session\t1\t1\tfar\ta\033\t1\t2\t3\t4\t5\t6\t7\nend\n",
+        "error: out of memory\n",
+    };
+    static const char good[] = HEAD "session\t1\t1\tfar\ta\t1\t2\t3\t4\t5\t6\t7\nend\n";
+    struct status_lines lines;
+    assert_int_equal(status_lines_read(&lines, good, strlen(good)), ERR_NONE);
+    status_lines_free(&lines);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(status_lines_read(&lines, bad[i], strlen(bad[i])), ERR_BAD);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -485,7 +595,10 @@ int main(void)
         TEST(test_a_socket_that_another_process_has_put_there_is_not_removed),
         cmocka_unit_test(test_text_is_for_a_person),
         cmocka_unit_test(test_text_of_many_workers_is_one_screen),
+        cmocka_unit_test(test_text_of_many_sessions_says_how_many_more_there_are),
         cmocka_unit_test(test_json_has_every_counter),
+        cmocka_unit_test(test_lines_are_read_as_they_were_written),
+        cmocka_unit_test(test_lines_that_are_none_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
