@@ -275,7 +275,7 @@ def test_signals_while_many_ask_for_the_status_end_the_process_cleanly(sockeye, 
             if answer.endswith(b"\n") and not json.loads(answer)["workers"]:
                 wrong.append(answer)
     sock = dial(proxy.addr())
-    assert open_flow(sock, "socks5", *origin(echo).addr)
+    assert socks5(sock, *origin(echo).addr).code == 0
     askers = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
     for asker in askers:
         asker.start()
