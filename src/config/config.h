@@ -60,6 +60,21 @@ struct config_ports {
     uint16_t from, to;
 };
 
+/* Drawn from, both included; 0 and 0: never. */
+struct config_range {
+    uint64_t from, to;
+};
+
+#define CONFIG_MAX_PORTS 64
+
+/* When a tunnel's links are replaced by others. */
+struct config_handover {
+    struct config_range every;  /* seconds */
+    struct config_range after;  /* bytes on the wire, both ways */
+    struct config_ports *ports; /* where the others may connect to, beside the server's own */
+    size_t n_ports;
+};
+
 /* `udp` and `bind` of an inbound. */
 struct config_command {
     bool enabled;
@@ -83,8 +98,8 @@ struct config_pem {
 /* What a tunnel's first flight may carry before the server has answered. */
 enum config_early_data { EARLY_NONE, EARLY_OPEN, EARLY_FULL };
 
-/* How streams are carried: all by each of a session's links. */
-enum config_tunnel_mode { TUNNEL_AGGREGATED };
+/* How streams are carried: all by each of a session's links, or each by one of its own. */
+enum config_tunnel_mode { TUNNEL_AGGREGATED, TUNNEL_DISTRIBUTED };
 
 struct config_inbound {
     enum config_inbound_type type;
@@ -146,8 +161,9 @@ struct config_outbound {
     uint64_t window;        /* what a session's streams may have under way together, in bytes */
     uint64_t stream_window; /* what one of them may have */
     uint64_t sessions;      /* how many there are at once, from 1 */
-    uint64_t links;         /* how many a session has at once: 1 */
+    uint64_t links; /* how many a session has at once; if distributed, how many are kept ready */
     enum config_tunnel_mode mode;
+    struct config_handover handover;
     int line;
 };
 

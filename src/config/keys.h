@@ -178,6 +178,8 @@ extern const struct kind kind_target, kind_ports, kind_advertise;        /* addr
 extern const struct kind kind_upstream_servers;                          /* addresses.c */
 extern const struct kind kind_source_addrs, kind_interface;              /* addresses.c */
 extern const struct kind kind_cidrs, kind_target_rules;                  /* rules.c */
+extern const struct kind kind_time_range, kind_size_range;               /* handover.c */
+extern const struct kind kind_port_list, kind_handover;                  /* handover.c */
 extern const struct kind kind_routes;                                    /* routes.c */
 extern const struct kind kind_key, kind_pem, kind_pems;                  /* tunnel_keys.c */
 

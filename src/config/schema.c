@@ -64,6 +64,8 @@
 #define MAX_WINDOW ((uint64_t)4 << 30)
 #define MAX_SESSIONS 64
 #define MAX_LINKS 16
+#define MIN_AFTER ((uint64_t)8 << 10) /* a handshake and a few packets */
+#define MAX_AFTER ((uint64_t)1 << 40)
 
 static const struct choice log_levels[] = {
     {"error", LOG_LEVEL_ERROR}, {"warn", LOG_LEVEL_WARN},   {"info", LOG_LEVEL_INFO},
@@ -96,7 +98,7 @@ static const struct choice early_data[] = {
     {"none", EARLY_NONE}, {"open", EARLY_OPEN}, {"full", EARLY_FULL}, {NULL, 0}};
 
 static const struct choice tunnel_modes[] = {
-    {"aggregated", TUNNEL_AGGREGATED}, {"distributed", CHOICE_LATER}, {NULL, 0}};
+    {"aggregated", TUNNEL_AGGREGATED}, {"distributed", TUNNEL_DISTRIBUTED}, {NULL, 0}};
 
 const struct choice schema_built_in[] = {
     {"direct", OUTBOUND_DIRECT}, {"block", OUTBOUND_BLOCK}, {NULL, 0}};
@@ -155,6 +157,28 @@ static const struct table udp_table = {
     .place = " in udp", .keys = udp_keys, .n_keys = COUNT(udp_keys)};
 static const struct table bind_table = {
     .place = " in bind", .keys = bind_keys, .n_keys = COUNT(bind_keys)};
+
+static const struct key handover_keys[] = {
+    {.name = "every",
+     .kind = &kind_time_range,
+     FIELD(config_handover, every),
+     .min = 1,
+     .max = MAX_KEEP_S,
+     .example = "1s to 7d, such as 20m-30m"},
+    {.name = "after",
+     .kind = &kind_size_range,
+     FIELD(config_handover, after),
+     .min = MIN_AFTER,
+     .max = MAX_AFTER,
+     .example = "8K to 1024G, such as 200M-400M"},
+    {.name = "ports",
+     .kind = &kind_port_list,
+     FIELD(config_handover, ports),
+     .min = 1,
+     .max = CONFIG_MAX_PORTS},
+};
+static const struct table handover_table = {
+    .place = " in handover", .keys = handover_keys, .n_keys = COUNT(handover_keys)};
 
 static const struct key user_keys[] = {
     {.name = "name",
@@ -382,7 +406,11 @@ static const struct key outbound_keys[] = {
      FIELD(config_outbound, mode),
      .choices = tunnel_modes,
      .types = TYPE(OUTBOUND_TUNNEL)},
-    LATER("handover"),
+    {.name = "handover",
+     .kind = &kind_handover,
+     FIELD(config_outbound, handover),
+     .types = TYPE(OUTBOUND_TUNNEL),
+     .table = &handover_table},
     LATER("shape"),
     LATER("outbounds"),
 };

@@ -247,9 +247,6 @@ void tunnels_check_outbound(struct reading *reading, const struct node *node,
         report_error(reading->report, node->at,
                      "a tunnel needs the server's key: add key or key_file, or peer, the server's "
                      "public key, if that opens it");
-    if (outbound->links > 1)
-        report_error(reading->report, node_get(node, "links")->at,
-                     "links: this version does not have more than one");
     if (outbound->window == 0 || outbound->stream_window <= outbound->window)
         return;
     if (stream_window != NULL)

@@ -1,5 +1,6 @@
 #include "daemon/convert_tunnel.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/secret.h"
@@ -72,6 +73,8 @@ static void make_key(struct link_key *out, const struct config_key *key,
 
 /* ---- outbounds ---- */
 
+static_assert(CONFIG_MAX_PORTS == TUNNEL_MAX_PORTS, "ports that nobody has room for");
+
 /* The lists of servers and numbers are without padding bytes but what calloc() and static zeros made of them. */
 static void digest_outbound(uint8_t out[static SHA256_BYTES], const struct config_outbound *from)
 {
@@ -86,6 +89,10 @@ static void digest_outbound(uint8_t out[static SHA256_BYTES], const struct confi
         from->sessions,
         from->links,
         (uint64_t)from->mode,
+        from->handover.every.from,
+        from->handover.every.to,
+        from->handover.after.from,
+        from->handover.after.to,
         from->has_via,
     };
     add(&digest, from->key.bytes, from->key.n_bytes);
@@ -93,6 +100,7 @@ static void digest_outbound(uint8_t out[static SHA256_BYTES], const struct confi
     add(&digest, from->peer.text, from->peer.n);
     add(&digest, numbers, sizeof numbers);
     add(&digest, from->servers, from->n_servers * sizeof from->servers[0]);
+    add(&digest, from->handover.ports, from->handover.n_ports * sizeof from->handover.ports[0]);
     finish(&digest, out);
 }
 
@@ -108,8 +116,17 @@ enum err convert_tunnel_outbound(struct outbound **out, struct tunnels *tunnels,
         .window_bytes = from->window,
         .stream_window_bytes = from->stream_window,
         .n_sessions = (size_t)from->sessions,
+        .n_links = (unsigned)from->links,
+        .is_distributed = from->mode == TUNNEL_DISTRIBUTED,
+        .every = {from->handover.every.from * 1000000, from->handover.every.to * 1000000},
+        .after = {from->handover.after.from, from->handover.after.to},
         .sends_early = from->early_data != EARLY_NONE,
     };
+    for (; settings.n_ports < from->handover.n_ports; settings.n_ports++) {
+        const struct config_ports *ports = &from->handover.ports[settings.n_ports];
+        settings.ports[settings.n_ports] =
+            (struct tunnel_ports){.from = ports->from, .to = ports->to};
+    }
     enum err err = prepare();
     if (err == ERR_NONE)
         err = read_private(&settings.identity, &from->identity);

@@ -39,6 +39,7 @@ static void answer_gone(struct peer_link *link, const struct peer_time *time)
         return;
     }
     link->out.end += n;
+    budget_use(&link->out_budget, n);
     handshake_free(link->handshake);
     link->handshake = fresh;
     link->had_gone = true;
@@ -69,9 +70,11 @@ static enum err write_answer(struct peer_link *link, const uint8_t *signature, s
     if (err == ERR_NONE)
         err = handshake_answer(link->handshake, &answer, time->wall_ms, gate->options.rng,
                                link->out.chunk->bytes + link->out.end, &n);
-    if (err == ERR_NONE)
-        link->out.end += n;
-    return err;
+    if (err != ERR_NONE)
+        return err;
+    link->out.end += n;
+    budget_use(&link->out_budget, n);
+    return ERR_NONE;
 }
 
 /* The link belongs to the peer from here on; the gate tells that. */
@@ -90,6 +93,9 @@ static enum err stand(struct peer_link *link, uint64_t number)
 
     if (err != ERR_NONE)
         return err;
+    link->out_budget.most = handshake_info(link->handshake)->most_down;
+    if (handshake_info(link->handshake)->is_own)
+        session_own_link(peer->reign->session, number);
     handshake_secrets(link->handshake, &secrets);
     if (number == 0) {
         memcpy(peer->resume, secrets.resume, sizeof peer->resume);

@@ -14,6 +14,7 @@
 #include "crypto/sign.h"
 #include "link/handshake.h"
 #include "link/record.h"
+#include "peer/budget.h"
 #include "peer/gate.h"
 #include "peer/near.h"
 #include "peer/peer.h"
@@ -77,13 +78,17 @@ struct peer_link {
     uint64_t retry_us;    /* when output is tried again that had no memory */
     uint64_t leave_by_us; /* when one that leaves is cut */
     bool has_carried; /* near: bytes of streams have come, or were acknowledged, since it stood */
-    uint64_t carried_before;    /* near: such bytes of its session until then */
-    bool is_stalled;            /* near */
-    bool is_chained;            /* near: its carrier is a stream */
-    bool was_probed;            /* near: asked since the last record */
-    size_t heard_bytes;         /* near: payload that has come since it was asked */
-    uint64_t started_us;        /* near: when flight 1 was made */
-    uint64_t active_us;         /* when something was last sent or received */
+    uint64_t carried_before;             /* near: such bytes of its session until then */
+    struct budget out_budget, in_budget; /* of the carrier; in_budget: near */
+    bool is_own;                         /* near: of one stream */
+    bool is_stalled;                     /* near */
+    bool is_worn;                        /* near: another is to take its place */
+    uint64_t retire_us;                  /* near: then it is worn */
+    bool is_chained;                     /* near: its carrier is a stream */
+    bool was_probed;                     /* near: asked since the last record */
+    size_t heard_bytes;                  /* near: payload that has come since it was asked */
+    uint64_t started_us;                 /* near: when flight 1 was made */
+    uint64_t active_us;                  /* when something was last sent or received */
     uint64_t keepalive_us;      /* near: when the link is asked for life if it was idle ... */
     uint64_t keepalive_from_us; /* ... since then */
 
@@ -94,7 +99,7 @@ struct peer_link {
     const char *why;
 };
 
-#define NEAR_MAX_ATTEMPTS 2
+#define NEAR_MAX_ATTEMPTS 24
 
 struct near {
     struct near_options options;
@@ -108,13 +113,19 @@ struct near {
     uint64_t keep_us;
     uint64_t dials_us[NEAR_MAX_ATTEMPTS]; /* when carriers were asked for that are not there yet */
     unsigned n_dials;
-    unsigned n_wanted;    /* PEER_WANTS_CARRIER to be told */
-    unsigned n_failures;  /* since the last success */
-    uint64_t attempt_us;  /* when the last attempt began */
-    uint64_t next_try_us; /* not before */
-    bool has_offset;      /* of the server's time from our boot time */
-    bool dates_by_wall;   /* the next flight */
-    uint64_t offset_ms;   /* modulo 2^64 */
+    unsigned n_wanted;               /* PEER_WANTS_CARRIER to be told */
+    unsigned n_failures;             /* since the last success */
+    uint64_t attempt_us;             /* when the last attempt began */
+    uint64_t next_try_us;            /* not before */
+    bool has_offset;                 /* of the server's time from our boot time */
+    bool dates_by_wall;              /* the next flight */
+    uint64_t offset_ms;              /* modulo 2^64 */
+    bool is_admitted;                /* the server knows who we are: links may join */
+    uint64_t recent_up, recent_down; /* bytes of links that have ended, of late */
+    uint64_t
+        setup_us; /* what it takes from asking for a link until it stands, smoothed; 0: unknown */
+    uint64_t spent_us,
+        spending_us; /* when a link's bytes were used up, and how often they are, smoothed; 0: never */
 };
 
 struct far {
@@ -241,10 +252,27 @@ void near_received(struct peer_link *link); /* a record, which the session took 
 void near_link_gone(struct peer_link *link, bool was_up);
 void near_start_over(struct peer *peer, const char *why);
 void near_session_ended(struct peer *peer, const char *why); /* by the other end */
-bool near_has_sound_link(const struct peer *peer);
-void near_review(struct peer *peer); /* asks for a carrier where one is due */
+uint64_t
+near_stall_us(const struct peer_link *link); /* when it is stalled; NEVER_US: it owes nothing */
+void near_review(struct peer *peer);         /* asks for a carrier where one is due */
 void near_advance(struct peer *peer);
 uint64_t near_deadline_us(const struct peer *peer);
+
+/* ---- near_links.c ---- */
+
+/* What it shall be: how much it carries, and for whom. */
+void near_plan(struct peer_link *link);
+void near_begin_life(struct peer_link *link);
+void near_end_life(const struct peer_link *link);
+bool near_has_sound_link(const struct peer *peer);
+/* One that takes all streams' frames, and is not to be replaced. */
+bool near_has_fresh_common(const struct peer *peer);
+/* How many links are wanted beside those that there are; attempts do not count. */
+unsigned near_lack(const struct peer *peer);
+/* Finds those that are worn, and ends those that others have taken the place of. */
+void near_look_at_links(struct peer *peer);
+/* An idle one that was opened ahead, and is not needed any more. */
+bool near_is_surplus(const struct peer_link *link);
 
 /* ---- gate.c, gate_flight.c, far.c ---- */
 

@@ -252,6 +252,7 @@ static bool open_one(struct peer_link *link)
     }
     link->n_needed = 0;
     link->in.start += used;
+    budget_use(&link->in_budget, used);
     opened(link, payload, n_payload);
     if (is_early)
         link->n_early -= used;

@@ -1,9 +1,9 @@
 /*
  * The near half: when a carrier is wanted, and what becomes of the attempts to have one.
  *
- * A carrier is wanted while there is no link, or the one there is is stalled, and there is something to carry, or a session that is to be
- * kept. An attempt is a carrier that was asked for, or a link that awaits flight 2. After 3 s a second goes beside
- * it; after 10 s it is given up. Whichever stands first takes the place of all others, and of the old link.
+ * A carrier is wanted for each link that is lacking (near_links.c). An attempt is a carrier that was asked for, or a link that awaits
+ * flight 2. After 3 s another goes beside those that are wanted; after 10 s one is given up. Those that are left when no link is lacking any
+ * more are given up too.
  */
 #include "peer/near.h"
 
@@ -29,6 +29,8 @@ enum err peer_new_near(struct peer **out, const struct near_options *options, bo
     if (peer == NULL)
         return ERR_MEMORY;
     peer->near.options = *options;
+    if (options->n_links == 0)
+        peer->near.options.n_links = 1;
     peer->near.at_once = at_once;
     *out = peer;
     return ERR_NONE;
@@ -51,7 +53,7 @@ static uint64_t patience_us(const struct peer_link *link, const struct session_l
     return link->is_chained ? patience + patience / 2 : patience;
 }
 
-static uint64_t stall_us(const struct peer_link *link)
+uint64_t near_stall_us(const struct peer_link *link)
 {
     struct session_link_stats stats;
 
@@ -72,50 +74,17 @@ static unsigned n_awaiting(const struct peer *peer)
     return n;
 }
 
-bool near_has_sound_link(const struct peer *peer)
-{
-    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
-        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
-        if (link->state == LINK_UP && !link->is_stalled)
-            return true;
-    }
-    return false;
-}
-
-static bool has_streams(const struct peer *peer)
-{
-    struct session_stats stats;
-
-    session_stats(peer->reign->session, &stats);
-    return stats.n_streams > 0 || stats.n_listeners > 0;
-}
-
-static bool wants_link(const struct peer *peer)
-{
-    if (peer->is_ending || peer->near.needs_session || near_has_sound_link(peer))
-        return false;
-    return peer->stands || peer->near.at_once || has_streams(peer);
-}
-
-/* When the next attempt is due; NEVER_US: there are enough. */
+/* When the next attempt is due, beside those that are under way; NEVER_US: there are enough. */
 static uint64_t next_attempt_us(const struct peer *peer)
 {
     const struct near *near = &peer->near;
-    unsigned n_attempts = near->n_dials + n_awaiting(peer);
+    unsigned n_attempts = near->n_dials + n_awaiting(peer), lack = near_lack(peer);
 
-    if (n_attempts >= NEAR_MAX_ATTEMPTS || (near->is_suspended && n_attempts > 0))
+    if (lack == 0 || n_attempts > lack || n_attempts >= NEAR_MAX_ATTEMPTS ||
+        (near->is_suspended && n_attempts > 0))
         return NEVER_US;
-    uint64_t beside_us = n_attempts > 0 ? near->attempt_us + BESIDE_US : 0;
+    uint64_t beside_us = n_attempts == lack ? near->attempt_us + BESIDE_US : 0;
     return beside_us > near->next_try_us ? beside_us : near->next_try_us;
-}
-
-static void look_at_stalled(struct peer *peer)
-{
-    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
-        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
-        if (link->state == LINK_UP && link->is_stalled)
-            link->is_stalled = stall_us(link) <= peer->time.now_us;
-    }
 }
 
 static void begin_session(struct peer *peer)
@@ -131,10 +100,10 @@ void near_review(struct peer *peer)
 {
     struct near *near = &peer->near;
 
-    look_at_stalled(peer);
+    near_look_at_links(peer);
     if (near->needs_session && near->next_try_us <= peer->time.now_us)
         begin_session(peer);
-    if (!wants_link(peer) || next_attempt_us(peer) > peer->time.now_us)
+    if (next_attempt_us(peer) > peer->time.now_us)
         return;
     near->dials_us[near->n_dials++] = peer->time.now_us;
     near->attempt_us = peer->time.now_us;
@@ -168,7 +137,8 @@ struct peer_link *peer_dialled(struct peer *peer, const struct peer_time *time)
     if (link == NULL)
         return NULL;
     forget_oldest_dial(&peer->near);
-    if (wants_link(peer))
+    near_plan(link);
+    if (near_lack(peer) > 0)
         near_begin(link, time);
     else
         peer_link_close(link, NULL); /* another was faster */
@@ -243,16 +213,23 @@ static void set_keepalive(struct peer_link *link)
                              : peer->time.now_us + draw_keepalive_us(peer);
 }
 
+/* Whether an attempt is not needed where another has succeeded: the last that was wanted does, or it has asked for a session of its own. */
+static bool is_superseded(const struct peer_link *link, unsigned n_lack)
+{
+    return (link->state == LINK_AWAITING || link->state == LINK_SIGNING) &&
+           (n_lack <= 1 || link->is_tentative);
+}
+
 void near_succeeded(struct peer_link *link)
 {
     struct peer *peer = link->peer;
-    unsigned n_failures = peer->near.n_failures;
+    unsigned n_failures = peer->near.n_failures, n_lack = near_lack(peer);
 
     for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
         next = at->next;
         struct peer_link *other = CONTAINER_OF(at, struct peer_link, in_owner);
-        if (other != link && other->state != LINK_LEAVING)
-            peer_link_close(other, other->is_stalled ? "stalled" : "another link took its place");
+        if (other != link && is_superseded(other, n_lack))
+            peer_link_close(other, "another link took its place");
     }
     /* Until the link was of use it may be like those before it. */
     peer->near.n_failures = n_failures;
@@ -272,10 +249,12 @@ static uint64_t carried_bytes(const struct peer_link *link)
 void near_stood(struct peer_link *link)
 {
     link->carried_before = carried_bytes(link);
+    near_begin_life(link);
 }
 
 void near_received(struct peer_link *link)
 {
+    link->peer->near.is_admitted = true;
     if (!link->has_carried)
         link->has_carried = carried_bytes(link) > link->carried_before;
 }
@@ -291,7 +270,9 @@ void near_link_gone(struct peer_link *link, bool was_up)
 {
     struct peer *peer = link->peer;
 
-    if (peer->is_ending || near_has_sound_link(peer))
+    if (was_up)
+        near_end_life(link);
+    if (peer->is_ending || near_lack(peer) == 0)
         return;
     /* One that was useful is replaced at once, one after the other if need be. */
     if (was_up && was_useful(link)) {
@@ -308,7 +289,7 @@ void near_start_over(struct peer *peer, const char *why)
 {
     struct reign *old = peer->reign;
 
-    peer->stands = false;
+    peer->stands = peer->near.is_admitted = false;
     peer->near.has_link_0 = false;
     peer->near.last_join = 0;
     begin_session(peer);
@@ -352,7 +333,7 @@ static void advance_up(struct peer_link *link)
     struct peer *peer = link->peer;
     uint64_t now_us = peer->time.now_us;
 
-    link->is_stalled = stall_us(link) <= now_us;
+    link->is_stalled = near_stall_us(link) <= now_us;
     if (probe_us(link) <= now_us) {
         link->was_probed = true;
         link->heard_bytes = 0;
@@ -360,7 +341,12 @@ static void advance_up(struct peer_link *link)
     }
     if (link->keepalive_us <= now_us) {
         /* Only one that was idle all the while is asked. */
-        if (link->active_us <= link->keepalive_from_us)
+        bool is_idle = link->active_us <= link->keepalive_from_us;
+        if (is_idle && near_is_surplus(link)) {
+            peer_link_leave(link, NULL);
+            return;
+        }
+        if (is_idle)
             session_ping(link->reign->session, link->number, now_us);
         set_keepalive(link);
         link->keepalive_from_us = now_us;
@@ -415,8 +401,9 @@ static uint64_t link_deadline_us(const struct peer_link *link)
         return link->started_us + GIVE_UP_US;
     if (link->state != LINK_UP)
         return NEVER_US;
-    uint64_t stall = link->is_stalled ? NEVER_US : stall_us(link);
-    return sooner(sooner(stall, probe_us(link)), link->keepalive_us);
+    uint64_t stall = link->is_stalled ? NEVER_US : near_stall_us(link);
+    uint64_t retire_us = link->is_worn ? NEVER_US : link->retire_us;
+    return sooner(sooner(stall, probe_us(link)), sooner(link->keepalive_us, retire_us));
 }
 
 static uint64_t links_deadline_us(const struct peer *peer)
@@ -438,5 +425,5 @@ uint64_t near_deadline_us(const struct peer *peer)
         deadline = sooner(deadline, links_deadline_us(peer));
     if (peer->near.needs_session)
         deadline = sooner(deadline, peer->near.next_try_us);
-    return wants_link(peer) ? sooner(deadline, next_attempt_us(peer)) : deadline;
+    return sooner(deadline, next_attempt_us(peer));
 }

@@ -5,12 +5,25 @@
 #include "link/handshake.h"
 #include "peer/peer.h"
 
+/* Both of them included. */
+struct near_range {
+    uint64_t min, max;
+};
+
+#define NEAR_MAX_LINKS 16
+#define NEAR_MIN_AFTER_BYTES 8192 /* less leaves no room for anything */
+
 struct near_options {
     const struct link_key *key;
     const struct sign_key *identity; /* NULL: none */
     const struct verify_key *server; /* NULL: any that has the key */
     uint8_t instance[INSTANCE_BYTES];
     uint64_t keep_s, keepalive_s;
+    unsigned
+        n_links; /* at once, at most NEAR_MAX_LINKS, one at least; if distributed, that are ready for a stream each */
+    bool is_distributed;
+    struct near_range every,
+        after; /* a link is replaced after so many microseconds, so many bytes both ways, drawn for each; max 0: never */
     bool
         sends_early; /* also behind the flight that asks for a new session: without forward secrecy */
     bool

@@ -26,8 +26,9 @@ static uint64_t flight_time_ms(struct peer *peer)
     return peer->time.wall_ms;
 }
 
-static void make_offer(struct peer *peer, struct handshake_offer *offer)
+static void make_offer(struct peer_link *link, struct handshake_offer *offer)
 {
+    struct peer *peer = link->peer;
     const struct near_options *options = &peer->near.options;
 
     *offer = (struct handshake_offer){
@@ -35,8 +36,11 @@ static void make_offer(struct peer *peer, struct handshake_offer *offer)
         .user = options->key,
         .identity = options->server,
         .keep_s = (uint32_t)options->keep_s,
+        .most_up = (uint32_t)link->out_budget.most,
+        .most_down = (uint32_t)link->in_budget.most,
         .has_aes = options->has_aes,
         .joins = peer->stands,
+        .is_own = link->is_own,
     };
     memcpy(offer->instance, options->instance, sizeof offer->instance);
     if (!peer->stands)
@@ -71,8 +75,12 @@ static enum err seal_early(struct peer_link *link, uint64_t number)
     uint8_t secret[32], cipher;
     enum err err = peer_link_enter(link, number);
 
-    if (err != ERR_NONE || !session_wants(link->reign->session, number))
+    if (err != ERR_NONE)
         return err;
+    if (link->is_own)
+        session_own_link(link->reign->session, number);
+    if (!session_wants(link->reign->session, number))
+        return ERR_NONE;
     handshake_early_secret(link->handshake, secret, &cipher);
     struct record_sealer *sealer = record_sealer_new(cipher, secret, NULL);
     secret_wipe(secret, sizeof secret);
@@ -94,6 +102,7 @@ static enum err write_flight(struct peer_link *link, size_t start)
 
     if (err != ERR_NONE)
         return err;
+    budget_use(&link->out_budget, n);
     memmove(bytes + start + n, bytes + early, n_early);
     out->end = start + n + n_early;
     return ERR_NONE;
@@ -105,7 +114,7 @@ static enum err begin(struct peer_link *link)
     struct handshake_offer offer;
     bool sends_early = may_send_early(peer);
 
-    make_offer(peer, &offer);
+    make_offer(link, &offer);
     handshake_free(link->handshake);
     link->handshake = NULL;
     enum err err = handshake_start(&link->handshake, &offer, flight_time_ms(peer), peer->rng);
@@ -148,6 +157,7 @@ static void start_afresh(struct peer_link *link, const struct peer_time *time)
         return;
     }
     link->had_gone = true;
+    link->is_own = false;
     peer_link_exit(link);
     near_start_over(link->peer, "the other end has not got the session any more");
     if (!link->peer->near.needs_session)
@@ -165,6 +175,7 @@ static void adopt_session(struct peer *peer, const struct flight_info *info,
     memcpy(peer->resume, secrets->resume, sizeof peer->resume);
     peer->cipher = secrets->cipher;
     peer->stands = true;
+    peer->near.is_admitted = peer->near.options.identity == NULL;
     peer->near.keep_us = (info->keep_s < keep_s ? info->keep_s : keep_s) * SECOND_US;
 }
 
@@ -246,6 +257,7 @@ void near_read_flight(struct peer_link *link, const struct peer_time *time)
         return;
     }
     link->in.start += used;
+    budget_use(&link->in_budget, used);
     const struct flight_info *info = handshake_info(link->handshake);
     bool is_fresh = !peer->stands;
     learn_clock(peer, time, info->time_ms);

@@ -45,6 +45,16 @@ static void measure(struct peer_link *link, size_t n, uint64_t now_us)
     link->measured_bytes = 0;
 }
 
+/* Within what the carrier may carry, BYE included; SESSION_LAST_ROOM_BYTES: that is all. */
+static size_t budgeted(const struct peer_link *link, size_t room)
+{
+    uint64_t left = budget_room(&link->out_budget, RECORD_OVERHEAD_BYTES + SESSION_LAST_ROOM_BYTES);
+
+    if (left < RECORD_OVERHEAD_BYTES + MIN_RECORD_BYTES)
+        return SESSION_LAST_ROOM_BYTES;
+    return left - RECORD_OVERHEAD_BYTES < room ? (size_t)left - RECORD_OVERHEAD_BYTES : room;
+}
+
 /* One record behind those in `out`, which has room for it. *n is 0: there is none. */
 static enum err seal_one(struct peer_link *link, struct record_sealer *sealer, size_t room,
                          uint64_t now_us, size_t *n)
@@ -66,10 +76,16 @@ enum err peer_link_seal(struct peer_link *link, struct record_sealer *sealer, si
 
     for (; end - link->out.end >= MIN_RECORD_BYTES + RECORD_OVERHEAD_BYTES; link->out.end += n) {
         size_t room = record_room(link, end - link->out.end - RECORD_OVERHEAD_BYTES);
+        room = budgeted(link, room);
+        if (room == SESSION_LAST_ROOM_BYTES && link->state == LINK_AWAITING)
+            return ERR_NONE;
+        if (room == SESSION_LAST_ROOM_BYTES && link->state == LINK_UP)
+            peer_link_leave(link, NULL);
         enum err err = seal_one(link, sealer, room, now_us, &n);
         if (err != ERR_NONE || n == 0)
             return err;
         link->burst_bytes += n;
+        budget_use(&link->out_budget, n);
     }
     return ERR_NONE;
 }

@@ -246,9 +246,10 @@ static void link_event(struct peer *peer, const struct reign *reign,
         peer_link_close(link, "the other end has given it up");
         return;
     }
-    link->has_bye = true;
+    bool has_bye = event->kind == SESSION_LINK_BYE;
+    link->has_bye |= has_bye;
     if (link->state == LINK_UP)
-        peer_link_leave(link, "the other end has closed it");
+        peer_link_leave(link, has_bye ? "the other end has closed it" : NULL);
 }
 
 /* Looks at what the session tells until there is something for the owner. */
@@ -260,6 +261,7 @@ static bool session_tells(struct peer *peer, struct reign *reign, struct peer_ev
         switch (told.kind) {
         case SESSION_LINK_LOST:
         case SESSION_LINK_BYE:
+        case SESSION_LINK_SPENT:
             link_event(peer, reign, &told);
             break;
         case SESSION_AUTH:

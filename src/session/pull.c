@@ -3,6 +3,7 @@
  * resets and the bytes of small streams; a record with such bytes is not filled up with bulk, as it can be opened only when
  * all of it has come. Datagrams take turns with small streams, record by record: which of the two is first. Bulk streams take turns, each with about as many bytes as the others.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "session/state.h"
@@ -16,6 +17,7 @@ enum {
     DATA_HEAD_BYTES = 1 + 2 * VARINT_MAX_BYTES + 4,
     ACK_MAX_BYTES = 1 + 3 * VARINT_MAX_BYTES,
 };
+static_assert(SESSION_LAST_ROOM_BYTES == ACK_MAX_BYTES + 1, "the last record has an ACK and BYE");
 
 struct filler {
     struct session *session;

@@ -184,6 +184,8 @@ bool session_next_event(struct session *session, struct session_event *event);
 NODISCARD enum err session_add_link(struct session *session, uint64_t link, uint64_t now_us);
 /* It is for one stream: at a client the next that is opened, at a server the one whose opening comes by it. */
 void session_own_link(struct session *session, uint64_t link);
+/* How many of those are up whose stream has not come yet. */
+size_t session_ready_links(const struct session *session);
 /* Its handshake has succeeded: the other end knows of it. */
 void session_link_stands(struct session *session, uint64_t link);
 /* It is gone: what it had goes out again on others, and the other end is told. */
@@ -224,6 +226,9 @@ struct session_fill {
  */
 size_t session_pull(struct session *session, uint64_t link, size_t room, uint64_t now_us,
                     struct session_fill *fill);
+/* What a link's last record has room for, if nothing else shall go in it: an acknowledgement and BYE. */
+#define SESSION_LAST_ROOM_BYTES 26
+
 /* Whether session_pull() would give anything. */
 bool session_wants(const struct session *session, uint64_t link);
 /* The next record of the link begins with AUTH; the signature is copied. ERR_MEMORY. */

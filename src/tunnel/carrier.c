@@ -253,6 +253,9 @@ void carrier_write(struct carrier *carrier, const struct peer_time *now)
     carrier->is_full = err == ERR_AGAIN;
     if (err == ERR_NONE && carrier->state == CARRIER_CLOSING)
         err = end_by_fin(carrier);
+    /* It may have written its last record by itself, which is told. */
+    if (carrier->state == CARRIER_OPEN && peer_link_is_done(carrier->of))
+        tended_touch(carrier->keeper);
     if (err == ERR_NONE || err == ERR_AGAIN)
         update_interest(carrier);
     else

@@ -24,6 +24,7 @@ struct near {
     struct outbound *via; /* of those rules; NULL: it dials */
     struct list dials;
     size_t next_server;
+    uint16_t last_port;      /* that was dialled; 0: none yet */
     uint64_t complain_at_ms; /* when it may be said again that the server is out of reach */
     struct deferred freeing;
 };

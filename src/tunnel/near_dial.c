@@ -17,6 +17,7 @@ struct near_dial {
     struct list link; /* in near->dials */
     struct near *near;
     struct opening opening;
+    size_t server; /* which of them, modulo their number */
     size_t n_left; /* further addresses to be tried at once where this one fails */
     struct timer deadline;
     bool is_paused;
@@ -99,6 +100,46 @@ static void set_deadline(struct near_dial *dial, uint64_t in_ms)
         timer_clear(loop_timers(loop), &dial->deadline);
 }
 
+/* Several links go to different addresses, and so do those that take the place of others. */
+static bool takes_turns(const struct tunnel_settings *settings)
+{
+    return settings->n_links > 1 || settings->is_distributed || settings->every.max > 0 ||
+           settings->after.max > 0;
+}
+
+static size_t width(const struct tunnel_ports *ports)
+{
+    return (size_t)(ports->to - ports->from) + 1;
+}
+
+/* The first is the server's own. */
+static uint16_t nth_port(const struct tunnel_settings *settings, uint16_t own, size_t n)
+{
+    if (n == 0)
+        return own;
+    const struct tunnel_ports *ports = settings->ports;
+    for (n--; n >= width(ports); ports++)
+        n -= width(ports);
+    return (uint16_t)(ports->from + n);
+}
+
+#define DRAWS_MAX 16
+
+/* Another than the last, unless all are the same. */
+static uint16_t draw_port(struct near *near, uint16_t own)
+{
+    const struct tunnel_settings *settings = &near->spec->settings;
+    uint16_t port = own;
+    size_t n = 1;
+    if (near->last_port == 0)
+        return own;
+    for (size_t i = 0; i < settings->n_ports; i++)
+        n += width(&settings->ports[i]);
+    for (unsigned i = 0; n > 1 && i < DRAWS_MAX && (i == 0 || port == near->last_port); i++)
+        port = nth_port(settings, own, (size_t)rng_below(near->host.tended.env->rng, n));
+    return port;
+}
+
 static enum err begin(struct near_dial *dial)
 {
     struct near *near = dial->near;
@@ -107,10 +148,12 @@ static enum err begin(struct near_dial *dial)
     dial->opening = (struct opening){
         .env = near->host.tended.env->flow,
         .inbound = dial->inbound,
-        .target = settings->servers[near->next_server % settings->n_servers],
+        .target = settings->servers[dial->server % settings->n_servers],
         .is_configured = true,
         .done = on_done,
     };
+    dial->opening.target.addr.port = draw_port(near, dial->opening.target.addr.port);
+    near->last_port = dial->opening.target.addr.port;
     dial->is_paused = false;
     set_deadline(dial, DIAL_MS);
     return dial->via == NULL ? dial_open(&dial->opening, NULL)
@@ -127,7 +170,9 @@ static void go_on(struct near_dial *dial, enum err err)
         if (err == ERR_NONE)
             break;
         log_failure(dial, err);
-        near->next_server++;
+        dial->server++;
+        if (!takes_turns(&near->spec->settings))
+            near->next_server = dial->server;
         if (dial->n_left == 0)
             break;
         dial->n_left--;
@@ -174,7 +219,10 @@ void near_dial(struct near *near)
     dial->near = near;
     dial->inbound = near->inbound;
     dial->via = near->via;
-    dial->n_left = near->spec->settings.n_servers - 1;
+    dial->server = near->next_server;
+    if (takes_turns(&near->spec->settings))
+        near->next_server++;
+    dial->n_left = near->spec->settings.n_servers - 1 + (near->spec->settings.n_ports > 0);
     ruleset_hold(dial->inbound->ruleset);
     timer_init(&dial->deadline, on_deadline);
     list_append(&near->dials, &dial->link);

@@ -1,5 +1,6 @@
 /*
- * A near end's way to its server. Its addresses are tried one after the other, beginning with the one that was of use last; a name has
+ * A near end's way to its server. Its addresses are tried one after the other, beginning with the one that was of use last, or
+ * where there are several links with the next in turn; a name has
  * its addresses tried by flow/dial.h, or by the outbound that leads there, and is looked up anew each time.
  */
 #ifndef SOCKEYE_TUNNEL_NEAR_DIAL_H

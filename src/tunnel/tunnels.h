@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "base/rng.h"
 #include "link/handshake.h"
+#include "peer/near.h"
 #include "tunnel/far_spec.h"
 #include "tunnel/signer.h"
 
@@ -40,6 +41,13 @@ void tunnels_deinit(struct tunnels *tunnels); /* every specification was release
 
 #define TUNNEL_DIGEST_BYTES 32
 
+/* From one to another, both included. */
+struct tunnel_ports {
+    uint16_t from, to;
+};
+
+#define TUNNEL_MAX_PORTS 64
+
 /* The settings of one tunnel outbound. */
 struct tunnel_settings {
     const char *name;
@@ -50,6 +58,11 @@ struct tunnel_settings {
     size_t n_servers;
     uint64_t keep_s, keepalive_s, window_bytes, stream_window_bytes;
     size_t n_sessions;
+    unsigned n_links;
+    bool is_distributed;
+    struct tunnel_ports ports[TUNNEL_MAX_PORTS]; /* where links may go, beside the servers' own */
+    size_t n_ports;
+    struct near_range every, after; /* as near_options has them */
     bool sends_early;
     uint8_t digest
         [TUNNEL_DIGEST_BYTES]; /* of all that stands in the configuration about it but its name */

@@ -191,6 +191,9 @@ size_t carrier_write(struct sim_carrier *carrier, unsigned end, const uint8_t *b
     line->last = segment;
     line->n_written += n;
     world_trace(carrier->world, "write", carrier->number * 2 + end, n);
+    uint64_t most = carrier->world->scenario.after.max;
+    if (most > 0 && carrier->lines[0].n_written + carrier->lines[1].n_written > most)
+        world_fail(carrier->world, "carrier %u carries more than it may", carrier->number);
     if (line->n_written >= line->cut_at) {
         carrier->ends[end].reset_us = carrier->world->now_us;
         carrier->ends[1 - end].reset_us = line->last_arrival_us + 1;
@@ -265,6 +268,8 @@ static uint64_t end_next_us(const struct sim_carrier *carrier, unsigned end)
     uint64_t next = sooner(at->reset_us, in->first != NULL ? in->first->arrives_us : in->fin_us);
     if (at->signs_us != 0)
         next = sooner(next, at->signs_us);
+    if (at->linger_us != 0)
+        next = sooner(next, at->linger_us);
     /* Writable when half of the queue is empty. */
     if (at->wants_write)
         next = sooner(next, out->free_us - sooner(out->free_us,

@@ -46,6 +46,10 @@ static void start_near(struct node *node)
         .key = &world->key,
         .keep_s = KEEP_S,
         .keepalive_s = 20,
+        .n_links = world->scenario.n_links,
+        .is_distributed = world->scenario.knobs[KNOB_DISTRIBUTED],
+        .every = world->scenario.every,
+        .after = world->scenario.after,
         .sends_early = world->scenario.knobs[KNOB_EARLY],
         .has_aes = true,
         .window_bytes = world->scenario.window_bytes,
@@ -222,6 +226,9 @@ void node_network_changed(struct node *near)
 
 /* ---- carriers ---- */
 
+/* How long the other end's fin is waited for behind ours. */
+#define LINGER_US (5 * SECOND)
+
 static void end_link(struct node *node, struct carrier_end *end)
 {
     struct peer_time time = node_time(node);
@@ -255,9 +262,9 @@ static void write_link(struct node *node, struct sim_carrier *carrier, unsigned 
         }
         peer_link_sent(at->link, n, &time);
     }
-    if (at->is_open && at->is_closing) {
+    if (at->is_open && at->is_closing && at->linger_us == 0) {
         carrier_shut(carrier, end);
-        end_link(node, at);
+        at->linger_us = node->world->now_us + LINGER_US;
     }
 }
 
@@ -332,6 +339,8 @@ void node_carrier(struct node *node, struct sim_carrier *carrier, unsigned end)
 
     if (at->signs_us != 0 && at->signs_us <= node->world->now_us)
         sign_for(node, at);
+    if (at->is_open && at->linger_us != 0 && at->linger_us <= node->world->now_us)
+        end_link(node, at);
     do {
         if (at->is_silent)
             read_silent(carrier, end);
@@ -381,6 +390,7 @@ static void silence(struct node *node, struct peer_link *link, const char *why)
     at->link = NULL;
     at->is_silent = true;
     at->is_closing = at->wants_write = false;
+    at->linger_us = 0;
     read_silent(carrier, end);
 }
 
@@ -513,7 +523,8 @@ static void write_all(struct node *node)
          at = at->next) {
         struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
         struct carrier_end *ours = &carrier->ends[end];
-        if (ours->node == node && ours->is_open && ours->link != NULL && !ours->wants_write)
+        if (ours->node == node && ours->is_open && ours->link != NULL && !ours->wants_write &&
+            ours->linger_us == 0)
             write_link(node, carrier, end);
     }
 }

@@ -21,6 +21,9 @@ const char *const knob_names[N_KNOBS] = {
     [KNOB_IDENTITY] = "identity",
     [KNOB_EARLY] = "early",
     [KNOB_THOUSANDS] = "thousands",
+    [KNOB_LINKS] = "links",
+    [KNOB_HANDOVER] = "handover",
+    [KNOB_DISTRIBUTED] = "distributed",
 };
 
 /* One seed in so many has it. */
@@ -29,8 +32,22 @@ static const unsigned rarity[N_KNOBS] = {
     [KNOB_FAR_RESTARTS] = 5, [KNOB_NEAR_RESTARTS] = 6, [KNOB_CLOCKS] = 6,     [KNOB_MEMORY] = 6,
     [KNOB_TINY] = 8,         [KNOB_SLOW] = 3,          [KNOB_APP_RESETS] = 3, [KNOB_SLUGGISH] = 3,
     [KNOB_REFUSALS] = 4,     [KNOB_WORKERS] = 3,       [KNOB_NEARS] = 5,      [KNOB_IDENTITY] = 5,
-    [KNOB_EARLY] = 5,        [KNOB_THOUSANDS] = 100,
+    [KNOB_EARLY] = 5,        [KNOB_THOUSANDS] = 100,   [KNOB_LINKS] = 2,      [KNOB_HANDOVER] = 3,
+    [KNOB_DISTRIBUTED] = 4,
 };
+
+static void draw_links(struct scenario *scenario, struct rng *rng)
+{
+    uint64_t us = 20 * MS << rng_below(rng, 8), bytes = NEAR_MIN_AFTER_BYTES << rng_below(rng, 5);
+    unsigned n = 2 + (unsigned)rng_below(rng, 4);
+    uint64_t how = rng_below(rng, 3);
+
+    scenario->n_links = scenario->knobs[KNOB_LINKS] ? n : 1;
+    if (scenario->knobs[KNOB_HANDOVER] && how != 0)
+        scenario->every = (struct near_range){us, 2 * us};
+    if (scenario->knobs[KNOB_HANDOVER] && how != 1)
+        scenario->after = (struct near_range){bytes, 2 * bytes};
+}
 
 void scenario_draw(struct scenario *scenario, uint64_t seed, const bool allowed[N_KNOBS])
 {
@@ -57,6 +74,7 @@ void scenario_draw(struct scenario *scenario, uint64_t seed, const bool allowed[
     scenario->n_workers = scenario->knobs[KNOB_WORKERS] ? FAR_MAX_WORKERS : 1;
     scenario->signs_apart = rng_below(rng, 2) == 0;
     scenario->early = (enum gate_early)rng_below(rng, GATE_EARLY_FULL + 1);
+    draw_links(scenario, rng);
     scenario->window_bytes = 4 << 20;
     scenario->stream_window_bytes = 1 << 20;
     scenario->heal_us = BEGIN_US + 2 * SECOND + rng_below(rng, 38 * SECOND);

@@ -48,13 +48,16 @@ enum knob {
     KNOB_TINY,   /* reads and writes of few bytes */
     KNOB_SLOW,   /* carriers with little bandwidth and short queues */
     KNOB_APP_RESETS,
-    KNOB_SLUGGISH,  /* readers that are slow, or never read */
-    KNOB_REFUSALS,  /* the far end's answer is a reply code */
-    KNOB_WORKERS,   /* more than one gate */
-    KNOB_NEARS,     /* more than one near end */
-    KNOB_IDENTITY,  /* both ends have key pairs */
-    KNOB_EARLY,     /* early records in fresh flights too */
-    KNOB_THOUSANDS, /* many short streams */
+    KNOB_SLUGGISH,    /* readers that are slow, or never read */
+    KNOB_REFUSALS,    /* the far end's answer is a reply code */
+    KNOB_WORKERS,     /* more than one gate */
+    KNOB_NEARS,       /* more than one near end */
+    KNOB_IDENTITY,    /* both ends have key pairs */
+    KNOB_EARLY,       /* early records in fresh flights too */
+    KNOB_THOUSANDS,   /* many short streams */
+    KNOB_LINKS,       /* several links at once */
+    KNOB_HANDOVER,    /* links are replaced by time, or by bytes */
+    KNOB_DISTRIBUTED, /* streams have links of their own */
     N_KNOBS
 };
 
@@ -66,6 +69,8 @@ struct scenario {
     unsigned n_nears, n_workers;
     enum gate_early early;
     bool signs_apart;
+    unsigned n_links;
+    struct near_range every, after;
     uint64_t latency_us, ns_per_byte; /* of every carrier; 0: drawn */
     uint64_t cut_at; /* the first carrier is reset at this byte of that direction; 0: not */
     unsigned cut_line;
@@ -101,9 +106,10 @@ struct pipe_line {
 struct carrier_end {
     struct node *node;
     struct peer_link *link;
-    bool is_open;    /* the node has not closed it */
-    bool is_silent;  /* it is read, and nothing else */
-    bool is_closing; /* a fin goes when the link has no more */
+    bool is_open;       /* the node has not closed it */
+    bool is_silent;     /* it is read, and nothing else */
+    bool is_closing;    /* a fin goes when the link has no more */
+    uint64_t linger_us; /* it has gone; until then the other's is read for; 0: not yet */
     bool wants_write;
     uint64_t
         signs_us; /* when the signature that the link waits for is made; 0: it waits for none */

@@ -1,0 +1,229 @@
+/*
+ * How many links the near end has, of what kind, and for how long each.
+ *
+ *     aggregated    `n_links` common ones
+ *     distributed   a common one, and `n_links` that are each ready for a stream; the stream takes it along
+ *
+ * A link that has lived for the time that was drawn for it, or has used up most of the bytes, is *worn*: it goes on, and
+ * is ended when another stands in its place. Where links are used up faster than new ones come, some are opened ahead: as many as are used
+ * up in the time that two take, one after the other.
+ */
+#include "peer/inside.h"
+
+#define MAX_AHEAD 16
+/* Of the bytes that a link may carry, what has nobody counts takes a share: acknowledgements of TCP's, its first and last packets. */
+#define UNCOUNTED_SHARE 16
+#define UNCOUNTED_BYTES 256
+/* What a direction gets at least, for its flight, acknowledgements and BYE. */
+#define MIN_MOST_BYTES UINT64_C(2048)
+#define SHARE_AT_LEAST 8 /* likewise, of many */
+#define SMOOTH 4
+
+static uint64_t draw(struct peer *peer, struct near_range range)
+{
+    return range.min + rng_below(peer->rng, range.max - range.min + 1);
+}
+
+/* ---- what a link shall be ---- */
+
+/* So many bytes in all, divided as the directions had them of late. */
+static void divide(struct peer_link *link, uint64_t all)
+{
+    struct near *near = &link->peer->near;
+    uint64_t counted = all - all / UNCOUNTED_SHARE - UNCOUNTED_BYTES;
+    uint64_t least = counted / SHARE_AT_LEAST;
+    bool is_unknown =
+        !link->peer->stands && near->options.identity != NULL; /* a signature goes up */
+
+    if (least < MIN_MOST_BYTES)
+        least = MIN_MOST_BYTES;
+    uint64_t up = counted / 2, recent = near->recent_up + near->recent_down;
+    if (recent > 0 && !is_unknown)
+        up = (uint64_t)((double)counted * (double)near->recent_up / (double)recent);
+    up = up < least ? least : up > counted - least ? counted - least : up;
+    link->out_budget.most = up > UINT32_MAX ? UINT32_MAX : up;
+    link->in_budget.most = counted - up > UINT32_MAX ? UINT32_MAX : counted - up;
+}
+
+void near_plan(struct peer_link *link)
+{
+    struct peer *peer = link->peer;
+    const struct near_options *options = &peer->near.options;
+
+    link->is_own = peer->stands && options->is_distributed && near_has_fresh_common(peer);
+    link->retire_us = NEVER_US;
+    if (options->after.max > 0)
+        divide(link, draw(peer, options->after));
+}
+
+static uint64_t smoothed(uint64_t old, uint64_t new)
+{
+    return old == 0 ? new : (old * (SMOOTH - 1) + new) / SMOOTH;
+}
+
+/* Its carrier's own handshake took about as long as ours. */
+void near_begin_life(struct peer_link *link)
+{
+    struct peer *peer = link->peer;
+    struct near *near = &peer->near;
+
+    near->setup_us = smoothed(near->setup_us, 2 * (peer->time.now_us - link->started_us) + 1);
+    if (near->options.every.max > 0)
+        link->retire_us = peer->time.now_us + draw(peer, near->options.every);
+}
+
+void near_end_life(const struct peer_link *link)
+{
+    struct near *near = &link->peer->near;
+
+    near->recent_up = near->recent_up / 2 + link->out_budget.used;
+    near->recent_down = near->recent_down / 2 + link->in_budget.used;
+}
+
+/* ---- how many there are ---- */
+
+static bool is_fresh(const struct peer_link *link)
+{
+    return link->state == LINK_UP && link->reign == link->peer->reign && !link->is_stalled &&
+           !link->is_worn;
+}
+
+bool near_has_sound_link(const struct peer *peer)
+{
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->state == LINK_UP && !link->is_stalled)
+            return true;
+    }
+    return false;
+}
+
+static unsigned n_fresh_common(const struct peer *peer)
+{
+    unsigned n = 0;
+
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        n += !link->is_own && is_fresh(link);
+    }
+    return n;
+}
+
+bool near_has_fresh_common(const struct peer *peer)
+{
+    return n_fresh_common(peer) > 0;
+}
+
+/* How many are used up while one is made, twice: more than that, and there is always one. */
+static unsigned n_ahead(const struct peer *peer)
+{
+    const struct near *near = &peer->near;
+    uint64_t pause_us = peer->time.now_us - near->spent_us;
+
+    if (near->spending_us == 0)
+        return 0;
+    if (pause_us < near->spending_us)
+        pause_us = near->spending_us;
+    uint64_t n = 2 * near->setup_us / pause_us;
+    return n < MAX_AHEAD ? (unsigned)n : MAX_AHEAD;
+}
+
+static unsigned n_common_wanted(const struct peer *peer)
+{
+    const struct near_options *options = &peer->near.options;
+    return (options->is_distributed ? 1 : options->n_links) + n_ahead(peer);
+}
+
+unsigned near_lack(const struct peer *peer)
+{
+    const struct near *near = &peer->near;
+
+    if (peer->is_ending || near->needs_session)
+        return 0;
+    /* Before the server knows who we are nothing joins. */
+    if (!peer->stands || !near->is_admitted) {
+        struct session_stats stats;
+        session_stats(peer->reign->session, &stats);
+        return !near_has_sound_link(peer) &&
+               (peer->stands || near->at_once || stats.n_streams > 0 || stats.n_listeners > 0);
+    }
+    unsigned n_common = n_fresh_common(peer), wanted = n_common_wanted(peer);
+    unsigned lack = n_common < wanted ? wanted - n_common : 0;
+    if (!near->options.is_distributed || n_common == 0)
+        return lack;
+    unsigned n_ready = (unsigned)session_ready_links(peer->reign->session);
+    return lack + (n_ready < near->options.n_links ? near->options.n_links - n_ready : 0);
+}
+
+/* ---- links that are worn or stalled ---- */
+
+static bool is_used_up(const struct budget *budget)
+{
+    return budget->most > 0 && budget->used > budget->most / 4 * 3;
+}
+
+static void note_spent(struct peer *peer)
+{
+    struct near *near = &peer->near;
+    uint64_t now_us = peer->time.now_us;
+
+    if (near->spent_us != 0)
+        near->spending_us = smoothed(near->spending_us, now_us - near->spent_us + 1);
+    near->spent_us = now_us;
+}
+
+static void look_at(struct peer_link *link)
+{
+    struct peer *peer = link->peer;
+
+    if (link->is_stalled)
+        link->is_stalled = near_stall_us(link) <= peer->time.now_us;
+    if (link->is_worn)
+        return;
+    bool is_spent = is_used_up(&link->out_budget) || is_used_up(&link->in_budget);
+    link->is_worn = is_spent || link->retire_us <= peer->time.now_us;
+    if (is_spent)
+        note_spent(peer);
+}
+
+/* What is not fresh any more ends when there are enough others; whatever a stream had of its own goes by the common ones. */
+static void shed(struct peer *peer)
+{
+    unsigned n = 0, n_fresh = n_fresh_common(peer), wanted = n_common_wanted(peer);
+
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        n += link->state == LINK_UP && !link->is_own;
+    }
+    for (struct list *at = peer->links.next, *next; at != &peer->links && n_fresh > 0; at = next) {
+        next = at->next;
+        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->state != LINK_UP || is_fresh(link) || (!link->is_own && n <= wanted))
+            continue;
+        n -= !link->is_own;
+        if (link->is_stalled)
+            peer_link_close(link, "stalled");
+        else
+            peer_link_leave(link, NULL);
+    }
+}
+
+void near_look_at_links(struct peer *peer)
+{
+    bool has_old = false;
+
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->state != LINK_UP)
+            continue;
+        look_at(link);
+        has_old |= !is_fresh(link);
+    }
+    if (has_old)
+        shed(peer);
+}
+
+bool near_is_surplus(const struct peer_link *link)
+{
+    return !link->is_own && n_fresh_common(link->peer) > n_common_wanted(link->peer);
+}
