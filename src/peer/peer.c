@@ -184,8 +184,8 @@ static const char *end_text(uint8_t code)
     static const char *const texts[] = {
         "the other end's program ends",
         "the other end says that the protocol was violated",
-        "the other end says that there is no right to it any more, or that another session with "
-        "this state directory has taken its place",
+        ("the other end says that there is no right to it any more, or that another session with "
+         "this state directory has taken its place"),
         "the other end has reached a limit",
     };
     return code < sizeof texts / sizeof texts[0] ? texts[code] : "the other end has ended it";
