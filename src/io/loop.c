@@ -16,6 +16,12 @@
 /* Said whether it is wanted or not. */
 #define ALWAYS_TOLD LOOP_ERROR
 
+static void read_clock(struct loop *loop)
+{
+    loop->now_us = sys_monotonic_us();
+    loop->now_ms = loop->now_us / 1000;
+}
+
 struct loop *loop_new(enum loop_backend backend)
 {
     struct loop *loop = calloc(1, sizeof *loop);
@@ -26,7 +32,7 @@ struct loop *loop_new(enum loop_backend backend)
     list_init(&loop->running);
     list_init(&loop->dying);
     timer_heap_init(&loop->timers);
-    loop->now_ms = sys_monotonic_ms();
+    read_clock(loop);
     if (timer_heap_reserve(&loop->timers, TIMERS_RESERVED) != ERR_NONE ||
         loop->ops->init(loop) != ERR_NONE) {
         timer_heap_deinit(&loop->timers);
@@ -179,6 +185,11 @@ uint64_t loop_now_ms(const struct loop *loop)
     return loop->now_ms;
 }
 
+uint64_t loop_now_us(const struct loop *loop)
+{
+    return loop->now_us;
+}
+
 struct timer_heap *loop_timers(struct loop *loop)
 {
     return &loop->timers;
@@ -214,7 +225,7 @@ static int wait_ms(const struct loop *loop, int max_wait_ms)
     uint64_t next = timer_heap_next(&loop->timers);
     if (next == UINT64_MAX)
         return max_wait_ms;
-    uint64_t now = sys_monotonic_ms();
+    uint64_t now = sys_monotonic_us() / 1000;
     uint64_t wait = next <= now ? 0 : next - now;
     if (max_wait_ms >= 0 && wait > (uint64_t)max_wait_ms)
         return max_wait_ms;
@@ -227,7 +238,7 @@ bool loop_turn(struct loop *loop, int max_wait_ms)
         loop->hook(loop->hook_arg);
     bool ok = loop->ops->wait(loop, wait_ms(loop, max_wait_ms));
     loop->n_turns++;
-    loop->now_ms = sys_monotonic_ms();
+    read_clock(loop);
     run_watches(loop);
     timer_heap_fire(&loop->timers, loop->now_ms);
     loop_run_deferred(loop);

@@ -90,6 +90,7 @@ void loop_run_deferred(struct loop *loop);
 
 /* The time of this turn. */
 uint64_t loop_now_ms(const struct loop *loop);
+uint64_t loop_now_us(const struct loop *loop);
 struct timer_heap *loop_timers(struct loop *loop);
 
 /* Called at the beginning of each turn, before waiting. One hook. */

@@ -74,7 +74,6 @@ struct peer_link {
     bool was_moved;       /* another worker's gate has sent it here */
     bool had_gone;        /* a flight was answered with gone on this carrier */
     bool has_bye;         /* the other end's BYE has come */
-    bool is_dry;          /* output had nothing, which was told */
     uint64_t retry_us;    /* when output is tried again that had no memory */
     uint64_t leave_by_us; /* when one that leaves is cut */
     bool has_carried; /* near: bytes of streams have come, or were acknowledged, since it stood */

@@ -90,10 +90,9 @@ enum err peer_link_seal(struct peer_link *link, struct record_sealer *sealer, si
     return ERR_NONE;
 }
 
+/* The session wants to send. */
 static void seal_next(struct peer_link *link, size_t most, uint64_t now_us)
 {
-    if (!session_wants(link->reign->session, link->number))
-        return;
     if (now_us - link->sealed_us > BURST_PAUSE_US)
         link->burst_bytes = 0;
     link->sealed_us = now_us;
@@ -122,13 +121,13 @@ size_t peer_link_output(struct peer_link *link, size_t most, const struct peer_t
 {
     if (link->peer != NULL)
         link->peer->time = *time;
-    if (span_bytes(&link->out) == 0 && seals(link))
+    bool wants = span_bytes(&link->out) == 0 && seals(link) &&
+                 session_wants(link->reign->session, link->number);
+    if (wants)
         seal_next(link, most, time->now_us);
     size_t n = span_bytes(&link->out);
-    /* What the session still has found no memory, which may be there a moment later and is not at once. */
-    bool lacks_memory = n == 0 && seals(link) && session_wants(link->reign->session, link->number);
-    link->retry_us = lacks_memory ? time->now_us + OUTPUT_RETRY_US : NEVER_US;
-    link->is_dry = n == 0 && !lacks_memory;
+    /* What is wanted and was not made found no memory, which may be there a moment later and is not at once. */
+    link->retry_us = wants && n == 0 && seals(link) ? time->now_us + OUTPUT_RETRY_US : NEVER_US;
     if (n == 0)
         return 0;
     *bytes = link->out.chunk->bytes + link->out.start;

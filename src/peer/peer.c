@@ -298,14 +298,6 @@ static bool sessions_tell(struct peer *peer, struct peer_event *event)
     return false;
 }
 
-static bool has_output(const struct peer_link *link)
-{
-    if (span_bytes(&link->out) > 0)
-        return true;
-    return (link->state == LINK_UP || link->state == LINK_LEAVING) && link->reign != NULL &&
-           session_wants(link->reign->session, link->number);
-}
-
 static bool take_flag(bool *flag)
 {
     bool was = *flag;
@@ -319,10 +311,7 @@ static bool link_tells(struct peer_link *link, struct peer_event *event)
         event->kind = PEER_LINK_UP;
     else if (take_flag(&link->tells_sign))
         event->kind = PEER_SIGN;
-    else if (link->is_dry && has_output(link)) {
-        link->is_dry = false;
-        event->kind = PEER_LINK_WRITE;
-    } else if (take_flag(&link->tells_close)) {
+    else if (take_flag(&link->tells_close)) {
         event->kind = PEER_LINK_CLOSE;
         event->is_clean = link->is_clean;
         event->why = link->why;
@@ -427,15 +416,13 @@ uint64_t peer_deadline_us(const struct peer *peer)
     return sooner(deadline, peer->is_near ? near_deadline_us(peer) : far_deadline_us(peer));
 }
 
-/* The owner is told of what had no memory. */
+/* Whoever advances a peer asks its links for output behind that. */
 static void retry_output(struct peer *peer)
 {
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
-        if (link->retry_us > peer->time.now_us)
-            continue;
-        link->retry_us = NEVER_US;
-        link->is_dry = true;
+        if (link->retry_us <= peer->time.now_us)
+            link->retry_us = NEVER_US;
     }
 }
 

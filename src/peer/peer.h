@@ -43,7 +43,6 @@ enum peer_event_kind {
     PEER_RENEWED, /* near: another session has taken the place of one that was lost, with its listeners */
     PEER_WANTS_CARRIER, /* near: open one, and give it by peer_dialled(); peer_dial_failed() otherwise */
     PEER_LINK_UP,
-    PEER_LINK_WRITE, /* the link has something to send, after peer_link_output() had nothing */
     PEER_LINK_CLOSE, /* its carrier is to be closed; `is_clean`: once what peer_link_output() has is sent, by a fin. Then peer_link_ended() */
     PEER_LINK_SILENT, /* far: its carrier takes the silent path; the link is freed when the next event is asked for */
     PEER_SIGN,  /* a signature is wanted off the loop: peer_sign_job(), peer_signed() */

@@ -49,7 +49,7 @@ static void retire(struct carrier *carrier)
 
 static void lose(struct carrier *carrier, enum err how, bool reset)
 {
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(carrier->env);
     carrier->is_clean |= peer_link_is_done(carrier->of);
     peer_link_ended(carrier->of, how == ERR_EOF, &now);
     endpoint_close(carrier->endpoint, reset);
@@ -90,7 +90,7 @@ static enum err read_once(struct carrier *carrier, size_t *n)
         err = endpoint_read(carrier->endpoint, room, cap, n);
     if (err != ERR_NONE && err != ERR_AGAIN)
         return err;
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(carrier->env);
     carrier->n_received_bytes += *n;
     peer_link_received(carrier->of, *n, &now); /* nothing was there: the room goes back */
     if (err != ERR_NONE)
@@ -115,7 +115,7 @@ static enum err read_some(struct carrier *carrier)
 
 void carrier_settle_unknown(struct carrier *carrier)
 {
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(carrier->env);
     carrier->keeper->settle(carrier->keeper, &now);
     if (carrier->state != CARRIER_GONE)
         carrier_write(carrier, &now);
@@ -124,7 +124,7 @@ void carrier_settle_unknown(struct carrier *carrier)
 /* What came just before the end may say that it is one. */
 static void hear_last_words(struct carrier *carrier)
 {
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(carrier->env);
     carrier->keeper->settle(carrier->keeper, &now);
 }
 
@@ -149,7 +149,7 @@ static void on_ready(struct endpoint *ep, unsigned events)
     if (err != ERR_NONE) {
         lose(carrier, err, err != ERR_EOF);
     } else if (events & LOOP_WRITE) {
-        struct peer_time now = tunnel_now();
+        struct peer_time now = tunnel_now(carrier->env);
         carrier_write(carrier, &now);
     }
 }
@@ -195,7 +195,7 @@ enum err carrier_new(struct carrier **out, struct tended *keeper, struct endpoin
 
 enum err carrier_give(struct carrier *carrier, const uint8_t *bytes, size_t n)
 {
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(carrier->env);
     while (n > 0) {
         uint8_t *room;
         size_t cap = 0;

@@ -18,12 +18,10 @@ static int64_t boot_ahead_ms(const struct peer_time *now)
 void tunnel_env_init(struct tunnel_env *env, struct tunnels *tunnels, size_t index,
                      struct flow_env *flow, struct rng *rng)
 {
-    struct peer_time now = tunnel_now();
-    *env = (struct tunnel_env){.flow = flow,
-                               .rng = rng,
-                               .tunnels = tunnels,
-                               .index = index,
-                               .boot_ahead_ms = boot_ahead_ms(&now)};
+    *env = (struct tunnel_env){
+        .flow = flow, .rng = rng, .tunnels = tunnels, .index = index, .turn = UINT64_MAX};
+    struct peer_time now = tunnel_now(env);
+    env->boot_ahead_ms = boot_ahead_ms(&now);
     strangers_init(&env->strangers, flow, rng, tunnels->n_workers);
     pool_init(&env->pool, flow);
     slab_init(&env->streams, sizeof(struct tunnel_stream));
@@ -63,13 +61,18 @@ void tunnel_env_cut(struct tunnel_env *env)
     }
 }
 
-struct peer_time tunnel_now(void)
+struct peer_time tunnel_now(struct tunnel_env *env)
 {
-    return (struct peer_time){
-        .now_us = sys_monotonic_us(),
-        .boot_ms = sys_boot_ms(),
-        .wall_ms = sys_wall_ms(),
-    };
+    const struct loop *loop = env->flow->loop;
+    if (env->turn != loop_n_turns(loop)) {
+        env->turn = loop_n_turns(loop);
+        env->now = (struct peer_time){
+            .now_us = loop_now_us(loop),
+            .boot_ms = sys_boot_ms(),
+            .wall_ms = sys_wall_ms(),
+        };
+    }
+    return env->now;
 }
 
 /* Whoever has slept may be elsewhere, and what was under way has been given up by others. */
@@ -86,7 +89,7 @@ void tunnel_env_settle(struct tunnel_env *env)
 {
     if (list_empty(&env->touched))
         return;
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(env);
     notice_sleep(env, &now);
     while (!list_empty(&env->touched)) {
         struct tended *tended = CONTAINER_OF(env->touched.next, struct tended, link);

@@ -38,7 +38,9 @@ struct tunnel_env {
     size_t index;             /* of the worker, among them */
     struct ruleset *in_force; /* by which far ends go; held by the worker */
     bool is_draining;         /* the program ends: far ends take no further streams */
-    int64_t boot_ahead_ms;    /* by so much the machine has slept, as far as was noticed */
+    struct peer_time now;     /* as of the loop's turn with this number */
+    uint64_t turn;
+    int64_t boot_ahead_ms; /* by so much the machine has slept, as far as was noticed */
     /* The last host has gone. NULL: nobody wants to know. */
     void (*on_empty)(struct tunnel_env *);
 };
@@ -63,8 +65,8 @@ bool tunnel_env_end(struct tunnel_env *env, bool is_now);
 /* The same at once, without a word. */
 void tunnel_env_cut(struct tunnel_env *env);
 
-/* The time by all clocks, now. */
-struct peer_time tunnel_now(void);
+/* The time of this turn, by all clocks. */
+struct peer_time tunnel_now(struct tunnel_env *env);
 
 void tended_init(struct tended *tended, struct tunnel_env *env,
                  void (*settle)(struct tended *, const struct peer_time *now));

@@ -85,7 +85,7 @@ static void silence(struct stranger *stranger, struct endpoint *endpoint)
 static void on_evicted(struct stranger *stranger)
 {
     struct carrier *carrier = stranger->owner;
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(carrier->env);
     peer_link_ended(carrier->of, false, &now);
     endpoint_close(carrier_release(carrier), false);
     stranger_leave(stranger);
@@ -135,7 +135,7 @@ static void fall_silent(struct carrier *carrier)
 /* Nobody that stands at the gate is judged any more. */
 static void close_gate(struct far *far)
 {
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(far->tended.env);
     while (!list_empty(&far->carriers)) {
         struct carrier *carrier = CONTAINER_OF(far->carriers.next, struct carrier, link);
         peer_link_ended(carrier->of, false, &now);
@@ -160,7 +160,7 @@ static struct far_host *begin_session(struct far *far, struct carrier *carrier, 
         return host;
     }
     /* Also of one that has fallen silent meanwhile nothing is told any more. */
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(far->tended.env);
     peer_link_ended(carrier->of, false, &now);
     peer_free(peer);
     fall_silent(carrier);
@@ -220,7 +220,7 @@ static void arrive(struct move *move, struct endpoint *endpoint)
     struct inbound *inbound = find_inbound(move->to->in_force, move->spec);
     struct far *far = inbound == NULL ? NULL : need_far(move->to, inbound);
     struct stranger *stranger = strangers_admit(&move->to->strangers, on_evicted, NULL);
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(move->to);
     struct peer_link *link = NULL;
     if (far != NULL) {
         gate_attach(far->gate, move->parcel, &now, &link);
@@ -259,7 +259,7 @@ static void on_elsewhere(struct far *far, struct carrier *carrier, uint16_t work
     struct move *move = calloc(1, sizeof *move);
     struct gate_parcel *parcel = move == NULL ? NULL : gate_detach(carrier->of);
     if (parcel == NULL) {
-        struct peer_time now = tunnel_now();
+        struct peer_time now = tunnel_now(carrier->env);
         free(move);
         peer_link_ended(carrier->of, false, &now);
         fall_silent(carrier);
@@ -408,7 +408,7 @@ static bool may_come(struct far *far, const struct addr *from)
 static bool receive(struct far *far, struct stranger *stranger, struct endpoint *endpoint,
                     const struct addr *from)
 {
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(far->tended.env);
     struct peer_link *link = gate_accept(far->gate, &now);
     return link != NULL && stand_at_gate(far, stranger, link, endpoint, from, &now);
 }

@@ -175,7 +175,7 @@ static void on_signed(struct signing *signing)
     struct far_signing *mine = signing->owner;
     struct far_host *host = mine->host;
     if (host != NULL && has_link(host, mine->link)) {
-        struct peer_time now = tunnel_now();
+        struct peer_time now = tunnel_now(host->host.tended.env);
         peer_signed(mine->link, signing->signature, signing->n, &now);
         tended_touch(&host->far->tended);
         host_touch(&host->host);
@@ -192,7 +192,7 @@ void far_host_sign(struct far_host *host, struct peer_link *link)
     struct signing *signing = env->tunnels->signer == NULL ? NULL : signing_new();
     struct far_signing *mine = malloc(sizeof *mine);
     if (signing == NULL || mine == NULL) {
-        struct peer_time now = tunnel_now();
+        struct peer_time now = tunnel_now(env);
         free(signing);
         free(mine);
         peer_signed(link, NULL, 0, &now);

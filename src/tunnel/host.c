@@ -114,12 +114,12 @@ static void tell(struct host *host, const struct peer_event *event, const struct
         host->ops->on_silent(host, peer_link_owner(event->link), event->why);
         break;
     case PEER_SIGN:
-    case PEER_LINK_WRITE: /* all carriers are written to below */
     case PEER_ENDED:
         break;
     }
 }
 
+/* False: there was nothing to be told. */
 static bool tell_all(struct host *host, const struct peer_time *now)
 {
     bool has_told = false;
@@ -143,7 +143,7 @@ static void write_all(struct host *host, const struct peer_time *now)
 
 void host_write(struct host *host)
 {
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(host->tended.env);
     write_all(host, &now);
     host_touch(host);
 }
@@ -181,13 +181,13 @@ static bool has_streams(const struct host *host)
 static void settle(struct tended *tended, const struct peer_time *now)
 {
     struct host *host = CONTAINER_OF(tended, struct host, tended);
-    bool has_told;
+    (void)tell_all(host, now);
     do {
-        has_told = tell_all(host, now);
         /* Whoever wants what has come has taken it by now. */
         session_settle(peer_session(host->peer));
         write_all(host, now);
-    } while (has_told);
+    } while (tell_all(host, now));
+    tended_forget(tended); /* what was done to it meanwhile is settled */
     if (host->ops->on_settled != NULL)
         host->ops->on_settled(host, now);
     move_deadline(host, host->is_over ? UINT64_MAX : peer_deadline_us(host->peer));
@@ -200,7 +200,7 @@ static void settle(struct tended *tended, const struct peer_time *now)
 static void on_deadline(struct timer *timer)
 {
     struct host *host = CONTAINER_OF(timer, struct host, deadline);
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(host->tended.env);
     move_deadline(host, UINT64_MAX);
     peer_advance(host->peer, &now);
     host_touch(host);
@@ -230,7 +230,7 @@ void host_end(struct host *host, uint8_t code)
 {
     if (host->is_ending || host->is_over)
         return;
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(host->tended.env);
     host->is_ending = true;
     peer_end(host->peer, code, &now);
     host_touch(host);

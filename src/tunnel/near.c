@@ -161,7 +161,7 @@ void near_fill_options(struct near_options *options, const struct tunnel_spec *s
 static enum err new_peer(struct peer **out, const struct tunnel_spec *spec, struct tunnel_env *env)
 {
     struct near_options options;
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(env);
     near_fill_options(&options, spec, env);
     return peer_new_near(out, &options, false, &now);
 }
@@ -323,7 +323,7 @@ void near_turn_all(struct tunnel_env *env, const struct ruleset *ruleset)
 
 void near_wake_all(struct tunnel_env *env)
 {
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(env);
     for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
         struct host *host = CONTAINER_OF(at, struct host, link);
         if (!host->is_near)

@@ -73,7 +73,7 @@ static enum err take(struct near_dial *dial)
 {
     struct near *near = dial->near;
     struct opening *opening = &dial->opening;
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(near->host.tended.env);
     struct peer_link *link = peer_dialled(near->host.peer, &now);
     if (link == NULL) {
         endpoint_close(opening->endpoint, true);
@@ -182,7 +182,7 @@ static void go_on(struct near_dial *dial, enum err err)
         return;
     drop(dial);
     if (err != ERR_NONE) {
-        struct peer_time now = tunnel_now();
+        struct peer_time now = tunnel_now(near->host.tended.env);
         peer_dial_failed(near->host.peer, &now);
     }
     host_touch(&near->host);
@@ -212,7 +212,7 @@ void near_dial(struct near *near)
 {
     struct near_dial *dial = calloc(1, sizeof *dial);
     if (dial == NULL) {
-        struct peer_time now = tunnel_now();
+        struct peer_time now = tunnel_now(near->host.tended.env);
         peer_dial_failed(near->host.peer, &now);
         return;
     }

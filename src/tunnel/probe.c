@@ -23,7 +23,7 @@ static void tell(struct probe *probe, enum probe_news news)
 static enum err take(struct probe *probe)
 {
     struct opening *opening = &probe->opening;
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(probe->host.tended.env);
     struct peer_link *link = peer_dialled(probe->host.peer, &now);
     enum err err = ERR_MEMORY;
     if (link != NULL) {
@@ -48,7 +48,7 @@ static enum err begin(struct probe *probe)
     const struct tunnel_settings *settings = &probe->spec->settings;
     free(probe->opening.early);
     probe->server = &settings->servers[probe->n_tried++];
-    probe->began_us = tunnel_now().now_us;
+    probe->began_us = tunnel_now(probe->host.tended.env).now_us;
     probe->opening = (struct opening){
         .env = probe->host.tended.env->flow,
         .inbound = probe->inbound,
@@ -65,7 +65,7 @@ static void go_on(struct probe *probe, enum err err)
 {
     while (err != ERR_AGAIN) {
         probe->is_dialling = false;
-        uint64_t now_us = tunnel_now().now_us;
+        uint64_t now_us = tunnel_now(probe->host.tended.env).now_us;
         probe->us = now_us - probe->began_us;
         probe->began_us = now_us;
         if (err == ERR_NONE)
@@ -111,7 +111,7 @@ static int64_t clock_ahead_ms(const struct probe *probe, const struct peer_time 
 static void on_up(struct host *host, struct carrier *carrier)
 {
     struct probe *probe = of(host);
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(probe->host.tended.env);
     probe->link = peer_link_number(carrier->of);
     probe->us = now.now_us - probe->began_us;
     probe->clock_ahead_ms = clock_ahead_ms(probe, &now);
@@ -188,7 +188,7 @@ enum err probe_new(struct probe **out, struct tunnel_env *env, struct outbound *
     struct probe *probe = calloc(1, sizeof *probe);
     struct peer *peer;
     struct near_options options;
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(env);
     if (probe == NULL)
         return ERR_MEMORY;
     near_fill_options(&options, spec, env);
@@ -223,7 +223,7 @@ void probe_skip(struct probe *probe)
 
 void probe_ping(struct probe *probe)
 {
-    session_ping(peer_session(probe->host.peer), probe->link, tunnel_now().now_us);
+    session_ping(peer_session(probe->host.peer), probe->link, tunnel_now(probe->host.tended.env).now_us);
     host_touch(&probe->host);
 }
 

@@ -434,8 +434,6 @@ static bool tell_peer(struct node *node, struct peer *peer, bool *any)
         case PEER_LINK_SILENT:
             silence(node, event.link, event.why);
             break;
-        case PEER_LINK_WRITE: /* all are written to below */
-            break;
         case PEER_SIGN:
             want_signature(node, event.link);
             break;

@@ -18,7 +18,7 @@
 #include "tcp.h"
 
 /* The linker chooses this name. NOLINTNEXTLINE(bugprone-reserved-identifier) */
-uint64_t __wrap_sys_monotonic_ms(void);
+uint64_t __wrap_sys_monotonic_us(void);
 
 static struct {
     struct flow_env env;
@@ -43,9 +43,9 @@ static struct {
     int origin; /* the far end of what was opened; -1: none */
 } flows;
 
-uint64_t __wrap_sys_monotonic_ms(void)
+uint64_t __wrap_sys_monotonic_us(void)
 {
-    return flows.now_ms;
+    return flows.now_ms * 1000;
 }
 
 static inline uint64_t flows_wall_ms(struct log *log)

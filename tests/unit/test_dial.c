@@ -17,7 +17,7 @@
 /* The linker chooses these names. NOLINTBEGIN(bugprone-reserved-identifier) */
 int __real_sys_connect(int fd, const struct sockaddr *sa, socklen_t n);
 int __wrap_sys_connect(int fd, const struct sockaddr *sa, socklen_t n);
-uint64_t __wrap_sys_monotonic_ms(void);
+uint64_t __wrap_sys_monotonic_us(void);
 /* NOLINTEND(bugprone-reserved-identifier) */
 
 enum how { NOT_THERE, ANSWERS, REFUSES, HANGS, UNREACHABLE };
@@ -54,9 +54,9 @@ static enum err outcome;
 
 /* ---- the made-up Internet ---- */
 
-uint64_t __wrap_sys_monotonic_ms(void)
+uint64_t __wrap_sys_monotonic_us(void)
 {
-    return net.now_ms;
+    return net.now_ms * 1000;
 }
 
 static enum how how_of(const char *ip)

@@ -271,7 +271,7 @@ static void after_a_sleep_nothing_waits_for_a_pause_from_before(void **state)
         if (CONTAINER_OF(at, struct host, link)->is_near)
             host = CONTAINER_OF(at, struct host, link);
     assert_non_null(host);
-    struct peer_time now = tunnel_now();
+    struct peer_time now = tunnel_now(&ends.env);
     for (unsigned i = 0; i < 10; i++)
         peer_dial_failed(host->peer, &now);
     tap.listening = tcp_listen(&tap.addr);

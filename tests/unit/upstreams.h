@@ -1,7 +1,7 @@
 /*
  * An upstream that says what the test says, on loopback, and one request through it at a time. No
  * request may ask DNS: the resolver has a server that counts. The clock is the test's, by the
- * linker's --wrap=sys_monotonic_ms. Include it once.
+ * linker's --wrap=sys_monotonic_us. Include it once.
  */
 #ifndef SOCKEYE_TESTS_UPSTREAMS_H
 #define SOCKEYE_TESTS_UPSTREAMS_H
@@ -16,7 +16,7 @@
 #include "tcp.h"
 
 /* The linker chooses this name. NOLINTNEXTLINE(bugprone-reserved-identifier) */
-uint64_t __wrap_sys_monotonic_ms(void);
+uint64_t __wrap_sys_monotonic_us(void);
 
 static struct {
     struct fixture fixture;
@@ -40,9 +40,9 @@ static struct {
     enum err outcome;
 } up;
 
-uint64_t __wrap_sys_monotonic_ms(void)
+uint64_t __wrap_sys_monotonic_us(void)
 {
-    return up.now_ms;
+    return up.now_ms * 1000;
 }
 
 static inline uint64_t up_wall_ms(struct log *log)
