@@ -1,5 +1,6 @@
 #include "config/conflicts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,50 +108,143 @@ static size_t find_listener(const struct config *config, const struct target *ta
     return i;
 }
 
-/* Where a relay certainly leads: to which inbound of ours, or n_inbounds. To the far end of an
+/* By what a connection to an outbound's server leaves this machine: the last of its chain. One that leads in a circle was told of. */
+static size_t find_last(const struct config *config, size_t outbound)
+{
+    for (size_t i = 0; i < config->n_outbounds && config->outbounds[outbound].has_via; i++)
+        if (config->outbounds[config->outbounds[outbound].via].type != OUTBOUND_DIRECT)
+            outbound = config->outbounds[outbound].via;
+        else
+            break;
+    return outbound;
+}
+
+/* By what all goes that comes in here; n_outbounds: it depends. */
+static size_t find_way(const struct config *config, const struct config_inbound *inbound)
+{
+    if (!inbound->has_outbound && config->n_rules > 0)
+        return config->n_outbounds;
+    return find_last(config, inbound->outbound);
+}
+
+/* Where an inbound certainly leads: to which inbound of ours, or n_inbounds. To the far end of an
  * upstream the same address is another machine's. */
 static size_t find_next(const struct config *config, const struct config_inbound *inbound)
 {
-    bool is_certain = inbound->has_outbound || config->n_rules == 0;
-    size_t outbound = inbound->has_outbound ? inbound->outbound : 0;
+    size_t way = find_way(config, inbound);
+    const struct config_outbound *outbound = &config->outbounds[way];
 
-    if (inbound->type != INBOUND_RELAY || !is_certain ||
-        config->outbounds[outbound].type != OUTBOUND_DIRECT)
+    if (way == config->n_outbounds)
         return config->n_inbounds;
-    return find_listener(config, &inbound->target);
+    if (outbound->type == OUTBOUND_DIRECT && inbound->type == INBOUND_RELAY)
+        return find_listener(config, &inbound->target);
+    return outbound->n_servers == 1 ? find_listener(config, &outbound->servers[0])
+                                    : config->n_inbounds;
 }
 
-static void say_circle(struct reading *reading, const struct node *root,
-                       const struct config *config, size_t place, size_t next)
+static const struct node *find_entry(const struct node *root, const char *list, size_t place)
 {
-    const struct node *node = check_entries(root, "inbounds");
-    const char *name = config->inbounds[next].name;
-    struct quoted q;
+    const struct node *node = check_entries(root, list);
 
     for (size_t i = 0; i < place; i++)
         node = node->next;
+    return node;
+}
+
+/* Of relays that dial. */
+static void say_relay(struct reading *reading, const struct node *root, const struct config *config,
+                      size_t place, size_t next)
+{
+    const struct node *target = node_get(find_entry(root, "inbounds", place), "target");
+    const char *name = config->inbounds[next].name;
+    struct quoted q;
+
     if (next == place)
-        report_error(reading->report, node_get(node, "target")->at,
+        report_error(reading->report, target->at,
                      "target: this relay listens there itself: it would connect to itself without "
                      "end");
-    else if (name != NULL)
-        report_error(reading->report, node_get(node, "target")->at,
-                     "target: the relay %s listens there, which leads back to this one without end",
+    else
+        report_error(reading->report, target->at,
+                     "target: the %s %s listens there, which leads back to this one without end",
+                     config->inbounds[next].type == INBOUND_RELAY ? "relay" : "inbound",
                      quote(&q, name, strlen(name)));
 }
 
-/* Each relay leads to one place: who follows them and meets one met since he set out is in a
- * circle. */
-static void check_relays(struct reading *reading, const struct node *root,
-                         const struct config *config)
+/* Writes ` -> "name"`; what does not fit is left out. */
+static size_t add_name(char *out, size_t cap, size_t used, const char *name)
+{
+    struct quoted q;
+
+    if (cap - used < 2 * sizeof q)
+        return used;
+    return used + (size_t)snprintf(out + used, cap - used, " -> %s", quote(&q, name, strlen(name)));
+}
+
+/* The outbounds that lead out of it, one through the other. */
+static size_t add_way(char *out, size_t cap, size_t used, const struct config *config,
+                      const struct config_inbound *inbound)
+{
+    size_t last = find_way(config, inbound);
+
+    for (size_t i = inbound->outbound;; i = config->outbounds[i].via) {
+        if (config->outbounds[i].name != NULL)
+            used = add_name(out, cap, used, config->outbounds[i].name);
+        if (i == last)
+            return used;
+    }
+}
+
+/* Of what goes on by an outbound whose server we are ourselves. */
+static void say_ring(struct reading *reading, const struct node *root, const struct config *config,
+                     size_t place, const size_t *next)
+{
+    size_t way = find_way(config, &config->inbounds[place]), i = place, used = 0;
+    const struct node *server = node_get(find_entry(root, "outbounds", way), "server");
+    const char *own = config->inbounds[next[place]].name;
+    char ring[960] = "";
+    struct quoted q;
+
+    do {
+        used = add_name(ring, sizeof ring, used, config->inbounds[i].name);
+        used = add_way(ring, sizeof ring, used, config, &config->inbounds[i]);
+        i = next[i];
+    } while (i != place);
+    add_name(ring, sizeof ring, used, config->inbounds[place].name);
+    report_error(
+        reading->report, server->at,
+        "server: our own inbound %s listens there, and what comes in leads in a circle: %s",
+        quote(&q, own, strlen(own)), ring + sizeof " -> " - 1);
+}
+
+static void say_circle(struct reading *reading, const struct node *root,
+                       const struct config *config, size_t place, const size_t *next)
+{
+    size_t i = place;
+
+    do {
+        if (config->inbounds[i].name == NULL)
+            return; /* it has an error of its own */
+        i = next[i];
+    } while (i != place);
+    if (config->outbounds[find_way(config, &config->inbounds[place])].type == OUTBOUND_DIRECT)
+        say_relay(reading, root, config, place, next[place]);
+    else
+        say_ring(reading, root, config, place, next);
+}
+
+/* Each inbound leads to one place: who follows them and meets one met since he set out is in a
+ * circle. Returns whether there is any. */
+static bool check_circles(struct reading *reading, const struct node *root,
+                          const struct config *config)
 {
     size_t n = config->n_inbounds;
     size_t *next = arena_alloc(reading->scratch, n, sizeof *next);
     size_t *met_by = arena_alloc(reading->scratch, n, sizeof *met_by);
+    bool any = false;
 
     if (next == NULL || met_by == NULL) {
         reading->report->no_memory = true;
-        return;
+        return true;
     }
     for (size_t i = 0; i < n; i++)
         next[i] = find_next(config, &config->inbounds[i]);
@@ -158,9 +252,12 @@ static void check_relays(struct reading *reading, const struct node *root,
         size_t i = start;
         for (; i < n && met_by[i] == 0; i = next[i])
             met_by[i] = start + 1;
-        if (i < n && met_by[i] == start + 1)
-            say_circle(reading, root, config, i, next[i]);
+        if (i == n || met_by[i] != start + 1)
+            continue;
+        say_circle(reading, root, config, i, next);
+        any = true;
     }
+    return any;
 }
 
 /* Both ends of a tunnel may be in one process, where what comes out of it has a way of its own. */
@@ -202,6 +299,6 @@ static void check_servers(struct reading *reading, const struct node *root,
 void conflicts_check_targets(struct reading *reading, const struct node *root,
                              const struct config *config)
 {
-    check_relays(reading, root, config);
-    check_servers(reading, root, config);
+    if (!check_circles(reading, root, config))
+        check_servers(reading, root, config);
 }

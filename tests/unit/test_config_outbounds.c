@@ -223,15 +223,17 @@ static void a_server_of_our_own_is_warned_of(void **state)
     struct config *config;
 
     (void)state;
-    assert_int_equal(parse_among(&config, &said, "s.yaml",
-                                 OUT("{type: socks, name: a, server: 'localhost:1080'},\n"
-                                     "{type: socks, name: b, server: 'localhost:1081'},\n"
-                                     "{type: http, name: c, server: '[::1]:1080'},\n"
-                                     "{type: http, name: d, server: '[::1]:1080', via: b}"),
-                                 NULL, 0),
-                     ERR_NONE);
+    assert_int_equal(
+        parse_among(
+            &config, &said, "s.yaml",
+            OUT("{type: direct, name: out}, {type: socks, name: a, server: 'localhost:1080'},\n"
+                "{type: socks, name: b, server: 'localhost:1081'},\n"
+                "{type: http, name: c, server: '[::1]:1080'},\n"
+                "{type: http, name: d, server: '[::1]:1080', via: b}"),
+            NULL, 0),
+        ERR_NONE);
     assert_string_equal(said.text,
-                        "s.yaml:2:44: warning: server: our own inbound \"lan\" listens there: what "
+                        "s.yaml:2:71: warning: server: our own inbound \"lan\" listens there: what "
                         "comes in by it and goes out here goes in a circle\n"
                         "s.yaml:4:31: warning: server: our own inbound \"lan\" listens there: what "
                         "comes in by it and goes out here goes in a circle\n");

@@ -331,22 +331,37 @@ static void a_relay_may_leave_its_target_to_a_tunnels_far_end(void **state)
 #undef MISSING
 }
 
-/* Both ends in one process: a circle only where what comes out may go in again. */
-static void a_tunnel_to_ourselves_is_told(void **state)
+/* Both ends in one process: a circle only where what comes out goes in again. */
+static void a_tunnel_to_ourselves_is_refused_if_it_leads_in_a_circle(void **state)
 {
-#define ENDS(outbound)                                                               \
-    "inbounds: [{type: tunnel, name: far, listen: 4194, key: " KEY16 outbound "}]\n" \
-    "outbounds: [{type: tunnel, name: home, server: '127.0.0.1:4194', key: " KEY16 "}]\n"
-    static struct said said;
-    struct config *config;
+#define FAR(name, port, outbound) \
+    "{type: tunnel, name: " name ", listen: " port ", key: " KEY16 outbound "}"
+#define TO(name, port, more) \
+    "{type: tunnel, name: " name ", server: '127.0.0.1:" port "', key: " KEY16 more "}"
+#define ENDS(inbounds, outbounds) "inbounds: [" inbounds "]\noutbounds: [\n" outbounds "]\n"
+    static const struct bad bad[] = {
+        {ENDS(FAR("far", "4194", ""), TO("home", "4194", "")),
+         "s.yaml:3:36: server: our own inbound \"far\" listens there, and what comes in leads in a "
+         "circle: \"far\" -> \"home\" -> \"far\"\n"},
+        {ENDS(FAR("a", "1", ", outbound: to-b") "," FAR("b", "2", ", outbound: to-a"),
+              TO("to-a", "1", "") ",\n" TO("to-b", "2", "")),
+         "s.yaml:4:36: server: our own inbound \"b\" listens there, and what comes in leads in a "
+         "circle: \"a\" -> \"to-b\" -> \"b\" -> \"to-a\" -> \"a\"\n"},
+        /* The carriers of `in` are streams of `out`, which lead to where `in` is asked for again. */
+        {ENDS(FAR("far", "4194", ""), TO("in", "9", ", via: out") ",\n" TO("out", "4194", "")),
+         "s.yaml:4:35: server: our own inbound \"far\" listens there, and what comes in leads in a "
+         "circle: \"far\" -> \"in\" -> \"out\" -> \"far\"\n"},
+    };
 
     (void)state;
-    assert_int_equal(parse_among(&config, &said, "s.yaml", ENDS(""), NULL, 0), ERR_NONE);
-    assert_string_equal(said.text,
-                        "s.yaml:2:48: warning: server: our own inbound \"far\" listens there: what "
-                        "comes in by it and goes out here goes in a circle\n");
-    config_free(config);
-    config_free(parse_good(ENDS(", outbound: direct"), NULL, 0));
+    assert_all_refused(bad, N_ITEMS(bad), NULL, 0);
+    config_free(parse_good(ENDS(FAR("far", "4194", ", outbound: direct"), TO("home", "4194", "")),
+                           NULL, 0));
+    config_free(parse_good(ENDS(FAR("far", "4194", ", outbound: direct"),
+                                TO("in", "9", ", via: out") "," TO("out", "4194", "")),
+                           NULL, 0));
+#undef FAR
+#undef TO
 #undef ENDS
 }
 
@@ -416,7 +431,7 @@ int main(void)
         cmocka_unit_test(numbers_and_sizes_have_bounds),
         cmocka_unit_test(what_tunnels_do_not_have_yet_is_said_plainly),
         cmocka_unit_test(a_relay_may_leave_its_target_to_a_tunnels_far_end),
-        cmocka_unit_test(a_tunnel_to_ourselves_is_told),
+        cmocka_unit_test(a_tunnel_to_ourselves_is_refused_if_it_leads_in_a_circle),
         cmocka_unit_test(the_state_is_beside_the_configuration),
         cmocka_unit_test(what_is_printed_holds_no_key),
     };

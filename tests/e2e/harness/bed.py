@@ -140,8 +140,8 @@ class Frames:
         self.sock.shutdown(socket.SHUT_WR)
 
     def _receive(self):
-        while head := self.sock.recv(8, socket.MSG_WAITALL):
-            frame = head + client.receive_exactly(self.sock, self.N_BYTES - 8)
+        while head := self.sock.recv(1):
+            frame = head + client.receive_exactly(self.sock, self.N_BYTES - 1)
             assert frame == struct.pack(">Q", len(self.came)) * (self.N_BYTES // 8)
             self.came.append(time.monotonic())
 
