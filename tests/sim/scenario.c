@@ -38,7 +38,8 @@ static const unsigned rarity[N_KNOBS] = {
 
 static void draw_links(struct scenario *scenario, struct rng *rng)
 {
-    uint64_t us = 20 * MS << rng_below(rng, 8), bytes = NEAR_MIN_AFTER_BYTES << rng_below(rng, 5);
+    uint64_t us = 20 * MS << rng_below(rng, 8),
+             bytes = (uint64_t)NEAR_MIN_AFTER_BYTES << rng_below(rng, 5);
     unsigned n = 2 + (unsigned)rng_below(rng, 4);
     uint64_t how = rng_below(rng, 3);
 
