@@ -10,6 +10,7 @@
 #define READ_FLIGHT_BYTES ((size_t)8 * 1024)
 /* How long a link may take to say its last words and to see the other end's fin. */
 #define LEAVE_US (30 * SECOND_US)
+#define BRIEF_BYTES ((uint64_t)1024 * 1024)
 /* What may wait for a signature. */
 #define WAITING_MAX_BYTES (FLIGHT_MAX_EARLY_BYTES + FLIGHT_MAX_BYTES)
 
@@ -339,6 +340,11 @@ void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time
     /* It has ended while its signature was made, and nobody was told of the peer yet. */
     if (is_orphan)
         peer_free(peer);
+}
+
+bool peer_link_is_brief(const struct peer_link *link)
+{
+    return link->out_budget.most > 0 && link->out_budget.most < BRIEF_BYTES;
 }
 
 void peer_link_set_owner(struct peer_link *link, void *owner)

@@ -4,8 +4,8 @@
  *     aggregated    `n_links` common ones
  *     distributed   a common one, and `n_links` that are each ready for a stream; the stream takes it along
  *
- * A link that has lived for the time that was drawn for it, or has used up most of the bytes, is *worn*: it goes on, and
- * is ended when another stands in its place. Where links are used up faster than new ones come, some are opened ahead: as many as are used
+ * A link that has lived for the time that was drawn for it, or has used up most of the bytes, is *worn*: another is opened, and when that
+ * stands the old one ends, or goes on until its bytes are used up. Where links are used up faster than new ones come, some are opened ahead: as many as are used
  * up in the time that two take, one after the other.
  */
 #include "peer/inside.h"
@@ -186,7 +186,13 @@ static void look_at(struct peer_link *link)
         note_spent(peer);
 }
 
-/* What is not fresh any more ends when there are enough others; whatever a stream had of its own goes by the common ones. */
+/* One that has used up its bytes ends by itself, when there are none left. */
+static bool is_old(const struct peer_link *link)
+{
+    return link->is_stalled || link->retire_us <= link->peer->time.now_us;
+}
+
+/* What is old ends when there are enough others; whatever a stream had of its own goes by the common ones. */
 static void shed(struct peer *peer)
 {
     unsigned n = 0, n_fresh = n_fresh_common(peer), wanted = n_common_wanted(peer);
@@ -198,7 +204,7 @@ static void shed(struct peer *peer)
     for (struct list *at = peer->links.next, *next; at != &peer->links && n_fresh > 0; at = next) {
         next = at->next;
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
-        if (link->state != LINK_UP || is_fresh(link) || (!link->is_own && n <= wanted))
+        if (link->state != LINK_UP || !is_old(link) || (!link->is_own && n <= wanted))
             continue;
         n -= !link->is_own;
         if (link->is_stalled)
@@ -217,7 +223,7 @@ void near_look_at_links(struct peer *peer)
         if (link->state != LINK_UP)
             continue;
         look_at(link);
-        has_old |= !is_fresh(link);
+        has_old |= is_old(link);
     }
     if (has_old)
         shed(peer);

@@ -97,6 +97,9 @@ void peer_link_sent(struct peer_link *link, size_t n, const struct peer_time *ti
 uint64_t
 peer_link_number(const struct peer_link *link); /* for session_link_stats(); of one that is up */
 
+/* Whether it may carry so little that there are many such, one after the other. */
+bool peer_link_is_brief(const struct peer_link *link);
+
 void peer_link_set_owner(struct peer_link *link, void *owner);
 void *peer_link_owner(const struct peer_link *link);
 

@@ -7,6 +7,8 @@ static void log_link(const struct host *host, enum log_level level, const struct
                      const char *what, const char *why)
 {
     struct log *log = host->tended.env->flow->log;
+    if (carrier->is_brief && level == LOG_LEVEL_INFO)
+        level = LOG_LEVEL_DEBUG;
     if (!log_wants(log, level))
         return;
     struct log_line line;
@@ -49,6 +51,7 @@ static void on_carrier_gone(struct carrier *carrier, enum err how)
 static void on_up(struct host *host, struct carrier *carrier)
 {
     carrier->has_stood = true;
+    carrier->is_brief = peer_link_is_brief(carrier->of);
     log_link(host, LOG_LEVEL_INFO, carrier, "up", NULL);
     if (host->ops->on_up != NULL)
         host->ops->on_up(host, carrier);
