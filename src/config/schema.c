@@ -276,7 +276,7 @@ static const struct key inbound_keys[] = {
     {.name = "udp",
      .kind = &kind_map,
      FIELD(config_inbound, udp),
-     .types = COMMANDS,
+     .types = COMMANDS | TYPE(INBOUND_TUNNEL),
      .table = &udp_table},
     {.name = "bind",
      .kind = &kind_map,

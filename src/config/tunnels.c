@@ -208,6 +208,22 @@ static void check_early_data(struct reading *reading, const struct node *node,
                      "early_data: with peers nothing is done before the client has signed");
 }
 
+/* Clients send their datagrams to the near end. */
+static void check_udp(struct reading *reading, const struct node *node)
+{
+    static const char *const keys[] = {"ports", "advertise"};
+    const struct node *udp = node_get(node, "udp");
+
+    for (size_t i = 0; udp != NULL && i < sizeof keys / sizeof keys[0]; i++) {
+        const struct node *value = node_get(udp, keys[i]);
+        if (value != NULL)
+            report_error(reading->report, value->key->at,
+                         "udp: \"%s\" is for the near end's inbounds, to which clients send; a "
+                         "tunnel has \"enabled\" alone",
+                         keys[i]);
+    }
+}
+
 void tunnels_check_inbound(struct reading *reading, const struct node *node,
                            struct config_inbound *inbound)
 {
@@ -220,6 +236,7 @@ void tunnels_check_inbound(struct reading *reading, const struct node *node,
     if (inbound->n_peers > 0)
         read_peers(reading, peers, inbound);
     check_early_data(reading, node, inbound->early_data);
+    check_udp(reading, node);
     if (!has_key && identity == NULL)
         report_error(
             reading->report, node->at,

@@ -1,6 +1,8 @@
 /* Associated: the TCP connection does no more than live; its end is the association's. */
 #include "flow/association.h"
+#include "flow/request.h"
 #include "flow/stages.h"
+#include "flow/way.h"
 
 static void wait_for_client(struct flow *flow)
 {
@@ -27,16 +29,44 @@ static struct addr address_to_tell(const struct flow *flow, const struct addr *a
     return told;
 }
 
-enum err associating_begin(struct flow *flow, const struct target *announced)
+/* The way that is there already is the first of its ways. */
+static enum err take_way(struct flow *flow, struct packets *way)
+{
+    if (way == NULL)
+        return ERR_NONE;
+    struct way *first = way_new(flow->association, flow->outbound);
+    if (first == NULL)
+        return ERR_MEMORY;
+    way_take(first, way);
+    return ERR_NONE;
+}
+
+static enum err make_association(struct flow *flow, const struct request *request,
+                                 struct packets *way, struct addr *at)
+{
+    enum err err = association_new(&flow->association, flow, request, at);
+    if (err != ERR_NONE)
+        return err;
+    err = take_way(flow, way);
+    if (err != ERR_NONE) {
+        association_free(flow->association);
+        flow->association = NULL;
+    }
+    return err;
+}
+
+enum err associating_begin(struct flow *flow, const struct request *request, struct packets *way)
 {
     struct addr at;
-    bool says_where = announced->name_bytes > 0 || !addr_is_unspecified(&announced->addr);
+    const struct target *announced = &request->target;
+    bool says_where = request->packets == NULL &&
+                      (announced->name_bytes > 0 || !addr_is_unspecified(&announced->addr));
     if (says_where) {
         flow->to = flow_target_text(announced);
         if (flow->to == NULL)
             return ERR_MEMORY;
     }
-    enum err err = association_new(&flow->association, flow, announced, &at);
+    enum err err = make_association(flow, request, way, &at);
     if (err != ERR_NONE)
         return err;
     flow_set_state(flow, FLOW_ASSOCIATED);

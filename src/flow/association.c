@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "flow/flow.h"
+#include "flow/places.h"
 #include "flow/policy.h"
 #include "flow/routing.h"
 #include "flow/ruleset.h"
@@ -193,6 +194,19 @@ static void on_client_datagram(struct datagram_sock *sock, const struct addr *fr
     send_up(association, &header.target, bytes + n_header, n - n_header);
 }
 
+/* By a tunnel it is the near end that has looked who has sent it. */
+static void on_tunnel_packet(struct packets *packets, const struct target *to, uint8_t *bytes,
+                             size_t n)
+{
+    struct association *association = packets->owner;
+    if (to->addr.port == 0) {
+        association->flow->env->counters.dropped[DROP_MALFORMED]++;
+        return;
+    }
+    touch(association);
+    send_up(association, to, bytes, n);
+}
+
 /* ---- down: from anyone to the client ---- */
 
 void association_on_packet(struct association *association, const struct target *from,
@@ -202,111 +216,15 @@ void association_on_packet(struct association *association, const struct target 
     touch(association);
     flow->down.n_bytes += n;
     flow->env->counters.datagrams_down++;
+    if (association->by_tunnel != NULL) {
+        association->by_tunnel->ops->send(association->by_tunnel, from, bytes, n);
+        return;
+    }
     uint8_t *whole = socks5_put_udp_header(bytes, from);
     datagram_send(&association->sock, &association->client, whole, (size_t)(bytes - whole) + n);
 }
 
 /* ---- beginning and end ---- */
-
-/* Of IPv6 the /64, of which one client has every address. */
-static struct addr client_key(const struct flow *flow)
-{
-    struct addr key = flow->from;
-    if (key.family == ADDR_V6)
-        memset(key.ip + 8, 0, 8);
-    return key;
-}
-
-static uint64_t count_of_client(const struct flow *flow)
-{
-    struct flow_shared *shared = flow->env->shared;
-    struct addr key = client_key(flow);
-    return clients_count(&shared->clients,
-                         &(struct counted){.of = &shared->n_associations, .at = &key});
-}
-
-/* Of the worker's, of this inbound's (NULL: all) and of this client's (NULL: all). NULL: there is none. */
-static struct flow *find_longest_unused(struct flow_env *env,
-                                        const struct inbound_counts *of_inbound,
-                                        const struct addr *of_client)
-{
-    for (struct list *at = env->associated.next; at != &env->associated; at = at->next) {
-        struct flow *flow = CONTAINER_OF(at, struct association, link)->flow;
-        struct addr key = client_key(flow);
-        if ((of_inbound == NULL || flow->inbound->counts == of_inbound) &&
-            (of_client == NULL || addr_equal(&key, of_client, false)))
-            return flow;
-    }
-    return NULL;
-}
-
-/* Closes the longest unused association. Who has more of them than the one it belongs to gives up one
- * of its own instead: nobody drives out others by asking for many. False: there is none. */
-static bool make_room(struct flow *asking, const struct inbound_counts *of_inbound)
-{
-    struct flow *leaving = find_longest_unused(asking->env, of_inbound, NULL);
-    if (leaving == NULL)
-        return false;
-    if (count_of_client(asking) > count_of_client(leaving)) {
-        struct addr key = client_key(asking);
-        struct flow *own = find_longest_unused(asking->env, of_inbound, &key);
-        leaving = own == NULL ? leaving : own;
-    }
-    flow_close(leaving, FLOW_END_LIMIT, true);
-    return true;
-}
-
-static bool enter(_Atomic(uint64_t) *n, uint64_t max)
-{
-    if (atomic_fetch_add(n, 1) < max)
-        return true;
-    atomic_fetch_sub(n, 1);
-    return false;
-}
-
-static void leave(struct flow *flow)
-{
-    struct flow_shared *shared = flow->env->shared;
-    struct addr key = client_key(flow);
-    clients_leave(&shared->clients, &(struct counted){.of = &shared->n_associations, .at = &key});
-    atomic_fetch_sub(&flow->inbound->counts->n_associations, 1);
-    atomic_fetch_sub(&shared->n_associations, 1);
-}
-
-/* Finds a place, for which others may have to go. */
-static enum err find_place(struct flow *flow)
-{
-    struct flow_shared *shared = flow->env->shared;
-    struct inbound_counts *counts = flow->inbound->counts;
-    uint64_t max = atomic_load(&shared->max_by_descriptors) / 4;
-    max = max == 0 ? 1 : max;
-    uint64_t max_of_inbound = flow->inbound->ruleset->n_inbounds > 1 ? (max + 1) / 2 : max;
-    for (;;) {
-        bool has_place = enter(&counts->n_associations, max_of_inbound);
-        if (has_place && enter(&shared->n_associations, max))
-            return ERR_NONE;
-        if (has_place)
-            atomic_fetch_sub(&counts->n_associations, 1);
-        if (!make_room(flow, has_place ? NULL : counts))
-            return ERR_LIMIT;
-    }
-}
-
-static enum err admit(struct flow *flow)
-{
-    struct flow_shared *shared = flow->env->shared;
-    struct addr key = client_key(flow);
-    enum err err = find_place(flow);
-    if (err != ERR_NONE)
-        return err;
-    err = clients_enter(&shared->clients,
-                        &(struct counted){.of = &shared->n_associations, .at = &key}, UINT64_MAX);
-    if (err != ERR_NONE) {
-        atomic_fetch_sub(&flow->inbound->counts->n_associations, 1);
-        atomic_fetch_sub(&shared->n_associations, 1);
-    }
-    return err;
-}
 
 static enum err open_socket(struct association *association, struct addr *at)
 {
@@ -318,7 +236,7 @@ static enum err open_socket(struct association *association, struct addr *at)
         bool is_short = err == ERR_PORTS || err == ERR_DESCRIPTORS;
         if (!is_short || has_tried)
             return err;
-        if (!make_room(flow, err == ERR_PORTS ? flow->inbound->counts : NULL))
+        if (!places_make_room(flow, err == ERR_PORTS ? flow->inbound->counts : NULL))
             return err;
     }
 }
@@ -342,36 +260,64 @@ static void free_association(struct deferred *deferred)
     slab_put(association->slab, association);
 }
 
-enum err association_new(struct association **out, struct flow *flow,
-                         const struct target *announced, struct addr *at)
+/* Where the client's datagrams come in. */
+static enum err open_client_side(struct association *association, const struct request *request,
+                                 struct addr *at)
 {
-    struct flow_env *env = flow->env;
-    *at = flow_own_addr(flow);
-    if (at->family == ADDR_NONE || at->family != flow->from.family)
-        return ERR_COMMAND;
-    enum err err = admit(flow);
-    if (err != ERR_NONE)
-        return err;
-    struct association *association = slab_get(&env->associations);
-    if (association == NULL) {
-        leave(flow);
-        return ERR_MEMORY;
+    struct flow *flow = association->flow;
+    *at = (struct addr){.family = ADDR_NONE};
+    if (request->packets != NULL) {
+        association->by_tunnel = request->packets;
+        association->by_tunnel->on_packet = on_tunnel_packet;
+        association->by_tunnel->owner = association;
+        return ERR_NONE;
     }
-    association->slab = &env->associations;
+    *at = flow_own_addr(flow);
+    association->client = client_of(flow, &request->target);
+    enum err err = open_socket(association, at);
+    if (err == ERR_NONE && association->client.port != 0)
+        datagram_connect(&association->sock, &association->client);
+    return err;
+}
+
+static struct association *make(struct flow *flow)
+{
+    struct slab *slab = &flow->env->associations;
+    struct association *association = slab_get(slab);
+    if (association == NULL)
+        return NULL;
+    association->slab = slab;
     association->flow = flow;
-    association->client = client_of(flow, announced);
     list_init(&association->link);
     list_init(&association->ways);
     list_init(&association->questions);
     packet_queue_init(&association->waiting);
-    err = open_socket(association, at);
+    return association;
+}
+
+static bool has_come_by_ip(const struct flow *flow)
+{
+    struct addr own = flow_own_addr(flow);
+    return own.family != ADDR_NONE && own.family == flow->from.family;
+}
+
+enum err association_new(struct association **out, struct flow *flow, const struct request *request,
+                         struct addr *at)
+{
+    struct flow_env *env = flow->env;
+    if (request->packets == NULL && !has_come_by_ip(flow))
+        return ERR_COMMAND;
+    enum err err = places_enter(flow);
+    if (err != ERR_NONE)
+        return err;
+    struct association *association = make(flow);
+    err = association == NULL ? ERR_MEMORY : open_client_side(association, request, at);
     if (err != ERR_NONE) {
-        leave(flow);
-        slab_put(&env->associations, association);
+        places_leave(flow);
+        if (association != NULL)
+            slab_put(&env->associations, association);
         return err;
     }
-    if (association->client.port != 0)
-        datagram_connect(&association->sock, &association->client);
     list_append(&env->associated, &association->link);
     env->counters.associations_now++;
     *out = association;
@@ -391,7 +337,7 @@ void association_free(struct association *association)
     while (!list_empty(&association->ways))
         way_free(CONTAINER_OF(association->ways.next, struct way, link));
     datagram_close(&association->sock);
-    leave(flow);
+    places_leave(flow);
     env->counters.associations_now--;
     loop_defer(env->loop, &association->freeing, free_association);
 }

@@ -13,9 +13,8 @@
  * by it; what comes meanwhile waits, up to a bound. At rest an association owns its sockets and no
  * buffer.
  *
- * There may be a quarter as many associations as the descriptors allow connections, since each has
- * four; an inbound beside others may have half of that. Where another one is asked for, the
- * worker's longest unused makes room, or the asking client's own, where it has more than that one's.
+ * A client that comes by a tunnel has a stream in place of connection and socket (struct packets), whose datagrams name their
+ * targets themselves.
  */
 #ifndef SOCKEYE_FLOW_ASSOCIATION_H
 #define SOCKEYE_FLOW_ASSOCIATION_H
@@ -29,12 +28,14 @@
 #include "io/slab.h"
 
 struct flow;
+struct request;
 struct way;
 
 struct association {
     struct list link; /* in env->associated */
     struct flow *flow;
-    struct datagram_sock sock; /* towards the client */
+    struct datagram_sock sock; /* towards the client ... */
+    struct packets *by_tunnel; /* ... or this, which is part of flow->client; NULL: the socket */
     struct addr client;        /* port 0: not known yet */
     struct list ways;          /* those of the outbounds that were needed so far */
     struct list questions;     /* targets whose rules want their addresses first */
@@ -50,11 +51,11 @@ struct association {
 };
 
 /*
- * Makes an association for the flow; *at becomes where it takes datagrams. ERR_COMMAND: the client
+ * Makes an association for the flow; *at becomes where it takes datagrams, family NONE by a tunnel. ERR_COMMAND: the client
  * has come by no IP. ERR_LIMIT, ERR_PORTS, ERR_DESCRIPTORS, ERR_MEMORY: no room, and none could be made.
  */
 NODISCARD enum err association_new(struct association **out, struct flow *flow,
-                                   const struct target *announced, struct addr *at);
+                                   const struct request *request, struct addr *at);
 void association_free(struct association *association); /* NULL is fine */
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "flow/moving.h"
 #include "flow/routing.h"
+#include "flow/ruleset.h"
 #include "flow/stages.h"
 #include "io/socket.h"
 
@@ -78,8 +79,29 @@ static enum err refuse_early(struct flow *flow)
     return ERR_UPSTREAM;
 }
 
+static void finish_association(struct flow *flow)
+{
+    const struct request request = {
+        .command = REQUEST_ASSOCIATE,
+        .target = flow->opening->target,
+        .packets = asked_by(flow)->packets,
+    };
+    struct packets *way = flow->opening->packets;
+    opening_drop(flow);
+    enum err why_not = associating_begin(flow, &request, way);
+    if (why_not == ERR_NONE)
+        return;
+    if (way != NULL)
+        way->ops->close(way);
+    fail(flow, why_not);
+}
+
 static void finish(struct flow *flow, enum err err)
 {
+    if (err == ERR_NONE && flow->command == REQUEST_ASSOCIATE) {
+        finish_association(flow);
+        return;
+    }
     if (err == ERR_NONE)
         err = refuse_early(flow);
     if (err != ERR_NONE) {
@@ -149,6 +171,8 @@ static enum err begin_opening(struct flow *flow)
     struct opening *opening = flow->opening;
     if (flow->command == REQUEST_BIND && ops->bind == NULL)
         return ERR_COMMAND;
+    if (flow->command == REQUEST_ASSOCIATE)
+        return ops->associate == NULL ? ERR_COMMAND : ops->associate(flow->outbound, opening);
     if (flow->command == REQUEST_BIND) {
         opening->is_bind = true;
         opening->bound = flow_own_addr(flow);
@@ -160,13 +184,17 @@ static enum err begin_opening(struct flow *flow)
     return err;
 }
 
+static struct flow_env *home_of(struct outbound *outbound, const struct opening *opening)
+{
+    return outbound->ops->home == NULL ? NULL : outbound->ops->home(outbound, opening);
+}
+
 /* Gives the opening to the outbound that was chosen. ERR_AGAIN: it is under way, here or, if the flow
  * has moved, elsewhere. */
 static enum err open_by(struct flow *flow, struct outbound *outbound)
 {
     flow->outbound = outbound;
-    struct flow_env *home =
-        outbound->ops->home == NULL ? NULL : outbound->ops->home(outbound, flow->opening);
+    struct flow_env *home = home_of(outbound, flow->opening);
     if (home == NULL || home == flow->env || !moving_can(flow))
         return begin_opening(flow);
     enum err err = moving_begin(flow, home);
@@ -208,6 +236,7 @@ static enum err set_up(struct flow *flow, const struct request *request)
     if (asked == NULL)
         return ERR_MEMORY;
     asked->flow = flow;
+    asked->packets = request->packets;
     asked->opening = (struct opening){
         .env = flow->env,
         .inbound = flow->inbound,
@@ -238,6 +267,33 @@ static enum err ask(struct flow *flow, const struct request *request)
     return outbound == NULL ? look_up(asked_by(flow)) : open_by(flow, outbound);
 }
 
+/* Rules decide for each datagram: it is moved to where a tunnel is that they may choose, as only one of several workers has its
+ * session. */
+static enum err move_to_tunnel(struct flow *flow)
+{
+    const struct ruleset *ruleset = flow->inbound->ruleset;
+    struct flow_env *home = NULL;
+    for (size_t i = 0; i < ruleset->n_outbounds && home == NULL; i++)
+        home = home_of(ruleset->outbounds[i], flow->opening);
+    if (home == NULL || home == flow->env || !moving_can(flow))
+        return ERR_NONE;
+    enum err err = moving_begin(flow, home);
+    return err == ERR_NONE ? ERR_AGAIN : err;
+}
+
+/* An association's ways are opened when they are needed. Where all go through a tunnel its far end is asked at once, so that the
+ * client hears what it says. */
+static enum err ask_to_associate(struct flow *flow, const struct request *request)
+{
+    enum err err = set_up(flow, request);
+    if (err != ERR_NONE)
+        return err;
+    struct outbound *outbound = routing_only(flow);
+    if (outbound == NULL)
+        return move_to_tunnel(flow);
+    return home_of(outbound, flow->opening) == NULL ? ERR_NONE : open_by(flow, outbound);
+}
+
 /* Whether what the client says goes on to the target while that is opened. */
 static bool sends_ahead(const struct flow *flow)
 {
@@ -258,21 +314,17 @@ void opening_begin(struct flow *flow, const struct request *request)
 {
     flow_set_state(flow, FLOW_OPENING);
     flow->command = (uint8_t)request->command;
-    if (request->command == REQUEST_ASSOCIATE) {
-        enum err why_not = associating_begin(flow, &request->target);
-        if (why_not != ERR_NONE)
-            fail(flow, why_not);
-        return;
-    }
     idle_enter(&flow->env->connecting, &flow->wait);
-    take(flow, ask(flow, request));
+    bool is_association = request->command == REQUEST_ASSOCIATE;
+    take(flow, is_association ? ask_to_associate(flow, request) : ask(flow, request));
 }
 
 void opening_go_on(struct flow *flow, const struct request *request)
 {
     idle_enter(&flow->env->connecting, &flow->wait);
     enum err err = set_up(flow, request);
-    take(flow, err == ERR_NONE ? begin_opening(flow) : err);
+    bool asks_nobody = flow->outbound == NULL; /* an association's ways are opened later */
+    take(flow, err == ERR_NONE && !asks_nobody ? begin_opening(flow) : err);
 }
 
 void opening_on_timeout(struct flow *flow)

@@ -36,9 +36,10 @@ struct opening {
     size_t n_ahead, n_ahead_taken;
     enum err
         late; /* what it means that time is up, for the outbound to say; ERR_NONE: ERR_TIMEOUT */
-    bool is_configured; /* the configuration names the target: no rule denies it */
-    bool is_speedtest;  /* for a tunnel: there is no target, its far end is to be measured */
-    bool is_bind;       /* for bind(); `bound` is by which address of ours the client reached us */
+    bool is_configured;  /* the configuration names the target: no rule denies it */
+    bool is_speedtest;   /* for a tunnel: there is no target, its far end is to be measured */
+    bool is_association; /* for associate(), set by outbounds for whom it is much the same */
+    bool is_bind;        /* for bind(); `bound` is by which address of ours the client reached us */
     /* BIND: the peer shall connect to `at`, whose address may be left open; called once, before `done`. */
     void (*listening)(struct opening *, const struct addr *at);
     /* Called once, from the loop, never from inside open(). On ERR_NONE the results are set. */

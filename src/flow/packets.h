@@ -2,8 +2,8 @@
  * A way for datagrams, as an outbound gives it for an association: each is sent to a target of its
  * own, and each that comes in has the target that sent it.
  *
- * Bytes have PACKET_HEADROOM bytes of room in front of them, both ways, which whoever has them may
- * overwrite: so each layer puts its header in front, and none copies.
+ * Bytes have room in front of them, both ways, for a header of SOCKS5 with the target that they come with, which whoever has them may
+ * overwrite: so each layer puts its header in front, and none copies. It takes PACKET_HEADROOM bytes at most.
  */
 #ifndef SOCKEYE_FLOW_PACKETS_H
 #define SOCKEYE_FLOW_PACKETS_H

@@ -7,6 +7,7 @@
 #include "base/addr.h"
 
 struct outbound;
+struct packets;
 
 enum request_command {
     REQUEST_CONNECT,
@@ -19,7 +20,9 @@ struct request {
     enum request_command command;
     struct target target;
     struct outbound *by; /* which takes it, whatever the rules say; NULL: they decide */
-    bool is_configured;  /* the configuration names the target: no rule denies it */
+    struct packets *
+        packets; /* ASSOCIATE by a tunnel: the client's datagrams, part of its endpoint; else NULL */
+    bool is_configured; /* the configuration names the target: no rule denies it */
 };
 
 #endif

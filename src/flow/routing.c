@@ -29,14 +29,18 @@ static struct outbound *find(const struct flow *flow, const struct target *to,
     return ruleset->outbounds[index];
 }
 
-struct outbound *routing_find(const struct flow *flow, const struct target *to)
+struct outbound *routing_only(const struct flow *flow)
 {
     const struct inbound *inbound = flow->inbound;
     if (inbound->outbound != NULL)
         return inbound->outbound;
-    if (inbound->ruleset->routes == NULL)
-        return inbound->ruleset->outbounds[0];
-    return find(flow, to, &to->addr, to->name_bytes == 0, false);
+    return inbound->ruleset->routes == NULL ? inbound->ruleset->outbounds[0] : NULL;
+}
+
+struct outbound *routing_find(const struct flow *flow, const struct target *to)
+{
+    struct outbound *only = routing_only(flow);
+    return only != NULL ? only : find(flow, to, &to->addr, to->name_bytes == 0, false);
 }
 
 bool routing_leads_to(const struct outbound *outbound, const struct flow *flow,

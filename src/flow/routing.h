@@ -17,6 +17,9 @@ struct outbound;
 /* NULL: that depends on the name's addresses, which routing_begin() finds out. */
 struct outbound *routing_find(const struct flow *flow, const struct target *to);
 
+/* Which one takes all targets; NULL: the rules decide for each. */
+struct outbound *routing_only(const struct flow *flow);
+
 /* Whether it is this one where the name has this address and no other. */
 bool routing_leads_to(const struct outbound *outbound, const struct flow *flow,
                       const struct target *to, const struct addr *addr);

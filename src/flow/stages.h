@@ -8,6 +8,7 @@
 struct flow_opening {
     struct opening opening;
     struct flow *flow;
+    struct packets *packets; /* the client's, of an association by a tunnel; borrowed */
     struct routing *routing; /* owned, where rules ask for the name's addresses; else NULL */
 };
 
@@ -50,8 +51,10 @@ void opening_drop(struct flow *flow);   /* the same for one that is over or was 
 /* Opens by the outbound that was chosen elsewhere: the flow has moved here. */
 void opening_go_on(struct flow *flow, const struct request *request);
 
-/* associating.c: on an error there is none, and the request is to be answered so. */
-NODISCARD enum err associating_begin(struct flow *flow, const struct target *announced);
+/* associating.c: on an error there is none, and the request is to be answered so. `way`: by flow->outbound, and open already,
+ * which is taken when it succeeds; NULL: ways are opened when they are needed. */
+NODISCARD enum err associating_begin(struct flow *flow, const struct request *request,
+                                     struct packets *way);
 void associating_on_ready(struct flow *flow);
 
 /* exchanging.c */

@@ -82,12 +82,12 @@ static void on_broken(struct packets *packets, enum err err)
     shut_for_now(packets->owner);
 }
 
-static void take_packets(struct way *way)
+void way_take(struct way *way, struct packets *packets)
 {
     struct flow *flow = way->association->flow;
     idle_leave(&way->wait);
     way->is_opening = false;
-    way->packets = way->opening.packets;
+    way->packets = packets;
     way->packets->on_packet = on_packet;
     way->packets->may_go = may_go;
     way->packets->on_broken = on_broken;
@@ -106,7 +106,7 @@ static void on_opened(struct opening *opening, enum err err)
         shut_for_now(way);
         return;
     }
-    take_packets(way);
+    way_take(way, way->opening.packets);
     while (way->packets != NULL && (packet = packet_queue_take(&way->waiting, env, NULL)) != NULL) {
         way->packets->ops->send(way->packets, &packet->to, packet->room + PACKET_HEADROOM,
                                 packet->n);
@@ -124,11 +124,14 @@ static enum err open_way(struct way *way)
         return ERR_COMMAND;
     if (loop_now_ms(flow->env->loop) < way->retry_at_ms)
         return ERR_TIMEOUT;
-    way->opening = (struct opening){
-        .env = flow->env, .inbound = flow->inbound, .rights = flow->rights, .done = on_opened};
+    way->opening = (struct opening){.env = flow->env,
+                                    .inbound = flow->inbound,
+                                    .rights = flow->rights,
+                                    .source = flow->from,
+                                    .done = on_opened};
     enum err err = ops->associate(way->outbound, &way->opening);
     if (err == ERR_NONE) {
-        take_packets(way);
+        way_take(way, way->opening.packets);
     } else if (err == ERR_AGAIN) {
         way->is_opening = true;
         idle_enter(&flow->env->ways_opening, &way->wait);

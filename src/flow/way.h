@@ -30,6 +30,8 @@ struct way {
 /* Returns it as one of the association's, not open yet; NULL: out of memory. */
 struct way *way_new(struct association *association, struct outbound *outbound);
 void way_free(struct way *way);
+/* It is open already, by these. */
+void way_take(struct way *way, struct packets *packets);
 
 /* Sends by it, which opens it first where it is not open. */
 void way_send(struct way *way, const struct target *to, uint8_t *bytes, size_t n);

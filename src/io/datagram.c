@@ -267,6 +267,13 @@ void datagram_pool_flush(struct datagram_pool *pool)
     want_as_needed(sock);
 }
 
+void datagram_pool_gather(struct datagram_pool *pool, bool is_on)
+{
+    pool->is_gathering = is_on;
+    if (!is_on)
+        datagram_pool_flush(pool);
+}
+
 static void send_queued(struct datagram_sock *sock)
 {
     while (!list_empty(&sock->queue)) {
@@ -295,7 +302,7 @@ void datagram_send(struct datagram_sock *sock, const struct addr *to, uint8_t *b
         datagram_pool_flush(pool);
     pool->sending = sock;
     put_out(sock, pool->n_gathered++, to, bytes, n);
-    if (!pool->is_receiving)
+    if (!pool->is_gathering)
         datagram_pool_flush(pool);
 }
 
@@ -305,7 +312,7 @@ static void deliver(struct datagram_sock *sock, unsigned n)
 {
     struct datagram_pool *pool = sock->pool;
     struct datagram_batch *batch = pool->batch;
-    pool->is_receiving = true;
+    datagram_pool_gather(pool, true);
     for (unsigned i = 0; i < n; i++) {
         struct addr from;
         struct msghdr *header = &batch->in[i].msg_hdr;
@@ -316,8 +323,7 @@ static void deliver(struct datagram_sock *sock, unsigned n)
             sock->on_datagram(sock, &from, batch->slots[i] + DATAGRAM_HEADROOM,
                               batch->in[i].msg_len);
     }
-    pool->is_receiving = false;
-    datagram_pool_flush(pool);
+    datagram_pool_gather(pool, false);
 }
 
 /* Without memory for slots what comes is lost: left where it is, it would let the loop never rest. */

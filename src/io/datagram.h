@@ -38,7 +38,7 @@ struct datagram_pool {
     struct datagram_batch *batch;  /* NULL: not needed yet */
     struct datagram_sock *sending; /* whose datagrams are gathered; NULL: nobody's */
     unsigned n_gathered;
-    bool is_receiving;
+    bool is_gathering;
     /* The bytes that all queues hold are counted here, with others, and may not be more than this
      * (0: no limit). */
     _Atomic(uint64_t) *n_held_bytes;
@@ -53,6 +53,9 @@ void datagram_pool_deinit(struct datagram_pool *pool); /* every socket is closed
 
 /* Sends what is gathered now: for whoever cannot keep the bytes that it sent. */
 void datagram_pool_flush(struct datagram_pool *pool);
+
+/* While it is on what is sent is gathered, and its bytes must stay; then it goes. For whoever sends many at once. */
+void datagram_pool_gather(struct datagram_pool *pool, bool is_on);
 
 /* Takes n bytes of the budget of queues. False: it is used up. */
 NODISCARD bool datagram_pool_hold(struct datagram_pool *pool, size_t n);

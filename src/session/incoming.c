@@ -229,7 +229,7 @@ enum err stream_peek(struct stream *stream, const uint8_t **bytes, size_t *n)
         *n = buffer_at(&in->buffer, in->consumed, bytes);
         return ERR_NONE;
     }
-    if (session->delivers && in->lent != 0) {
+    if (session->delivers && in->lent != 0 && stream->datagrams == NULL) {
         *bytes = session->loans[in->lent - 1].bytes;
         *n = session->loans[in->lent - 1].n;
         return ERR_NONE;

@@ -2,6 +2,7 @@
 
 #include "io/sys.h"
 #include "tunnel/carrier.h"
+#include "tunnel/datagrams.h"
 #include "tunnel/host.h"
 #include "tunnel/near.h"
 #include "tunnel/stream.h"
@@ -25,6 +26,7 @@ void tunnel_env_init(struct tunnel_env *env, struct tunnels *tunnels, size_t ind
     strangers_init(&env->strangers, flow, rng, tunnels->n_workers);
     pool_init(&env->pool, flow);
     slab_init(&env->streams, sizeof(struct tunnel_stream));
+    slab_init(&env->datagrams, sizeof(struct tunnel_datagrams));
     slab_init(&env->carriers, sizeof(struct carrier));
     list_init(&env->touched);
     list_init(&env->hosts);
@@ -36,6 +38,7 @@ void tunnel_env_deinit(struct tunnel_env *env)
 {
     strangers_deinit(&env->strangers);
     slab_deinit(&env->streams);
+    slab_deinit(&env->datagrams);
     slab_deinit(&env->carriers);
     pool_deinit(&env->pool);
     env->flow->tunnels = NULL;

@@ -28,7 +28,7 @@ struct tunnel_env {
     struct flow_env *flow; /* its loop, mailbox, resolver and log */
     struct pool pool;
     struct rng *rng;
-    struct slab streams, carriers;
+    struct slab streams, datagrams, carriers;
     struct list touched;
     struct list hosts; /* every host of this worker */
     uint64_t n_hosts;  /* ever */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "flow/flow.h"
+#include "tunnel/datagrams.h"
 #include "tunnel/tunnels.h"
 #include "wire/socks5.h"
 
@@ -61,8 +62,10 @@ static enum err request_of(const struct far *far, const struct stream_request *a
         return ERR_DENIED;
     if (far->tended.env->is_draining)
         return ERR_LIMIT;
-    if (asked->kind == STREAM_ASSOCIATION)
-        return ERR_COMMAND;
+    if (asked->kind == STREAM_ASSOCIATION) {
+        *request = (struct request){.command = REQUEST_ASSOCIATE};
+        return inbound->udp.is_enabled ? ERR_NONE : ERR_COMMAND;
+    }
     if (asked->kind == STREAM_SPEED) {
         *request = (struct request){.command = REQUEST_CONNECT, .by = inbound->speedtest};
         return inbound->speedtest == NULL ? ERR_DENIED : ERR_NONE;
@@ -75,6 +78,21 @@ static enum err request_of(const struct far *far, const struct stream_request *a
         .target = asked->has_target ? asked->target : *configured,
         .is_configured = !asked->has_target,
     };
+    return ERR_NONE;
+}
+
+/* It becomes the client's endpoint. */
+static enum err new_stream(struct tunnel_stream **out, struct host *host,
+                           struct stream *session_stream, struct request *request)
+{
+    struct tunnel_datagrams *datagrams;
+    if (!stream_has_datagrams(session_stream))
+        return tunnel_stream_new(out, host, session_stream);
+    enum err err = tunnel_datagrams_new(&datagrams, host, session_stream);
+    if (err != ERR_NONE)
+        return err;
+    *out = &datagrams->stream;
+    request->packets = &datagrams->packets;
     return ERR_NONE;
 }
 
@@ -95,7 +113,7 @@ static void on_incoming(struct host *base, struct stream *session_stream)
         err = ERR_MEMORY;
     }
     if (err == ERR_NONE)
-        err = tunnel_stream_new(&stream, base, session_stream);
+        err = new_stream(&stream, base, session_stream, &request);
     if (err != ERR_NONE) {
         refuse(base, session_stream, err);
         return;

@@ -8,6 +8,7 @@
 #include "flow/policy.h"
 #include "flow/ruleset.h"
 #include "peer/near.h"
+#include "tunnel/datagrams.h"
 #include "tunnel/near_dial.h"
 #include "tunnel/outbound.h"
 #include "wire/socks5.h"
@@ -96,7 +97,12 @@ static enum err take_answer(struct tunnel_stream *stream, struct opening *openin
         stream->is_dead = true; /* of which no more is said */
         return socks5_err(code);
     }
-    opening->endpoint = &stream->ep;
+    if (!opening->is_association) {
+        opening->endpoint = &stream->ep;
+        return ERR_NONE;
+    }
+    opening->packets = &tunnel_datagrams_of(stream)->packets;
+    tunnel_datagrams_begin(tunnel_datagrams_of(stream));
     return ERR_NONE;
 }
 
@@ -243,10 +249,28 @@ static bool has_link(const struct near *near)
     return false;
 }
 
+static enum stream_kind kind_of(const struct opening *opening)
+{
+    if (opening->is_association)
+        return STREAM_ASSOCIATION;
+    return opening->is_speedtest ? STREAM_SPEED : STREAM_CONNECTION;
+}
+
+static enum err new_stream(struct tunnel_stream **out, struct near *near, struct stream *stream)
+{
+    struct tunnel_datagrams *datagrams;
+    if (!stream_has_datagrams(stream))
+        return tunnel_stream_new(out, &near->host, stream);
+    enum err err = tunnel_datagrams_new(&datagrams, &near->host, stream);
+    if (err == ERR_NONE)
+        *out = &datagrams->stream;
+    return err;
+}
+
 static enum err open_stream(struct near *near, struct opening *opening)
 {
     struct stream_request request = {
-        .kind = opening->is_speedtest ? STREAM_SPEED : STREAM_CONNECTION,
+        .kind = kind_of(opening),
         .has_target = !target_is_open(&opening->target),
         .target = opening->target,
         .source = opening->source,
@@ -258,7 +282,7 @@ static enum err open_stream(struct near *near, struct opening *opening)
         return ERR_TUNNEL; /* the session has just ended */
     if (err != ERR_NONE)
         return err;
-    err = tunnel_stream_new(&stream, &near->host, session_stream);
+    err = new_stream(&stream, near, session_stream);
     if (err != ERR_NONE) {
         stream_release(session_stream);
         return err;
@@ -280,7 +304,8 @@ enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *vi
 {
     struct tunnel_env *env = opening->env->tunnels;
     struct near *near = find(env, spec, session);
-    enum err err = opening->is_speedtest ? ERR_NONE : policy_judge_sent_on(opening);
+    bool has_target = !opening->is_speedtest && !opening->is_association;
+    enum err err = has_target ? policy_judge_sent_on(opening) : ERR_NONE;
     if (err == ERR_NONE && near == NULL)
         err = make(&near, spec, session, env);
     if (err != ERR_NONE)

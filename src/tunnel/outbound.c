@@ -39,6 +39,12 @@ static enum err open_by(struct outbound *outbound, struct opening *opening)
     return near_open(tunnel->spec, pick(tunnel, opening->env), tunnel->via, opening);
 }
 
+static enum err associate_by(struct outbound *outbound, struct opening *opening)
+{
+    opening->is_association = true;
+    return open_by(outbound, opening);
+}
+
 /* A session whose carriers are streams of another one is where that one is. */
 static struct flow_env *home(struct outbound *outbound, const struct opening *opening)
 {
@@ -78,6 +84,7 @@ static void free_outbound(struct outbound *outbound)
 
 static const struct outbound_ops ops = {
     .open = open_by,
+    .associate = associate_by,
     .ahead = ahead,
     .home = home,
     .is_suspended = is_suspended,

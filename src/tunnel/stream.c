@@ -93,7 +93,7 @@ static enum err stream_ep_write(struct endpoint *ep, const void *buf, size_t giv
     return err;
 }
 
-static enum err stream_ep_shutdown(struct endpoint *ep)
+enum err tunnel_stream_shutdown(struct endpoint *ep)
 {
     struct tunnel_stream *stream = tunnel_stream_of(ep);
     if (stream->stream == NULL)
@@ -110,7 +110,7 @@ static void free_stream(struct deferred *deferred)
     slab_put(stream->slab, stream);
 }
 
-static void stream_ep_close(struct endpoint *ep, bool reset)
+void tunnel_stream_close(struct endpoint *ep, bool reset)
 {
     struct tunnel_stream *stream = tunnel_stream_of(ep);
     struct loop *loop = stream->watch.loop;
@@ -127,33 +127,33 @@ static void stream_ep_close(struct endpoint *ep, bool reset)
     loop_defer(loop, &stream->freeing, free_stream);
 }
 
-static void stream_ep_want(struct endpoint *ep, unsigned events)
+void tunnel_stream_want(struct endpoint *ep, unsigned events)
 {
     loop_want(&tunnel_stream_of(ep)->watch, events);
 }
 
-static void stream_ep_used_up(struct endpoint *ep, unsigned events)
+void tunnel_stream_used_up(struct endpoint *ep, unsigned events)
 {
     loop_used_up(&tunnel_stream_of(ep)->watch, events);
 }
 
-static bool stream_ep_is_broken(struct endpoint *ep)
+bool tunnel_stream_is_broken(struct endpoint *ep)
 {
     return tunnel_stream_of(ep)->is_dead;
 }
 
-static void stream_ep_keep_alive(struct endpoint *ep, unsigned seconds)
+void tunnel_stream_keep_alive(struct endpoint *ep, unsigned seconds)
 {
     (void)ep; /* its session's links have keepalives */
     (void)seconds;
 }
 
-static bool stream_ep_is_ready(struct endpoint *ep, unsigned events)
+bool tunnel_stream_is_ready(struct endpoint *ep, unsigned events)
 {
     return (tunnel_stream_of(ep)->watch.ready & events) != 0;
 }
 
-static bool stream_ep_is_suspended(struct endpoint *ep)
+bool tunnel_stream_is_suspended(struct endpoint *ep)
 {
     const struct tunnel_stream *stream = tunnel_stream_of(ep);
     return stream->stream != NULL && host_is_suspended(stream->host);
@@ -162,36 +162,42 @@ static bool stream_ep_is_suspended(struct endpoint *ep)
 static const struct endpoint_ops stream_ops = {
     .read = stream_ep_read,
     .write = stream_ep_write,
-    .shutdown = stream_ep_shutdown,
-    .close = stream_ep_close,
-    .want = stream_ep_want,
-    .used_up = stream_ep_used_up,
-    .is_broken = stream_ep_is_broken,
-    .keep_alive = stream_ep_keep_alive,
-    .is_ready = stream_ep_is_ready,
-    .is_suspended = stream_ep_is_suspended,
+    .shutdown = tunnel_stream_shutdown,
+    .close = tunnel_stream_close,
+    .want = tunnel_stream_want,
+    .used_up = tunnel_stream_used_up,
+    .is_broken = tunnel_stream_is_broken,
+    .keep_alive = tunnel_stream_keep_alive,
+    .is_ready = tunnel_stream_is_ready,
+    .is_suspended = tunnel_stream_is_suspended,
     .reserve = stream_ep_reserve,
     .commit = stream_ep_commit,
     .peek = stream_ep_peek,
     .consume = stream_ep_consume,
 };
 
-enum err tunnel_stream_new(struct tunnel_stream **out, struct host *host,
-                           struct stream *session_stream)
+void tunnel_stream_init(struct tunnel_stream *stream, struct slab *slab, struct host *host,
+                        struct stream *session_stream, const struct endpoint_ops *ops)
 {
-    struct tunnel_env *env = host->tended.env;
-    struct tunnel_stream *stream = slab_get(&env->streams);
-    if (stream == NULL)
-        return ERR_MEMORY;
-    stream->ep = (struct endpoint){.ops = &stream_ops, .fd = -1};
+    stream->ep = (struct endpoint){.ops = ops, .fd = -1};
     stream->host = host;
     stream->stream = session_stream;
-    stream->slab = &env->streams;
+    stream->slab = slab;
     stream_set_owner(session_stream, stream);
-    loop_add_source(env->flow->loop, &stream->watch, 0, on_event);
+    loop_add_source(host->tended.env->flow->loop, &stream->watch, 0, on_event);
     /* Whoever finds nothing there is told when there is. */
     loop_report(&stream->watch, LOOP_READ | LOOP_WRITE);
     list_append(&host->streams, &stream->link);
+}
+
+enum err tunnel_stream_new(struct tunnel_stream **out, struct host *host,
+                           struct stream *session_stream)
+{
+    struct slab *slab = &host->tended.env->streams;
+    struct tunnel_stream *stream = slab_get(slab);
+    if (stream == NULL)
+        return ERR_MEMORY;
+    tunnel_stream_init(stream, slab, host, session_stream, &stream_ops);
     *out = stream;
     return ERR_NONE;
 }

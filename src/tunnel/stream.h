@@ -31,6 +31,19 @@ NODISCARD enum err tunnel_stream_new(struct tunnel_stream **out, struct host *ho
                                      struct stream *stream);
 struct tunnel_stream *tunnel_stream_of(struct endpoint *ep);
 
+/* For tunnel/datagrams.h: one that is embedded at the beginning of what came from `slab`, by these ops, and what those may
+ * have in common with other streams'. */
+void tunnel_stream_init(struct tunnel_stream *stream, struct slab *slab, struct host *host,
+                        struct stream *session_stream, const struct endpoint_ops *ops);
+enum err tunnel_stream_shutdown(struct endpoint *ep);
+void tunnel_stream_close(struct endpoint *ep, bool reset);
+void tunnel_stream_want(struct endpoint *ep, unsigned events);
+void tunnel_stream_used_up(struct endpoint *ep, unsigned events);
+bool tunnel_stream_is_broken(struct endpoint *ep);
+void tunnel_stream_keep_alive(struct endpoint *ep, unsigned seconds);
+bool tunnel_stream_is_ready(struct endpoint *ep, unsigned events);
+bool tunnel_stream_is_suspended(struct endpoint *ep);
+
 /* STREAM_READABLE, STREAM_WRITABLE and STREAM_DEAD, for the host to tell. */
 void tunnel_stream_tell(struct tunnel_stream *stream, enum session_event_kind kind);
 /* Its session is about to be freed, and the stream with it: whoever has the endpoint is told that it is dead. */

@@ -116,8 +116,9 @@ static void a_key_of_another_type_is_told(void **state)
          "socks, http or mixed\n"
          "s.yaml:1:66: the key \"users_file\" does not belong in an inbound of type relay; it is "
          "for socks, http or mixed\n"
-         "s.yaml:2:1: the key \"udp\" does not belong in an inbound of type relay; it is for socks "
-         "or mixed\n"
+         "s.yaml:2:1: the key \"udp\" does not belong in an inbound of type relay; it is for "
+         "socks, "
+         "mixed or tunnel\n"
          "s.yaml:2:10: the key \"bind\" does not belong in an inbound of type relay; it is for "
          "socks or mixed\n"},
         {"inbounds: [{target: 'x:1', type: http, listen: 1080, bind: {}}]",
