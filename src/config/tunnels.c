@@ -209,19 +209,19 @@ static void check_early_data(struct reading *reading, const struct node *node,
 }
 
 /* Clients send their datagrams to the near end. */
-static void check_udp(struct reading *reading, const struct node *node)
+static void check_udp(struct reading *reading, const struct node *node,
+                      const struct config_command *udp)
 {
-    static const char *const keys[] = {"ports", "advertise"};
-    const struct node *udp = node_get(node, "udp");
+    const struct node *map = node_get(node, "udp");
+    const char *key = udp->ports.from > 0                  ? "ports"
+                      : udp->advertise.family != ADDR_NONE ? "advertise"
+                                                           : NULL;
 
-    for (size_t i = 0; udp != NULL && i < sizeof keys / sizeof keys[0]; i++) {
-        const struct node *value = node_get(udp, keys[i]);
-        if (value != NULL)
-            report_error(reading->report, value->key->at,
-                         "udp: \"%s\" is for the near end's inbounds, to which clients send; a "
-                         "tunnel has \"enabled\" alone",
-                         keys[i]);
-    }
+    if (key != NULL)
+        report_error(reading->report, node_get(map, key)->key->at,
+                     "udp: \"%s\" is for the near end's inbounds, to which clients send; a tunnel "
+                     "has \"enabled\" alone",
+                     key);
 }
 
 void tunnels_check_inbound(struct reading *reading, const struct node *node,
@@ -236,7 +236,7 @@ void tunnels_check_inbound(struct reading *reading, const struct node *node,
     if (inbound->n_peers > 0)
         read_peers(reading, peers, inbound);
     check_early_data(reading, node, inbound->early_data);
-    check_udp(reading, node);
+    check_udp(reading, node, &inbound->udp);
     if (!has_key && identity == NULL)
         report_error(
             reading->report, node->at,

@@ -293,12 +293,12 @@ static void what_tunnels_do_not_have_yet_is_said_plainly(void **state)
          "s.yaml:1:100: this version does not have the key \"shape\"\n"
          "s.yaml:1:110: this version does not have the key \"sessions\"\n"
          "s.yaml:1:123: this version does not have the key \"listen_via\"\n"},
-        {TUNNEL("key: " KEY16 ", udp: {enabled: false, ports: 5000, advertise: 192.0.2.1}"),
+        {TUNNEL("key: " KEY16 ", udp: {enabled: false, ports: 5000}"),
          "s.yaml:1:94: udp: \"ports\" is for the near end's inbounds, to which clients send; a "
          "tunnel "
-         "has \"enabled\" alone\n"
-         "s.yaml:1:107: udp: \"advertise\" is for the near end's inbounds, to which clients send; "
-         "a "
+         "has \"enabled\" alone\n"},
+        {TUNNEL("key: " KEY16 ", udp: {advertise: 192.0.2.1}"),
+         "s.yaml:1:78: udp: \"advertise\" is for the near end's inbounds, to which clients send; a "
          "tunnel has \"enabled\" alone\n"},
         {SERVER("links: 2, mode: distributed, handover: {}, shape: {}"),
          "s.yaml:2:126: this version does not have the key \"shape\"\n"},
