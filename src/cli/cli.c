@@ -10,8 +10,8 @@
 #include "base/secret.h"
 
 const struct cli_verb *const cli_verbs[] = {
-    &cli_run,    &cli_check,     &cli_socks,  &cli_init,       &cli_keygen,
-    &cli_status, &cli_ping, &cli_speedtest, &cli_passwd, &cli_completion, NULL,
+    &cli_run, &cli_check, &cli_socks,     &cli_init,   &cli_keygen,     &cli_status,
+    &cli_top, &cli_ping,  &cli_speedtest, &cli_passwd, &cli_completion, NULL,
 };
 
 const struct cli_option cli_options[] = {CLI_HELP_OPTION, CLI_VERSION_OPTION, {0}};

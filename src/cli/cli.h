@@ -24,7 +24,7 @@ struct cli_verb {
 };
 
 extern const struct cli_verb cli_run, cli_check, cli_socks, cli_osocks, cli_init, cli_keygen,
-    cli_status, cli_ping, cli_speedtest, cli_passwd, cli_completion;
+    cli_status, cli_top, cli_ping, cli_speedtest, cli_passwd, cli_completion;
 
 /* All that follow `sockeye`; ended by NULL. */
 extern const struct cli_verb *const cli_verbs[];
