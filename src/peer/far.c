@@ -179,6 +179,17 @@ void far_begin(struct peer *peer)
     session_hold_listens(peer->reign->session, false);
 }
 
+/* Its flight may have been kept for later by somebody between, or it has the key and not the identity. Else its client may still join the
+ * session: it may never have got through what it had to say. */
+void far_give_up(struct peer_link *link)
+{
+    struct peer *peer = link->peer;
+
+    peer_link_fail(link, FLIGHT_SOUND, "nothing came behind its flight");
+    if (peer->far.awaits_auth)
+        far_end(peer, NULL);
+}
+
 /* ---- time ---- */
 
 uint64_t far_deadline_us(const struct peer *peer)

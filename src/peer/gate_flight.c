@@ -7,6 +7,9 @@
 #include "base/secret.h"
 #include "peer/inside.h"
 
+/* By then a client has sent a record. */
+#define FIRST_RECORD_US (10 * SECOND_US)
+
 static void fail(struct peer_link *link, enum flight_fault fault)
 {
     peer_link_fail(link, fault, peer_link_fault_text(fault));
@@ -107,6 +110,7 @@ static enum err stand(struct peer_link *link, uint64_t number)
     if (err != ERR_NONE)
         return err;
     peer_link_stand(link);
+    link->cut_us = peer->time.now_us + FIRST_RECORD_US;
     link->tells_gate = true;
     gate_tells(link->gate, peer);
     if (!peer->far.awaits_auth) {

@@ -71,11 +71,11 @@ struct peer_link {
         *reign; /* whose session has a link of this number, which is this one; NULL: none */
     bool
         is_tentative; /* near: its flight asks for a new session, what was sent on it may never have been */
-    bool was_moved;       /* another worker's gate has sent it here */
-    bool had_gone;        /* a flight was answered with gone on this carrier */
-    bool has_bye;         /* the other end's BYE has come */
-    uint64_t retry_us;    /* when output is tried again that had no memory */
-    uint64_t leave_by_us; /* when one that leaves is cut */
+    bool was_moved;    /* another worker's gate has sent it here */
+    bool had_gone;     /* a flight was answered with gone on this carrier */
+    bool has_bye;      /* the other end's BYE has come */
+    uint64_t retry_us; /* when output is tried again that had no memory */
+    uint64_t cut_us;   /* when it is given up: it cannot leave, or (far) nothing has come */
     bool has_carried; /* near: bytes of streams have come, or were acknowledged, since it stood */
     uint64_t carried_before;             /* near: such bytes of its session until then */
     struct budget out_budget, in_budget; /* of the carrier; in_budget: near */
@@ -290,6 +290,8 @@ NODISCARD enum err far_new(struct peer **out, struct gate *gate, const struct fl
                            const struct peer_time *time);
 void far_end(struct peer *peer, const char *why); /* it cannot be joined any more */
 void far_forget(struct peer *peer);               /* the gate does */
+/* No record has come behind its flight. */
+void far_give_up(struct peer_link *link);
 bool far_take_join(struct peer *peer, uint64_t number);
 void far_linked(struct peer *peer, bool is_linked);
 /* A record came while the signature is awaited, which the session took with this error. */

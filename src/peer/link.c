@@ -23,7 +23,7 @@ struct peer_link *peer_link_new(struct peer *peer, struct gate *gate, enum link_
     link->peer = peer;
     link->gate = gate;
     link->state = state;
-    link->retry_us = link->leave_by_us = NEVER_US;
+    link->retry_us = link->cut_us = NEVER_US;
     list_init(&link->in_owner);
     list_append(peer != NULL ? &peer->links : &gate->links, &link->in_owner);
     return link;
@@ -137,7 +137,7 @@ void peer_link_close(struct peer_link *link, const char *why)
     leave_peer(link, LINK_CLOSING);
     drop_keys(link);
     span_clear(&link->out);
-    link->leave_by_us = NEVER_US;
+    link->cut_us = NEVER_US;
     link->tells_close = true;
     link->is_clean = false;
     link->why = why;
@@ -151,6 +151,7 @@ void peer_link_fail(struct peer_link *link, enum flight_fault fault, const char 
     }
     if (link->state != LINK_SILENT && link->state != LINK_CLOSING) {
         leave_peer(link, LINK_SILENT);
+        link->cut_us = NEVER_US;
         gate_silence(link, fault, why);
         drop_keys(link);
         span_clear(&link->out);
@@ -165,7 +166,7 @@ void peer_link_leave(struct peer_link *link, const char *why)
     }
     session_bye(link->reign->session, link->number);
     link->state = LINK_LEAVING;
-    link->leave_by_us = link->peer->time.now_us + LEAVE_US;
+    link->cut_us = link->peer->time.now_us + LEAVE_US;
     link->tells_close = link->is_clean = true;
     link->why = why;
     peer_link_left(link->peer, true);
@@ -215,6 +216,8 @@ static void opened(struct peer_link *link, uint8_t *payload, size_t n)
     assert(peer != NULL);
     link->heard_bytes += n;
     link->was_probed = false;
+    if (link->state == LINK_UP)
+        link->cut_us = NEVER_US;
     if (!peer->is_near && peer->far.holds_early && !is_early) {
         peer->far.holds_early = false;
         session_deliver(link->reign->session, true);

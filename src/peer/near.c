@@ -246,8 +246,14 @@ static uint64_t carried_bytes(const struct peer_link *link)
     return stats.n_received_bytes + stats.n_acked_bytes;
 }
 
+/* The other end gives up a link on which it hears nothing; what there is to say may go by another. */
 void near_stood(struct peer_link *link)
 {
+    struct session *session = link->reign->session;
+    struct session_link_stats stats;
+
+    if (session_link_stats(session, link->number, &stats) && stats.n_sent_records == 0)
+        session_ping(session, link->number, link->peer->time.now_us);
     link->carried_before = carried_bytes(link);
     near_begin_life(link);
 }

@@ -409,7 +409,7 @@ uint64_t peer_deadline_us(const struct peer *peer)
     }
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
         const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
-        deadline = sooner(deadline, sooner(link->retry_us, link->leave_by_us));
+        deadline = sooner(deadline, sooner(link->retry_us, link->cut_us));
     }
     if (peer->is_ending)
         return list_empty(&peer->links) ? deadline : sooner(deadline, peer->end_us);
@@ -426,13 +426,18 @@ static void retry_output(struct peer *peer)
     }
 }
 
-static void cut_leaving(struct peer *peer)
+/* Their time is over. */
+static void give_up_links(struct peer *peer)
 {
     for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
         next = at->next;
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
-        if (link->leave_by_us <= peer->time.now_us)
+        if (link->cut_us > peer->time.now_us)
+            continue;
+        if (link->state == LINK_LEAVING)
             peer_link_close(link, "the other end does not take what is left to be said");
+        else
+            far_give_up(link);
     }
 }
 
@@ -440,7 +445,7 @@ void peer_advance(struct peer *peer, const struct peer_time *time)
 {
     peer->time = *time;
     retry_output(peer);
-    cut_leaving(peer);
+    give_up_links(peer);
     for (struct list *at = peer->retired.next; at != &peer->retired; at = at->next)
         session_advance(CONTAINER_OF(at, struct reign, in_peer)->session, time->now_us);
     session_advance(peer->reign->session, time->now_us);

@@ -64,7 +64,7 @@ static void start_near(struct node *node)
         options.server = sign_key_public(world->identities[1]);
     }
     memcpy(options.instance, node->instance, sizeof options.instance);
-    if (peer_new_near(&node->peer, &options, false, &time) != ERR_NONE) {
+    if (peer_new_near(&node->peer, &options, world->scenario.at_once, &time) != ERR_NONE) {
         node->peer = NULL;
         node->restart_us = world->now_us + 100 * MS; /* again a little later */
     }

@@ -407,6 +407,50 @@ static void a_link_that_cannot_say_its_last_words_is_cut(void **state)
     end();
 }
 
+/* ---- a link's first record ---- */
+
+static void a_link_without_a_record_behind_its_flight_is_lost(void **state)
+{
+    (void)state;
+    for (unsigned awaits_auth = 0; awaits_auth < 2; awaits_auth++) {
+        struct scenario scenario = {0};
+        scenario.knobs[KNOB_IDENTITY] = awaits_auth;
+        begin(scenario, 1);
+        add_step(0, 0, 0, 100);
+        world_start(&world);
+        while (world.far.n_peers == 0)
+            assert_true(world_step(&world, world.scenario.end_us));
+        uint64_t stood_us = world.now_us;
+        struct carrier_end *end_of_far = &last_carrier()->ends[1];
+        struct session_link_stats stats;
+        node_stop(&world.nears[0]);
+        end_of_far->reset_us = NEVER; /* which nobody is told of */
+        run_until(stood_us + 10 * SECOND - MS);
+        assert_true(session_link_stats(sender_of(1), 0, &stats));
+        run_until(stood_us + 10 * SECOND + MS);
+        assert_true(end_of_far->is_open && end_of_far->is_silent);
+        /* Its client may come back, unless it has not said who it is. */
+        assert_int_equal(world.far.n_peers, 1 - awaits_auth);
+        end();
+    }
+}
+
+static void a_client_with_nothing_to_say_says_that(void **state)
+{
+    (void)state;
+    begin((struct scenario){.at_once = true}, 1);
+    add_step(0, 0, 0, 100);
+    world.apps[0].open_us = BEGIN_US + 60 * SECOND;
+    world_start(&world);
+    run_until(BEGIN_US + 30 * SECOND);
+    struct session_link_stats stats;
+    assert_true(session_link_stats(sender_of(1), 0, &stats));
+    assert_true(stats.n_accepted_records > 0);
+    run_until_read(0, 1, 100);
+    assert_int_equal(world.n_carriers, 1);
+    end();
+}
+
 /* ---- a server that was restarted ---- */
 
 static void a_session_that_is_gone_is_replaced_on_the_same_carrier(void **state)
@@ -618,6 +662,8 @@ int main(void)
         cmocka_unit_test(links_that_carry_something_are_replaced_at_once),
         cmocka_unit_test(what_was_under_way_is_sent_again_once),
         cmocka_unit_test(a_link_that_cannot_say_its_last_words_is_cut),
+        cmocka_unit_test(a_link_without_a_record_behind_its_flight_is_lost),
+        cmocka_unit_test(a_client_with_nothing_to_say_says_that),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
         cmocka_unit_test(a_session_is_kept_for_its_time_and_no_longer),
         cmocka_unit_test(a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not),

@@ -71,6 +71,7 @@ struct scenario {
     bool signs_apart;
     unsigned n_links;
     struct near_range every, after;
+    bool at_once;                     /* near ends have links before they have streams */
     uint64_t latency_us, ns_per_byte; /* of every carrier; 0: drawn */
     uint64_t cut_at; /* the first carrier is reset at this byte of that direction; 0: not */
     unsigned cut_line;

@@ -230,6 +230,8 @@ class Half:
         self._pull_streams(number, add, lambda: room - len(out))
         if out:
             self._pull_acks_beside(add)
+        elif self.role == "client" and book.n_sent == 0 and book.stood and not book.bye_wanted:
+            add(frame.Ping(number))  # the server waits for a first record
         if book.bye_wanted:
             add(frame.Bye())
             book.bye_sent = True
