@@ -363,7 +363,7 @@ static void begin(uint8_t how)
     world.our_replays =
         replay_set_open((uint8_t *)world.memory + n_set, n_set, binding, 0, &is_taken_up);
     world.ground = (struct handshake_ground){
-        .server = &world.key, .replays = world.our_replays, .clock_skew_ms = 60000};
+        .servers = {{&world.key, world.our_replays}}, .n_servers = 1, .clock_skew_ms = 60000};
     world.session = (struct handshake_offer){
         .server = &world.key, .user = &world.key, .keep_s = 60, .has_aes = true};
 }
@@ -371,9 +371,9 @@ static void begin(uint8_t how)
 static void begin_far(void)
 {
     struct gate_options options = {
-        .key = &world.key,
-        .replays = world.replays,
-        .clock_skew_ms = 60000,
+        .ground = {.servers = {{&world.key, world.replays}},
+                   .n_servers = 1,
+                   .clock_skew_ms = 60000},
         .keep_s = 60,
         .window_bytes = WINDOW_BYTES,
         .stream_window_bytes = WINDOW_BYTES,
@@ -389,6 +389,7 @@ static void begin_near(void)
 {
     struct near_options options = {
         .key = &world.key,
+        .user = &world.key,
         .keep_s = 60,
         .keepalive_s = 60,
         .has_aes = true,

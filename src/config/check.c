@@ -33,8 +33,8 @@ static void check_users(struct reading *reading, const struct node *node,
             continue;
         const struct node *at = node_get(user, "name");
         if (strchr(name, ':') != NULL)
-            report_error(reading->report, at->at,
-                         "a user's name cannot hold \":\", as HTTP ends it there");
+            report_error(reading->report, at->at, "a user's name cannot hold \":\", as %s it there",
+                         inbound->type == INBOUND_TUNNEL ? "a users_file ends" : "HTTP ends");
         uses_add(&uses, name, at->at, false);
     }
     uses_check_unique(reading->report, &uses, "user");
@@ -75,7 +75,7 @@ static void check_inbound(struct reading *reading, const struct node *node,
         tunnels_check_inbound(reading, node, inbound);
     }
     check_users(reading, node, inbound);
-    if (inbound->users_file != NULL)
+    if (inbound->users_file != NULL || inbound->type == INBOUND_TUNNEL)
         users_read_file(reading, node, inbound);
     if (outbound != NULL && value_stands_for_text(outbound)) {
         struct reference wanted = {outbound->text, outbound->at, outbound->from_env};

@@ -33,8 +33,8 @@ enum config_outbound_type {
 
 struct config_user {
     char *name;
-    char *password;
-    bool is_hash; /* the password is a crypt(5) hash: only of a users_file */
+    char *password; /* of a tunnel: the user's key, as it was written */
+    bool is_hash;   /* the password is a crypt(5) hash: only of a users_file */
 };
 
 /* One entry of `listen`, expanded: "1080" is two of them, "*:1080" too. */
@@ -88,6 +88,18 @@ struct config_key {
     uint8_t n_bytes; /* 16, 24 or 32; 0: none was given */
 };
 
+#define CONFIG_MAX_KEYS 4
+
+/* A user of a tunnel, as `users` names him, and what holds for him beside what the inbound says. */
+struct config_tunnel_user {
+    char *name;
+    char *key; /* base64 */
+    struct config_cidrs allow;
+    struct config_target_rules allow_targets, deny_targets;
+    struct config_target_rules allow_reverse; /* where he may have us listen; each has ports */
+    uint64_t per_client, sessions;            /* 0: no limit */
+};
+
 /* A PEM file: what is in it is parsed by whoever uses it. */
 struct config_pem {
     char *path; /* as it was written, for messages; NULL: none was given */
@@ -123,8 +135,12 @@ struct config_inbound {
     uint64_t per_client;  /* connections from one address; 0: no limit */
     bool reuse_port;
     /* Of a tunnel: it has `key`, or an identity that takes its place. */
-    struct config_key key;
-    char *key_file;             /* as it was written: where the key is from; NULL: none */
+    struct config_key keys[CONFIG_MAX_KEYS]; /* each is as good as the others */
+    size_t n_keys;
+    char *key_file; /* as it was written: where the keys are from; NULL: none */
+    struct config_tunnel_user
+        *tunnel_users; /* those of `users`; all are in users too, these first */
+    size_t n_tunnel_users;
     struct config_pem identity; /* a private key */
     struct config_pem *peers;   /* public keys of those who may come; none: whoever has the key */
     size_t n_peers;
@@ -150,10 +166,10 @@ struct config_outbound {
     uint32_t fwmark;          /* of direct; 0: none */
     bool fast_open;           /* of direct */
     /* Of a tunnel: it has `key`, or the server's public key, `peer`, takes its place. */
-    struct config_key key;
-    char *key_file;             /* as it was written: where the key is from; NULL: none */
-    struct config_pem identity; /* our private key */
-    struct config_pem peer;     /* the server's public key */
+    struct config_key key, user_key; /* the server's, and ours where it has users */
+    char *key_file;                  /* as it was written: where the key is from; NULL: none */
+    struct config_pem identity;      /* our private key */
+    struct config_pem peer;          /* the server's public key */
     enum config_early_data early_data;
     uint64_t keep_s;        /* how long a session without a link is kept */
     uint64_t keepalive_s;   /* the mean pause of an idle link's keepalives; 0: none */

@@ -169,18 +169,19 @@ void block_format(char out[static BLOCK_TEXT_BYTES], const struct cidr *block);
 /* Makes "10.0.0.0/8" of "10.1.2.3/8"; false: bits beyond the prefix are not what is wrong. */
 bool block_correct(char out[static BLOCK_TEXT_BYTES], const char *text, size_t n);
 
-extern const struct kind kind_number, kind_bool, kind_choice, kind_text; /* scalars.c */
-extern const struct kind kind_outbound, kind_log_sink;                   /* scalars.c */
-extern const struct kind kind_upstream_password, kind_size;              /* scalars.c */
-extern const struct kind kind_map, kind_maps, kind_later;                /* maps.c */
-extern const struct kind kind_listen, kind_servers;                      /* listen.c */
-extern const struct kind kind_target, kind_ports, kind_advertise;        /* addresses.c */
-extern const struct kind kind_upstream_servers;                          /* addresses.c */
-extern const struct kind kind_source_addrs, kind_interface;              /* addresses.c */
-extern const struct kind kind_cidrs, kind_target_rules;                  /* rules.c */
-extern const struct kind kind_time_range, kind_size_range;               /* handover.c */
-extern const struct kind kind_port_list, kind_handover;                  /* handover.c */
-extern const struct kind kind_routes;                                    /* routes.c */
-extern const struct kind kind_key, kind_pem, kind_pems;                  /* tunnel_keys.c */
+extern const struct kind kind_number, kind_bool, kind_choice, kind_text;    /* scalars.c */
+extern const struct kind kind_outbound, kind_log_sink;                      /* scalars.c */
+extern const struct kind kind_upstream_password, kind_size;                 /* scalars.c */
+extern const struct kind kind_map, kind_maps, kind_later;                   /* maps.c */
+extern const struct kind kind_listen, kind_servers;                         /* listen.c */
+extern const struct kind kind_target, kind_ports, kind_advertise;           /* addresses.c */
+extern const struct kind kind_upstream_servers;                             /* addresses.c */
+extern const struct kind kind_source_addrs, kind_interface;                 /* addresses.c */
+extern const struct kind kind_cidrs, kind_target_rules, kind_reverse_rules; /* rules.c */
+extern const struct kind kind_time_range, kind_size_range;                  /* handover.c */
+extern const struct kind kind_port_list, kind_handover;                     /* handover.c */
+extern const struct kind kind_routes;                                       /* routes.c */
+extern const struct kind kind_server_keys, kind_client_key;                 /* tunnel_keys.c */
+extern const struct kind kind_pem, kind_pems;                               /* tunnel_keys.c */
 
 #endif

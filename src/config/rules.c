@@ -195,6 +195,48 @@ static void read_rules(struct reading *reading, const struct key *key, const str
             out->n++;
 }
 
+/* Where a peer may have us listen: every entry has ports, and one of ports alone is for loopback. */
+static bool read_reverse_rule(struct reading *reading, const struct key *key,
+                              const struct node *node, struct config_target_rules *out)
+{
+    static const struct cidr loopback[] = {
+        {.family = ADDR_V4, .prefix_bits = 32, .ip = {127, 0, 0, 1}},
+        {.family = ADDR_V6, .prefix_bits = 128, .ip = {[15] = 1}},
+    };
+    struct target_rule rule = {.has_port = true};
+
+    if ((node->kind == NODE_PLAIN || node->kind == NODE_TEXT) &&
+        value_parse_ports(&rule.port_from, &rule.port_to, node->text, node->n_text)) {
+        for (size_t i = 0; i < 2; i++) {
+            rule.cidr = loopback[i];
+            out->items[out->n++] = rule;
+        }
+        return true;
+    }
+    if (!read_rule(reading, key, node, &rule))
+        return false;
+    if (!rule.has_port) {
+        value_unexpected(reading, key, node);
+        return false;
+    }
+    out->items[out->n++] = rule;
+    return true;
+}
+
+static void read_reverse_rules(struct reading *reading, const struct key *key,
+                               const struct node *value, void *base)
+{
+    struct config_target_rules *out = (void *)((char *)base + key->offset);
+    struct entries entries = value_entries(value);
+
+    out->items = value_alloc(reading, 2 * entries.n, sizeof *out->items);
+    if (out->items == NULL)
+        return;
+    for (size_t i = 0; i < entries.n; i++, entries.next = entries.next->next)
+        if (!read_reverse_rule(reading, key, entries.next, out))
+            return;
+}
+
 static void print_rule(struct printer *printer, const struct target_rule *rule)
 {
     char block[BLOCK_TEXT_BYTES], ports[16] = "", text[BLOCK_TEXT_BYTES + 24];
@@ -226,4 +268,10 @@ const struct kind kind_target_rules = {
     .expects = "a block and ports such as \"10.0.0.0/8:80-90\", \"[2001:db8::/32]:443\", \"*:25\", "
                "without ports, or a list of them",
     .read = read_rules,
+    .print = print_rules};
+
+const struct kind kind_reverse_rules = {
+    .expects = "ports on loopback such as \"8080\" or \"8000-8010\", an address with them such as "
+               "\"0.0.0.0:8080\" or \"*:8000-8010\", or a list of them",
+    .read = read_reverse_rules,
     .print = print_rules};

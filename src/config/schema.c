@@ -110,12 +110,12 @@ const struct choice schema_built_in[] = {
 #define SERVERS (UPSTREAMS | TYPE(OUTBOUND_TUNNEL))
 
 /* What both ends of a tunnel have. */
-#define TUNNEL_KEY(of, tunnel)                                                        \
+#define TUNNEL_KEY(of, tunnel, as)                                                    \
     {.name = "key",                                                                   \
-     .kind = &kind_key,                                                               \
-     FIELD(of, key),                                                                  \
-     .n_offset = offsetof(struct of, key_file),                                       \
+     .kind = (as),                                                                    \
      .types = (tunnel),                                                               \
+     .min = 1,                                                                        \
+     .max = CONFIG_MAX_KEYS,                                                          \
      .secret = true},                                                                 \
         {.name = "key_file",                                                          \
          .kind = &kind_text,                                                          \
@@ -194,19 +194,41 @@ static const struct key user_keys[] = {
      .max = MAX_NAME_BYTES,
      .required = true,
      .secret = true},
-    LATER("key"),
-    LATER("allow"),
-    LATER("allow_targets"),
-    LATER("deny_targets"),
-    LATER("allow_reverse"),
-    LATER("per_client"),
-    LATER("sessions"),
 };
 static const struct table user_table = {
     .place = " in a user",
     .keys = user_keys,
     .n_keys = COUNT(user_keys),
     .size = sizeof(struct config_user),
+    .has_secret = true,
+};
+
+static const struct key tunnel_user_keys[] = {
+    {.name = "name",
+     .kind = &kind_text,
+     FIELD(config_tunnel_user, name),
+     .min = 1,
+     .max = MAX_NAME_BYTES,
+     .required = true},
+    {.name = "key",
+     .kind = &kind_text,
+     FIELD(config_tunnel_user, key),
+     .min = 1,
+     .max = MAX_NAME_BYTES,
+     .required = true,
+     .secret = true},
+    RULES(config_tunnel_user, allow, &kind_cidrs, 1),
+    RULES(config_tunnel_user, allow_targets, &kind_target_rules, 0),
+    RULES(config_tunnel_user, deny_targets, &kind_target_rules, 0),
+    RULES(config_tunnel_user, allow_reverse, &kind_reverse_rules, 0),
+    NUMBER(config_tunnel_user, per_client, MAX_CONNECTIONS, 0),
+    NUMBER(config_tunnel_user, sessions, MAX_CONNECTIONS, 0),
+};
+static const struct table tunnel_user_table = {
+    .place = " in a user",
+    .keys = tunnel_user_keys,
+    .n_keys = COUNT(tunnel_user_keys),
+    .size = sizeof(struct config_tunnel_user),
     .has_secret = true,
 };
 
@@ -232,7 +254,7 @@ static const struct key inbound_keys[] = {
      .kind = &kind_target,
      FIELD(config_inbound, target),
      .types = TYPE(INBOUND_RELAY) | TYPE(INBOUND_TUNNEL)},
-    TUNNEL_KEY(config_inbound, TYPE(INBOUND_TUNNEL)),
+    TUNNEL_KEY(config_inbound, TYPE(INBOUND_TUNNEL), &kind_server_keys),
     {.name = "peers",
      .kind = &kind_pems,
      .types = TYPE(INBOUND_TUNNEL),
@@ -260,17 +282,25 @@ static const struct key inbound_keys[] = {
      .offset = offsetof(struct config_inbound, users),
      .n_offset = offsetof(struct config_inbound, n_inline_users),
      .types = PROXIES,
-     .later = TYPE(INBOUND_TUNNEL),
      .table = &user_table,
      .min = 1,
      .max = MAX_USERS,
      .secret = true,
      .example = "users: [{name: ann, password: \"...\"}]"},
+    {.name = "users",
+     .kind = &kind_maps,
+     .offset = offsetof(struct config_inbound, tunnel_users),
+     .n_offset = offsetof(struct config_inbound, n_tunnel_users),
+     .types = TYPE(INBOUND_TUNNEL),
+     .table = &tunnel_user_table,
+     .min = 1,
+     .max = MAX_USERS,
+     .secret = true,
+     .example = "users: [{name: ann, key: \"...\"}]"},
     {.name = "users_file",
      .kind = &kind_text,
      FIELD(config_inbound, users_file),
-     .types = PROXIES,
-     .later = TYPE(INBOUND_TUNNEL),
+     .types = PROXIES | TYPE(INBOUND_TUNNEL),
      .min = 1,
      .max = MAX_PATH_BYTES},
     {.name = "udp",
@@ -361,7 +391,7 @@ static const struct key outbound_keys[] = {
      FIELD(config_outbound, via),
      .n_offset = offsetof(struct config_outbound, has_via),
      .types = SERVERS},
-    TUNNEL_KEY(config_outbound, TYPE(OUTBOUND_TUNNEL)),
+    TUNNEL_KEY(config_outbound, TYPE(OUTBOUND_TUNNEL), &kind_client_key),
     {.name = "peer",
      .kind = &kind_pem,
      FIELD(config_outbound, peer),
@@ -491,6 +521,7 @@ const struct table schema = {.place = "", .keys = top_keys, .n_keys = COUNT(top_
 
 #define FITS(keys) static_assert(COUNT(keys) <= MAX_TABLE_KEYS, "MAX_TABLE_KEYS is too small")
 FITS(user_keys);
+FITS(tunnel_user_keys);
 FITS(inbound_keys);
 FITS(outbound_keys);
 FITS(limit_keys);

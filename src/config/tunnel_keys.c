@@ -6,33 +6,64 @@
 
 #include "config/tunnels.h"
 
-/* Nothing of the value is shown: half of a key is too much already. */
-static void read_key(struct reading *reading, const struct key *key, const struct node *value,
-                     void *base)
+static struct key_text text_of(const struct key *key, const struct node *value)
 {
-    struct config_key *out = (void *)((char *)base + key->offset);
-
-    if (value->kind == NODE_LIST)
-        report_error(reading->report, value->at, "%s: this version does not have more than one",
-                     key->name);
-    else if (value_is_text(reading, key, value))
-        tunnel_key_read(reading, out, key->name, value->at, value->text, value->n_text);
+    return (struct key_text){key->name, value->at, value->text, value->n_text};
 }
 
-/* Where it is from a file, the file is what is printed. */
-static void print_key_text(struct printer *printer, const struct key *key, const void *base)
+/* Nothing of the value is shown: half of a key is too much already. */
+static void read_server_keys(struct reading *reading, const struct key *key,
+                             const struct node *value, void *base)
 {
-    const struct config_key *in = (const void *)((const char *)base + key->offset);
-    const char *path;
+    struct entries entries;
 
-    memcpy(&path, (const char *)base + key->n_offset, sizeof path);
-    if (in->n_bytes == 0 || path != NULL)
+    if (!value_list(reading, key, value, &entries))
+        return;
+    for (size_t i = 0; i < entries.n; i++, entries.next = entries.next->next) {
+        struct key_text text = text_of(key, entries.next);
+        if (value_is_text(reading, key, entries.next))
+            (void)tunnel_key_add(reading, base, &text);
+    }
+}
+
+/* Where they are from a file, the file is what is printed. */
+static void print_server_keys(struct printer *printer, const struct key *key, const void *base)
+{
+    const struct config_inbound *inbound = base;
+
+    if (inbound->n_keys == 0 || inbound->key_file != NULL)
+        return;
+    print_key(printer, key->name);
+    print_raw(printer, inbound->n_keys > 1 ? "[" : "");
+    for (size_t i = 0; i < inbound->n_keys; i++)
+        print_raw(printer, i > 0 ? ", \"***\"" : "\"***\"");
+    print_raw(printer, inbound->n_keys > 1 ? "]\n" : "\n");
+}
+
+const struct kind kind_server_keys = {
+    .expects = "a text, or a list of them", .read = read_server_keys, .print = print_server_keys};
+
+static void read_client_key(struct reading *reading, const struct key *key,
+                            const struct node *value, void *base)
+{
+    struct key_text text = text_of(key, value);
+
+    if (value_is_text(reading, key, value))
+        tunnel_key_split(reading, base, &text);
+}
+
+static void print_client_key(struct printer *printer, const struct key *key, const void *base)
+{
+    const struct config_outbound *outbound = base;
+
+    if (outbound->key.n_bytes == 0 || outbound->key_file != NULL)
         return;
     print_key(printer, key->name);
     print_raw(printer, "\"***\"\n");
 }
 
-const struct kind kind_key = {.expects = "a text", .read = read_key, .print = print_key_text};
+const struct kind kind_client_key = {
+    .expects = "a text", .read = read_client_key, .print = print_client_key};
 
 static bool read_path(struct reading *reading, const struct key *key, const struct node *node,
                       struct config_pem *out)

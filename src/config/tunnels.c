@@ -4,11 +4,14 @@
  *     inbound     key | key_file | identity     and `peers`, the public keys of clients
  *     outbound    key | key_file | peer         and `identity`, our own
  *
+ * An inbound may have several keys, of which each is good, and users, each with a key beside the server's.
+ *
  * Of a PEM file only so much is looked at here as tells a private key from a public one, and one
  * public key from another: to parse it is the cryptography's.
  */
 #include "config/tunnels.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/base64.h"
@@ -23,70 +26,228 @@
 
 /* ---- shared keys ---- */
 
-void tunnel_key_read(struct reading *reading, struct config_key *out, const char *name,
-                     struct mark at, const char *text, size_t n)
+/* NULL, or why it is no key; nothing of the text is in that. */
+static const char *parse_key(struct config_key *out, const char *text, size_t n,
+                             char room[static KEY_WRONG_BYTES])
 {
     uint8_t bytes[96]; /* more than a key's, so that a wrong one's length can be told */
     size_t n_bytes = 0;
     enum err err = base64_decode(bytes, sizeof bytes, &n_bytes, text, n);
+    const char *wrong = NULL;
 
-    if (memchr(text, ':', n) != NULL) {
-        report_error(reading->report, at,
-                     "%s: this version does not have keys of users "
-                     "(SERVER:USER)",
-                     name);
-    } else if (err == ERR_BAD) {
-        report_error(reading->report, at,
-                     "%s: this is not base64 with its padding; `sockeye keygen` makes a key", name);
+    if (err == ERR_BAD) {
+        wrong = "this is not base64 with its padding; `sockeye keygen` makes a key";
     } else if (err != ERR_NONE) {
-        report_error(reading->report, at,
-                     "%s: a key has 16, 24 or 32 bytes (128, 192 or 256 bits), this one has more",
-                     name);
+        wrong = "a key has 16, 24 or 32 bytes (128, 192 or 256 bits), this one has more";
     } else if (n_bytes != 16 && n_bytes != 24 && n_bytes != 32) {
-        report_error(reading->report, at,
-                     "%s: a key has 16, 24 or 32 bytes (128, 192 or 256 bits), this one has %zu",
-                     name, n_bytes);
+        snprintf(room, KEY_WRONG_BYTES,
+                 "a key has 16, 24 or 32 bytes (128, 192 or 256 bits), this one has %zu", n_bytes);
+        wrong = room;
     } else {
         memcpy(out->bytes, bytes, n_bytes);
         out->n_bytes = (uint8_t)n_bytes;
     }
     secret_wipe(bytes, sizeof bytes);
+    return wrong;
 }
+
+static void say_wrong(struct reading *reading, const struct key_text *text, const char *wrong)
+{
+    if (wrong != NULL)
+        report_error(reading->report, text->at, "%s: %s", text->name, wrong);
+}
+
+static bool is_same_key(const struct config_key *a, const struct config_key *b)
+{
+    return a->n_bytes == b->n_bytes && memcmp(a->bytes, b->bytes, a->n_bytes) == 0;
+}
+
+static bool has_key(const struct config_inbound *inbound, const struct config_key *key)
+{
+    for (size_t i = 0; i < inbound->n_keys; i++)
+        if (is_same_key(&inbound->keys[i], key))
+            return true;
+    return false;
+}
+
+bool tunnel_key_add(struct reading *reading, struct config_inbound *inbound,
+                    const struct key_text *text)
+{
+    struct config_key key = {0};
+    char room[KEY_WRONG_BYTES];
+    const char *wrong;
+
+    if (memchr(text->text, ':', text->n) != NULL)
+        wrong =
+            "SERVER:USER is what a client has; here the server's key stands alone, and users have "
+            "theirs in users or users_file";
+    else
+        wrong = parse_key(&key, text->text, text->n, room);
+    if (wrong == NULL && inbound->n_keys == CONFIG_MAX_KEYS)
+        wrong = "more than 4 keys";
+    else if (wrong == NULL && has_key(inbound, &key))
+        wrong = "the same key twice";
+    if (wrong == NULL)
+        inbound->keys[inbound->n_keys++] = key;
+    say_wrong(reading, text, wrong);
+    secret_wipe(&key, sizeof key);
+    return wrong == NULL;
+}
+
+void tunnel_key_split(struct reading *reading, struct config_outbound *outbound,
+                      const struct key_text *text)
+{
+    const char *colon = memchr(text->text, ':', text->n), *end = text->text + text->n;
+    size_t n_server = (size_t)((colon != NULL ? colon : end) - text->text);
+    char room[KEY_WRONG_BYTES];
+    const char *wrong = parse_key(&outbound->key, text->text, n_server, room);
+
+    if (wrong != NULL || colon == NULL) {
+        say_wrong(reading, text, wrong);
+        return;
+    }
+    wrong = parse_key(&outbound->user_key, colon + 1, (size_t)(end - colon) - 1, room);
+    if (wrong == NULL && is_same_key(&outbound->key, &outbound->user_key))
+        wrong = "it is the server's, but must be the user's own";
+    if (wrong != NULL)
+        report_error(reading->report, text->at, "%s: the user's key, behind the colon: %s",
+                     text->name, wrong);
+}
+
+const char *tunnel_key_judge_user(const struct config_inbound *inbound, const char *text,
+                                  char room[static KEY_WRONG_BYTES])
+{
+    struct config_key key = {0};
+    const char *wrong = parse_key(&key, text, strlen(text), room);
+
+    if (wrong == NULL && has_key(inbound, &key))
+        wrong = "this is the server's own key, which all its users have";
+    secret_wipe(&key, sizeof key);
+    return wrong;
+}
+
+/* ---- files of keys ---- */
 
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Its first line, as `sockeye keygen -o` writes it. */
-static void read_key_file(struct reading *reading, const struct node *node, struct config_key *out)
+/* A file of keys, as `sockeye keygen -o` writes it: one a line. */
+struct key_lines {
+    struct file file;
+    const char *at;
+    struct key_text text; /* of the line */
+};
+
+static bool open_key_file(struct reading *reading, const struct node *node, struct key_lines *lines)
 {
     const struct node *value = node_get(node, "key_file");
-    struct file file;
 
-    if (!file_read(reading, &file, "key_file", value, value->text, value->n_text,
+    if (!file_read(reading, &lines->file, "key_file", value, value->text, value->n_text,
                    MAX_KEY_FILE_BYTES))
-        return;
-    file_skip_mark(&file);
-    const char *newline = memchr(file.text, '\n', file.n);
-    size_t n = newline != NULL ? (size_t)(newline - file.text) : file.n;
-    while (n > 0 && is_space(file.text[n - 1]))
-        n--;
-    if (n == 0)
-        report_error(reading->report, value->at, "key_file: expected a key in its first line");
-    else
-        tunnel_key_read(reading, out, "key_file", value->at, file.text, n);
+        return false;
+    file_skip_mark(&lines->file);
+    lines->at = lines->file.text;
+    lines->text = (struct key_text){.name = "key_file", .at = value->at};
+    return true;
 }
 
-static void check_key(struct reading *reading, const struct node *node, const char *key_file,
-                      struct config_key *key)
+/* The next line that is not blank. */
+static bool next_key_line(struct key_lines *lines)
+{
+    const char *end = lines->file.text + lines->file.n;
+
+    while (lines->at < end) {
+        const char *newline = memchr(lines->at, '\n', (size_t)(end - lines->at));
+        const char *stop = newline != NULL ? newline : end;
+        lines->text.text = lines->at;
+        lines->at = newline != NULL ? newline + 1 : end;
+        while (stop > lines->text.text && is_space(stop[-1]))
+            stop--;
+        lines->text.n = (size_t)(stop - lines->text.text);
+        if (lines->text.n > 0)
+            return true;
+    }
+    return false;
+}
+
+static void say_no_key(struct reading *reading, const struct key_lines *lines)
+{
+    report_error(reading->report, lines->text.at, "key_file: expected a key in its first line");
+}
+
+/* Whether it is from a file that the key is to be read. */
+static bool is_from_file(struct reading *reading, const struct node *node, const char *key_file)
 {
     const struct node *file = node_get(node, "key_file");
 
-    if (file != NULL && node_get(node, "key") != NULL)
-        report_error(reading->report, file->key->at, "key and key_file: expected one of them");
-    else if (key_file != NULL)
-        read_key_file(reading, node, key);
+    if (file == NULL || node_get(node, "key") == NULL)
+        return key_file != NULL;
+    report_error(reading->report, file->key->at, "key and key_file: expected one of them");
+    return false;
+}
+
+static void read_server_keys(struct reading *reading, const struct node *node,
+                             struct config_inbound *inbound)
+{
+    struct key_lines lines;
+
+    if (!is_from_file(reading, node, inbound->key_file) || !open_key_file(reading, node, &lines))
+        return;
+    if (!next_key_line(&lines)) {
+        say_no_key(reading, &lines);
+        return;
+    }
+    while (tunnel_key_add(reading, inbound, &lines.text) && next_key_line(&lines))
+        continue;
+}
+
+static void read_client_key(struct reading *reading, const struct node *node,
+                            struct config_outbound *outbound)
+{
+    struct key_lines lines;
+
+    if (!is_from_file(reading, node, outbound->key_file) || !open_key_file(reading, node, &lines))
+        return;
+    if (!next_key_line(&lines)) {
+        say_no_key(reading, &lines);
+        return;
+    }
+    tunnel_key_split(reading, outbound, &lines.text);
+    if (next_key_line(&lines))
+        report_error(reading->report, lines.text.at,
+                     "key_file: more than one line: a client has one key");
+}
+
+/* ---- users ---- */
+
+/* In step with the nodes, so that the place of each is known. */
+static void take_users(struct reading *reading, const struct node *node,
+                       struct config_inbound *inbound)
+{
+    const struct node *list = node_get(node, "users");
+    size_t n = inbound->n_tunnel_users;
+
+    if (n == 0)
+        return;
+    struct config_user *users = value_alloc(reading, n, sizeof *users);
+    if (users == NULL)
+        return;
+    const struct node *user = list->first;
+    for (size_t i = 0; i < n; i++, user = user->next) {
+        const struct config_tunnel_user *from = &inbound->tunnel_users[i];
+        char room[KEY_WRONG_BYTES];
+        struct quoted q;
+        const char *wrong =
+            from->key != NULL ? tunnel_key_judge_user(inbound, from->key, room) : NULL;
+        users[i] = (struct config_user){.name = from->name, .password = from->key};
+        if (wrong != NULL && from->name != NULL)
+            report_error(reading->report, node_get(user, "key")->at, "the key of the user %s: %s",
+                         quote(&q, from->name, strlen(from->name)), wrong);
+    }
+    inbound->users = users;
+    inbound->n_users = inbound->n_inline_users = n;
 }
 
 /* ---- PEM files ---- */
@@ -228,21 +389,27 @@ void tunnels_check_inbound(struct reading *reading, const struct node *node,
                            struct config_inbound *inbound)
 {
     const struct node *identity = node_get(node, "identity"), *peers = node_get(node, "peers");
-    bool has_key = has_shared_key(node);
+    bool is_shared = has_shared_key(node);
 
-    check_key(reading, node, inbound->key_file, &inbound->key);
+    read_server_keys(reading, node, inbound);
+    take_users(reading, node, inbound);
     if (inbound->identity.path != NULL)
         read_pem(reading, identity, "identity", true, &inbound->identity);
     if (inbound->n_peers > 0)
         read_peers(reading, peers, inbound);
     check_early_data(reading, node, inbound->early_data);
     check_udp(reading, node, &inbound->udp);
-    if (!has_key && identity == NULL)
+    if (!is_shared && inbound->has_users)
+        report_error(
+            reading->report,
+            node_get(node, node_get(node, "users") != NULL ? "users" : "users_file")->key->at,
+            "users have a key each beside the server's, which is missing: add key or key_file");
+    else if (!is_shared && identity == NULL)
         report_error(
             reading->report, node->at,
             "a tunnel needs a key: add key or key_file, as `sockeye keygen` makes them, or "
             "identity, whose public key then opens it");
-    else if (!has_key && peers == NULL)
+    else if (!is_shared && peers == NULL)
         report_warning(reading->report, identity->key->at,
                        "identity: without key and without peers, all who have its public key may "
                        "use this tunnel");
@@ -252,15 +419,15 @@ void tunnels_check_outbound(struct reading *reading, const struct node *node,
                             struct config_outbound *outbound)
 {
     const struct node *stream_window = node_get(node, "stream_window");
-    bool has_key = has_shared_key(node);
+    bool is_shared = has_shared_key(node);
 
-    check_key(reading, node, outbound->key_file, &outbound->key);
+    read_client_key(reading, node, outbound);
     if (outbound->identity.path != NULL)
         read_pem(reading, node_get(node, "identity"), "identity", true, &outbound->identity);
     if (outbound->peer.path != NULL)
         read_pem(reading, node_get(node, "peer"), "peer", false, &outbound->peer);
     check_early_data(reading, node, outbound->early_data);
-    if (!has_key && node_get(node, "peer") == NULL)
+    if (!is_shared && node_get(node, "peer") == NULL)
         report_error(reading->report, node->at,
                      "a tunnel needs the server's key: add key or key_file, or peer, the server's "
                      "public key, if that opens it");

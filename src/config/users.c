@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "config/files.h"
+#include "config/tunnels.h"
 
 #define MAX_FILE_BYTES ((size_t)256 * 1024 * 1024)
 #define MAX_NAME_BYTES 255     /* what SOCKS5 carries (RFC 1929) */
@@ -17,6 +18,7 @@ struct users_reading {
     size_t line;
     uint32_t *lines;       /* each user's: in this file, or in the configuration */
     uint32_t *slots;       /* a hash table of users by name: index + 1, 0 is free */
+    uint32_t *key_slots;   /* of a tunnel's by their keys too; else NULL */
     size_t n_slots;        /* a power of two */
     bool has_warned_plain; /* once is enough */
 };
@@ -41,6 +43,17 @@ static uint32_t *find_slot(const struct users_reading *r, const char *name)
     return &r->slots[i];
 }
 
+/* The same for a key: base64 is canonical, so that a key has one text. */
+static uint32_t *find_key_slot(const struct users_reading *r, const char *key)
+{
+    size_t i = hash_name(key) & (r->n_slots - 1);
+
+    while (r->key_slots[i] != 0 &&
+           strcmp(r->inbound->users[r->key_slots[i] - 1].password, key) != 0)
+        i = (i + 1) & (r->n_slots - 1);
+    return &r->key_slots[i];
+}
+
 static struct file_line here(const struct users_reading *r)
 {
     return (struct file_line){r->file.path, r->line};
@@ -52,26 +65,50 @@ static void say(const struct users_reading *r, const char *wrong)
     report_file_error(r->reading->report, r->at, here(r), "%s", wrong);
 }
 
+/* Which file the user is in. */
+static const char *file_of(const struct users_reading *r, size_t user)
+{
+    return user < r->inbound->n_inline_users ? r->reading->report->file : r->file.path;
+}
+
 static void say_twice(const struct users_reading *r, const char *name, size_t first)
 {
     struct quoted q;
-    const char *file = first < r->inbound->n_inline_users ? r->reading->report->file : r->file.path;
 
     report_file_error(r->reading->report, r->at, here(r), "the user %s is already in line %u of %s",
-                      quote(&q, name, strlen(name)), (unsigned)r->lines[first], file);
+                      quote(&q, name, strlen(name)), (unsigned)r->lines[first], file_of(r, first));
+}
+
+static void say_key_twice(const struct users_reading *r, const char *name, size_t first)
+{
+    const char *other = r->inbound->users[first].name;
+    struct quoted q, q2;
+
+    report_file_error(
+        r->reading->report, r->at, here(r),
+        "the user %s has the key of %s, in line %u of %s: who of them came could not be told",
+        quote(&q, name, strlen(name)), quote(&q2, other, strlen(other)), (unsigned)r->lines[first],
+        file_of(r, first));
 }
 
 static void add_user(struct users_reading *r, const struct config_user *user)
 {
     uint32_t *slot = find_slot(r, user->name);
+    uint32_t *key_slot = r->key_slots != NULL ? find_key_slot(r, user->password) : NULL;
 
     if (*slot != 0) {
         say_twice(r, user->name, *slot - 1);
         return;
     }
+    if (key_slot != NULL && *key_slot != 0) {
+        say_key_twice(r, user->name, *key_slot - 1);
+        return;
+    }
     r->lines[r->inbound->n_users] = (uint32_t)r->line;
     r->inbound->users[r->inbound->n_users++] = *user;
     *slot = (uint32_t)r->inbound->n_users;
+    if (key_slot != NULL)
+        *key_slot = *slot;
 }
 
 /* A hash holds none of ":;*!\" nor anything that is not printable (crypt(5)). */
@@ -97,13 +134,16 @@ static const char *check_hash(const struct config_sources *sources, const char *
     return NULL;
 }
 
-static const char *check_user(const struct config_sources *sources, const struct config_user *user,
-                              size_t n_name, size_t n_password)
+static const char *check_name(size_t n_name)
 {
     if (n_name == 0)
         return "the name before \":\" is empty";
-    if (n_name > MAX_NAME_BYTES)
-        return "the name is longer than 255 bytes";
+    return n_name > MAX_NAME_BYTES ? "the name is longer than 255 bytes" : NULL;
+}
+
+static const char *check_password(const struct config_sources *sources,
+                                  const struct config_user *user, size_t n_password)
+{
     if (n_password == 0)
         return "the password after \":\" is empty";
     if (user->is_hash)
@@ -121,6 +161,23 @@ static bool is_user(const char *line, size_t n)
     return i < n && line[0] != '#';
 }
 
+static bool is_tunnel(const struct users_reading *r)
+{
+    return r->inbound->type == INBOUND_TUNNEL;
+}
+
+static bool has_good_key(const struct users_reading *r, const struct config_user *user)
+{
+    char room[KEY_WRONG_BYTES];
+    const char *wrong = tunnel_key_judge_user(r->inbound, user->password, room);
+    struct quoted q;
+
+    if (wrong != NULL)
+        report_file_error(r->reading->report, r->at, here(r), "the key of the user %s: %s",
+                          quote(&q, user->name, strlen(user->name)), wrong);
+    return wrong == NULL;
+}
+
 static void read_line(struct users_reading *r, char *line, size_t n)
 {
     if (!is_user(line, n))
@@ -134,18 +191,22 @@ static void read_line(struct users_reading *r, char *line, size_t n)
     }
     char *colon = memchr(line, ':', n);
     if (colon == NULL) {
-        say(r, "expected \"name:password\"");
+        say(r, is_tunnel(r) ? "expected \"name:key\"" : "expected \"name:password\"");
         return;
     }
     *colon = '\0';
-    struct config_user user = {line, colon + 1, colon[1] == '$'};
+    struct config_user user = {line, colon + 1, !is_tunnel(r) && colon[1] == '$'};
     size_t n_name = (size_t)(colon - line);
-    const char *wrong = check_user(r->reading->sources, &user, n_name, n - n_name - 1);
+    const char *wrong = check_name(n_name);
+    if (wrong == NULL && is_tunnel(r) && !has_good_key(r, &user))
+        return;
+    if (wrong == NULL && !is_tunnel(r))
+        wrong = check_password(r->reading->sources, &user, n - n_name - 1);
     if (wrong != NULL) {
         say(r, wrong);
         return;
     }
-    if (!user.is_hash && !r->has_warned_plain) {
+    if (!is_tunnel(r) && !user.is_hash && !r->has_warned_plain) {
         report_file_warning(r->reading->report, r->at, here(r),
                             "this file holds passwords as they are; `sockeye passwd NAME` prints "
                             "lines that hold a hash instead");
@@ -175,6 +236,24 @@ static size_t count_users(const struct users_reading *r)
     return n;
 }
 
+/* Of one who stands in the configuration. */
+static void enter_key(const struct users_reading *r, const struct node *node, size_t user)
+{
+    const struct config_user *users = r->inbound->users;
+    uint32_t *slot = find_key_slot(r, users[user].password);
+    struct quoted q, q2;
+
+    if (*slot == 0)
+        *slot = (uint32_t)user + 1;
+    else
+        report_error(
+            r->reading->report, node_get(node, "key")->at,
+            "the user %s has the key of %s, in line %u: who of them came could not be told",
+            quote(&q, users[user].name, strlen(users[user].name)),
+            quote(&q2, users[*slot - 1].name, strlen(users[*slot - 1].name)),
+            (unsigned)r->lines[*slot - 1]);
+}
+
 /* Makes room for n users and an index of them; those that the inbound has are in it. */
 static bool make_room(struct users_reading *r, const struct node *node, size_t n)
 {
@@ -187,7 +266,10 @@ static bool make_room(struct users_reading *r, const struct node *node, size_t n
     struct config_user *users = value_alloc(r->reading, n, sizeof *users);
     r->lines = arena_alloc(r->reading->scratch, n, sizeof *r->lines);
     r->slots = arena_alloc(r->reading->scratch, r->n_slots, sizeof *r->slots);
-    if (users == NULL || r->lines == NULL || r->slots == NULL) {
+    if (is_tunnel(r))
+        r->key_slots = arena_alloc(r->reading->scratch, r->n_slots, sizeof *r->slots);
+    if (users == NULL || r->lines == NULL || r->slots == NULL ||
+        (is_tunnel(r) && r->key_slots == NULL)) {
         r->reading->report->no_memory = true;
         return false;
     }
@@ -198,6 +280,8 @@ static bool make_room(struct users_reading *r, const struct node *node, size_t n
         r->lines[i] = user->at.line;
         if (users[i].name != NULL)
             *find_slot(r, users[i].name) = (uint32_t)i + 1;
+        if (users[i].name != NULL && users[i].password != NULL && r->key_slots != NULL)
+            enter_key(r, user, i);
     }
     return true;
 }
@@ -220,8 +304,12 @@ void users_read_file(struct reading *reading, const struct node *node,
     const struct node *value = node_get(node, "users_file");
     struct users_reading r = {.reading = reading, .inbound = inbound};
 
-    if (value == NULL)
+    if (value == NULL) {
+        /* Of a tunnel's users the keys are to be told apart all the same. */
+        if (is_tunnel(&r) && inbound->n_users > 0)
+            (void)make_room(&r, node, inbound->n_users);
         return;
+    }
     r.at = value->at;
     if (!file_read(reading, &r.file, "users_file", value, value->text, value->n_text,
                    MAX_FILE_BYTES))

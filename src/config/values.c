@@ -263,8 +263,8 @@ bool value_is_text(struct reading *reading, const struct key *key, const struct 
         return true;
     if (node->kind == NODE_BROKEN)
         return false;
-    bool is_text =
-        key->kind == &kind_text || key->kind == &kind_upstream_password || key->kind == &kind_key;
+    bool is_text = key->kind == &kind_text || key->kind == &kind_upstream_password ||
+                   key->kind == &kind_server_keys || key->kind == &kind_client_key;
     if (is_text && node->kind == NODE_PLAIN && !value_is_null(node))
         report_error(reading->report, node->at, "%s: expected a text, found %s; put it in quotes",
                      key->name, value_describe(&found, key, node));

@@ -13,14 +13,24 @@ void walk_defaults(struct reading *reading, const struct table *table, void *bas
             table->keys[i].kind->set_default(reading, &table->keys[i], base);
 }
 
-static bool find_key(const struct table *table, const char *name, size_t *out)
+static bool has_type(const struct key *key, int type)
 {
-    for (size_t i = 0; i < table->n_keys; i++)
-        if (strcmp(table->keys[i].name, name) == 0) {
-            *out = i;
-            return true;
-        }
-    return false;
+    return key->types == 0 || type < 0 || (key->types & TYPE(type)) != 0;
+}
+
+/* That of the type, where several types have a key of this name, each its own. */
+static bool find_key(const struct table *table, const char *name, int type, size_t *out)
+{
+    bool is_found = false;
+
+    for (size_t i = 0; i < table->n_keys; i++) {
+        if (strcmp(table->keys[i].name, name) != 0 ||
+            (is_found && !has_type(&table->keys[i], type)))
+            continue;
+        *out = i;
+        is_found = true;
+    }
+    return is_found;
 }
 
 #define TYPE_UNKNOWN (-2)
@@ -37,11 +47,6 @@ static int type_of(const struct table *table, const struct node *entry)
         if (strcmp(c->name, value->text) == 0)
             return c->value;
     return TYPE_UNKNOWN;
-}
-
-static bool has_type(const struct key *key, int type)
-{
-    return key->types == 0 || type < 0 || (key->types & TYPE(type)) != 0;
 }
 
 /* Whether the key is one that something of this type may have. */
@@ -107,6 +112,17 @@ static const char *say_unknown(struct report *report, const struct table *table,
     return suggest.best;
 }
 
+/* The types that have a key of this name. */
+static unsigned types_of(const struct table *table, const char *name)
+{
+    unsigned types = 0;
+
+    for (size_t i = 0; i < table->n_keys; i++)
+        if (strcmp(table->keys[i].name, name) == 0)
+            types |= table->keys[i].types;
+    return types;
+}
+
 /* Says that something of this type has no such key. */
 static void say_foreign(struct report *report, const struct table *table, const struct key *key,
                         const struct node *value, int type)
@@ -120,7 +136,7 @@ static void say_foreign(struct report *report, const struct table *table, const 
                      table->place, here);
         return;
     }
-    list_types(there, sizeof there, table->keys[0].choices, key->types);
+    list_types(there, sizeof there, table->keys[0].choices, types_of(table, key->name));
     report_error(report, value->key->at,
                  "the key \"%s\" does not belong%s of type %s; it is for %s", key->name,
                  table->place, here, there);
@@ -159,9 +175,9 @@ static void read_entry(struct reading *reading, const struct table *table, struc
     const struct node *key = value->key;
     size_t i;
 
-    if (!find_key(table, key->text, &i)) {
+    if (!find_key(table, key->text, met->type, &i)) {
         const char *meant = say_unknown(reading->report, table, key, met->type);
-        if (meant != NULL && find_key(table, meant, &i))
+        if (meant != NULL && find_key(table, meant, met->type, &i))
             met->is_misspelt[i] = true;
     } else if (met->values[i] != NULL) {
         report_error(reading->report, key->at, "the key \"%s\" is already in line %u",

@@ -12,6 +12,7 @@
 #include "outbound/outbounds.h"
 #include "route/route.h"
 #include "tunnel/far.h"
+#include "tunnel/far_roster.h"
 #include "tunnel/outbound.h"
 
 /* Long enough to make guessing slow, short enough for who has mistyped. */
@@ -27,7 +28,7 @@ static const struct inbound_protocol *const protocols[] = {
 static enum err set_users(struct runtime *runtime, struct inbound *inbound,
                           const struct config_inbound *from)
 {
-    if (!from->has_users)
+    if (!from->has_users || from->type == INBOUND_TUNNEL)
         return ERR_NONE;
     struct user *list = calloc(from->n_users + 1, sizeof *list); /* never 0 bytes */
     if (list == NULL)
@@ -63,8 +64,7 @@ static enum err set_far(struct runtime *runtime, struct inbound *inbound,
 {
     char folder[PATHS_BYTES];
     bool has_folder = statefolder_make(folder, runtime->config) == ERR_NONE;
-    return convert_tunnel_inbound(&inbound->far, runtime->tunnels, has_folder ? folder : NULL,
-                                  from);
+    return convert_tunnel_inbound(inbound, runtime->tunnels, has_folder ? folder : NULL, from);
 }
 
 static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
@@ -307,6 +307,7 @@ void convert_free(struct runtime *runtime)
     struct ruleset *ruleset = &runtime->ruleset;
     for (size_t i = 0; i < ruleset->n_inbounds; i++) {
         users_free(ruleset->inbounds[i].users);
+        far_roster_free(ruleset->inbounds[i].roster);
         far_spec_release(ruleset->inbounds[i].far);
         counts_release(&runtime->shared->counts, ruleset->inbounds[i].counts);
     }

@@ -2,12 +2,15 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/base64.h"
 #include "base/secret.h"
 #include "crypto/crypto.h"
 #include "crypto/hash.h"
 #include "crypto/sign.h"
 #include "io/sys.h"
+#include "tunnel/far_roster.h"
 #include "tunnel/far_spec.h"
 #include "tunnel/outbound.h"
 
@@ -96,6 +99,7 @@ static void digest_outbound(uint8_t out[static SHA256_BYTES], const struct confi
         from->has_via,
     };
     add(&digest, from->key.bytes, from->key.n_bytes);
+    add(&digest, from->user_key.bytes, from->user_key.n_bytes);
     add(&digest, from->identity.text, from->identity.n);
     add(&digest, from->peer.text, from->peer.n);
     add(&digest, numbers, sizeof numbers);
@@ -137,6 +141,9 @@ enum err convert_tunnel_outbound(struct outbound **out, struct tunnels *tunnels,
         return err;
     }
     make_key(&settings.key, &from->key, settings.server);
+    settings.user = settings.key;
+    if (from->user_key.n_bytes > 0)
+        link_key_init(&settings.user, from->user_key.bytes, from->user_key.n_bytes);
     digest_outbound(settings.digest, from);
     err = tunnel_outbound_new(out, tunnels, &settings);
     secret_wipe(&settings, sizeof settings);
@@ -152,6 +159,7 @@ enum err convert_tunnel_outbound(struct outbound **out, struct tunnels *tunnels,
 /* Of an inbound at one worker. Clients that sleep or travel have one each, for keep_s at most twice. */
 #define FAR_MAX_UNLINKED 4096
 
+/* Not of its keys and users: who has one that is good still stays. But the public key is the identity's. */
 static void digest_inbound(uint8_t out[static SHA256_BYTES], const struct config_inbound *from,
                            const struct far_settings *settings)
 {
@@ -168,10 +176,9 @@ static void digest_inbound(uint8_t out[static SHA256_BYTES], const struct config
     const uint64_t numbers[] = {
         (uint64_t)from->early_data,
         from->keep_s,
-        from->clock_skew_s,
         settings->n_peers,
+        settings->is_key_public,
     };
-    add(&digest, from->key.bytes, from->key.n_bytes);
     add(&digest, from->identity.text, from->identity.n);
     add(&digest, peers, sizeof peers);
     add(&digest, numbers, sizeof numbers);
@@ -206,23 +213,19 @@ static const enum gate_early earlies[] = {
     [EARLY_FULL] = GATE_EARLY_FULL,
 };
 
-enum err convert_tunnel_inbound(struct far_spec **out, struct tunnels *tunnels, const char *state,
-                                const struct config_inbound *from)
+static enum err make_spec(struct far_spec **out, struct tunnels *tunnels,
+                          const struct config_inbound *from)
 {
     struct far_settings settings = {
         .name = from->name,
-        .is_key_public = from->key.n_bytes == 0,
-        .clock_skew_ms = from->clock_skew_s * 1000,
+        .is_key_public = from->n_keys == 0,
         .keep_s = from->keep_s,
         .window_bytes = FAR_WINDOW_BYTES,
         .stream_window_bytes = FAR_STREAM_WINDOW_BYTES,
         .max_unlinked = FAR_MAX_UNLINKED,
         .early = earlies[from->early_data],
-        .state = state,
     };
-    enum err err = prepare();
-    if (err == ERR_NONE)
-        err = read_private(&settings.identity, &from->identity);
+    enum err err = read_private(&settings.identity, &from->identity);
     if (err == ERR_NONE)
         err = read_peers(&settings, from);
     if (err != ERR_NONE) {
@@ -230,11 +233,77 @@ enum err convert_tunnel_inbound(struct far_spec **out, struct tunnels *tunnels, 
         free_peers(&settings);
         return err;
     }
-    const struct verify_key *public =
-        settings.identity == NULL ? NULL : sign_key_public(settings.identity);
-    make_key(&settings.key, &from->key, public);
     digest_inbound(settings.digest, from, &settings);
-    err = far_spec_hold(&tunnels->fars, &settings, out);
+    return far_spec_hold(&tunnels->fars, &settings, out);
+}
+
+static struct cidr_list cidrs_of(const struct config_cidrs *from)
+{
+    return (struct cidr_list){from->items, from->n};
+}
+
+static struct target_rule_list rules_of(const struct config_target_rules *from)
+{
+    return (struct target_rule_list){from->items, from->n};
+}
+
+static enum err add_user(struct far_roster *roster, const struct config_inbound *from, size_t i)
+{
+    const struct config_user *user = &from->users[i];
+    struct user_rights rights;
+    uint8_t key[32];
+    size_t n_key;
+    bool has_rights = i < from->n_tunnel_users;
+    if (base64_decode(key, sizeof key, &n_key, user->password, strlen(user->password)) != ERR_NONE)
+        return ERR_BAD; /* which was checked */
+    if (has_rights) {
+        const struct config_tunnel_user *named = &from->tunnel_users[i];
+        rights = (struct user_rights){
+            .allow = cidrs_of(&named->allow),
+            .allow_targets = rules_of(&named->allow_targets),
+            .deny_targets = rules_of(&named->deny_targets),
+            .allow_reverse = rules_of(&named->allow_reverse),
+            .per_client = named->per_client,
+            .sessions = named->sessions,
+        };
+    }
+    enum err err = far_roster_add(roster, user->name, key, n_key, has_rights ? &rights : NULL);
+    secret_wipe(key, sizeof key);
+    return err;
+}
+
+static enum err make_roster(struct far_roster **out, struct tunnels *tunnels, const char *state,
+                            const struct far_spec *spec, const struct config_inbound *from)
+{
+    static_assert(CONFIG_MAX_KEYS <= HANDSHAKE_MAX_SERVERS, "all keys have room");
+    struct far_roster_settings settings = {
+        .state = state,
+        .n_keys = from->n_keys,
+        .has_users = from->has_users,
+        .n_users = from->n_users,
+        .clock_skew_ms = from->clock_skew_s * 1000,
+    };
+    for (size_t i = 0; i < from->n_keys; i++)
+        link_key_init(&settings.keys[i], from->keys[i].bytes, from->keys[i].n_bytes);
+    if (from->n_keys == 0) {
+        size_t n;
+        const uint8_t *spki = verify_key_spki(sign_key_public(spec->settings.identity), &n);
+        link_key_init_public(&settings.keys[settings.n_keys++], spki, n);
+    }
+    enum err err = far_roster_new(out, &tunnels->fars, &settings);
     secret_wipe(&settings, sizeof settings);
+    for (size_t i = 0; i < from->n_users && err == ERR_NONE; i++)
+        err = add_user(*out, from, i);
+    return err;
+}
+
+enum err convert_tunnel_inbound(struct inbound *inbound, struct tunnels *tunnels, const char *state,
+                                const struct config_inbound *from)
+{
+    enum err err = prepare();
+    if (err == ERR_NONE)
+        err = make_spec(&inbound->far, tunnels, from);
+    if (err == ERR_NONE)
+        err = make_roster(&inbound->roster, tunnels, state, inbound->far, from);
     return err;
 }

@@ -3,6 +3,7 @@
 #define SOCKEYE_DAEMON_CONVERT_TUNNEL_H
 
 #include "config/config.h"
+#include "flow/inbound.h"
 #include "flow/outbound.h"
 #include "tunnel/tunnels.h"
 
@@ -11,9 +12,9 @@
 NODISCARD enum err convert_tunnel_outbound(struct outbound **out, struct tunnels *tunnels,
                                            const struct config_outbound *from);
 
-/* What all workers share of a tunnel inbound; to be released. `state` is the folder for what must survive a restart, NULL: there is
- * none. As above. */
-NODISCARD enum err convert_tunnel_inbound(struct far_spec **out, struct tunnels *tunnels,
+/* Gives a tunnel inbound what all workers share of it, and whom it lets in; to be released and freed, whatever this returns. `state` is
+ * the folder for what must survive a restart, NULL: there is none. As above. */
+NODISCARD enum err convert_tunnel_inbound(struct inbound *inbound, struct tunnels *tunnels,
                                           const char *state, const struct config_inbound *from);
 
 #endif

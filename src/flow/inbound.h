@@ -16,6 +16,7 @@
 #include "flow/request.h"
 
 struct endpoint;
+struct far_roster;
 struct far_spec;
 struct flow;
 struct inbound_counts;
@@ -103,6 +104,7 @@ struct inbound {
     struct target target; /* where a relay leads to; of a tunnel where those lead who name none */
     struct outbound *speedtest; /* of a tunnel: who serves those who measure it; NULL: nobody */
     struct far_spec *far;       /* of a tunnel (tunnel/far_spec.h), held; else NULL */
+    struct far_roster *roster;  /* likewise (tunnel/far_roster.h), owned */
     struct inbound_command udp, bind;
     bool denies_loopback;                     /* it can be reached from beyond this machine */
     uint64_t max_connections, max_per_client; /* 0: no limit */

@@ -19,7 +19,7 @@
 #define FLIGHT_SALT_BYTES 16
 #define FLIGHT_TIME_BYTES 8
 #define FLIGHT_EPHEMERAL_BYTES 32
-#define FLIGHT_TAG_BYTES 8
+#define FLIGHT_TAG_BYTES LINK_TAG_BYTES
 
 /* Where the fields of the heads are. */
 enum {
@@ -82,7 +82,7 @@ void flight_reader_deinit(struct flight_reader *reader);
  * were taken. ERR_BAD: the coding is not canonical, or there is too much of it. */
 NODISCARD enum err flight_reader_take(struct flight_reader *reader, const uint8_t *bytes, size_t n,
                                       size_t *used);
-/* Behind FLIGHT_HEAD. ERR_MEMORY. */
+/* Behind FLIGHT_HEAD, at the server behind FLIGHT_MAC1, which may have to try several keys. ERR_MEMORY. */
 NODISCARD enum err flight_reader_unmask(struct flight_reader *reader,
                                         const uint8_t server_prk[static 32]);
 /* Behind FLIGHT_MAC1 and FLIGHT_MAC2: whether the MAC is right. */

@@ -169,7 +169,7 @@ struct flight_keys handshake_keys(const struct handshake *handshake, enum flight
     bool is_bound = sender == FLIGHT_OF_SERVER;
     return (struct flight_keys){
         .sender = sender,
-        .server_prk = handshake->is_client ? offer->server->prk : handshake->ground->server->prk,
+        .server_prk = handshake->is_client ? offer->server->prk : handshake->server.prk,
         .user_prk = handshake->is_client ? offer->user->prk : handshake->user.prk,
         .bound_to = {handshake->flight1_mac, is_bound ? sizeof handshake->flight1_mac : 0},
     };

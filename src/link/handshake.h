@@ -55,6 +55,7 @@ enum flight_fault {
     FLIGHT_CIPHER,
     FLIGHT_JOIN, /* its number was used */
     FLIGHT_IDENTITY,
+    FLIGHT_UNWELCOME, /* a user who may not come from there */
     FLIGHT_MEMORY,
 };
 
@@ -63,11 +64,13 @@ struct sign_key;  /* crypto/sign.h */
 struct verify_key;
 struct replay_set; /* link/replay.h */
 
+#define LINK_TAG_BYTES 8
+
 /* What is derived from a key once, and used by every handshake with it; wiped by its owner. */
 struct link_key {
     uint8_t prk[32];
-    uint8_t tag[8];
-    uint8_t n_bytes; /* of the key itself: 16, 24 or 32 */
+    uint8_t tag[LINK_TAG_BYTES]; /* as good as a name: no two keys have the same */
+    uint8_t n_bytes;             /* of the key itself: 16, 24 or 32 */
 };
 
 void link_key_init(struct link_key *key, const uint8_t *bytes, size_t n);
@@ -96,9 +99,11 @@ struct flight_info {
     uint8_t ciphers[8];
     uint8_t n_ciphers;
     bool is_early_accepted;
-    uint8_t cipher;               /* the session's */
-    const struct link_user *user; /* at the server */
-    uint8_t tag[8];               /* likewise: of the user's key */
+    uint8_t cipher; /* the session's */
+    /* At the server, once MAC 1 was good: whose key it was, and by which of the server's own. */
+    const struct link_user *user; /* NULL: there are no users */
+    uint8_t server_tag[LINK_TAG_BYTES],
+        user_tag[LINK_TAG_BYTES]; /* without users they are the same */
 };
 
 struct handshake;
@@ -152,20 +157,30 @@ bool handshake_is_gone(const struct handshake *handshake);
 
 /* ---- server ---- */
 
-struct handshake_ground {
-    const struct link_key *server;
-    /* The key of the user whose tag it is; NULL: nobody's. A function of NULL: the server's key is the only one. */
-    const struct link_key *(*find_user)(void *users, const uint8_t tag[static 8],
-                                        const struct link_user **user);
-    void *users;
+#define HANDSHAKE_MAX_SERVERS 4
+
+/* A key of the server's, and the flights that have come under it. */
+struct handshake_server {
+    const struct link_key *key;
     struct replay_set *replays;
+};
+
+struct handshake_ground {
+    struct handshake_server servers[HANDSHAKE_MAX_SERVERS]; /* tried in turn */
+    size_t n_servers;
+    /* The key of the user whose tag it is; NULL: nobody's. A function of NULL: the server's keys are the only ones. */
+    const struct link_key *(*find_user)(const void *users, const uint8_t tag[static LINK_TAG_BYTES],
+                                        const struct link_user **user);
+    const void *users;
     uint64_t clock_skew_ms;
 };
 
 /* `ground` is borrowed as long as the handshake lives, or until handshake_move(). ERR_MEMORY. */
 NODISCARD enum err handshake_expect(struct handshake **out, const struct handshake_ground *ground);
-/* From now on it stands on this ground, of another thread that has the same keys and users. */
-void handshake_move(struct handshake *handshake, const struct handshake_ground *ground);
+/* From now on it stands on this ground: of another thread, or of other keys and users. ERR_BAD: its own are not among them
+ * any more, and it has failed. */
+NODISCARD enum err handshake_move(struct handshake *handshake,
+                                  const struct handshake_ground *ground);
 
 /* Answers that the session is gone, by at most FLIGHT_MAX_BYTES. The handshake is used up. */
 NODISCARD enum err handshake_write_gone(struct handshake *handshake, uint64_t wall_ms,

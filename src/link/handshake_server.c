@@ -22,35 +22,68 @@ enum err handshake_expect(struct handshake **out, const struct handshake_ground 
 
 /* The user whose tag it is, on the ground of now. A flight of nobody's is checked likewise, and fails
  * by what is_user_known says. */
-static void find_user(struct handshake *handshake)
+static void find_user(struct handshake *handshake, const struct handshake_server *server)
 {
     static const struct link_key nobody = {.n_bytes = 32};
     const struct handshake_ground *ground = handshake->ground;
     const uint8_t *tag = handshake->reader.head + FLIGHT1_TAG;
     const struct link_key *key = NULL;
     handshake->info.user = NULL;
+    handshake->server = *server->key;
+    handshake->replays = server->replays;
     if (ground->find_user != NULL)
         key = ground->find_user(ground->users, tag, &handshake->info.user);
-    else if (secret_same(tag, ground->server->tag, FLIGHT_TAG_BYTES))
-        key = ground->server;
+    else if (secret_same(tag, server->key->tag, FLIGHT_TAG_BYTES))
+        key = server->key;
     handshake->is_user_known = key != NULL;
     handshake->user = key != NULL ? *key : nobody;
 }
 
-void handshake_move(struct handshake *handshake, const struct handshake_ground *ground)
+enum err handshake_move(struct handshake *handshake, const struct handshake_ground *ground)
 {
-    assert(handshake->state == HANDSHAKE_READ);
+    const uint8_t *tag = handshake->info.server_tag;
+    bool is_reading = handshake->state == HANDSHAKE_READING;
     handshake->ground = ground;
-    find_user(handshake);
+    handshake->info.user = NULL;
+    if (handshake->state != HANDSHAKE_READ &&
+        (!is_reading || handshake->reader.stage <= FLIGHT_MAC1))
+        return ERR_NONE; /* it was not asked yet who it is, or need not be any more */
+    handshake->is_user_known = false;
+    for (size_t i = 0; i < ground->n_servers; i++)
+        if (memcmp(ground->servers[i].key->tag, tag, LINK_TAG_BYTES) == 0)
+            find_user(handshake, &ground->servers[i]);
+    return handshake->is_user_known ? ERR_NONE : handshake_fail(handshake, FLIGHT_MAC);
+}
+
+/* By each of the server's keys in turn: all that the check is of may be masked and authenticated by any of them. */
+static enum err find_key(struct handshake *handshake)
+{
+    const struct handshake_ground *ground = handshake->ground;
+    struct flight_reader *reader = &handshake->reader;
+    uint8_t masked[FLIGHT1_HEAD_BYTES];
+    memcpy(masked, reader->head, sizeof masked);
+    for (size_t i = 0; i < ground->n_servers; i++) {
+        memcpy(reader->head, masked, sizeof masked);
+        if (flight_reader_unmask(reader, ground->servers[i].key->prk) != ERR_NONE)
+            return ERR_MEMORY;
+        find_user(handshake, &ground->servers[i]);
+        struct flight_keys keys = handshake_keys(handshake, FLIGHT_OF_CLIENT);
+        if (flight_reader_is_authentic(reader, &keys) && handshake->is_user_known) {
+            memcpy(handshake->info.server_tag, handshake->server.tag, LINK_TAG_BYTES);
+            memcpy(handshake->info.user_tag, handshake->user.tag, LINK_TAG_BYTES);
+            return ERR_NONE;
+        }
+    }
+    handshake->info.user = NULL; /* whoever says so has not shown it */
+    return ERR_BAD;
 }
 
 static enum err check_mac1(struct handshake *handshake)
 {
     struct flight_reader *reader = &handshake->reader;
-    struct flight_keys keys = handshake_keys(handshake, FLIGHT_OF_CLIENT);
-    bool is_authentic = flight_reader_is_authentic(reader, &keys);
-    if (!is_authentic || !handshake->is_user_known)
-        return handshake_fail(handshake, FLIGHT_MAC);
+    enum err err = find_key(handshake);
+    if (err != ERR_NONE)
+        return handshake_fail_by(handshake, err, FLIGHT_MAC);
     if (reader->head[FLIGHT1_VERSION] != PROTOCOL_VERSION)
         return handshake_fail(handshake, FLIGHT_VERSION);
 
@@ -58,7 +91,6 @@ static enum err check_mac1(struct handshake *handshake)
     static const uint8_t none[SESSION_ID_BYTES];
     memcpy(info->session_id, reader->head + FLIGHT1_SESSION_ID, SESSION_ID_BYTES);
     info->joins = memcmp(info->session_id, none, sizeof none) != 0;
-    memcpy(info->tag, reader->head + FLIGHT1_TAG, sizeof info->tag);
     info->time_ms = flight_get(reader->head + FLIGHT1_TIME, FLIGHT_TIME_BYTES);
     info->n_early = (uint32_t)flight_get(reader->head + FLIGHT1_N_EARLY, 4);
     size_t n_payload = (size_t)flight_get(reader->head + FLIGHT1_N_PAYLOAD, 2);
@@ -81,8 +113,8 @@ static enum err check_fresh(struct handshake *handshake, uint64_t wall_ms)
         return handshake_fail(handshake, FLIGHT_TIME);
     const uint8_t *head = handshake->reader.head;
     const uint8_t *user = ground->find_user != NULL ? head + FLIGHT1_TAG : NULL;
-    switch (replay_set_insert(ground->replays, head, user, time_ms, time_ms + ground->clock_skew_ms,
-                              wall_ms)) {
+    switch (replay_set_insert(handshake->replays, head, user, time_ms,
+                              time_ms + ground->clock_skew_ms, wall_ms)) {
     case REPLAY_NEW:
         return ERR_NONE;
     case REPLAY_FULL:
@@ -110,11 +142,6 @@ enum err handshake_server_check(struct handshake *handshake, enum flight_stage s
                                 uint64_t wall_ms)
 {
     switch (stage) {
-    case FLIGHT_HEAD:
-        if (flight_reader_unmask(&handshake->reader, handshake->ground->server->prk) != ERR_NONE)
-            return handshake_fail(handshake, FLIGHT_MEMORY);
-        find_user(handshake);
-        return ERR_NONE;
     case FLIGHT_MAC1:
         return check_mac1(handshake);
     case FLIGHT_MAC2:
@@ -189,8 +216,6 @@ enum err handshake_open(struct handshake *handshake, const uint8_t *resume, uint
     if (handshake->state != HANDSHAKE_READ)
         return ERR_BAD;
     assert((resume != NULL) == handshake->info.joins);
-    if (!handshake->is_user_known) /* any more, where it was moved to */
-        return handshake_fail(handshake, FLIGHT_MAC);
     handshake_mix_flight1(noise, reader->head, &handshake->user, resume, handshake->secrets.early);
     enum err err = noise_open(noise, reader->payload, reader->n_payload);
     if (err != ERR_NONE)

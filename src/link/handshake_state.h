@@ -48,7 +48,9 @@ struct handshake {
     struct handshake_offer offer; /* client: a copy */
 
     const struct handshake_ground *ground; /* server */
-    struct link_key user;                  /* a copy: of somebody, or of nobody */
+    struct link_key server,
+        user; /* copies, from MAC 1 on: of those that were tried; `user` may be nobody's */
+    struct replay_set *replays; /* those of the server's key */
     bool is_user_known;
 };
 

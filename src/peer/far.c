@@ -48,10 +48,12 @@ enum err far_new(struct peer **out, struct gate *gate, const struct flight_info 
         return ERR_MEMORY;
     peer->far.gate = gate;
     peer->far.user = info->user;
+    memcpy(peer->far.server_tag, info->server_tag, sizeof peer->far.server_tag);
+    memcpy(peer->far.user_tag, info->user_tag, sizeof peer->far.user_tag);
     peer->far.keep_us = 2 * keep_s * SECOND_US;
     peer->far.awaits_auth = options->n_peers > 0;
     session_hold_listens(peer->reign->session, true);
-    const struct piece who[] = {{info->tag, sizeof info->tag},
+    const struct piece who[] = {{info->user_tag, sizeof info->user_tag},
                                 {info->instance, sizeof info->instance}};
     sha256(peer->far.who, who, 2);
     if (peer->far.awaits_auth)

@@ -17,11 +17,6 @@ enum err gate_new(struct gate **out, const struct gate_options *options)
     if (gate == NULL)
         return ERR_MEMORY;
     gate->options = *options;
-    gate->ground = (struct handshake_ground){
-        .server = options->key,
-        .replays = options->replays,
-        .clock_skew_ms = options->clock_skew_ms,
-    };
     list_init(&gate->links);
     list_init(&gate->parked);
     list_init(&gate->silent);
@@ -53,7 +48,7 @@ struct peer_link *gate_accept(struct gate *gate, const struct peer_time *time)
     (void)time;
     struct peer_link *link = peer_link_new(NULL, gate, LINK_READING);
 
-    if (link != NULL && handshake_expect(&link->handshake, &gate->ground) != ERR_NONE) {
+    if (link != NULL && handshake_expect(&link->handshake, &gate->options.ground) != ERR_NONE) {
         peer_link_free(link);
         return NULL;
     }
@@ -134,6 +129,8 @@ static bool silent_tells(struct gate *gate, struct gate_event *event)
         link->tells_silent = false;
         *event = (struct gate_event){
             .kind = GATE_SILENT, .link = link, .fault = link->fault, .why = link->why};
+        if (link->handshake != NULL)
+            event->user = handshake_info(link->handshake)->user;
         return true;
     }
     return false;
@@ -214,6 +211,58 @@ bool gate_next_event(struct gate *gate, struct gate_event *event)
            silent_tells(gate, event);
 }
 
+/* ---- other keys and users ---- */
+
+#define NOT_ANY_MORE "the user, or the key, is not there any more"
+
+/* What was told of none of them is to be of users that are not there any more. */
+static void turn_links(struct list *links, const struct handshake_ground *ground)
+{
+    for (struct list *at = links->next, *next; at != links; at = next) {
+        next = at->next;
+        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (link->handshake != NULL && handshake_move(link->handshake, ground) != ERR_NONE)
+            peer_link_fail(link, FLIGHT_MAC, NOT_ANY_MORE);
+    }
+}
+
+static bool has_server_key(const struct handshake_ground *ground, const uint8_t *tag)
+{
+    for (size_t i = 0; i < ground->n_servers; i++)
+        if (memcmp(ground->servers[i].key->tag, tag, LINK_TAG_BYTES) == 0)
+            return true;
+    return false;
+}
+
+bool gate_knows(struct peer *peer)
+{
+    struct far *far = &peer->far;
+    const struct handshake_ground *ground = &far->gate->options.ground;
+    far->user = NULL;
+    bool is_user = ground->find_user == NULL
+                       ? memcmp(far->user_tag, far->server_tag, LINK_TAG_BYTES) == 0
+                       : ground->find_user(ground->users, far->user_tag, &far->user) != NULL;
+    far->is_unknown = !is_user || !has_server_key(ground, far->server_tag);
+    turn_links(&peer->links, ground);
+    return !far->is_unknown;
+}
+
+void gate_turn(struct gate *gate, const struct handshake_ground *ground)
+{
+    gate->options.ground = *ground;
+    turn_links(&gate->links, &gate->options.ground);
+    turn_links(&gate->parked, &gate->options.ground);
+    turn_links(&gate->silent, &gate->options.ground);
+    for (size_t i = 0; i < GATE_BUCKETS; i++)
+        for (struct list *at = gate->buckets[i].next; at != &gate->buckets[i]; at = at->next)
+            (void)gate_knows(CONTAINER_OF(at, struct peer, far.in_bucket));
+}
+
+const struct link_user *gate_user_of(const struct peer *peer)
+{
+    return peer->far.user;
+}
+
 /* ---- moving to another worker ---- */
 
 struct gate_parcel {
@@ -249,8 +298,10 @@ void gate_attach(struct gate *gate, struct gate_parcel *parcel, const struct pee
     *out = link;
     link->gate = gate;
     list_append(&gate->links, &link->in_owner);
-    handshake_move(link->handshake, &gate->ground);
-    if (parcel->n > 0 && span_reserve(&link->in, gate->options.chunks, parcel->n) != ERR_NONE)
+    bool is_known = handshake_move(link->handshake, &gate->options.ground) == ERR_NONE;
+    if (!is_known)
+        peer_link_fail(link, FLIGHT_MAC, NOT_ANY_MORE);
+    else if (parcel->n > 0 && span_reserve(&link->in, gate->options.chunks, parcel->n) != ERR_NONE)
         peer_link_fail(link, FLIGHT_MEMORY, "out of memory");
     else if (parcel->n > 0) {
         memcpy(link->in.chunk->bytes, parcel->rest, parcel->n);

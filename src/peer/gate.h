@@ -18,14 +18,16 @@ struct gate;
 #define GATE_WORKER_BYTES 2
 
 struct gate_options {
-    const struct link_key *key;
+    struct handshake_ground
+        ground; /* its keys and users; what it points to lives until gate_turn() */
+    /* Whether the user may come by a carrier whose link has this owner: NULL, or why not. A function of NULL: all may. */
+    const char *(*judge)(const struct link_user *user, const void *owner);
     bool is_key_public;                    /* made of the identity's public key: no early records */
     const struct sign_key *identity;       /* NULL: none */
     const struct verify_key *const *peers; /* whom to accept */
     size_t n_peers;                        /* 0: anyone who has the key */
-    struct replay_set *replays;
-    uint16_t worker; /* the first GATE_WORKER_BYTES of the ids it gives */
-    uint64_t clock_skew_ms, keep_s;
+    uint16_t worker;                       /* the first GATE_WORKER_BYTES of the ids it gives */
+    uint64_t keep_s;
     enum gate_early { GATE_EARLY_NONE, GATE_EARLY_OPEN, GATE_EARLY_FULL } early;
     uint64_t window_bytes, stream_window_bytes;
     size_t
@@ -48,10 +50,11 @@ enum gate_event_kind {
 struct gate_event {
     enum gate_event_kind kind;
     struct peer_link *link;
-    struct peer *peer;       /* of FRESH, JOINED and ENDED */
-    uint16_t worker;         /* of ELSEWHERE */
-    enum flight_fault fault; /* of SILENT */
-    const char *why;         /* the same in words, for the log */
+    struct peer *peer;            /* of FRESH, JOINED and ENDED */
+    uint16_t worker;              /* of ELSEWHERE */
+    enum flight_fault fault;      /* of SILENT */
+    const char *why;              /* the same in words, for the log */
+    const struct link_user *user; /* of SILENT: whose flight it was, where that is known */
 };
 
 NODISCARD enum err gate_new(struct gate **out, const struct gate_options *options);
@@ -60,6 +63,16 @@ void gate_free(struct gate *gate); /* its peers are freed before */
 /* A carrier that nobody knows yet; NULL: out of memory. peer_link_room() and so on hold for it. */
 struct peer_link *gate_accept(struct gate *gate, const struct peer_time *time);
 bool gate_next_event(struct gate *gate, struct gate_event *event);
+
+/*
+ * From now on these keys and users are good. What stands at the gate by others falls silent; sessions of others cannot be joined, and are
+ * the owner's to end: gate_knows() is to be asked for each of its peers at once, as their users are those of `ground` from then on.
+ */
+void gate_turn(struct gate *gate, const struct handshake_ground *ground);
+/* Whether the key by which the peer came, and its user's, are good still. */
+bool gate_knows(struct peer *peer);
+/* NULL: there are no users, or this one is not known any more. */
+const struct link_user *gate_user_of(const struct peer *peer);
 
 /* A flight that was judged, with the bytes behind it, on its way to another worker's gate; moves as a whole. */
 struct gate_parcel;

@@ -37,7 +37,7 @@ static void answer_gone(struct peer_link *link, const struct peer_time *time)
     if (span_reserve(&link->out, gate->options.chunks, FLIGHT_MAX_BYTES) != ERR_NONE ||
         handshake_write_gone(link->handshake, time->wall_ms, gate->options.rng,
                              link->out.chunk->bytes + link->out.end, &n) != ERR_NONE ||
-        handshake_expect(&fresh, &gate->ground) != ERR_NONE) {
+        handshake_expect(&fresh, &gate->options.ground) != ERR_NONE) {
         fail(link, FLIGHT_MEMORY);
         return;
     }
@@ -244,11 +244,30 @@ static bool is_zeros(const uint8_t *bytes, size_t n)
     return all == 0;
 }
 
+static bool is_same_user(const struct peer *peer, const struct flight_info *info)
+{
+    return memcmp(peer->far.user_tag, info->user_tag, sizeof peer->far.user_tag) == 0;
+}
+
+/* One that another worker's gate has sent here was judged there. */
+static bool may_come(struct peer_link *link)
+{
+    const struct gate_options *options = &link->gate->options;
+    if (options->judge == NULL || link->was_moved)
+        return true;
+    const char *why = options->judge(handshake_info(link->handshake)->user, link->owner);
+    if (why != NULL)
+        peer_link_fail(link, FLIGHT_UNWELCOME, why);
+    return why == NULL;
+}
+
 /* The flight's MACs, time and salt were good. */
 void gate_decide(struct peer_link *link, const struct peer_time *time)
 {
     const struct flight_info *info = handshake_info(link->handshake);
 
+    if (!may_come(link))
+        return;
     if (is_zeros(info->session_id, sizeof info->session_id)) {
         begin_session(link, time);
         return;
@@ -267,7 +286,7 @@ void gate_decide(struct peer_link *link, const struct peer_time *time)
     }
     struct peer *peer = gate_find(link->gate, info->session_id);
     bool is_there = peer != NULL && peer->stands && !peer->is_ending && !peer->far.awaits_auth &&
-                    peer->far.user == info->user;
+                    !peer->far.is_unknown && is_same_user(peer, info);
     if (is_there)
         join(link, peer, time);
     else

@@ -133,6 +133,8 @@ struct far {
     struct list in_unlinked; /* of the gate's, the longest unlinked first */
     struct peer *next_telling;
     const struct link_user *user;
+    uint8_t server_tag[LINK_TAG_BYTES], user_tag[LINK_TAG_BYTES]; /* by which keys it came */
+    bool is_unknown;                                              /* they are good no more */
     uint64_t last_join, joins; /* the highest join number, and a bit for each of the 64 below */
     uint64_t keep_us;
     uint8_t who[PEER_WHO_BYTES];
@@ -170,7 +172,6 @@ struct peer {
 
 struct gate {
     struct gate_options options;
-    struct handshake_ground ground;
     struct list links;  /* that no peer has */
     struct list parked; /* likewise, and another worker has their session */
     struct list silent; /* were told of, freed when the next event is asked for */

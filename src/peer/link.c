@@ -71,6 +71,7 @@ const char *peer_link_fault_text(enum flight_fault fault)
         [FLIGHT_CIPHER] = "no cipher in common",
         [FLIGHT_JOIN] = "a join that was used up",
         [FLIGHT_IDENTITY] = "another identity than expected",
+        [FLIGHT_UNWELCOME] = "a user who may not come from there",
         [FLIGHT_MEMORY] = "out of memory",
     };
     static_assert(sizeof texts / sizeof texts[0] == FLIGHT_MEMORY + 1, "a fault without a text");

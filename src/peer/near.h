@@ -14,9 +14,9 @@ struct near_range {
 #define NEAR_MIN_AFTER_BYTES 8192 /* less leaves no room for anything */
 
 struct near_options {
-    const struct link_key *key;
-    const struct sign_key *identity; /* NULL: none */
-    const struct verify_key *server; /* NULL: any that has the key */
+    const struct link_key *key, *user; /* S and U, which are the same without users */
+    const struct sign_key *identity;   /* NULL: none */
+    const struct verify_key *server;   /* NULL: any that has the key */
     uint8_t instance[INSTANCE_BYTES];
     uint64_t keep_s, keepalive_s;
     unsigned

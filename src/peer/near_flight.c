@@ -33,7 +33,7 @@ static void make_offer(struct peer_link *link, struct handshake_offer *offer)
 
     *offer = (struct handshake_offer){
         .server = options->key,
-        .user = options->key,
+        .user = options->user,
         .identity = options->server,
         .keep_s = (uint32_t)options->keep_s,
         .most_up = (uint32_t)link->out_budget.most,

@@ -7,19 +7,17 @@
 #include "io/socket.h"
 #include "io/sys.h"
 #include "tunnel/far_host.h"
+#include "tunnel/far_roster.h"
 #include "tunnel/replays.h"
 #include "tunnel/tunnels.h"
 
 /* What is said of connections of which a flood may come is said again after this. */
 #define COMPLAIN_EVERY_MS 60000
 
-/* END's codes. */
-enum { END_PROGRAM_ENDS = 0, END_NO_RIGHT = 2 };
-
 /* ---- what is said ---- */
 
-void far_complain(struct far *far, struct flow_complaint *complaint, const struct addr *from,
-                  const char *why)
+void far_complain(struct far *far, struct flow_complaint *complaint, const char *user,
+                  const struct addr *from, const char *why)
 {
     const struct flow_env *env = far->tended.env->flow;
     uint64_t now_ms = loop_now_ms(env->loop);
@@ -29,6 +27,7 @@ void far_complain(struct far *far, struct flow_complaint *complaint, const struc
     struct log_line line;
     log_begin(&line, env->log, LOG_LEVEL_WARN, "flight");
     log_str(&line, "in", far->inbound->name);
+    log_str(&line, "user", user);
     flow_log_from(&line, from);
     log_str(&line, "why", why);
     log_u64(&line, "n", complaint->n_since);
@@ -50,26 +49,38 @@ static void tell_of_stranger(const struct far *far, const char *why, const struc
     log_end(&line);
 }
 
-static void tell_of_fault(struct far *far, enum flight_fault fault, const char *why,
-                          const struct addr *from)
+static void tell_of_fault(struct far *far, const struct gate_event *event, const struct addr *from)
 {
-    if (fault == FLIGHT_MAC) {
-        tell_of_stranger(far, why, from);
+    if (event->fault == FLIGHT_MAC) {
+        tell_of_stranger(far, event->why, from);
         return;
     }
-    far->tended.env->flow->counters.refused[REFUSAL_FLIGHT]++;
-    far_complain(far, &far->faults[fault], from, why);
+    bool is_client = event->fault == FLIGHT_UNWELCOME;
+    const char *user = event->user == NULL ? NULL : event->user->flow.name;
+    far->tended.env->flow->counters.refused[is_client ? REFUSAL_CLIENT : REFUSAL_FLIGHT]++;
+    far_complain(far, &far->faults[event->fault], user, from, event->why);
 }
 
 static void tell_of_replays(const struct far *far)
 {
-    const char *path;
-    enum err trouble = replays_trouble(far->spec->replays, &path);
-    if (trouble == ERR_NONE)
-        return;
-    log_say(far->tended.env->flow->log, LOG_LEVEL_WARN,
-            "in=%s: which flights have come is remembered in memory only, as %s cannot be used: %s",
-            far->inbound->name, path == NULL ? "a state directory" : path, err_text(trouble));
+    const struct replays *replays;
+    for (size_t i = 0; (replays = far_roster_replays(far->inbound->roster, i)) != NULL; i++) {
+        const char *path;
+        enum err trouble = replays_trouble(replays, &path);
+        if (trouble == ERR_NONE)
+            continue;
+        log_say(far->tended.env->flow->log, LOG_LEVEL_WARN,
+                "in=%s: which flights have come is remembered in memory only, as %s cannot be "
+                "used: %s",
+                far->inbound->name, path == NULL ? "a state directory" : path, err_text(trouble));
+    }
+}
+
+/* Who comes by a unix socket is on this machine. */
+static const struct addr *judged_addr(const struct addr *from)
+{
+    static const struct addr this_machine = {.family = ADDR_V4, .ip = {127, 0, 0, 1}};
+    return from->family == ADDR_NONE ? &this_machine : from;
 }
 
 /* ---- silence ---- */
@@ -157,6 +168,7 @@ static struct far_host *begin_session(struct far *far, struct carrier *carrier, 
     struct far_host *host = far_host_new(far, peer);
     if (host != NULL) {
         adopt(host, carrier);
+        far_host_turn(host); /* it may have come by what has just ceased to be in force */
         return host;
     }
     /* Also of one that has fallen silent meanwhile nothing is told any more. */
@@ -170,14 +182,14 @@ static struct far_host *begin_session(struct far *far, struct carrier *carrier, 
 static void on_fresh(struct far *far, struct carrier *carrier, struct peer *peer)
 {
     struct far_host *host = begin_session(far, carrier, peer);
-    replays_note(far->spec->replays);
+    far_roster_note(far->inbound->roster);
     if (host != NULL)
         host_touch(&host->host);
 }
 
 static void on_joined(struct far *far, struct carrier *carrier, struct peer *peer)
 {
-    replays_note(far->spec->replays);
+    far_roster_note(far->inbound->roster);
     adopt(peer_owner(peer), carrier);
 }
 
@@ -280,7 +292,7 @@ static void on_elsewhere(struct far *far, struct carrier *carrier, uint16_t work
 
 static void on_silent(struct far *far, struct carrier *carrier, const struct gate_event *event)
 {
-    tell_of_fault(far, event->fault, event->why, &carrier->remote);
+    tell_of_fault(far, event, &carrier->remote);
     fall_silent(carrier);
 }
 
@@ -337,18 +349,26 @@ static void settle(struct tended *tended, const struct peer_time *now)
         take_down(far);
 }
 
-static enum err new_gate(struct gate **out, const struct far_spec *spec, struct tunnel_env *env)
+static const char *judge(const struct link_user *user, const void *owner)
 {
-    const struct far_settings *settings = &spec->settings;
+    const struct carrier *carrier = owner;
+    bool may_come = user == NULL || user->flow.rights == NULL ||
+                    access_client(&user->flow.rights->allow, &(struct cidr_list){0},
+                                  judged_addr(&carrier->remote));
+    return may_come ? NULL : "a user who may not come from there";
+}
+
+static enum err new_gate(struct gate **out, const struct inbound *inbound, struct tunnel_env *env)
+{
+    const struct far_settings *settings = &inbound->far->settings;
     const struct gate_options options = {
-        .key = &settings->key,
+        .ground = *far_roster_ground(inbound->roster),
+        .judge = judge,
         .is_key_public = settings->is_key_public,
         .identity = settings->identity,
         .peers = (const struct verify_key *const *)settings->peers,
         .n_peers = settings->n_peers,
-        .replays = replays_set(spec->replays),
         .worker = (uint16_t)env->index,
-        .clock_skew_ms = settings->clock_skew_ms,
         .keep_s = settings->keep_s,
         .early = settings->early,
         .window_bytes = settings->window_bytes,
@@ -364,7 +384,7 @@ static enum err new_gate(struct gate **out, const struct far_spec *spec, struct 
 static struct far *new_far(struct tunnel_env *env, struct inbound *inbound)
 {
     struct far *far = calloc(1, sizeof *far);
-    if (far == NULL || new_gate(&far->gate, inbound->far, env) != ERR_NONE) {
+    if (far == NULL || new_gate(&far->gate, inbound, env) != ERR_NONE) {
         free(far);
         return NULL;
     }
@@ -395,13 +415,11 @@ static struct far *need_far(struct tunnel_env *env, struct inbound *inbound)
 
 static bool may_come(struct far *far, const struct addr *from)
 {
-    static const struct addr this_machine = {.family = ADDR_V4, .ip = {127, 0, 0, 1}};
     const struct inbound *inbound = far->inbound;
-    const struct addr *judged = from->family == ADDR_NONE ? &this_machine : from;
-    if (access_client(&inbound->allow, &inbound->deny, judged))
+    if (access_client(&inbound->allow, &inbound->deny, judged_addr(from)))
         return true;
     far->tended.env->flow->counters.refused[REFUSAL_CLIENT]++;
-    far_complain(far, &far->unwelcome, from, "an address that may not come");
+    far_complain(far, &far->unwelcome, NULL, from, "an address that may not come");
     return false;
 }
 
@@ -451,11 +469,14 @@ static void turn(struct far *far, struct inbound *inbound)
         end_hosts(far, END_NO_RIGHT);
         return;
     }
+    struct inbound *before = far->inbound;
     ruleset_hold(inbound->ruleset);
-    ruleset_release(far->inbound->ruleset);
     far->inbound = inbound;
+    gate_turn(far->gate, far_roster_ground(inbound->roster));
     for (struct list *at = far->hosts.next; at != &far->hosts; at = at->next)
         far_host_turn(CONTAINER_OF(at, struct far_host, link));
+    tended_touch(&far->tended);       /* some at the gate may have fallen silent */
+    ruleset_release(before->ruleset); /* nothing of it is asked for any more */
 }
 
 void far_turn_all(struct tunnel_env *env, struct ruleset *ruleset)

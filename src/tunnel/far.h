@@ -7,7 +7,8 @@
  *                        +--> silence (tunnel/strangers.h): wrong bytes, a wrong time, an address that may not come
  *
  * It is made when the first connection for its specification comes, and lives over reloads as long as an inbound with
- * the same settings is in force; its sessions then go by the new rules. Else its sessions are ended.
+ * the same settings is in force; its sessions then go by the new rules, and those whose key or user is not in force any more are
+ * ended. Else all are.
  */
 #ifndef SOCKEYE_TUNNEL_FAR_H
 #define SOCKEYE_TUNNEL_FAR_H
@@ -28,7 +29,7 @@ struct far {
     struct list hosts, carriers; /* its sessions, and those that stand at the gate */
     bool is_leaving;             /* the configuration knows it no more */
     struct deferred freeing;
-    struct flow_complaint faults[FAR_FAULTS], unwelcome, bad_links;
+    struct flow_complaint faults[FAR_FAULTS], unwelcome, bad_links, too_many;
 };
 
 /* Takes a connection that came for a tunnel inbound, in any case. */
@@ -41,9 +42,9 @@ void far_end_all(struct tunnel_env *env);
 /* Nothing of them is left, without a word. */
 void far_free_all(struct tunnel_env *env);
 
-/* For its sessions. Says it at the first time, then at most once a minute with how often. */
-void far_complain(struct far *far, struct flow_complaint *complaint, const struct addr *from,
-                  const char *why);
+/* For its sessions. Says it at the first time, then at most once a minute with how often. The user may be NULL: nobody knows. */
+void far_complain(struct far *far, struct flow_complaint *complaint, const char *user,
+                  const struct addr *from, const char *why);
 /* Takes the endpoint of a carrier that has no right to an answer any more. */
 void far_silence(struct far *far, struct endpoint *endpoint);
 

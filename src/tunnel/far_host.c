@@ -5,6 +5,7 @@
 
 #include "flow/flow.h"
 #include "tunnel/datagrams.h"
+#include "tunnel/far_roster.h"
 #include "tunnel/tunnels.h"
 #include "wire/socks5.h"
 
@@ -14,6 +15,74 @@
 static struct far_host *far_host_of(struct host *host)
 {
     return CONTAINER_OF(host, struct far_host, host);
+}
+
+static void end(struct far_host *host, uint8_t code, const char *why)
+{
+    host->end_why = why;
+    host_end(&host->host, code);
+}
+
+/* ---- a user's sessions ---- */
+
+#define TOO_MANY "a user has as many sessions as he may have"
+
+static struct counted sessions_of(const struct far_host *host)
+{
+    return (struct counted){.of = host->far->inbound->counts, .user = host->user_id};
+}
+
+static void uncount_session(struct far_host *host)
+{
+    struct counted sessions = sessions_of(host);
+    if (host->is_counted)
+        clients_leave(&host->host.tended.env->flow->shared->clients, &sessions);
+    host->is_counted = false;
+}
+
+static uint64_t max_sessions(const struct link_user *user)
+{
+    uint64_t max = user->flow.rights == NULL ? 0 : user->flow.rights->sessions;
+    return max == 0 ? UINT64_MAX : max;
+}
+
+/* One of his that has no link makes room: he may have come back from elsewhere, or started anew. */
+static bool end_unlinked(struct far_host *for_whom)
+{
+    const struct list *hosts = &for_whom->far->hosts;
+    for (struct list *at = hosts->next; at != hosts; at = at->next) {
+        struct far_host *host = CONTAINER_OF(at, struct far_host, link);
+        if (!host->is_counted || !list_empty(&host->host.carriers) ||
+            memcmp(host->user_id, for_whom->user_id, USER_ID_BYTES) != 0)
+            continue;
+        uncount_session(host);
+        end(host, END_LIMIT, "another session of the user's has taken its place");
+        return true;
+    }
+    return false;
+}
+
+/* False: he has as many as he may have, or memory has run out; which was said. It has come before the session was begun where
+ * its first stream came with early records. */
+static bool count_session(struct far_host *host)
+{
+    const struct link_user *user = gate_user_of(host->host.peer);
+    struct flow_env *env = host->host.tended.env->flow;
+    struct counted sessions = sessions_of(host);
+    enum err err;
+    if (user == NULL || host->is_counted)
+        return true;
+    do
+        err = clients_enter(&env->shared->clients, &sessions, max_sessions(user));
+    while (err == ERR_LIMIT && end_unlinked(host));
+    host->is_counted = err == ERR_NONE;
+    if (err == ERR_LIMIT) {
+        env->counters.refused[REFUSAL_CONNECTIONS]++;
+        far_complain(host->far, &host->far->too_many, host->user, &host->remote, TOO_MANY);
+    } else if (err != ERR_NONE) {
+        flow_env_refuse(env, REFUSAL_MEMORY, host->host.name, &host->remote);
+    }
+    return host->is_counted;
 }
 
 /* ---- streams ---- */
@@ -51,6 +120,13 @@ static bool has_memory(const struct flow_env *env)
 {
     uint64_t max = env->limits.max_held_bytes;
     return max == 0 || atomic_load(&env->shared->n_held_bytes) <= max - max / RESERVED_PART;
+}
+
+static enum err may_open(struct far_host *host)
+{
+    if (host->host.is_ending)
+        return ERR_DENIED;
+    return count_session(host) ? ERR_NONE : ERR_LIMIT;
 }
 
 static enum err request_of(const struct far *far, const struct stream_request *asked,
@@ -107,7 +183,9 @@ static void on_incoming(struct host *base, struct stream *session_stream)
     struct addr source = is_own ? host->remote : asked->source;
     struct request request;
     struct tunnel_stream *stream;
-    enum err err = request_of(far, asked, &request);
+    enum err err = may_open(host);
+    if (err == ERR_NONE)
+        err = request_of(far, asked, &request);
     if (err == ERR_NONE && !has_memory(env)) {
         flow_env_refuse(env, REFUSAL_MEMORY, far->inbound->name, &host->remote);
         err = ERR_MEMORY;
@@ -119,8 +197,9 @@ static void on_incoming(struct host *base, struct stream *session_stream)
         return;
     }
     host->n_streams++;
-    err =
-        flow_accept_request(env, far->inbound, NULL, &stream->ep, &host->remote, &source, &request);
+    const struct link_user *user = gate_user_of(base->peer);
+    err = flow_accept_request(env, far->inbound, user == NULL ? NULL : &user->flow, &stream->ep,
+                              &host->remote, &source, &request);
     if (err == ERR_NONE)
         return;
     stream->stream = NULL;
@@ -135,8 +214,16 @@ static void begin_line(struct log_line *line, const struct far_host *host, const
 {
     log_begin(line, host->host.tended.env->flow->log, LOG_LEVEL_INFO, "session");
     log_str(line, "in", host->host.name);
+    log_str(line, "user", host->user);
     flow_log_from(line, &host->remote);
     log_str(line, "is", what);
+}
+
+static void on_begun(struct host *base)
+{
+    struct far_host *host = far_host_of(base);
+    if (!count_session(host))
+        end(host, END_LIMIT, TOO_MANY);
 }
 
 static void on_up(struct host *base, struct carrier *carrier)
@@ -160,7 +247,7 @@ static void on_silent(struct host *base, struct carrier *carrier, const char *wh
 {
     struct far *far = far_host_of(base)->far;
     struct addr remote = carrier->remote;
-    far_complain(far, &far->bad_links, &remote, why);
+    far_complain(far, &far->bad_links, base->user, &remote, why);
     far_silence(far, carrier_release(carrier));
 }
 
@@ -239,6 +326,8 @@ void far_host_free(struct far_host *host)
     struct loop *loop = host->host.tended.env->flow->loop;
     if (host->signing != NULL)
         host->signing->host = NULL;
+    uncount_session(host);
+    free(host->user);
     list_remove(&host->link);
     host_deinit(&host->host);
     loop_defer(loop, &host->freeing, free_host);
@@ -254,7 +343,7 @@ static void on_ended(struct host *base, const char *why)
         begin_line(&line, host, "ended");
         log_u64(&line, "streams", host->n_streams);
         log_u64(&line, "ms", loop_now_ms(env->loop) - host->began_ms);
-        log_str(&line, "why", why);
+        log_str(&line, "why", why == NULL ? host->end_why : why);
         log_end(&line);
     }
     far_host_free(host);
@@ -263,21 +352,38 @@ static void on_ended(struct host *base, const char *why)
 
 static const struct host_ops ops = {
     .on_incoming = on_incoming,
+    .on_begun = on_begun,
     .on_up = on_up,
     .on_silent = on_silent,
     .on_ended = on_ended,
 };
 
+static enum err copy_user(struct far_host *host, const struct link_user *user)
+{
+    if (user == NULL)
+        return ERR_NONE;
+    size_t n = strlen(user->flow.name) + 1;
+    host->user = malloc(n);
+    if (host->user == NULL)
+        return ERR_MEMORY;
+    memcpy(host->user, user->flow.name, n);
+    memcpy(host->user_id, user->key.tag, USER_ID_BYTES);
+    return ERR_NONE;
+}
+
 struct far_host *far_host_new(struct far *far, struct peer *peer)
 {
     struct tunnel_env *env = far->tended.env;
     struct far_host *host = calloc(1, sizeof *host);
-    if (host == NULL || host_init(&host->host, env, &ops, far->inbound->name, peer) != ERR_NONE) {
+    if (host == NULL || copy_user(host, gate_user_of(peer)) != ERR_NONE ||
+        host_init(&host->host, env, &ops, far->inbound->name, peer) != ERR_NONE) {
+        free(host == NULL ? NULL : host->user);
         free(host);
         return NULL;
     }
     host->far = far;
     peer_set_owner(peer, host);
+    host->host.user = host->user;
     host->began_ms = loop_now_ms(env->flow->loop);
     list_append(&far->hosts, &host->link);
     return host;
@@ -286,4 +392,6 @@ struct far_host *far_host_new(struct far *far, struct peer *peer)
 void far_host_turn(struct far_host *host)
 {
     host->host.name = host->far->inbound->name;
+    if (!gate_knows(host->host.peer))
+        end(host, END_NO_RIGHT, "the user, or the key, is not there any more");
 }

@@ -17,6 +17,10 @@ struct far_host {
     uint64_t began_ms, n_streams;
     struct far_signing *signing; /* under way; NULL: none */
     bool has_stood;              /* a link was up */
+    char *user;                  /* his name, owned: he may be forgotten before it has ended */
+    uint8_t user_id[USER_ID_BYTES];
+    bool is_counted;     /* among his sessions */
+    const char *end_why; /* it was ended by us for that; NULL: not so */
     struct deferred freeing;
 };
 
@@ -24,7 +28,7 @@ struct far_host {
 struct far_host *far_host_new(struct far *far, struct peer *peer);
 /* Without a word. */
 void far_host_free(struct far_host *host);
-/* The far end has other rules, and the host another name for its log lines. */
+/* The far end has other rules, and the host another name for its log lines; ends it where its user or key is not in force any more. */
 void far_host_turn(struct far_host *host);
 /* This link of its peer's is on the carrier, which stood at the gate. */
 void far_host_adopt(struct far_host *host, struct carrier *carrier);

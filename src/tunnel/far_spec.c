@@ -3,9 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/secret.h"
 #include "crypto/sign.h"
-#include "tunnel/replays.h"
 
 void far_specs_init(struct far_specs *specs)
 {
@@ -21,7 +19,6 @@ void far_specs_deinit(struct far_specs *specs)
 
 static void free_keys(struct far_settings *settings)
 {
-    secret_wipe(&settings->key, sizeof settings->key);
     sign_key_free(settings->identity);
     for (size_t i = 0; i < settings->n_peers; i++)
         verify_key_free(settings->peers[i]);
@@ -35,20 +32,14 @@ static void free_spec(struct far_spec *spec)
 {
     free_keys(&spec->settings);
     free((void *)(uintptr_t)spec->settings.name);
-    free((void *)(uintptr_t)spec->settings.state);
     free(spec);
 }
 
-static enum err copy_text(const char **text)
+static const char *copy_text(const char *text)
 {
-    if (*text == NULL)
-        return ERR_NONE;
-    size_t n = strlen(*text) + 1;
+    size_t n = strlen(text) + 1;
     char *copy = malloc(n);
-    if (copy != NULL)
-        memcpy(copy, *text, n);
-    *text = copy;
-    return copy == NULL ? ERR_MEMORY : ERR_NONE;
+    return copy == NULL ? NULL : memcpy(copy, text, n);
 }
 
 /* Takes the keys. */
@@ -62,11 +53,8 @@ static struct far_spec *new_spec(struct far_specs *specs, struct far_settings *s
     spec->settings = *settings;
     spec->among = specs;
     spec->n_holders = 1;
-    enum err err = copy_text(&spec->settings.name), err2 = copy_text(&spec->settings.state);
-    if (err == ERR_NONE && err2 == ERR_NONE)
-        err = replays_hold(&specs->replays, spec->settings.state, &spec->settings.key,
-                           &spec->replays);
-    if (err != ERR_NONE || err2 != ERR_NONE) {
+    spec->settings.name = copy_text(settings->name);
+    if (spec->settings.name == NULL) {
         free_spec(spec);
         return NULL;
     }
@@ -115,10 +103,8 @@ void far_spec_release(struct far_spec *spec)
     struct far_specs *specs = spec->among;
     pthread_mutex_lock(&specs->lock);
     bool is_last = --spec->n_holders == 0;
-    if (is_last) {
+    if (is_last)
         list_remove(&spec->link);
-        replays_release(spec->replays);
-    }
     pthread_mutex_unlock(&specs->lock);
     if (is_last)
         free_spec(spec);

@@ -1,7 +1,7 @@
 /*
- * What all workers share of one tunnel inbound: its keys, and the set of flights that were seen. It outlives the reading of the
- * configuration that made it: an inbound of the next one with the same name and the same settings has the same one, and
- * keeps its sessions.
+ * What all workers share of one tunnel inbound, and what makes it the same one over reloads: its name and all settings but its rules,
+ * keys and users. It outlives the reading of the configuration that made it: an inbound of the next one with the same name and the
+ * same settings has the same one, and keeps its sessions, as far as their keys are good still (tunnel/far_roster.h).
  */
 #ifndef SOCKEYE_TUNNEL_FAR_SPEC_H
 #define SOCKEYE_TUNNEL_FAR_SPEC_H
@@ -18,27 +18,24 @@
 
 #define FAR_DIGEST_BYTES 32
 
-struct replays;
-
 struct far_settings {
     const char *name;
-    struct link_key key;
-    bool is_key_public;        /* made of the identity's public key, as there is no shared one */
+    bool
+        is_key_public; /* its one key is made of the identity's public key, as there is no shared one */
     struct sign_key *identity; /* NULL: none */
     struct verify_key **peers; /* whom to accept; an array from malloc */
     size_t n_peers;            /* 0: anyone who has the key */
-    uint64_t clock_skew_ms, keep_s;
+    uint64_t keep_s;
     uint64_t window_bytes, stream_window_bytes;
     size_t max_unlinked; /* sessions of one worker without a link; 0: no limit */
     enum gate_early early;
-    const char *state; /* a directory; NULL: there is none */
-    uint8_t digest
-        [FAR_DIGEST_BYTES]; /* of all that stands in the configuration about it but its name and rules */
+    uint8_t digest[FAR_DIGEST_BYTES]; /* of all of this but its name */
 };
 
 struct far_specs {
     pthread_mutex_t lock; /* taken where a reading of the configuration comes or goes */
-    struct list all, replays;
+    struct list all;
+    struct list replays; /* of all rosters' keys */
 };
 
 struct far_spec {
@@ -46,7 +43,6 @@ struct far_spec {
     struct far_specs *among;
     struct list link;
     size_t n_holders;
-    struct replays *replays;
 };
 
 void far_specs_init(struct far_specs *specs);

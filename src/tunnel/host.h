@@ -12,6 +12,9 @@
 
 struct host;
 
+/* END's codes. */
+enum { END_PROGRAM_ENDS = 0, END_NO_RIGHT = 2, END_LIMIT = 3 };
+
 /* Called while it is settled. */
 struct host_ops {
     /* The other end has opened a stream. NULL: it may not, and is refused. */
@@ -40,6 +43,7 @@ struct host {
     struct list link; /* in env->hosts */
     const struct host_ops *ops;
     const char *name;  /* of the inbound or outbound, borrowed; for the log */
+    const char *user;  /* far: whose session it is, likewise; NULL: there are no users */
     struct peer *peer; /* owned */
     struct list carriers, streams;
     struct timer deadline;

@@ -146,6 +146,7 @@ void near_fill_options(struct near_options *options, const struct tunnel_spec *s
     const struct tunnel_settings *settings = &spec->settings;
     *options = (struct near_options){
         .key = &settings->key,
+        .user = &settings->user,
         .identity = settings->identity,
         .server = settings->server,
         .keep_s = settings->keep_s,

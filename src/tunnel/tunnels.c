@@ -32,6 +32,7 @@ void tunnels_deinit(struct tunnels *tunnels)
 static void free_keys(struct tunnel_settings *settings)
 {
     secret_wipe(&settings->key, sizeof settings->key);
+    secret_wipe(&settings->user, sizeof settings->user);
     sign_key_free(settings->identity);
     verify_key_free(settings->server);
     settings->identity = NULL;

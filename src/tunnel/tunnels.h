@@ -51,7 +51,7 @@ struct tunnel_ports {
 /* The settings of one tunnel outbound. */
 struct tunnel_settings {
     const char *name;
-    struct link_key key;
+    struct link_key key, user;    /* without users they are the same */
     struct sign_key *identity;    /* NULL: none */
     struct verify_key *server;    /* NULL: any that has the key */
     const struct target *servers; /* the addresses of one server */

@@ -44,6 +44,7 @@ static void start_near(struct node *node)
     struct peer_time time = node_time(node);
     struct near_options options = {
         .key = &world->key,
+        .user = &world->key,
         .keep_s = KEEP_S,
         .keepalive_s = 20,
         .n_links = world->scenario.n_links,
@@ -74,10 +75,10 @@ static enum err start_gate(struct node *node, uint8_t worker)
 {
     struct world *world = node->world;
     struct gate_options options = {
-        .key = &world->key,
-        .replays = world->replays,
+        .ground = {.servers = {{&world->key, world->replays}},
+                   .n_servers = 1,
+                   .clock_skew_ms = 60000},
         .worker = worker,
-        .clock_skew_ms = 60000,
         .keep_s = KEEP_S,
         .early = world->scenario.early,
         .window_bytes = world->scenario.window_bytes,

@@ -14,6 +14,7 @@
 #include "io/random.h"
 #include "tap.h"
 #include "tunnel/far.h"
+#include "tunnel/far_roster.h"
 #include "tunnel/near.h"
 #include "tunnel/outbound.h"
 #include "tunnel/replays.h"
@@ -39,6 +40,7 @@ static struct {
     struct verify_key *near_server; /* likewise: whom it expects */
     bool near_sends_early;
     char state[64];                 /* the far end's directory */
+    uint64_t clock_skew_ms;         /* its */
 } ends;
 
 static inline void ends_settle(void *arg)
@@ -82,14 +84,25 @@ static inline void ends_listen(void)
 
 static inline struct far_settings ends_far_settings(void)
 {
-    struct far_settings settings = {.name = "far",
-                                    .clock_skew_ms = 60000,
-                                    .keep_s = 600,
-                                    .window_bytes = 64 << 20,
-                                    .stream_window_bytes = 16 << 20,
-                                    .state = ends.state};
-    link_key_init(&settings.key, ends_key, sizeof ends_key);
+    struct far_settings settings = {
+        .name = "far", .keep_s = 600, .window_bytes = 64 << 20, .stream_window_bytes = 16 << 20};
     return settings;
+}
+
+/* Who may come: users of these names and keys of 32 bytes; without names whoever has ends_key. */
+static inline struct far_roster *ends_make_roster(const char *const *names, const char *const *keys)
+{
+    struct far_roster_settings settings = {
+        .state = ends.state, .n_keys = 1, .has_users = names != NULL, .clock_skew_ms = ends.clock_skew_ms};
+    struct far_roster *roster;
+    link_key_init(&settings.keys[0], ends_key, sizeof ends_key);
+    for (; names != NULL && names[settings.n_users] != NULL; settings.n_users++)
+        continue;
+    assert_int_equal(far_roster_new(&roster, &ends.tunnels.fars, &settings), ERR_NONE);
+    for (size_t i = 0; i < settings.n_users; i++)
+        assert_int_equal(far_roster_add(roster, names[i], (const uint8_t *)keys[i], 32, NULL),
+                         ERR_NONE);
+    return roster;
 }
 
 static inline void ends_make_far(struct far_settings settings)
@@ -99,6 +112,7 @@ static inline void ends_make_far(struct far_settings settings)
     ends.far.protocol = &inbound_tunnel;
     ends.far.counts = &ends.counts;
     assert_int_equal(far_spec_hold(&ends.tunnels.fars, &settings, &ends.far.far), ERR_NONE);
+    ends.far.roster = ends_make_roster(NULL, NULL);
     flows.ruleset.inbounds = &ends.far;
     flows.ruleset.n_inbounds = 1;
     far_turn_all(&ends.env, &flows.ruleset);
@@ -118,6 +132,7 @@ static inline void ends_make_near(void)
                                        .identity = ends.near_identity,
                                        .server = ends.near_server};
     link_key_init(&settings.key, ends.near_key, sizeof ends.near_key);
+    settings.user = settings.key;
     assert_int_equal(tunnel_outbound_new(&ends.outbound, &ends.tunnels, &settings), ERR_NONE);
     ends.outbounds[0] = ends.outbound;
     flows.ruleset.outbounds = ends.outbounds;
@@ -172,6 +187,7 @@ static inline void ends_prepare(void)
 {
     assert_int_equal(crypto_load(), ERR_NONE);
     ends_make_state();
+    ends.clock_skew_ms = 60000;
     ends.near_identity = NULL;
     ends.near_server = NULL;
     ends.near_sends_early = false;
@@ -201,6 +217,7 @@ static inline void ends_end(void)
     loop_set_hook(flows.env.loop, NULL, NULL);
     tunnel_env_deinit(&ends.env);
     ends.outbound->ops->free(ends.outbound);
+    far_roster_free(ends.far.roster);
     far_spec_release(ends.far.far);
     mailbox_deinit(&ends.mailbox);
     tunnels_deinit(&ends.tunnels);

@@ -30,10 +30,10 @@ struct ends {
     size_t n_flight1, n_flight2;
 };
 
-static inline const struct link_key *ends_find_user(void *users, const uint8_t tag[static 8],
+static inline const struct link_key *ends_find_user(const void *users, const uint8_t tag[static 8],
                                                     const struct link_user **user)
 {
-    struct ends *ends = users;
+    const struct ends *ends = users;
     if (memcmp(tag, ends->user_key.tag, sizeof ends->user_key.tag) != 0)
         return NULL;
     *user = (const struct link_user *)ends;
@@ -55,10 +55,11 @@ static inline void ends_init(struct ends *ends, size_t n_server, size_t n_user)
         link_key_init(&ends->user_key, user_bytes, n_user);
     ends->memory = calloc(1, n_memory);
     ends->ground = (struct handshake_ground){
-        .server = &ends->server_key,
+        .servers = {{&ends->server_key,
+                     replay_set_open(ends->memory, n_memory, binding, 0, &is_taken_up)}},
+        .n_servers = 1,
         .find_user = n_user > 0 ? ends_find_user : NULL,
         .users = ends,
-        .replays = replay_set_open(ends->memory, n_memory, binding, 0, &is_taken_up),
         .clock_skew_ms = ENDS_SKEW_MS,
     };
     ends->offer = (struct handshake_offer){

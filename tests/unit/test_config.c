@@ -649,7 +649,7 @@ static void users_must_have_names_of_their_own_and_passwords(void **state)
          0},
         {"inbounds: [{type: mixed, listen: 1080, users: [{name: 7, password: x, key: y}]}]",
          "s.yaml:1:55: name: expected a text, found 7; put it in quotes\n"
-         "s.yaml:1:71: this version does not have the key \"key\"\n",
+         "s.yaml:1:71: unknown key in a user; known are name, password\n",
          0},
     };
     (void)state;

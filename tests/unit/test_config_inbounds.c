@@ -113,9 +113,9 @@ static void a_key_of_another_type_is_told(void **state)
         {"inbounds: [{type: relay, listen: 1080, target: 'x:1', users: [], users_file: u,\n"
          "udp: {}, bind: {}}]",
          "s.yaml:1:55: the key \"users\" does not belong in an inbound of type relay; it is for "
-         "socks, http or mixed\n"
+         "socks, http, mixed or tunnel\n"
          "s.yaml:1:66: the key \"users_file\" does not belong in an inbound of type relay; it is "
-         "for socks, http or mixed\n"
+         "for socks, http, mixed or tunnel\n"
          "s.yaml:2:1: the key \"udp\" does not belong in an inbound of type relay; it is for "
          "socks, "
          "mixed or tunnel\n"

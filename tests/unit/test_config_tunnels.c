@@ -8,14 +8,29 @@
 
 #define OUT(list) GOOD "outbounds: [" list "]\n"
 
+#define TUNNEL(keys) "inbounds: [{type: tunnel, listen: 4194, " keys "}]\n"
+#define LENGTHS "a key has 16, 24 or 32 bytes (128, 192 or 256 bits), this one has "
+#define NOT_BASE64 "this is not base64 with its padding; `sockeye keygen` makes a key\n"
+
+#define OTHER16 "MDEyMzQ1Njc4OWFiY2RlZg=="
+#define OTHER32 "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
 #define PRIVATE "-----BEGIN PRIVATE KEY-----\nTUlJ\n-----END PRIVATE KEY-----\n"
 #define PUBLIC(body) "-----BEGIN PUBLIC KEY-----\n" body "\n-----END PUBLIC KEY-----\n"
 
 static const struct text_file files[] = {
     {"k", KEY32 "\n", 0, ERR_NONE},
-    {"bom", "\xef\xbb\xbf" KEY16 " \r\nmore", 0, ERR_NONE},
+    {"bom", "\xef\xbb\xbf" KEY16 " \r\n\n", 0, ERR_NONE},
     {"short", "QUJD\n", 0, ERR_NONE},
-    {"empty", "\n" KEY32, 0, ERR_NONE},
+    {"empty", "\n \r\n", 0, ERR_NONE},
+    {"two", "\n" KEY32 "\n" KEY16 " \n", 0, ERR_NONE},
+    {"same", KEY16 "\n" KEY16 "\n", 0, ERR_NONE},
+    {"pair", KEY32 ":" KEY24 "\n", 0, ERR_NONE},
+    {"guests", "# ours\ncarl:" KEY24 "\n\ndora:" KEY32 "\n", 0, ERR_NONE},
+    {"wrong",
+     "carl:QUJD\ndora:" KEY16 "\nbob:" KEY24 "\nemil:" OTHER16 "\nfay:" KEY32
+     "\ngus:hunter2\nnobody\n",
+     0, ERR_NONE},
     {"own.key", PRIVATE, 0, ERR_NONE},
     {"ann.pub", PUBLIC("QQ=="), 0, ERR_NONE},
     {"bob.pub", PUBLIC("Qg=="), 0, ERR_NONE},
@@ -41,8 +56,8 @@ static void acc_77_keys_have_three_lengths(void **state)
     for (size_t i = 0; i < N_ITEMS(n_bytes); i++) {
         const struct config_inbound *inbound = &config->inbounds[i];
         assert_int_equal(inbound->type, INBOUND_TUNNEL);
-        assert_int_equal(inbound->key.n_bytes, n_bytes[i]);
-        assert_memory_equal(inbound->key.bytes, BYTES, n_bytes[i]);
+        assert_int_equal(inbound->keys[0].n_bytes, n_bytes[i]);
+        assert_memory_equal(inbound->keys[0].bytes, BYTES, n_bytes[i]);
         assert_true(inbound->is_exposed);
         assert_int_equal(inbound->target.addr.port, 0);
         assert_int_equal(inbound->early_data, EARLY_NONE);
@@ -57,9 +72,6 @@ static void acc_77_keys_have_three_lengths(void **state)
 
 static void acc_77_a_wrong_key_is_refused_by_name(void **state)
 {
-#define TUNNEL(keys) "inbounds: [{type: tunnel, listen: 4194, " keys "}]\n"
-#define LENGTHS "a key has 16, 24 or 32 bytes (128, 192 or 256 bits), this one has "
-#define NOT_BASE64 "this is not base64 with its padding; `sockeye keygen` makes a key\n"
     static const struct bad bad[] = {
         {TUNNEL("key: QUJD"), "s.yaml:1:46: key: " LENGTHS "3\n"},
         {TUNNEL("key: ''"), "s.yaml:1:46: key: " LENGTHS "0\n"},
@@ -71,12 +83,16 @@ static void acc_77_a_wrong_key_is_refused_by_name(void **state)
         {TUNNEL("key: 'QUJDREVGR0hJSktMTU5PU_=='"), "s.yaml:1:46: key: " NOT_BASE64},
         {TUNNEL("key: '${SECRET}'"), "s.yaml:1:46: key: " NOT_BASE64},
         {TUNNEL("key: " KEY16 ":" KEY16),
-         "s.yaml:1:46: key: this version does not have keys of users (SERVER:USER)\n"},
-        {TUNNEL("key: [" KEY16 ", " KEY32 "]"),
-         "s.yaml:1:46: key: this version does not have more than one\n"},
+         "s.yaml:1:46: key: SERVER:USER is what a client has; here the server's key stands alone, "
+         "and users have theirs in users or users_file\n"},
+        {TUNNEL("key: [" KEY16 ", QUJD]"), "s.yaml:1:73: key: " LENGTHS "3\n"},
+        {TUNNEL("key: [" KEY16 ", " KEY16 "]"), "s.yaml:1:73: key: the same key twice\n"},
+        {TUNNEL("key: []"), "s.yaml:1:46: key: expected 1 to 4 entries, found 0\n"},
+        {TUNNEL("key_file: same"), "s.yaml:1:51: key_file: the same key twice\n"},
         {TUNNEL("key: 12345678"), "s.yaml:1:46: key: expected a text, found a number, true or "
                                   "false; put it in quotes\n"},
-        {TUNNEL("key: {a: b}"), "s.yaml:1:46: key: expected a text, found a mapping\n"},
+        {TUNNEL("key: {a: b}"),
+         "s.yaml:1:46: key: expected a text, or a list of them, found a mapping\n"},
         {TUNNEL("key_file: short"), "s.yaml:1:51: key_file: " LENGTHS "3\n"},
         {TUNNEL("key_file: empty"), "s.yaml:1:51: key_file: expected a key in its first line\n"},
         {TUNNEL("key_file: own.key"), "s.yaml:1:51: key_file: " NOT_BASE64},
@@ -88,8 +104,132 @@ static void acc_77_a_wrong_key_is_refused_by_name(void **state)
     };
     (void)state;
     assert_all_refused(bad, N_ITEMS(bad), files, N_ITEMS(files));
-#undef LENGTHS
-#undef NOT_BASE64
+}
+
+static void a_server_may_have_several_keys(void **state)
+{
+    struct config *config = parse_good("inbounds:\n"
+                                       "- {type: tunnel, listen: 1, key: [" KEY32 ", " KEY16 "]}\n"
+                                       "- {type: tunnel, listen: 2, key_file: two}\n",
+                                       files, N_ITEMS(files));
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        const struct config_inbound *inbound = &config->inbounds[i];
+        assert_int_equal(inbound->n_keys, 2);
+        assert_int_equal(inbound->keys[0].n_bytes, 32);
+        assert_int_equal(inbound->keys[1].n_bytes, 16);
+        assert_memory_equal(inbound->keys[1].bytes, BYTES, 16);
+    }
+    config_free(config);
+}
+
+static void a_client_has_the_servers_key_and_its_own(void **state)
+{
+    struct config *config =
+        parse_good(OUT("{type: tunnel, name: a, server: 'x:1', key: '" KEY32 ":" KEY24 "'},\n"
+                       "{type: tunnel, name: b, server: 'x:1', key_file: pair},\n"
+                       "{type: tunnel, name: c, server: 'x:1', key: " KEY16 "}"),
+                   files, N_ITEMS(files));
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(config->outbounds[i].key.n_bytes, 32);
+        assert_int_equal(config->outbounds[i].user_key.n_bytes, 24);
+        assert_memory_equal(config->outbounds[i].user_key.bytes, BYTES, 24);
+    }
+    assert_int_equal(config->outbounds[2].user_key.n_bytes, 0);
+    config_free(config);
+}
+
+static void users_have_keys_and_rights(void **state)
+{
+    struct config *config = parse_good(
+        TUNNEL(
+            "key: " KEY16 ", users_file: guests, users: [{name: ann, key: " OTHER16 "},\n"
+            "{name: bob, key: " OTHER32 ", allow: 192.0.2.0/24, allow_targets: '10.0.0.1:22',\n"
+            "deny_targets: '*', allow_reverse: [8080, '*:9000-9010', '[::]:53'], per_client: 3,\n"
+            "sessions: 2}]"),
+        files, N_ITEMS(files));
+    static const char *const names[] = {"ann", "bob", "carl", "dora"};
+    static const char *const keys[] = {OTHER16, OTHER32, KEY24, KEY32};
+    const struct config_inbound *inbound = &config->inbounds[0];
+
+    (void)state;
+    assert_true(inbound->has_users);
+    assert_int_equal(inbound->n_tunnel_users, 2);
+    assert_int_equal(inbound->n_users, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(inbound->users[i].name, names[i]);
+        assert_string_equal(inbound->users[i].password, keys[i]);
+    }
+    const struct config_tunnel_user *ann = &inbound->tunnel_users[0], *bob = ann + 1;
+    assert_int_equal(ann->allow.n + ann->allow_targets.n + ann->deny_targets.n, 0);
+    assert_int_equal(ann->allow_reverse.n + ann->per_client + ann->sessions, 0);
+    assert_int_equal(bob->allow.n, 1);
+    assert_int_equal(bob->allow_targets.n, 1);
+    assert_int_equal(bob->deny_targets.n, 1);
+    assert_int_equal(bob->per_client, 3);
+    assert_int_equal(bob->sessions, 2);
+    assert_int_equal(bob->allow_reverse.n, 4); /* a bare port is that of both loopbacks */
+    for (size_t i = 0; i < 4; i++)
+        assert_true(bob->allow_reverse.items[i].has_port);
+    assert_int_equal(bob->allow_reverse.items[1].cidr.family, ADDR_V6);
+    assert_int_equal(bob->allow_reverse.items[1].port_from, 8080);
+    assert_int_equal(bob->allow_reverse.items[2].port_to, 9010);
+    config_free(config);
+}
+
+static void users_that_are_wrong_are_named(void **state)
+{
+#define WITH_USERS(list) TUNNEL("key: " KEY16 ", users: [" list "]")
+#define UNTOLD "who of them came could not be told\n"
+    static const struct bad bad[] = {
+        {WITH_USERS("{name: ann, key: QUJD}"),
+         "s.yaml:1:97: the key of the user \"ann\": " LENGTHS "3\n"},
+        {WITH_USERS("{name: ann, key: hunter2}"),
+         "s.yaml:1:97: the key of the user \"ann\": " NOT_BASE64},
+        {WITH_USERS("{name: ann, key: " KEY16 "}"),
+         "s.yaml:1:97: the key of the user \"ann\": this is the server's own key, which all its "
+         "users have\n"},
+        {WITH_USERS("{name: ann}"), "s.yaml:1:80: the key \"key\" is missing in a user\n"},
+        {WITH_USERS("{name: ann, key: " KEY32 "},\n{name: ann, key: " KEY24 "}"),
+         "s.yaml:2:8: the user \"ann\" is already used in line 1\n"},
+        {WITH_USERS("{name: ann, key: " KEY32 "},\n{name: bob, key: " KEY32 "}"),
+         "s.yaml:2:18: the user \"bob\" has the key of \"ann\", in line 1: " UNTOLD},
+        {WITH_USERS("{name: 'a:b', key: " KEY32 "}"),
+         "s.yaml:1:87: a user's name cannot hold \":\", as a users_file ends it there\n"},
+        {WITH_USERS("{name: ann, key: " KEY32 ", allow_reverse: 10.0.0.1}"),
+         "s.yaml:1:158: allow_reverse: expected ports on loopback such as \"8080\" or "
+         "\"8000-8010\", an address with them such as \"0.0.0.0:8080\" or \"*:8000-8010\", or a "
+         "list of them, found \"10.0.0.1\"\n"},
+        {WITH_USERS("{name: ann, password: pw}"),
+         "s.yaml:1:80: the key \"key\" is missing in a user\n"
+         "s.yaml:1:92: unknown key in a user; known are name, key, allow, allow_targets, "
+         "deny_targets, allow_reverse, per_client, sessions\n"},
+        {TUNNEL("identity: own.key, users: [{name: ann, key: " KEY32 "}]"),
+         "s.yaml:1:60: users have a key each beside the server's, which is missing: add key or "
+         "key_file\n"},
+        {TUNNEL("key: " KEY16 ", users_file: wrong, users: [{name: bob, key: " OTHER16 "}]"),
+         "wrong:1: the key of the user \"carl\": " LENGTHS "3\n"
+         "wrong:2: the key of the user \"dora\": this is the server's own key, which "
+         "all its users have\n"
+         "wrong:3: the user \"bob\" is already in line 1 of s.yaml\n"
+         "wrong:4: the user \"emil\" has the key of \"bob\", in line 1 of "
+         "s.yaml: " UNTOLD "wrong:6: the key of the user \"gus\": " NOT_BASE64
+         "wrong:7: expected \"name:key\"\n"},
+        {OUT("{type: tunnel, name: a, server: 'x:1', key: '" KEY32 ":QUJD'}"),
+         "s.yaml:2:57: key: the user's key, behind the colon: " LENGTHS "3\n"},
+        {OUT("{type: tunnel, name: a, server: 'x:1', key: '" KEY32 ":" KEY32 "'}"),
+         "s.yaml:2:57: key: the user's key, behind the colon: it is the server's, but must be the "
+         "user's own\n"},
+        {OUT("{type: tunnel, name: a, server: 'x:1', key: ':" KEY32 "'}"),
+         "s.yaml:2:57: key: " LENGTHS "0\n"},
+        {OUT("{type: tunnel, name: a, server: 'x:1', key_file: two}"),
+         "s.yaml:2:62: key_file: more than one line: a client has one key\n"},
+    };
+    (void)state;
+    assert_all_refused(bad, N_ITEMS(bad), files, N_ITEMS(files));
 }
 
 static void a_tunnel_without_a_key_is_told(void **state)
@@ -126,7 +266,7 @@ static void identities_are_read_from_their_files(void **state)
     const struct config_outbound *out = config->outbounds;
 
     (void)state;
-    assert_int_equal(in[0].key.n_bytes, 0);
+    assert_int_equal(in[0].n_keys, 0);
     assert_string_equal(in[0].identity.path, "own.key");
     assert_string_equal(in[0].identity.text, PRIVATE);
     assert_int_equal(in[0].identity.n, strlen(PRIVATE));
@@ -283,10 +423,6 @@ static void numbers_and_sizes_have_bounds(void **state)
 static void what_tunnels_do_not_have_yet_is_said_plainly(void **state)
 {
     static const struct bad bad[] = {
-        {TUNNEL("key: " KEY16 ", users: [], users_file: u"),
-         "s.yaml:1:72: this version does not have the key \"users\" in an inbound of type tunnel\n"
-         "s.yaml:1:83: this version does not have the key \"users_file\" in an inbound of type "
-         "tunnel\n"},
         {TUNNEL("key: " KEY16 ", allow_reverse: x, decoy: x, shape: x, sessions: 1, listen_via: x"),
          "s.yaml:1:72: this version does not have the key \"allow_reverse\"\n"
          "s.yaml:1:90: this version does not have the key \"decoy\"\n"
@@ -427,6 +563,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(acc_77_keys_have_three_lengths),
         cmocka_unit_test(acc_77_a_wrong_key_is_refused_by_name),
+        cmocka_unit_test(a_server_may_have_several_keys),
+        cmocka_unit_test(a_client_has_the_servers_key_and_its_own),
+        cmocka_unit_test(users_have_keys_and_rights),
+        cmocka_unit_test(users_that_are_wrong_are_named),
         cmocka_unit_test(a_tunnel_without_a_key_is_told),
         cmocka_unit_test(identities_are_read_from_their_files),
         cmocka_unit_test(a_file_that_holds_another_key_is_told),

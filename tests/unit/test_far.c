@@ -138,9 +138,8 @@ static void a_flight_of_another_time_is_told_in_the_log_alone(void **state)
 {
     begin_flows(state);
     ends_prepare();
-    struct far_settings settings = ends_far_settings();
-    settings.clock_skew_ms = 1500;
-    ends_begin_with(settings);
+    ends.clock_skew_ms = 1500;
+    ends_begin_with(ends_far_settings());
     tap.is_frozen = true;
     int far = flows_client();
     FLOWS_UNTIL(tap.n_conns == 1);

@@ -164,7 +164,7 @@ struct play {
     size_t n_wire;
 };
 
-static const struct link_key *find_user(void *users, const uint8_t tag[static 8],
+static const struct link_key *find_user(const void *users, const uint8_t tag[static 8],
                                         const struct link_user **user)
 {
     const struct link_key *key = users;
@@ -183,10 +183,11 @@ static void begin_play(struct play *play, const json_t *vector)
     size_t n_memory = replay_set_bytes(4);
     play->memory = calloc(1, n_memory);
     play->ground = (struct handshake_ground){
-        .server = &play->server_key,
+        .servers = {{&play->server_key,
+                     replay_set_open(play->memory, n_memory, binding, 0, &is_taken_up)}},
+        .n_servers = 1,
         .find_user = find_user,
         .users = &play->user_key,
-        .replays = replay_set_open(play->memory, n_memory, binding, 0, &is_taken_up),
         .clock_skew_ms = 60000,
     };
     play->server_identity = identity_of(vector, "server_identity");
@@ -439,10 +440,10 @@ struct judge {
     uint8_t session_id[SESSION_ID_BYTES], resume[32], cipher;
 };
 
-static const struct link_key *find_judged(void *users, const uint8_t tag[static 8],
+static const struct link_key *find_judged(const void *users, const uint8_t tag[static 8],
                                           const struct link_user **user)
 {
-    struct judge *judge = users;
+    const struct judge *judge = users;
     for (size_t i = 0; i < judge->n_users; i++) {
         if (memcmp(judge->users[i].tag, tag, sizeof judge->users[i].tag) == 0) {
             *user = (const struct link_user *)&judge->users[i];
@@ -474,10 +475,11 @@ static void begin_judge(struct judge *judge, const json_t *root)
     memcpy(judge->resume, blob_of(session, "resume")->bytes, sizeof judge->resume);
     judge->memory = calloc(1, n_memory);
     judge->ground = (struct handshake_ground){
-        .server = &judge->server_key,
+        .servers = {{&judge->server_key,
+                     replay_set_open(judge->memory, n_memory, binding, 0, &is_taken_up)}},
+        .n_servers = 1,
         .find_user = find_judged,
         .users = judge,
-        .replays = replay_set_open(judge->memory, n_memory, binding, 0, &is_taken_up),
         .clock_skew_ms = number_of(root, "W"),
     };
 }
