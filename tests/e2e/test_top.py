@@ -27,7 +27,7 @@ class Terminal:
     def __init__(self, place, width=80, height=24):
         self.env = {**environment(place), "TMUX_TMPDIR": str(place), "SHELL": "/bin/sh", "TERM": "screen"}
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height), "PS1='$ ' exec /bin/sh")
-        until(lambda: "$" in self.text, "the shell's prompt")
+        self.wait_prompt()
 
     def tmux(self, *args):
         return subprocess.run(["tmux", *args], env=self.env, check=True, capture_output=True, text=True, timeout=30).stdout
@@ -45,6 +45,10 @@ class Terminal:
     def wait(self, regex):
         until(lambda: re.search(regex, self.text, re.M), f"/{regex}/ on the screen:\n{self.text}", timeout=20)
         return self.text
+
+    def wait_prompt(self):
+        """The shell reads: what is typed now no other program gets."""
+        until(lambda: self.text.rstrip().endswith("$"), "the shell's prompt", timeout=20)
 
     def resize(self, width, height):
         self.tmux("resize-window", "-x", str(width), "-y", str(height))
@@ -82,6 +86,8 @@ FAR = r"^far  there +1 +1 .* 0$"
 def test_top_draws_sessions_and_links_and_gives_the_terminal_back(terminal, busy):
     program, status = busy
     terminal.type("echo what stood there before", "Enter")
+    terminal.wait("^what stood")
+    terminal.wait_prompt()
     terminal.run(BIN, "top", "--socket", status)
     page = terminal.wait(NEAR)
     assert re.search(FAR, page, re.M) and f"pid {program.pid}, up " in page
@@ -91,7 +97,8 @@ def test_top_draws_sessions_and_links_and_gives_the_terminal_back(terminal, busy
     up = re.search(r"up ([\d:]+)$", page, re.M)[1]
     until(lambda: re.search(r"up ([\d:]+)$", terminal.text, re.M)[1] != up, "another time on the screen")
     terminal.type("q")
-    assert "what stood there before" in terminal.wait(r"^what stood there before")
+    terminal.wait_prompt()
+    assert "\nwhat stood there before\n" in terminal.text
     terminal.type("echo code $?; stty -a", "Enter")
     page = terminal.wait(r"^code 0$")
     assert " icanon" in terminal.wait("icanon") and " echo " in page and "q quit" not in page
@@ -115,7 +122,7 @@ def test_top_sorts_hides_links_and_follows_the_size(terminal, busy):
     terminal.resize(100, 30)
     terminal.wait(NEAR)
     terminal.type("q")
-    terminal.wait(r"^\$")
+    terminal.wait_prompt()
 
 
 @pytest.mark.parametrize("end", ["C-c", "TERM"])
@@ -128,7 +135,7 @@ def test_top_gives_the_terminal_back_when_it_is_interrupted(terminal, busy, end)
     else:
         shell = terminal.tmux("display-message", "-p", "#{pane_pid}").strip()
         os.kill(int(pathlib.Path(f"/proc/{shell}/task/{shell}/children").read_text()), signal.SIGTERM)
-    terminal.wait(r"^\$")
+    terminal.wait_prompt()
     terminal.type("stty -a", "Enter")
     assert " icanon" in terminal.wait("icanon") and " echo " in terminal.text
 
@@ -139,10 +146,11 @@ def test_top_stops_and_goes_on(terminal, busy):
     terminal.wait(NEAR)
     terminal.type("C-z")
     terminal.wait("Stopped")
+    terminal.wait_prompt()
     terminal.type("fg", "Enter")
     terminal.wait(NEAR)
     terminal.type("q")
-    terminal.wait(r"^\$")
+    terminal.wait_prompt()
 
 
 def test_top_says_when_nobody_answers_any_more_and_finds_the_next_one(terminal, busy, sockeye, place):
@@ -154,7 +162,7 @@ def test_top_says_when_nobody_answers_any_more_and_finds_the_next_one(terminal, 
     after = sockeye(f'inbounds: [{{type: mixed, listen: "127.0.0.1:0"}}]\nadmin: {{socket: {status}}}\n')
     terminal.wait(f"pid {after.pid}, up ")
     terminal.type("q")
-    terminal.wait(r"^\$")
+    terminal.wait_prompt()
 
 
 def test_top_without_a_terminal_prints_one_page(busy, cli):
@@ -169,7 +177,7 @@ def test_top_on_a_dumb_terminal_prints_one_page(terminal, busy):
     program, status = busy
     terminal.run("env", "TERM=dumb", BIN, "top", "--socket", status)
     assert "q quit" not in terminal.wait(NEAR)
-    terminal.wait(r"^\$ *\n*\Z")
+    terminal.wait_prompt()
 
 
 def test_top_without_a_running_program_is_69(cli, place):
