@@ -13,11 +13,14 @@ RELAY_PORT = FIRST_PORT + 100
 BYTES = 1200
 RATE = 20000
 FLOOD = 400000
+MODES = ("up", "down", "echo")
+# How many leave together. A datagram by itself costs the waking of a thread, whoever does it; those
+# of video, of QUIC or of a game server come several at a time.
+BURSTS = (16, 1)
+REFERENCES = (("udp-relay", "/ relay"), ("hev", "/ hev"), ("dante", "/ dante"))
 
-# (mode, how many leave together, rate). A datagram by itself costs the waking of a thread, whoever
-# does it; those of video, of QUIC or of a game server come several at a time.
-TESTS = [(mode, burst, RATE) for burst in (16, 1) for mode in ("up", "down", "echo")]
-FLOODS = [("up", 64, FLOOD), ("down", 64, FLOOD)]
+# (mode, how many leave together, rate, bytes).
+FLOODS = [("up", 64, FLOOD, BYTES), ("down", 64, FLOOD, BYTES)]
 
 LOAD_S = 60
 
@@ -42,16 +45,19 @@ def rss_kib(proxy):
 
 
 class Datagrams:
-    def __init__(self, bench, proxies):
+    def __init__(self, bench, proxies, sizes=(BYTES,), references=REFERENCES):
         self.bench = bench
         self.proxies = proxies
+        self.sizes = sizes
+        self.references = references
+        self.tests = [(mode, burst, RATE, size) for size in sizes for burst in BURSTS for mode in MODES]
         self.program = bench.load_program.replace("/load", "/udp")
-        self.results = {test: {p.name: [] for p in proxies} for test in TESTS}
+        self.results = {test: {p.name: [] for p in proxies} for test in self.tests}
         self.floods = {}
 
     def load(self, proxy, test, ms):
-        mode, burst, rate = test
-        options = ["--burst", burst, "--rate", rate, "--bytes", BYTES, "--ms", ms, "--warm-ms", 200]
+        mode, burst, rate, size = test
+        options = ["--burst", burst, "--rate", rate, "--bytes", size, "--ms", ms, "--warm-ms", 200]
         command = [self.program, mode, "--pid", proxy.process.pid, *proxy.path(), *options]
         try:
             done = subprocess.run([str(part) for part in command], capture_output=True, text=True,
@@ -69,7 +75,7 @@ class Datagrams:
         for i in range(self.bench.plan.rounds):
             say(f"datagrams, round {i + 1} of {self.bench.plan.rounds}")
             turn = i % len(self.proxies)
-            for test in TESTS:
+            for test in self.tests:
                 for proxy in self.proxies[turn:] + self.proxies[:turn]:
                     self.results[test][proxy.name].append(self.load(proxy, test, ms))
         for proxy in self.proxies:
@@ -88,27 +94,34 @@ class Datagrams:
                     self.series(reference, test, "cpu_us_each"))
         return median([a / b for a, b in pairs if a is not None and b])
 
-    def row(self, proxy, burst):
+    def mean_ratio(self, proxy, reference, burst, size):
+        if not any(p.name == reference for p in self.proxies):
+            return None
+        ratios = [self.ratio(proxy, reference, (mode, burst, RATE, size)) for mode in MODES]
+        known = [r for r in ratios if r is not None]
+        return sum(known) / len(known) if known else None
+
+    def most_lost(self, proxy):
+        """In any of the tests, each by its median."""
+        lost = [median(self.series(proxy, test, "lost")) for test in self.tests]
+        return None if None in lost else max(lost)
+
+    def row(self, proxy, burst, size):
         cells = []
-        for mode in ("up", "down", "echo"):
-            test = (mode, burst, RATE)
+        for mode in MODES:
+            test = (mode, burst, RATE, size)
             cells.append(number(median(self.series(proxy.name, test, "cpu_us_each")), 2))
             cells.append(number(median(self.series(proxy.name, test, "lost")), 0))
-        for reference in ("udp-relay", "hev", "dante"):
-            ratios = [self.ratio(proxy.name, reference, (mode, burst, RATE))
-                      for mode in ("up", "down", "echo")] if self.has(reference) else [None]
-            known = [r for r in ratios if r is not None]
-            cells.append(number(sum(known) / len(known) if known else None, 2))
+        cells += [number(self.mean_ratio(proxy.name, reference, burst, size), 2)
+                  for reference, _ in self.references]
         return [proxy.label, *cells]
-
-    def has(self, name):
-        return any(p.name == name for p in self.proxies)
 
     def report(self):
         head = ["", "up: CPU us", "lost", "down", "lost", "echo", "lost",
-                "/ relay", "/ hev", "/ dante"]
-        parts = [table(f"Datagrams of {BYTES} bytes, {RATE:,} a second, {burst} at a time", head,
-                       [self.row(p, burst) for p in self.proxies]) for burst in (16, 1)]
+                *[title for _, title in self.references]]
+        parts = [table(f"Datagrams of {size:,} bytes, {RATE:,} a second, {burst} at a time", head,
+                       [self.row(p, burst, size) for p in self.proxies])
+                 for size in self.sizes for burst in BURSTS]
         rows = []
         for p in self.proxies:
             flood = self.floods[p.name]
@@ -121,6 +134,6 @@ class Datagrams:
         return "\n".join(parts)
 
     def as_json(self):
-        rounds = {f"{mode} {burst} {rate}": each
-                  for (mode, burst, rate), each in self.results.items()}
+        rounds = {f"{mode} {burst} {rate} {size}": each
+                  for (mode, burst, rate, size), each in self.results.items()}
         return {"rounds": rounds, "floods": self.floods}

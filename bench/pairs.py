@@ -12,7 +12,8 @@ import socket
 import subprocess
 import time
 
-from measure import ALL, BULK, RTT_1, RTT_64, SHORT, SHORT_ON_ALL
+import datagrams
+from measure import ALL, BULK, OWN, RTT_1, RTT_64, SHORT, SHORT_ON_ALL
 from proxies import ORIGIN_PORT, BenchError, Proxy
 from tables import (CPU_PER_GB, GB_PER_S, P50_AT_1, P50_AT_64, Figures, median,
                     number, table, verdict)
@@ -123,7 +124,7 @@ def relays(build):
 
 def shadowsocks(name, label, times):
     both = ["-s", "127.0.0.1", "-p", "{far}", "-k", "bench", "-m", "aes-256-gcm", "-t", "600",
-            "-n", "20000", *["--reuse-port"] * (times > 1)]
+            "-n", "20000", "--reuse-port" if times > 1 else "-u"]
     return Pair(name, label, ["ss-local", "-b", "127.0.0.1", "-l", "{port}", *both],
                 ["ss-server", *both], times=times)
 
@@ -157,6 +158,37 @@ TARGETS = [
     ("round trip p50, one", P50_AT_1, "shadowsocks", "<=", 1.0, None),
     ("round trip p50, 64", P50_AT_64, "shadowsocks", "<=", 1.0, None),
 ]
+
+
+DATAGRAM_SIZES = (1200, 64)
+DATAGRAM_PAIRS = ("sockeye", "shadowsocks")
+
+
+def measure_datagrams(bench, say, folder):
+    """By pairs started anew, all that carry them; None: neither is here."""
+    chosen = [pair for pair in bench.proxies if pair.name in DATAGRAM_PAIRS]
+    for pair in chosen:
+        pair.stop()
+        pair.start(folder, bench.descriptors)
+        pair.pin(bench.cpus_for(OWN))
+    if not chosen:
+        return None
+    measured = datagrams.Datagrams(bench, chosen, DATAGRAM_SIZES, [("shadowsocks", "/ ss")])
+    measured.measure(say)
+    for pair in chosen:
+        pair.stop()
+    return measured
+
+
+def datagrams_report(measured):
+    lost = measured.most_lost("sockeye")
+    rows = [["datagrams lost, at most", number(lost, 0), verdict(lost, "<=", 0)]]
+    for size in measured.sizes:
+        for burst in datagrams.BURSTS:
+            ratio = measured.mean_ratio("sockeye", "shadowsocks", burst, size)
+            rows.append([f"CPU for one of {size:,} bytes, {burst} at a time / shadowsocks-libev",
+                         number(ratio, 2), verdict(ratio, "<=", 0.7)])
+    return measured.report() + "\n" + table("Targets: datagrams", ["", "is", "target"], rows)
 
 
 class Pairs:
