@@ -76,7 +76,7 @@ struct peer_link {
     bool has_bye;      /* the other end's BYE has come */
     uint64_t retry_us; /* when output is tried again that had no memory */
     uint64_t cut_us;   /* when it is given up: it cannot leave, or (far) nothing has come */
-    bool has_carried; /* near: bytes of streams have come, or were acknowledged, since it stood */
+    bool has_carried;  /* near: bytes of streams have come, or were acknowledged, since it stood */
     uint64_t carried_before;             /* near: such bytes of its session until then */
     struct budget out_budget, in_budget; /* of the carrier; in_budget: near */
     bool is_own;                         /* near: of one stream */
@@ -116,6 +116,8 @@ struct near {
     unsigned n_failures;             /* since the last success */
     uint64_t attempt_us;             /* when the last attempt began */
     uint64_t next_try_us;            /* not before */
+    bool is_reviewed;                /* nothing has happened since near_review() */
+    uint64_t due_us;                 /* the next attempt, as of then */
     bool has_offset;                 /* of the server's time from our boot time */
     bool dates_by_wall;              /* the next flight */
     uint64_t offset_ms;              /* modulo 2^64 */
@@ -230,6 +232,8 @@ NODISCARD enum err peer_link_seal(struct peer_link *link, struct record_sealer *
 struct peer *peer_new(bool is_near, struct chunk_source *chunks, struct rng *rng,
                       uint64_t window_bytes, uint64_t stream_window_bytes,
                       const struct peer_time *time);
+/* Something happens to it, at this time. */
+void peer_at(struct peer *peer, const struct peer_time *time);
 /* Another session takes the place of the one that is lost. ERR_MEMORY: all stays. */
 NODISCARD enum err peer_renew(struct peer *peer);
 /* A link has left it, or an attempt at one has come to nothing. */

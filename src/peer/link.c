@@ -321,7 +321,7 @@ void peer_link_received(struct peer_link *link, size_t n, const struct peer_time
     if (n > 0)
         link->active_us = time->now_us;
     if (link->peer != NULL)
-        link->peer->time = *time;
+        peer_at(link->peer, time);
     peer_link_take(link, time);
 }
 
@@ -336,7 +336,7 @@ void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time
 
     (void)by_fin;
     if (peer != NULL)
-        peer->time = *time;
+        peer_at(peer, time);
     bool is_orphan = peer != NULL && !peer->is_near && !peer->far.is_known && !peer->stands;
     if (link->state != LINK_CLOSING && link->state != LINK_SILENT)
         leave_peer(link, LINK_CLOSING);

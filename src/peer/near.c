@@ -103,11 +103,14 @@ void near_review(struct peer *peer)
     near_look_at_links(peer);
     if (near->needs_session && near->next_try_us <= peer->time.now_us)
         begin_session(peer);
-    if (next_attempt_us(peer) > peer->time.now_us)
-        return;
-    near->dials_us[near->n_dials++] = peer->time.now_us;
-    near->attempt_us = peer->time.now_us;
-    near->n_wanted++;
+    near->due_us = next_attempt_us(peer);
+    if (near->due_us <= peer->time.now_us) {
+        near->dials_us[near->n_dials++] = peer->time.now_us;
+        near->attempt_us = peer->time.now_us;
+        near->n_wanted++;
+        near->due_us = next_attempt_us(peer);
+    }
+    near->is_reviewed = true;
 }
 
 /* ---- attempts ---- */
@@ -132,7 +135,7 @@ void near_failed(struct peer *peer)
 
 struct peer_link *peer_dialled(struct peer *peer, const struct peer_time *time)
 {
-    peer->time = *time;
+    peer_at(peer, time);
     struct peer_link *link = peer_link_new(peer, NULL, LINK_AWAITING);
     if (link == NULL)
         return NULL;
@@ -153,7 +156,7 @@ bool peer_server_clock(const struct peer *peer, const struct peer_time *time, ui
 
 void peer_dial_failed(struct peer *peer, const struct peer_time *time)
 {
-    peer->time = *time;
+    peer_at(peer, time);
     forget_oldest_dial(&peer->near);
     near_failed(peer);
 }
@@ -173,7 +176,7 @@ static void give_up_attempts(struct peer *peer)
 
 void peer_network_changed(struct peer *peer, const struct peer_time *time)
 {
-    peer->time = *time;
+    peer_at(peer, time);
     give_up_attempts(peer);
     peer->near.n_failures = 0;
     peer->near.next_try_us = time->now_us;
@@ -276,6 +279,7 @@ void near_link_gone(struct peer_link *link, bool was_up)
 {
     struct peer *peer = link->peer;
 
+    peer->near.is_reviewed = false;
     if (was_up)
         near_end_life(link);
     if (peer->is_ending || near_lack(peer) == 0)
@@ -431,5 +435,5 @@ uint64_t near_deadline_us(const struct peer *peer)
         deadline = sooner(deadline, links_deadline_us(peer));
     if (peer->near.needs_session)
         deadline = sooner(deadline, peer->near.next_try_us);
-    return sooner(deadline, next_attempt_us(peer));
+    return sooner(deadline, peer->near.is_reviewed ? peer->near.due_us : next_attempt_us(peer));
 }

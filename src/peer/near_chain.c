@@ -48,7 +48,7 @@ void peer_suspend(struct peer *peer, bool is_suspended, const struct peer_time *
 
     if (near->is_suspended == is_suspended)
         return;
-    peer->time = *time;
+    peer_at(peer, time);
     near->is_suspended = is_suspended;
     if (is_suspended)
         near->suspended_us = time->now_us;

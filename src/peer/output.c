@@ -140,6 +140,6 @@ void peer_link_sent(struct peer_link *link, size_t n, const struct peer_time *ti
     link->active_us = time->now_us;
     measure(link, n, time->now_us);
     if (link->peer != NULL)
-        link->peer->time = *time;
+        peer_at(link->peer, time);
     span_shrink(&link->out, peer_link_chunks(link));
 }

@@ -97,6 +97,12 @@ struct peer *peer_new(bool is_near, struct chunk_source *chunks, struct rng *rng
     return NULL;
 }
 
+void peer_at(struct peer *peer, const struct peer_time *time)
+{
+    peer->time = *time;
+    peer->near.is_reviewed = false;
+}
+
 void peer_free(struct peer *peer)
 {
     if (peer == NULL)
@@ -153,7 +159,7 @@ void peer_link_left(struct peer *peer, bool was_up)
 
 void peer_end(struct peer *peer, uint8_t code, const struct peer_time *time)
 {
-    peer->time = *time;
+    peer_at(peer, time);
     if (peer->is_ending)
         return;
     peer->is_ending = true;
@@ -373,7 +379,8 @@ bool peer_next_event(struct peer *peer, struct peer_event *event)
         gate_sweep(peer->far.gate);
     if (turn_tells(peer, event) || sessions_tell(peer, event))
         return true;
-    if (peer->is_near)
+    /* What its first link waits for, streams, comes without a time. */
+    if (peer->is_near && (!peer->near.is_reviewed || !peer->near.is_admitted))
         near_review(peer);
     if (links_tell(peer, event))
         return true;
@@ -443,7 +450,7 @@ static void give_up_links(struct peer *peer)
 
 void peer_advance(struct peer *peer, const struct peer_time *time)
 {
-    peer->time = *time;
+    peer_at(peer, time);
     retry_output(peer);
     give_up_links(peer);
     for (struct list *at = peer->retired.next; at != &peer->retired; at = at->next)
@@ -487,7 +494,7 @@ void peer_signed(struct peer_link *link, const uint8_t *signature, size_t n,
     if (link->state != LINK_SIGNING)
         return;
     if (link->peer != NULL)
-        link->peer->time = *time;
+        peer_at(link->peer, time);
     if (link->gate == NULL)
         near_signed(link, signature, n);
     else

@@ -223,7 +223,8 @@ void probe_skip(struct probe *probe)
 
 void probe_ping(struct probe *probe)
 {
-    session_ping(peer_session(probe->host.peer), probe->link, tunnel_now(probe->host.tended.env).now_us);
+    session_ping(peer_session(probe->host.peer), probe->link,
+                 tunnel_now(probe->host.tended.env).now_us);
     host_touch(&probe->host);
 }
 
