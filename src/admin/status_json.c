@@ -123,6 +123,8 @@ static void print_session(FILE *out, const struct tunnel_session_report *session
         session->received_bytes, session->resent_bytes, session->held_bytes};
     fputs("{\"name\":", out);
     admin_print_json_string(out, session->name);
+    fputs(",\"user\":", out);
+    admin_print_json_string(out, session->user);
     fputs(session->is_near ? ",\"end\":\"near\"," : ",\"end\":\"far\",", out);
     print_numbers(out, keys, numbers, sizeof numbers / sizeof numbers[0]);
     fputs(",\"carriers\":[", out);
@@ -131,6 +133,21 @@ static void print_session(FILE *out, const struct tunnel_session_report *session
         print_link(out, &session->links[i]);
     }
     fputs("]}", out);
+}
+
+static void print_user(FILE *out, const struct status_user *user)
+{
+    static const char *const keys[] = {"sessions", "links", "streams_now", "sent_bytes",
+                                       "received_bytes"};
+    const uint64_t numbers[] = {user->n_sessions, user->n_links, user->streams_now,
+                                user->sent_bytes, user->received_bytes};
+    fputs("{\"name\":", out);
+    admin_print_json_string(out, user->name);
+    fputs(",\"inbound\":", out);
+    admin_print_json_string(out, user->inbound);
+    fputc(',', out);
+    print_numbers(out, keys, numbers, sizeof numbers / sizeof numbers[0]);
+    fputc('}', out);
 }
 
 static void print_limits(FILE *out, const struct config_limits *limits)
@@ -152,7 +169,8 @@ static void print_limits(FILE *out, const struct config_limits *limits)
     fputc('}', out);
 }
 
-void admin_print_json(FILE *out, const struct status *status, const struct counters *sum)
+void admin_print_json(FILE *out, const struct status *status, const struct counters *sum,
+                      const struct status_users *users)
 {
     fputs("{\"version\":", out);
     admin_print_json_string(out, status->version);
@@ -178,6 +196,11 @@ void admin_print_json(FILE *out, const struct status *status, const struct count
     for (size_t i = 0; i < status->n_sessions; i++) {
         fputs(i == 0 ? "" : ",", out);
         print_session(out, &status->sessions[i]);
+    }
+    fputs("],\"users\":[", out);
+    for (size_t i = 0; i < users->n; i++) {
+        fputs(i == 0 ? "" : ",", out);
+        print_user(out, &users->items[i]);
     }
     fputs("],\"limits\":", out);
     print_limits(out, status->limits);

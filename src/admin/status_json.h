@@ -4,10 +4,12 @@
 
 #include <stdio.h>
 
+#include "admin/status_users.h"
 #include "daemon/status.h"
 
 /* Prints it; `sum` is what the workers' counters add up to. Errors are the stream's. */
-void admin_print_json(FILE *out, const struct status *status, const struct counters *sum);
+void admin_print_json(FILE *out, const struct status *status, const struct counters *sum,
+                      const struct status_users *users);
 
 /* Prints it in its quotes; `text` is UTF-8. */
 void admin_print_json_string(FILE *out, const char *text);

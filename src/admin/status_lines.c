@@ -45,6 +45,7 @@ static void print_session(FILE *out, const struct tunnel_session_report *session
     fprintf(out, "session\t%zu\t%" PRIu64 "\t%s", session->worker + 1, session->serial,
             session->is_near ? "near" : "far");
     print_word(out, session->name);
+    print_word(out, session->user);
     print_numbers(out, numbers, sizeof numbers / sizeof numbers[0]);
     for (size_t i = 0; i < session->n_links && i < TUNNEL_REPORT_LINKS; i++)
         print_link(out, &session->links[i]);
@@ -143,6 +144,7 @@ static enum err read_session(struct status_lines *out, struct reader *reader)
     session->is_near = strcmp(end, "near") == 0;
     reader->is_bad |= !session->is_near && strcmp(end, "far") != 0;
     take_word(reader, session->name, sizeof session->name);
+    take_word(reader, session->user, sizeof session->user);
     take_numbers(reader, numbers, sizeof numbers / sizeof numbers[0]);
     return ERR_NONE;
 }

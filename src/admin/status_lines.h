@@ -3,7 +3,7 @@
  * ends are of one version, so a reader that finds anything else gives up.
  *
  *     sockeye VERSION PID UPTIME_MS FLOWS_NOW FLOWS_TOTAL BYTES_UP BYTES_DOWN REFUSED
- *     session WORKER SERIAL near|far NAME STREAMS_NOW STREAMS_TOTAL SENT RECEIVED RESENT LINKS LINKS_CUT
+ *     session WORKER SERIAL near|far NAME USER STREAMS_NOW STREAMS_TOTAL SENT RECEIVED RESENT LINKS LINKS_CUT
  *     link REMOTE RTT_US SENT RECEIVED RETRANSMITS          below its session
  *     end
  */
@@ -28,7 +28,7 @@ struct status_lines_link {
 struct status_lines_session {
     uint64_t worker, serial;
     bool is_near;
-    char name[TUNNEL_REPORT_NAME_BYTES];
+    char name[TUNNEL_REPORT_NAME_BYTES], user[TUNNEL_REPORT_USER_BYTES]; /* "": none */
     uint64_t streams_now, streams_total, sent, received, resent, n_links, links_cut;
     size_t first_link, n_links_told; /* of `links` below */
 };

@@ -9,6 +9,7 @@
 
 #include "admin/status_json.h"
 #include "admin/status_lines.h"
+#include "admin/status_users.h"
 #include "base/addr.h"
 
 /* More workers than this are shown as their sum only: it shall stay one screen. */
@@ -261,8 +262,9 @@ static void print_link(FILE *out, const struct tunnel_link_report *link)
 
 static void print_session(FILE *out, const struct tunnel_session_report *session)
 {
-    char label[TUNNEL_REPORT_NAME_BYTES + 16];
-    snprintf(label, sizeof label, "%s (%s)", session->name, session->is_near ? "near" : "far");
+    char label[TUNNEL_REPORT_NAME_BYTES + TUNNEL_REPORT_USER_BYTES + 16];
+    snprintf(label, sizeof label, "%s (%s)%s%s", session->name, session->is_near ? "near" : "far",
+             session->user[0] != '\0' ? " " : "", session->user);
     fprintf(out, "  %-30s %9zu %9s %14s %12s %12s %12s\n", label, session->n_links,
             count(session->streams_now).text, count(session->streams_total).text,
             bytes(session->sent_bytes).text, bytes(session->received_bytes).text,
@@ -273,6 +275,8 @@ static void print_session(FILE *out, const struct tunnel_session_report *session
         fprintf(out, "    listeners at the far end: %s\n", count(session->listeners).text);
     for (size_t i = 0; i < session->n_links && i < TUNNEL_REPORT_LINKS; i++)
         print_link(out, &session->links[i]);
+    if (session->n_links > TUNNEL_REPORT_LINKS)
+        fprintf(out, "    and %zu more links\n", session->n_links - TUNNEL_REPORT_LINKS);
 }
 
 /* Who has no tunnels is told nothing of them. Below each session stand its links, with the segments that their connections have sent
@@ -290,12 +294,33 @@ static void print_sessions(FILE *out, const struct status *status)
                 status->n_sessions - SHOWN_SESSIONS);
 }
 
-static void print_text(FILE *out, const struct status *status, const struct counters *sum)
+/* Users of tunnels that have sessions. */
+static void print_users(FILE *out, const struct status_users *users)
+{
+    if (users->n == 0)
+        return;
+    fprintf(out, "\n%-32s %9s %9s %9s %12s %12s\n", "users", "sessions", "links", "streams", "sent",
+            "received");
+    for (size_t i = 0; i < users->n && i < SHOWN_SESSIONS; i++) {
+        const struct status_user *user = &users->items[i];
+        char label[TUNNEL_REPORT_NAME_BYTES + TUNNEL_REPORT_USER_BYTES + 8];
+        snprintf(label, sizeof label, "%s (%s)", user->name, user->inbound);
+        fprintf(out, "  %-30s %9s %9s %9s %12s %12s\n", label, count(user->n_sessions).text,
+                count(user->n_links).text, count(user->streams_now).text,
+                bytes(user->sent_bytes).text, bytes(user->received_bytes).text);
+    }
+    if (users->n > SHOWN_SESSIONS)
+        fprintf(out, "  and %zu more users (--json has them all)\n", users->n - SHOWN_SESSIONS);
+}
+
+static void print_text(FILE *out, const struct status *status, const struct counters *sum,
+                       const struct status_users *users)
 {
     print_head(out, status);
     print_workers(out, status, sum);
     print_inbounds(out, status);
     print_sessions(out, status);
+    print_users(out, users);
     print_limits(out, status, sum);
     print_ends(out, sum);
     print_refusals(out, sum);
@@ -311,15 +336,21 @@ enum err admin_status_format(const struct status *status, enum status_form form,
         counters_add(&sum, &status->workers[i]);
 
     *out = NULL;
-    FILE *stream = open_memstream(out, n);
-    if (stream == NULL)
+    struct status_users users;
+    if (status_users_gather(&users, status) != ERR_NONE)
         return ERR_MEMORY;
+    FILE *stream = open_memstream(out, n);
+    if (stream == NULL) {
+        free(users.items);
+        return ERR_MEMORY;
+    }
     if (form == STATUS_JSON)
-        admin_print_json(stream, status, &sum);
+        admin_print_json(stream, status, &sum, &users);
     else if (form == STATUS_LINES)
         admin_print_lines(stream, status, &sum);
     else
-        print_text(stream, status, &sum);
+        print_text(stream, status, &sum, &users);
+    free(users.items);
     bool failed = ferror(stream) != 0;
     if (fclose(stream) != 0 || failed) {
         free(*out);

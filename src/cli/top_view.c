@@ -270,8 +270,9 @@ static void print_row(struct page *page, const struct status_lines *now, const s
     struct amount lost = number(session->links_cut);
     const char *const cells[7] = {links.text, streams.text, sent.text, received.text,
                                   rtt.text,   resent.text,  lost.text};
-    char name[TUNNEL_REPORT_NAME_BYTES + 8];
-    snprintf(name, sizeof name, "%s %s", session->is_near ? "near" : "far ", session->name);
+    char name[TUNNEL_REPORT_NAME_BYTES + TUNNEL_REPORT_USER_BYTES + 8];
+    snprintf(name, sizeof name, "%s %s%s%s", session->is_near ? "near" : "far ", session->name,
+             session->user[0] != '\0' ? " " : "", session->user);
     print_cells(page, name, cells);
     for (size_t i = 0; i < session->n_links_told && !page->view->hides_links; i++) {
         const struct status_lines_link *link = &now->links[session->first_link + i];

@@ -23,10 +23,22 @@ static void report_link(struct tunnel_link_report *out, const struct carrier *ca
     };
 }
 
+/* Cut between characters where it is longer (UTF-8). */
+static void copy_text(char *out, size_t cap, const char *text)
+{
+    size_t n = strlen(text);
+    if (n >= cap) {
+        n = cap - 1;
+        while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+            n--;
+    }
+    memcpy(out, text, n);
+    out[n] = '\0';
+}
+
 static void report_session(struct tunnel_session_report *out, struct host *host)
 {
     const struct session *session = peer_session(host->peer);
-    size_t n_name = strlen(host->name);
     struct session_stats stats;
     session_stats(session, &stats);
     *out = (struct tunnel_session_report){
@@ -42,7 +54,8 @@ static void report_session(struct tunnel_session_report *out, struct host *host)
         .resent_bytes = stats.n_resent_bytes,
         .held_bytes = stats.n_held_bytes,
     };
-    memcpy(out->name, host->name, n_name < sizeof out->name ? n_name : sizeof out->name - 1);
+    copy_text(out->name, sizeof out->name, host->name);
+    copy_text(out->user, sizeof out->user, host->user != NULL ? host->user : "");
     for (struct list *at = host->carriers.next; at != &host->carriers; at = at->next) {
         const struct carrier *carrier = CONTAINER_OF(at, struct carrier, link);
         if (!carrier->has_stood)

@@ -10,7 +10,8 @@
 #include "base/err.h"
 
 #define TUNNEL_REPORT_NAME_BYTES 64
-#define TUNNEL_REPORT_LINKS 8
+#define TUNNEL_REPORT_USER_BYTES 256 /* whole, as it is what users are told apart by */
+#define TUNNEL_REPORT_LINKS 16
 
 struct tunnel_env;
 
@@ -25,6 +26,7 @@ struct tunnel_link_report {
 
 struct tunnel_session_report {
     char name[TUNNEL_REPORT_NAME_BYTES]; /* of the inbound or outbound, cut where it is longer */
+    char user[TUNNEL_REPORT_USER_BYTES]; /* far: whose it is; "": the tunnel has no users */
     bool is_near;
     size_t worker;
     uint64_t serial; /* of this worker's: another session has another */

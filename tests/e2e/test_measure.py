@@ -14,6 +14,7 @@ from harness.client import receive_exactly
 from harness.origin import echo
 from harness.program import environment, run_cli
 from harness.services import free_port
+from harness.wait import until
 
 OTHER_KEY = "AAECAwQFBgcICQoLDA0ODw=="
 LAN = '  - {type: mixed, name: lan, listen: "127.0.0.1:0", outbound: home}\n'
@@ -205,3 +206,35 @@ def test_speedtest_without_a_way_to_the_far_end_says_so(write, cli, place, key):
     (place / "near.yaml").write_text(f"inbounds:\n{LAN}outbounds:\n{near(free_port(), key)}limits: {{connect_ms: 1000}}\n")
     result = cli("speedtest", "-c", place / "near.yaml", "-t", "1")
     assert result.code == 69 and "sockeye ping home" in result.err and "refused" in result.err
+
+
+# status
+
+def test_status_tells_the_users_that_have_sessions_and_every_link_at_both_ends(sockeye, origin, dial, cli, place, made):
+    state, key = made
+    users = {"ann": "QUFBQUFBQUFBQUFBQUFBQQ==", "bob": "QkJCQkJCQkJCQkJCQkJCQg==", "eve": "RUVFRUVFRUVFRUVFRUVFRQ=="}
+    listed = ", ".join(f'{{name: {name}, key: "{own}"}}' for name, own in users.items())
+    port = free_port()
+    both = sockeye(f"state: {state}\nadmin: {{socket: {place / 'status'}}}\ninbounds:\n{far(port, key, f', users: [{listed}]')}"
+                   + "".join(f'  - {{type: mixed, name: lan-{name}, listen: "127.0.0.1:0", outbound: {name}}}\n' for name in ("ann", "bob"))
+                   + f"outbounds:\n{near(port, key + ':' + users['ann'], ', links: 2', name='ann')}{near(port, key + ':' + users['bob'], name='bob')}")
+    served = origin(echo)
+    for name in ("ann", "bob"):
+        sock = dial(both.addr(f"lan-{name}"), timeout=30)
+        assert client.socks5(sock, *served.addr).code == 0
+        sock.sendall(b"hello")
+        assert receive_exactly(sock, 5) == b"hello"
+
+    def asked():
+        return json.loads(cli("status", "--json", "--socket", place / "status").out)
+    until(lambda: {user["name"]: user["links"] for user in asked()["users"]} == {"ann": 2, "bob": 1}, "every link")
+    status = asked()
+    assert [(user["name"], user["inbound"], user["sessions"], user["streams_now"], user["received_bytes"]) for user in status["users"]] == \
+        [("ann", "far", 1, 1, 5), ("bob", "far", 1, 1, 5)]
+    assert {(t["name"], t["end"], t["user"], t["links"]) for t in status["tunnels"]} == \
+        {("far", "far", "ann", 2), ("far", "far", "bob", 1), ("ann", "near", "", 2), ("bob", "near", "", 1)}
+    for told in status["tunnels"]:
+        assert len(told["carriers"]) == told["links"] and told["links_cut"] == 0
+        assert all(carrier["remote"].startswith("127.0.0.1:") and carrier["sent_bytes"] > 0 for carrier in told["carriers"])
+    text = cli("status", "--socket", place / "status").out
+    assert re.search(r"^  ann \(far\) +1 +2 +1 ", text, re.M) and "eve" not in text

@@ -97,7 +97,7 @@ static const struct tunnel_session_report sessions[] = {
                 .retransmits = 11,
                 .sent_bytes = 4096,
                 .received_bytes = 5u << 20}}},
-    {.name = "away", .worker = 1},
+    {.name = "away", .user = "bob", .worker = 1},
 };
 
 static const struct status example = {.version = "1.2.3",
@@ -426,7 +426,7 @@ static void test_text_is_for_a_person(void **state)
     ASSERT_LINE(text, "192.0.2.9:4194", "4.0 KiB", "5.0 MiB", " 11 ", "1.5 KiB/s", "12.3 ms");
     ASSERT_LINE(text, "links lost: 2");
     ASSERT_LINE(text, "listeners at the far end: 1");
-    ASSERT_LINE(text, "away (far)", "0", "0");
+    ASSERT_LINE(text, "away (far) bob", "0", "0");
     ASSERT_LINE(text, "together", " 2 ", " 1,234 ", " 5 ", " 31");
     ASSERT_LINE(text, "denied", " 30 ", "a rule denies the target");
     assert_null(strstr(text, "descriptors had run out"));
@@ -467,14 +467,15 @@ static void test_json_has_every_counter(void **state)
     assert_non_null(
         strstr(text, "\"associations_now\":2,\"datagrams_up\":1234,\"datagrams_down\":5"));
     assert_non_null(strstr(text, "\"dropped\":{\"foreign\":1,\"malformed\":0,\"denied\":30,"));
-    assert_non_null(strstr(text, "\"tunnels\":[{\"name\":\"home\",\"end\":\"near\",\"worker\":1,"
-                                 "\"serial\":7,\"links\":1,\"links_cut\":2,\"listeners\":1,"
-                                 "\"streams_now\":3,\"streams_total\":1500,"));
+    assert_non_null(
+        strstr(text, "\"tunnels\":[{\"name\":\"home\",\"user\":\"\",\"end\":\"near\",\"worker\":1,"
+                     "\"serial\":7,\"links\":1,\"links_cut\":2,\"listeners\":1,"
+                     "\"streams_now\":3,\"streams_total\":1500,"));
     assert_non_null(strstr(text, "\"carriers\":[{\"remote\":\"192.0.2.9:4194\",\"rtt_us\":12345,"
                                  "\"min_rtt_us\":12000,\"rate\":1536,"));
     assert_non_null(strstr(text, "\"received_bytes\":5242880,\"retransmits\":11}"));
-    assert_non_null(
-        strstr(text, "{\"name\":\"away\",\"end\":\"far\",\"worker\":2,\"serial\":0,\"links\":0,"));
+    assert_non_null(strstr(text, "{\"name\":\"away\",\"user\":\"bob\",\"end\":\"far\",\"worker\":2,"
+                                 "\"serial\":0,\"links\":0,"));
     assert_int_equal(strchr(text, '\n') - text, strlen(text) - 1);
     free(text);
 }
@@ -492,6 +493,36 @@ static void test_text_of_many_sessions_says_how_many_more_there_are(void **state
     ASSERT_LINE(text, "s99 (far)");
     assert_null(strstr(text, "s100 (far)"));
     ASSERT_LINE(text, "and 900 more sessions");
+    free(text);
+}
+
+static void test_users_are_told_with_what_their_sessions_add_up_to(void **state)
+{
+    (void)state;
+    static const struct tunnel_session_report many[] = {
+        {.name = "in", .user = "bob", .n_links = 1, .streams_now = 2, .sent_bytes = 1024},
+        {.name = "in", .user = "ann", .n_links = 2, .streams_now = 3, .received_bytes = 7},
+        {.name = "in", .n_links = 9},
+        {.name = "other", .user = "bob"},
+        {.name = "in", .user = "bob", .n_links = 3, .streams_now = 4, .sent_bytes = 1024},
+    };
+    struct status status = example;
+    status.sessions = many;
+    status.n_sessions = sizeof many / sizeof many[0];
+    char *text = formatted(&status, STATUS_TEXT);
+    ASSERT_LINE(text, "users", "sessions", "links", "streams");
+    ASSERT_LINE(text, "ann (in)", " 1 ", " 2 ", " 3 ", "0 B", "7 B");
+    ASSERT_LINE(text, "bob (in)", " 2 ", " 4 ", " 6 ", "2.0 KiB", "0 B");
+    ASSERT_LINE(text, "bob (other)", " 1 ", " 0 ", " 0 ");
+    free(text);
+    text = formatted(&status, STATUS_JSON);
+    assert_non_null(strstr(text, "\"users\":[{\"name\":\"ann\",\"inbound\":\"in\",\"sessions\":1,"
+                                 "\"links\":2,\"streams_now\":3,"
+                                 "\"sent_bytes\":0,\"received_bytes\":7},{\"name\":\"bob\","
+                                 "\"inbound\":\"in\",\"sessions\":2,"));
+    free(text);
+    text = formatted(&example, STATUS_TEXT);
+    ASSERT_LINE(text, "bob (away)");
     free(text);
 }
 
@@ -517,6 +548,8 @@ static void test_lines_are_read_as_they_were_written(void **state)
     assert_int_equal(session[0].worker, 1);
     assert_int_equal(session[0].serial, 7);
     assert_string_equal(session[0].name, "home");
+    assert_string_equal(session[0].user, "");
+    assert_string_equal(session[1].user, "bob");
     assert_int_equal(session[0].streams_now, 3);
     assert_int_equal(session[0].streams_total, 1500);
     assert_int_equal(session[0].sent, 2048);
@@ -560,15 +593,15 @@ static void test_lines_that_are_none_are_refused(void **state)
         HEAD HEAD "end\n",
         HEAD "end\nend\n",
         HEAD "other\nend\n",
-        HEAD "link\ta\t1\t2\t3\t4\nend\n",                           /* of no session */
-        HEAD "session\t1\t1\tmid\ta\t1\t2\t3\t4\t5\t6\t7\nend\n",    /* neither end */
-        HEAD "session\t1\t1\tfar\ta\t1\t2\t3\t4\t5\t6\nend\n",       /* a number too few */
-        HEAD "session\t1\t1\tfar\ta\t1\t2\t3\t4\t5\t6\t7\t8\nend\n", /* too many */
-        HEAD "session\t1\t1\tfar\ta\t1\t2\t3\t4\t5\t6\t-7\nend\n",
-        HEAD "session\t1\t1\tfar\ta\033\t1\t2\t3\t4\t5\t6\t7\nend\n",
+        HEAD "link\ta\t1\t2\t3\t4\nend\n",                              /* of no session */
+        HEAD "session\t1\t1\tmid\ta\tu\t1\t2\t3\t4\t5\t6\t7\nend\n",    /* neither end */
+        HEAD "session\t1\t1\tfar\ta\tu\t1\t2\t3\t4\t5\t6\nend\n",       /* a number too few */
+        HEAD "session\t1\t1\tfar\ta\tu\t1\t2\t3\t4\t5\t6\t7\t8\nend\n", /* too many */
+        HEAD "session\t1\t1\tfar\ta\tu\t1\t2\t3\t4\t5\t6\t-7\nend\n",
+        HEAD "session\t1\t1\tfar\ta\033\tu\t1\t2\t3\t4\t5\t6\t7\nend\n",
         "error: out of memory\n",
     };
-    static const char good[] = HEAD "session\t1\t1\tfar\ta\t1\t2\t3\t4\t5\t6\t7\nend\n";
+    static const char good[] = HEAD "session\t1\t1\tfar\ta\tu\t1\t2\t3\t4\t5\t6\t7\nend\n";
     struct status_lines lines;
     assert_int_equal(status_lines_read(&lines, good, strlen(good)), ERR_NONE);
     status_lines_free(&lines);
@@ -597,6 +630,7 @@ int main(void)
         cmocka_unit_test(test_text_of_many_workers_is_one_screen),
         cmocka_unit_test(test_text_of_many_sessions_says_how_many_more_there_are),
         cmocka_unit_test(test_json_has_every_counter),
+        cmocka_unit_test(test_users_are_told_with_what_their_sessions_add_up_to),
         cmocka_unit_test(test_lines_are_read_as_they_were_written),
         cmocka_unit_test(test_lines_that_are_none_are_refused),
     };

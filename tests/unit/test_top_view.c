@@ -36,7 +36,7 @@ static struct status_lines_session sessions[] = {
      .links_cut = 3,
      .n_links_told = 2},
     /* It counts anew, as its session was lost. */
-    {.worker = 1, .serial = 2, .name = "away", .streams_now = 40, .sent = 500, .received = 1000},
+    {.worker = 1, .serial = 2, .name = "away", .user = "ann", .streams_now = 40, .sent = 500, .received = 1000},
     {.worker = 2, .serial = 1, .name = "new", .sent = 1000000, .received = 1000000},
 };
 
@@ -84,7 +84,7 @@ static void rates_are_what_was_added_since_the_last_answer(void **state)
     assert_has(
         text, "near home                  2      12   1.5 MB/s      0 B/s   12.3 ms  1.00%    3\n");
     assert_has(
-        text, "far  away                  0      40    250 B/s      0 B/s         -  0.00%    0\n");
+        text, "far  away ann              0      40    250 B/s      0 B/s         -  0.00%    0\n");
     /* Nothing is known of what came before its first answer. */
     assert_has(
         text, "far  new                   0       0      0 B/s      0 B/s         -  0.00%    0\n");
