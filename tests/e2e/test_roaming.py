@@ -8,11 +8,9 @@ import time
 
 import pytest
 
-from harness.bed import PORT, Frames
+from harness.bed import PORT, Frames, patient_echo
 from harness.binary import SLOWNESS
-from harness.origin import echo
 from harness.tunnel import Transfer, two_way
-from harness.wait import until
 
 KEEP = ", keep_s: {0}"
 
@@ -26,7 +24,7 @@ def desk(bed):
         bed.near_line.set(delay_ms=10, rate_mbit=20, queue_kb=50)
         bed.far_line.set(delay_ms=10)
         bed.start_via(a=KEEP.format(keep_s), b=KEEP.format(keep_s))
-        frames = Frames(bed.connect(bed.serve(echo)))
+        frames = Frames(bed.connect(bed.serve(patient_echo)))
         transfer = Transfer(bed.connect(bed.serve(two_way)), 8_000_000, 8_000_000, 1)
         frames.wait_more()
         used.append((frames, transfer))

@@ -170,8 +170,10 @@ static uint64_t line_arrival(struct sim_carrier *carrier, unsigned end, size_t n
 size_t carrier_write(struct sim_carrier *carrier, unsigned end, const uint8_t *bytes, size_t n)
 {
     struct pipe_line *line = &carrier->lines[end];
-    size_t waiting = queued(carrier, end);
 
+    if (carrier->is_chained)
+        return chain_write(&carrier->ends[end], bytes, n);
+    size_t waiting = queued(carrier, end);
     if (is_reset(carrier, end) || waiting >= line->queue_bytes)
         return 0;
     if (n > line->queue_bytes - waiting)
@@ -207,6 +209,8 @@ enum carrier_read carrier_read(struct sim_carrier *carrier, unsigned end, uint8_
     struct pipe_line *line = &carrier->lines[1 - end];
     uint64_t now = carrier->world->now_us;
 
+    if (carrier->is_chained)
+        return chain_read(&carrier->ends[end], bytes, cap, n);
     if (is_reset(carrier, end))
         return CARRIER_RESET;
     for (*n = 0; *n < cap && line->first != NULL && line->first->arrives_us <= now;) {
@@ -233,13 +237,20 @@ enum carrier_read carrier_read(struct sim_carrier *carrier, unsigned end, uint8_
 
 void carrier_shut(struct sim_carrier *carrier, unsigned end)
 {
-    if (carrier->lines[end].fin_us == NEVER)
+    if (carrier->is_chained)
+        chain_shut(&carrier->ends[end]);
+    else if (carrier->lines[end].fin_us == NEVER)
         carrier->lines[end].fin_us = line_arrival(carrier, end, 0);
 }
 
 void carrier_abort(struct sim_carrier *carrier, unsigned end)
 {
     struct pipe_line *line = &carrier->lines[end];
+
+    if (carrier->is_chained) {
+        chain_abort(&carrier->ends[end], true);
+        return;
+    }
     uint64_t at = thawed(line, carrier->world->now_us + line->latency_us);
 
     if (at < carrier->ends[1 - end].reset_us && line->fin_us == NEVER)
@@ -266,12 +277,14 @@ static uint64_t end_next_us(const struct sim_carrier *carrier, unsigned end)
     if (!at->is_open)
         return NEVER;
     uint64_t next = sooner(at->reset_us, in->first != NULL ? in->first->arrives_us : in->fin_us);
+    if (carrier->is_chained)
+        next = chain_next_us(at);
     if (at->signs_us != 0)
         next = sooner(next, at->signs_us);
     if (at->linger_us != 0)
         next = sooner(next, at->linger_us);
     /* Writable when half of the queue is empty. */
-    if (at->wants_write)
+    if (at->wants_write && !carrier->is_chained)
         next = sooner(next, out->free_us - sooner(out->free_us,
                                                   out->queue_bytes / 2 * out->ns_per_byte / 1000));
     return next;

@@ -141,6 +141,7 @@ void node_stop(struct node *node)
 {
     world_trace(node->world, "stop", node->number, 0);
     orphan_apps(node);
+    chain_orphan(node);
     drop_carriers(node);
     peer_free(node->peer);
     node->peer = NULL;
@@ -178,11 +179,15 @@ static void draw_dial(struct node *node, uint64_t *at_us, bool *fails)
 
 static void want_carrier(struct node *node)
 {
+    bool cannot = node->via != NULL && !chain_dial(node);
+    if (node->via != NULL && !cannot)
+        return;
     world_trace(node->world, "dial", node->number, 0);
     node->world->new_syn_us = node->world->now_us;
     for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
         if (node->dials_us[i] == 0) {
             draw_dial(node, &node->dials_us[i], &node->dials_fail[i]);
+            node->dials_fail[i] |= cannot;
             return;
         }
     world_fail(node->world, "node %u has %d attempts under way", node->number, NODE_MAX_DIALS);
@@ -198,14 +203,15 @@ static void dial_done(struct node *near, bool fails)
         peer_dial_failed(near->peer, &time);
         return;
     }
-    struct sim_carrier *carrier = carrier_open(world, near, &world->far);
+    struct sim_carrier *carrier = carrier_open(world, near, near->server);
     unsigned worker = (unsigned)rng_below(&world->carrier_dice.rng, world->scenario.n_workers);
-    struct peer_time far_time = node_time(&world->far);
+    struct peer_time far_time = node_time(near->server);
     carrier->ends[0].link = peer_dialled(near->peer, &time);
     if (carrier->ends[0].link == NULL)
         peer_dial_failed(near->peer, &time);
-    carrier->ends[1].link =
-        world->far.gates[worker] == NULL ? NULL : gate_accept(world->far.gates[worker], &far_time);
+    carrier->ends[1].link = near->server->gates[worker] == NULL
+                                ? NULL
+                                : gate_accept(near->server->gates[worker], &far_time);
     for (unsigned end = 0; end < 2; end++) {
         if (carrier->ends[end].link != NULL)
             peer_link_set_owner(carrier->ends[end].link, carrier);
@@ -338,6 +344,7 @@ void node_carrier(struct node *node, struct sim_carrier *carrier, unsigned end)
 {
     struct carrier_end *at = &carrier->ends[end];
 
+    at->retry_us = 0;
     if (at->signs_us != 0 && at->signs_us <= node->world->now_us)
         sign_for(node, at);
     if (at->is_open && at->linger_us != 0 && at->linger_us <= node->world->now_us)
@@ -413,6 +420,8 @@ static bool tell_peer(struct node *node, struct peer *peer, bool *any)
         node->world->n_steps_now++;
         switch (event.kind) {
         case PEER_STREAM:
+            if (chain_event(node->world, &event.session_event))
+                break;
             if (event.session_event.kind == STREAM_INCOMING)
                 app_incoming(node->world, node, event.session_event.stream);
             else
@@ -600,7 +609,7 @@ void node_run(struct node *node)
         if (node->dials_us[i] != 0 && node->dials_us[i] <= now) {
             node->dials_us[i] = 0;
             dial_done(node, node->dials_fail[i]);
-            node_settle(&node->world->far);
+            node_settle(node->server);
         }
     if (node->peer != NULL)
         advance(node, node->peer);

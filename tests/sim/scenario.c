@@ -24,6 +24,7 @@ const char *const knob_names[N_KNOBS] = {
     [KNOB_LINKS] = "links",
     [KNOB_HANDOVER] = "handover",
     [KNOB_DISTRIBUTED] = "distributed",
+    [KNOB_CHAINS] = "chains",
 };
 
 /* One seed in so many has it. */
@@ -33,7 +34,7 @@ static const unsigned rarity[N_KNOBS] = {
     [KNOB_TINY] = 8,         [KNOB_SLOW] = 3,          [KNOB_APP_RESETS] = 3, [KNOB_SLUGGISH] = 3,
     [KNOB_REFUSALS] = 4,     [KNOB_WORKERS] = 3,       [KNOB_NEARS] = 5,      [KNOB_IDENTITY] = 5,
     [KNOB_EARLY] = 5,        [KNOB_THOUSANDS] = 100,   [KNOB_LINKS] = 2,      [KNOB_HANDOVER] = 3,
-    [KNOB_DISTRIBUTED] = 4,
+    [KNOB_DISTRIBUTED] = 4,  [KNOB_CHAINS] = 6,
 };
 
 static void draw_links(struct scenario *scenario, struct rng *rng)
@@ -76,6 +77,8 @@ void scenario_draw(struct scenario *scenario, uint64_t seed, const bool allowed[
     scenario->signs_apart = rng_below(rng, 2) == 0;
     scenario->early = (enum gate_early)rng_below(rng, GATE_EARLY_FULL + 1);
     draw_links(scenario, rng);
+    unsigned n_deep = 1 + (unsigned)rng_below(rng, CHAIN_MAX_DEEP);
+    scenario->n_deep = scenario->knobs[KNOB_CHAINS] ? n_deep : 0;
     scenario->window_bytes = 4 << 20;
     scenario->stream_window_bytes = 1 << 20;
     scenario->heal_us = BEGIN_US + 2 * SECOND + rng_below(rng, 38 * SECOND);

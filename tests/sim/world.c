@@ -59,6 +59,43 @@ static void init_node(struct world *world, struct node *node, unsigned number, b
         node->clock_ms = (int64_t)rng_below(dice, 7200000) - 3600000;
 }
 
+static void init_pair(struct world *world, struct node *near, unsigned number, struct node *far,
+                      struct node *via)
+{
+    init_node(world, near, number, true);
+    near->server = far;
+    near->via = via;
+}
+
+static void init_nodes(struct world *world)
+{
+    const struct scenario *scenario = &world->scenario;
+    struct node *via = &world->nears[0];
+
+    init_node(world, &world->far, 0, false);
+    for (unsigned i = 0; i < scenario->n_nears; i++)
+        init_pair(world, &world->nears[i], 1 + i, &world->far, NULL);
+    for (unsigned i = 0; i < scenario->n_deep; i++) {
+        struct node *hop = world->hops[i];
+        init_node(world, &hop[1], 4 + 2 * i, false);
+        init_pair(world, &hop[0], 3 + 2 * i, &hop[1], via);
+        via = &hop[0];
+    }
+    for (unsigned i = scenario->n_deep; i-- > 0;)
+        for (unsigned k = 0; k < 2; k++)
+            world->nodes[world->n_nodes++] = &world->hops[i][k];
+    for (unsigned i = 0; i < scenario->n_nears; i++)
+        world->nodes[world->n_nodes++] = &world->nears[i];
+    world->nodes[world->n_nodes++] = &world->far;
+}
+
+struct node *world_near_of(struct world *world, const struct app *app)
+{
+    unsigned n = world->scenario.n_deep;
+    size_t near = app->key % world->scenario.n_nears;
+    return near == 0 && n > 0 ? &world->hops[n - 1][0] : &world->nears[near];
+}
+
 static void init_keys(struct world *world)
 {
     uint8_t bytes[32], binding[32] = {1};
@@ -91,9 +128,7 @@ void world_init(struct world *world, const struct scenario *scenario)
     if (crypto_load() != ERR_NONE)
         world_fail(world, "no libcrypto");
     init_keys(world);
-    init_node(world, &world->far, 0, false);
-    for (unsigned i = 0; i < scenario->n_nears; i++)
-        init_node(world, &world->nears[i], 1 + i, true);
+    init_nodes(world);
 }
 
 static void draw_restart(struct world *world, struct node *node)
@@ -112,9 +147,8 @@ void world_add_apps(struct world *world, size_t n)
 
 void world_start(struct world *world)
 {
-    node_start(&world->far);
-    for (unsigned i = 0; i < world->scenario.n_nears; i++)
-        node_start(&world->nears[i]);
+    for (unsigned i = world->n_nodes; i-- > 0;)
+        node_start(world->nodes[i]);
 }
 
 void world_populate(struct world *world)
@@ -161,10 +195,10 @@ static void free_carriers(struct world *world, bool all)
 void world_free(struct world *world)
 {
     memory_fail_one_of(0);
-    for (unsigned i = 0; i < world->scenario.n_nears; i++)
-        node_stop(&world->nears[i]);
-    node_stop(&world->far);
-    sim_free(world->far.peers);
+    for (unsigned i = 0; i < world->n_nodes; i++) {
+        node_stop(world->nodes[i]);
+        sim_free(world->nodes[i]->peers);
+    }
     free_ends(world, true);
     free_carriers(world, true);
     for (unsigned i = 0; i < 2; i++)
@@ -195,11 +229,13 @@ static void check(struct world *world)
         world->max_held = held;
     if (held > MAX_HELD_BYTES)
         world_fail(world, "%zu bytes are held", held);
-    for (unsigned i = 0; i < world->scenario.n_nears; i++)
-        if (world->nears[i].peer != NULL)
-            check_peer(world, world->nears[i].peer);
-    for (size_t i = 0; i < world->far.n_peers; i++)
-        check_peer(world, world->far.peers[i]);
+    for (unsigned i = 0; i < world->n_nodes; i++) {
+        const struct node *node = world->nodes[i];
+        if (node->peer != NULL)
+            check_peer(world, node->peer);
+        for (size_t k = 0; k < node->n_peers; k++)
+            check_peer(world, node->peers[k]);
+    }
     if (world->n_steps_now > MAX_STEPS_NOW)
         world_fail(world, "time stands still");
 }
@@ -213,10 +249,10 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 static uint64_t world_next_us(const struct world *world)
 {
-    uint64_t next = node_next_us(&world->far);
+    uint64_t next = NEVER;
 
-    for (unsigned i = 0; i < world->scenario.n_nears; i++)
-        next = sooner(next, node_next_us(&world->nears[i]));
+    for (unsigned i = 0; i < world->n_nodes; i++)
+        next = sooner(next, node_next_us(world->nodes[i]));
     for (struct list *at = world->carriers.next; at != &world->carriers; at = at->next)
         next = sooner(next, carrier_next_us(CONTAINER_OF(at, struct sim_carrier, in_world)));
     for (struct list *at = world->app_ends.next; at != &world->app_ends; at = at->next)
@@ -230,9 +266,8 @@ static uint64_t world_next_us(const struct world *world)
 static void heal(struct world *world)
 {
     memory_fail_one_of(0);
-    world->far.clock_ms = 0;
-    for (unsigned i = 0; i < 2; i++)
-        world->nears[i].clock_ms = 0;
+    for (unsigned i = 0; i < world->n_nodes; i++)
+        world->nodes[i]->clock_ms = 0;
     world_trace(world, "healed", 0, 0);
 }
 
@@ -260,7 +295,7 @@ static void run_apps(struct world *world)
     for (size_t i = 0; i < world->n_apps; i++) {
         struct app *app = &world->apps[i];
         if (app->opened_us == 0 && app->open_us <= world->now_us)
-            app_open(world, app, &world->nears[i % world->scenario.n_nears]);
+            app_open(world, app, world_near_of(world, app));
     }
     for (struct list *at = world->app_ends.next; at != &world->app_ends; at = at->next) {
         struct app_end *end = CONTAINER_OF(at, struct app_end, in_world);
@@ -271,9 +306,11 @@ static void run_apps(struct world *world)
 
 void world_settle(struct world *world)
 {
-    for (unsigned i = 0; i < world->scenario.n_nears; i++)
-        node_settle(&world->nears[i]);
-    node_settle(&world->far);
+    for (unsigned i = 0; i < world->n_nodes; i++)
+        node_settle(world->nodes[i]);
+    chain_sweep(world);
+    for (unsigned i = 0; i < world->scenario.n_deep; i++)
+        chain_review(&world->hops[i][0]);
 }
 
 bool world_step(struct world *world, uint64_t until_us)
@@ -295,9 +332,8 @@ bool world_step(struct world *world, uint64_t until_us)
     if (!was_healed && world_is_healed(world))
         heal(world);
     run_carriers(world);
-    for (unsigned i = 0; i < world->scenario.n_nears; i++)
-        node_run(&world->nears[i]);
-    node_run(&world->far);
+    for (unsigned i = 0; i < world->n_nodes; i++)
+        node_run(world->nodes[i]);
     run_apps(world);
     world_settle(world);
     free_ends(world, false);
@@ -308,13 +344,18 @@ bool world_step(struct world *world, uint64_t until_us)
 
 /* ---- the end ---- */
 
-/* Whether anything but the applications themselves may end a stream. */
-static bool may_lose_sessions(const struct scenario *scenario)
+/* Whether anything but the applications themselves may end a stream. What happens to a session whose streams are carriers ends none of
+ * those that go through it. */
+static bool may_lose_sessions(const struct world *world, const struct app *app)
 {
-    return scenario->knobs[KNOB_FAR_RESTARTS] || scenario->knobs[KNOB_NEAR_RESTARTS] ||
-           scenario->knobs[KNOB_MEMORY] || scenario->knobs[KNOB_EARLY] ||
+    const bool *knobs = world->scenario.knobs;
+    bool is_restarted = knobs[KNOB_FAR_RESTARTS] || knobs[KNOB_NEAR_RESTARTS];
+
+    return (is_restarted &&
+            (world->scenario.n_deep == 0 || app->key % world->scenario.n_nears > 0)) ||
+           knobs[KNOB_MEMORY] || knobs[KNOB_EARLY] ||
            /* Until the client's signature has come nobody can join. */
-           scenario->knobs[KNOB_IDENTITY];
+           knobs[KNOB_IDENTITY];
 }
 
 static bool has_reason(const struct world *world, const struct app *app)
@@ -323,7 +364,7 @@ static bool has_reason(const struct world *world, const struct app *app)
         return true;
     if (app->why == STREAM_RESET_LIMIT && world->scenario.knobs[KNOB_MEMORY])
         return true;
-    return may_lose_sessions(&world->scenario) && app->why == STREAM_RESET_LOST;
+    return may_lose_sessions(world, app) && app->why == STREAM_RESET_LOST;
 }
 
 static void judge(struct world *world, const struct app *app)

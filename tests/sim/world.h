@@ -4,6 +4,7 @@
  *
  *     scenario   what the seed draws: sizes, times and which faults there are (knobs)
  *     carrier    a TCP connection: latency, bandwidth, queues, resets, freezing, late fins
+ *     chain      a carrier that is a stream of another tunnel in the same world
  *     node       a process around peers, as src/tunnel/ is: near ones dial, far ones have gates
  *     app        what uses a stream at either end, and checks what it gets
  *     memory     allocations that fail, bytes that are held, keys and nonces that were used
@@ -33,6 +34,8 @@
 struct world;
 struct node;
 
+#define CHAIN_MAX_DEEP 2
+
 /* ---- scenario ---- */
 
 /* Each can be switched off by name, which is how a failing seed is shrunk. */
@@ -58,6 +61,7 @@ enum knob {
     KNOB_LINKS,       /* several links at once */
     KNOB_HANDOVER,    /* links are replaced by time, or by bytes */
     KNOB_DISTRIBUTED, /* streams have links of their own */
+    KNOB_CHAINS,      /* tunnels through the first near end's, one or two deep */
     N_KNOBS
 };
 
@@ -67,6 +71,7 @@ struct scenario {
     unsigned n_streams; /* of each near end */
     size_t max_bytes;   /* of one direction of a stream */
     unsigned n_nears, n_workers;
+    unsigned n_deep; /* at most CHAIN_MAX_DEEP */
     enum gate_early early;
     bool signs_apart;
     unsigned n_links;
@@ -115,12 +120,18 @@ struct carrier_end {
     uint64_t
         signs_us; /* when the signature that the link waits for is made; 0: it waits for none */
     uint64_t reset_us; /* when it sees a reset */
+    /* Of one that is chained. */
+    struct stream *stream; /* NULL: it has gone, or is not there yet */
+    bool is_dialling;
+    bool is_ready;     /* there may be something to be read, or room */
+    uint64_t retry_us; /* when it is written to again, for want of memory; 0: does not wait */
 };
 
 struct sim_carrier {
     struct list in_world;
     unsigned number;
     struct world *world;
+    bool is_chained;            /* then it has ends only */
     struct pipe_line lines[2];  /* by the end that writes */
     struct carrier_end ends[2]; /* 0 near, 1 far */
 };
@@ -138,6 +149,24 @@ void carrier_reset(struct sim_carrier *carrier);               /* from between t
 /* When something happens on it next. */
 uint64_t carrier_next_us(const struct sim_carrier *carrier);
 bool carrier_is_due(const struct sim_carrier *carrier, unsigned end);
+
+/* ---- chain ---- */
+
+/* Opens a stream of the session that the node goes by; the peer is told what comes of it. False: it cannot be done now. */
+bool chain_dial(struct node *near);
+/* What a session tells. False: it is about no carrier. */
+bool chain_event(struct world *world, const struct session_event *event);
+/* The node's sessions are about to be freed. */
+void chain_orphan(struct node *node);
+/* Lets go of the streams of ends that are closed. */
+void chain_sweep(struct world *world);
+/* Whether it stands still. */
+void chain_review(struct node *near);
+size_t chain_write(struct carrier_end *at, const uint8_t *bytes, size_t n);
+enum carrier_read chain_read(struct carrier_end *at, uint8_t *bytes, size_t cap, size_t *n);
+void chain_shut(struct carrier_end *at);
+void chain_abort(struct carrier_end *at, bool by_reset);
+uint64_t chain_next_us(const struct carrier_end *at);
 
 /* ---- app ---- */
 
@@ -216,7 +245,10 @@ struct node {
     struct chunk_source chunks;
     size_t n_chunk_bytes;
 
-    struct peer *peer; /* near */
+    struct peer *peer;   /* near */
+    struct node *server; /* near: whom it dials */
+    struct node *via; /* near: the one whose streams are its carriers; NULL: they are connections */
+    bool is_suspended;
     uint8_t instance[INSTANCE_BYTES];
     uint64_t dials_us[NODE_MAX_DIALS]; /* when they come through or fail; 0: none */
     bool dials_fail[NODE_MAX_DIALS];
@@ -260,6 +292,10 @@ struct world {
     bool is_loud;
     struct seeded dice, carrier_dice, memory_dice;
     struct node nears[2], far;
+    struct node hops[CHAIN_MAX_DEEP][2]; /* near, far; each goes through the one before */
+    struct node
+        *nodes[3 + 2 * CHAIN_MAX_DEEP]; /* all, the deepest first, and near ends before far ones */
+    unsigned n_nodes;
     struct list carriers, app_ends;
     unsigned n_carriers;
     struct app *apps;
@@ -276,6 +312,9 @@ struct world {
     uint64_t new_syn_us; /* for the exact tests: when the last carrier was asked for */
     char failure[256];   /* empty: none */
 };
+
+/* Whose session an app's stream is opened in. */
+struct node *world_near_of(struct world *world, const struct app *app);
 
 #define BEGIN_US (1000 * SECOND)
 #define KEEP_S 150 /* longer than faults last, and the longest pause between attempts */

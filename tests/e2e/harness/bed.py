@@ -122,6 +122,12 @@ class Bed:
         return sock
 
 
+def patient_echo(conn):
+    """One that waits for as long as it takes."""
+    conn.settimeout(None)
+    echo(conn)
+
+
 class Frames:
     """What a remote desktop sends: a frame each way every 30 ms, by which its worst pause is known."""
 
