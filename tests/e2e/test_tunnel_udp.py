@@ -12,12 +12,11 @@ from harness import client
 from harness.binary import SLOWNESS
 from harness.client import UDP_ASSOCIATE, socks5
 from harness.dnsserver import Answer
-from harness.losses import WAYS, killed_here
-from harness.namespaces import NEAR4
-from harness.origin import echo, swallow
+from harness.losses import killed_here, moved, silence
+from harness.origin import echo
 from harness.pattern import receive_pattern, send_pattern
 from harness.program import run_cli
-from harness.tunnel import PORT, SOCKS_PORT
+from harness.tunnel import SOCKS_PORT
 from harness.udp import Association, UdpEcho, udp_socket
 from harness.wait import until
 
@@ -78,3 +77,196 @@ def test_acc_60_the_cone_is_full_at_the_far_end(tunnel, net):
     with t.joined.far.entered(), udp_socket() as stranger:
         stranger.sendto(b"from somebody else", first.seen[0])
         assert association.receive() == (*stranger.getsockname(), b"from somebody else")
+
+
+def test_acc_60_names_are_resolved_at_the_far_end_and_no_question_leaves_the_near_one(tunnel, net, dns):
+    """Whatever a client sends to, a name is the far end's to look up: nothing but the tunnel leaves the near network."""
+    t = tunnel(wait=False)
+    with t.joined.far.entered():
+        names = dns({"echo.test": Answer(a=["127.0.0.1"])})
+    t.configs["far"] = names.yaml + "\n" + t.configs["far"]
+    t.start_far()
+    t.start_near()
+    t.wait_linked()
+    with t.joined.near.entered():
+        capture = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        capture.settimeout(0.2)
+    server, association = net.echo(t), net.associate(t)
+    with capture:
+        host, port = exchange(association, ("echo.test", server.addr[1]), b"to a name")
+        assert (host, port) == ("echo.test", server.addr[1])
+        tcp = t.serve(echo)
+        sock = t.connect(("echo.test", tcp.addr[1]))
+        send_pattern(sock, 1000)
+        receive_pattern(sock, 1000)
+        ports = set()
+        try:
+            while True:
+                ports |= udp_ports(capture.recv(65536))
+        except TimeoutError:
+            pass
+    assert names.asked("echo.test")
+    assert 53 not in ports and names.port not in ports
+    # The client's own, and ours to it, are all the datagrams there are.
+    assert ports <= {association.sock.getsockname()[1], association.at[1]}
+
+
+def udp_ports(frame):
+    """Both ports of a datagram in a captured frame; nothing of anything else."""
+    kind, at = struct.unpack(">H", frame[12:14])[0], 14
+    if kind == 0x0800 and frame[23] == 17:
+        at += (frame[14] & 15) * 4
+    elif kind == 0x86dd and frame[20] == 17:
+        at += 40
+    else:
+        return set()
+    return set(struct.unpack(">HH", frame[at:at + 4]))
+
+
+def test_acc_60_a_real_resolver_in_the_far_network_is_asked_by_udp(tunnel, net, spawn, place):
+    t = tunnel()
+    port = 5353
+    spawn([*t.joined.far.prefix, "dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=", f"--port={port}",
+           "--listen-address=127.0.0.1", "--bind-interfaces", "--address=/far.test/198.51.100.7", f"--pid-file={place}/dns.pid"])
+    association = net.associate(t)
+    query = (b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + b"\x03far\x04test\0" + b"\0\1\0\1")
+    association.sock.settimeout(0.5 * SLOWNESS)
+    for _ in range(40):
+        association.send(query, "127.0.0.1", port)
+        try:
+            _, _, answer = association.receive()
+            break
+        except TimeoutError:
+            continue
+    assert answer[:2] == b"\x12\x34" and answer.endswith(socket.inet_aton("198.51.100.7"))
+
+
+def test_acc_60_pysocks_speaks_udp_through_a_tunnel(tunnel, net):
+    import socks
+    t = tunnel()
+    server = net.echo(t)
+    with t.joined.near.entered(), socks.socksocket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.set_proxy(socks.SOCKS5, "127.0.0.1", SOCKS_PORT)
+        sock.settimeout(10 * SLOWNESS)
+        for size in (0, 1, 1200, 8000):
+            sock.sendto(bytes(size), server.addr)
+            assert sock.recvfrom(9000) == (bytes(size), server.addr)
+
+
+@pytest.mark.parametrize("way", [killed_here, silence, moved])
+def test_an_association_survives_the_loss_of_its_carrier(tunnel, net, way):
+    t = tunnel()
+    server, association = net.echo(t), net.associate(t)
+    exchange(association, server.addr, b"before")
+    way(t)
+    exchange(association, server.addr, b"after", tries=60)
+    assert len(set(server.seen)) == 1    # the same socket at the far end
+
+
+@pytest.mark.parametrize("backend", ["epoll", "poll"])
+def test_associations_over_several_workers_and_links_share_one_session(tunnel, net, backend):
+    t = tunnel(near={"links": 3}, wait=False, env={"SOCKEYE_BACKEND": backend})
+    for name in t.configs:
+        t.configs[name] = "workers: 3\n" + t.configs[name]
+    t.start_far()
+    t.start_near()
+    t.wait_linked()
+    server, associations = net.echo(t), [net.associate(t) for _ in range(12)]
+    for i, association in enumerate(associations):
+        for k in range(20):
+            exchange(association, server.addr, b"%d %d" % (i, k))
+    assert len(set(server.seen)) == 12
+    assert len(t.far.records(event="session", **{"is": "begun"})) == 1
+    for association in associations:
+        association.control.close()
+    until(lambda: sum(int(r["up"]) > 50 for r in t.far.records(event="flow", out="direct", end="closed")) == 12,
+          "the end of each at the far end")
+
+
+def reply_of(t):
+    with t.joined.near.entered(), client.dial(("127.0.0.1", SOCKS_PORT)) as control:
+        return socks5(control, "0.0.0.0", 0, command=UDP_ASSOCIATE).code
+
+
+def test_acc_51_the_far_ends_refusal_is_the_answer(tunnel):
+    t = tunnel(far={"udp": "{enabled: false}"})
+    assert reply_of(t) == 7
+    t.far.wait_record(event="flow", n=1, end="closed")
+
+
+def test_without_a_far_end_nobody_is_told_of_success(tunnel):
+    t = tunnel(wait=False, near_limits="connect_ms: 1500")
+    t.start_near()
+    assert reply_of(t) != 0
+
+
+def test_acc_75_what_the_far_end_denies_is_dropped_there(tunnel, net):
+    t = tunnel(far={"deny_targets": '["127.0.0.2"]', "allow_targets": '["127.0.0.1"]'})
+    allowed, association = net.echo(t), net.associate(t)
+    with t.joined.far.entered(), udp_socket("127.0.0.2") as denied:
+        association.send(b"denied", *denied.getsockname())
+        exchange(association, allowed.addr, b"allowed")
+        denied.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            denied.recv(100)
+
+
+@pytest.mark.parametrize("ends", ["fin", "reset"])
+def test_acc_75_both_ends_let_go_of_it_with_its_connection(tunnel, net, ends):
+    t = tunnel()
+    server, association = net.echo(t), net.associate(t)
+    exchange(association, server.addr, b"there")
+    if ends == "reset":
+        association.control.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    association.control.close()
+    t.far.wait_record(event="flow", out="direct", up="5")
+    with t.joined.far.entered(), udp_socket() as stranger:
+        until(lambda: is_refused(stranger, server.seen[0]), "the far socket's end")
+
+
+def is_refused(sock, addr):
+    """Whether nobody has that port: the system says so behind the next datagram."""
+    sock.connect(addr)
+    try:
+        sock.send(b"x")
+        sock.settimeout(0.2)
+        sock.recv(10)
+    except ConnectionRefusedError:
+        return True
+    except TimeoutError:
+        pass
+    return False
+
+
+def test_a_flood_over_a_slow_line_is_dropped_and_streams_go_on(tunnel, net, place):
+    """8 Mbit/s, and several times that of datagrams: the oldest are dropped and counted, a stream gets its part, memory comes back."""
+    t = tunnel(joined="line", wait=False)
+    t.configs["near"] += f"admin: {{socket: '{place}/admin'}}\n"
+    t.start_far()
+    t.start_near()
+    t.wait_linked()
+    t.joined.set(delay_ms=5, rate_mbit=8, queue_kb=64)
+    association, sock = net.associate(t), t.connect(t.serve(echo), timeout=60)
+    with t.joined.far.entered():
+        sink = udp_socket()
+    over = threading.Event()
+
+    def flood():
+        while not over.is_set():
+            for _ in range(16):
+                association.send(bytes(1200), *sink.getsockname())
+            time.sleep(0.002)
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    try:
+        time.sleep(1)
+        for seed in range(3):
+            send_pattern(sock, 20_000, seed)
+            receive_pattern(sock, 20_000, seed)
+        told = json.loads(run_cli("status", "--json", "--socket", place / "admin", home=place).out)
+        assert told["together"]["dropped"]["full"] > 0
+    finally:
+        over.set()
+        flooding.join()
+        sink.close()
+    exchange(association, net.echo(t).addr, b"and goes on", tries=60)
