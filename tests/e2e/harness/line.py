@@ -24,6 +24,8 @@ class Line(Cable):
         for side in (self.near, self.far):
             side.write("net/ipv4/tcp_rmem", "4096 131072 16777216")
             side.write("net/ipv4/tcp_wmem", "4096 65536 16777216")
+            # What the line loses is lost on the line, not where packets wait for a busy machine's emulator.
+            side.run("ip", "link", "set", self.device, "txqueuelen", "20000")
             # What most machines have; Reno takes minutes to fill such a line again.
             side.run("ip", "route", "replace", self.network4, "dev", self.device, "congctl", "cubic")
         if options:
