@@ -12,6 +12,8 @@
 #include "config/upstreams.h"
 #include "config/users.h"
 
+#define MAX_FAR_LISTENS 64 /* what a session may have */
+
 const struct node *check_entries(const struct node *root, const char *key)
 {
     const struct node *list = node_get(root, key);
@@ -40,12 +42,65 @@ static void check_users(struct reading *reading, const struct node *node,
     uses_check_unique(reading->report, &uses, "user");
 }
 
+/* Whether it listens beyond loopback, here or elsewhere. */
+static bool is_reachable(const struct config_inbound *inbound)
+{
+    for (size_t i = 0; i < inbound->n_listens; i++)
+        if (inbound->listens[i].path == NULL && !addr_is_loopback(&inbound->listens[i].addr))
+            return true;
+    return false;
+}
+
+/* What the far end of a tunnel is to listen on. */
+static void check_far_listens(struct reading *reading, const struct node *node,
+                              const struct config_inbound *inbound)
+{
+    const struct node *listen = node_get(node, "listen"), *reuse = node_get(node, "reuse_port");
+    bool has_path = false, has_open_port = false;
+
+    for (size_t i = 0; i < inbound->n_listens; i++) {
+        has_path |= inbound->listens[i].path != NULL;
+        has_open_port |= inbound->listens[i].path == NULL && inbound->listens[i].addr.port == 0;
+    }
+    if (has_path)
+        report_error(reading->report, listen->at,
+                     "listen: with listen_via it is an address of the far end's machine, not a "
+                     "unix socket");
+    if (has_open_port)
+        report_error(reading->report, listen->at,
+                     "listen: with listen_via the port cannot be 0: write the one that the far "
+                     "end's allow_reverse names");
+    if (inbound->reuse_port)
+        report_error(reading->report, reuse->key->at,
+                     "reuse_port: with listen_via the far end listens, which shares no port");
+}
+
+static void find_listen_via(struct reading *reading, const struct node *node,
+                            const struct config *config, struct config_inbound *inbound)
+{
+    const struct node *via = node_get(node, "listen_via");
+
+    if (via == NULL || inbound->type == INBOUND_TUNNEL || !value_stands_for_text(via))
+        return;
+    struct reference wanted = {via->text, via->at, via->from_env};
+    inbound->has_listen_via = names_find_outbound(reading, config, &wanted, &inbound->listen_via);
+    if (!inbound->has_listen_via)
+        return;
+    if (config->outbounds[inbound->listen_via].type != OUTBOUND_TUNNEL)
+        report_error(reading->report, via->at,
+                     "listen_via: it must name an outbound of type tunnel, by whose far end this "
+                     "is listened for");
+    check_far_listens(reading, node, inbound);
+    /* Who comes may be anywhere. */
+    inbound->is_exposed = true;
+}
+
 /* A relay has no users, but who connects to it gets no further than its target. A tunnel serves
  * nobody who has no key. */
 static void check_exposure(struct report *report, const struct node *node,
                            const struct config_inbound *inbound)
 {
-    if (!inbound->is_exposed || inbound->has_users || inbound->type == INBOUND_TUNNEL ||
+    if (!is_reachable(inbound) || inbound->has_users || inbound->type == INBOUND_TUNNEL ||
         node_get(node, "allow") != NULL)
         return;
     struct mark at = node_get(node, "listen")->at;
@@ -68,6 +123,7 @@ static void check_inbound(struct reading *reading, const struct node *node,
     inbound->n_users = inbound->n_inline_users;
     inbound->has_users = inbound->type != INBOUND_RELAY &&
                          (node_get(node, "users") != NULL || node_get(node, "users_file") != NULL);
+    find_listen_via(reading, node, config, inbound);
     check_exposure(reading->report, node, inbound);
     if (inbound->type == INBOUND_TUNNEL) {
         /* Who comes out of a tunnel may be anywhere. */
@@ -106,8 +162,9 @@ static void check_relay_targets(struct reading *reading, const struct node *root
 
     for (size_t i = 0; i < config->n_inbounds; i++, node = node->next) {
         const struct config_inbound *inbound = &config->inbounds[i];
-        bool has_way = inbound->has_outbound ||
-                       (node_get(node, "outbound") == NULL && node_get(root, "routes") == NULL);
+        bool has_way =
+            inbound->has_outbound || (node_get(node, "outbound") == NULL &&
+                                      node_get(root, "routes") == NULL && !inbound->has_listen_via);
         if (inbound->type != INBOUND_RELAY || node_get(node, "target") != NULL ||
             has_misspelt(node, "target") ||
             (has_way && config->outbounds[inbound->outbound].type == OUTBOUND_TUNNEL))
@@ -115,6 +172,30 @@ static void check_relay_targets(struct reading *reading, const struct node *root
         report_error(reading->report, node->at,
                      "the key \"target\" is missing in an inbound; for example target: "
                      "\"192.0.2.5:22\"");
+    }
+}
+
+/* A session has so many at most, and they are all of one. */
+static void check_n_far_listens(struct reading *reading, const struct node *root,
+                                const struct config *config)
+{
+    const struct node *node = check_entries(root, "inbounds");
+    size_t *n = arena_alloc(reading->scratch, config->n_outbounds, sizeof *n);
+
+    if (n == NULL) {
+        reading->report->no_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < config->n_inbounds; i++, node = node->next) {
+        const struct config_inbound *inbound = &config->inbounds[i];
+        if (!inbound->has_listen_via)
+            continue;
+        size_t before = n[inbound->listen_via];
+        n[inbound->listen_via] += inbound->n_listens;
+        if (before <= MAX_FAR_LISTENS && n[inbound->listen_via] > MAX_FAR_LISTENS)
+            report_error(reading->report, node_get(node, "listen")->at,
+                         "listen: more than %d addresses by the tunnel %s", MAX_FAR_LISTENS,
+                         config->outbounds[inbound->listen_via].name);
     }
 }
 
@@ -138,6 +219,7 @@ void check_config(struct reading *reading, const struct node *root, struct confi
          i++, node = node->next)
         check_inbound(reading, node, config, &config->inbounds[i]);
     check_relay_targets(reading, root, config);
+    check_n_far_listens(reading, root, config);
     conflicts_check_listens(reading);
     routes_read(reading, root, config);
     conflicts_check_targets(reading, root, config);

@@ -129,6 +129,11 @@ struct config_inbound {
     struct target target;
     struct config_cidrs allow, deny;
     struct config_target_rules allow_targets, deny_targets;
+    struct config_target_rules
+        allow_reverse; /* of a tunnel: where peers may have us listen; every one has ports */
+    size_t
+        listen_via; /* the tunnel outbound by whose far end it is listened for, if has_listen_via */
+    bool has_listen_via;
     size_t outbound;      /* index into config.outbounds: the one named, else the first */
     bool has_outbound;    /* `outbound` was given: it wins over the rules */
     uint64_t connections; /* 0: no limit */

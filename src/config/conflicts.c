@@ -6,11 +6,19 @@
 
 #include "config/check.h"
 
+/* Each far end is another machine: 0 is this one. */
+static size_t place_of(const struct listen_use *use)
+{
+    return use->inbound->has_listen_via ? use->inbound->listen_via + 1 : 0;
+}
+
 static int compare_listens(const void *left, const void *right)
 {
     const struct listen_use *a = left, *b = right;
     bool any_a = addr_is_unspecified(&a->addr), any_b = addr_is_unspecified(&b->addr);
 
+    if (place_of(a) != place_of(b))
+        return place_of(a) < place_of(b) ? -1 : 1;
     if (a->addr.family != b->addr.family)
         return a->addr.family < b->addr.family ? -1 : 1;
     if (a->path != NULL && strcmp(a->path, b->path) != 0)
@@ -51,7 +59,7 @@ static void say_conflict(struct report *report, const struct listen_use *a,
 
 static bool shares_port(const struct listen_use *a, const struct listen_use *b)
 {
-    if (a->addr.family != b->addr.family)
+    if (place_of(a) != place_of(b) || a->addr.family != b->addr.family)
         return false;
     return a->path != NULL ? strcmp(a->path, b->path) == 0 : a->addr.port == b->addr.port;
 }
@@ -102,7 +110,8 @@ static size_t find_listener(const struct config *config, const struct target *ta
     size_t i = 0;
 
     for (; i < config->n_inbounds; i++)
-        for (size_t k = 0; k < config->inbounds[i].n_listens; k++)
+        for (size_t k = 0; k < config->inbounds[i].n_listens && !config->inbounds[i].has_listen_via;
+             k++)
             if (reaches(target, &config->inbounds[i].listens[k].addr))
                 return i;
     return i;

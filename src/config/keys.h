@@ -22,6 +22,7 @@ struct table;
 /* One entry of some `listen`, for finding those that get in each other's way. */
 struct listen_use {
     struct listen_use *next;
+    const struct config_inbound *inbound; /* whose it is */
     struct addr addr;
     const char *path; /* of a unix socket, else NULL */
     struct mark at;

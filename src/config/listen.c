@@ -24,6 +24,7 @@ static void add_listen(struct reading *reading, struct config_inbound *inbound,
         return;
     }
     *use = (struct listen_use){.next = reading->listens,
+                               .inbound = inbound,
                                .addr = listen.addr,
                                .path = listen.path,
                                .at = node->at,

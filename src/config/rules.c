@@ -1,5 +1,6 @@
 /*
- * Lists of address blocks (allow, deny) and of blocks with ports (allow_targets, deny_targets).
+ * Lists of address blocks (allow, deny), of blocks with ports (allow_targets, deny_targets), and of what a peer may have us listen on
+ * (allow_reverse), which always has ports: a port alone is one of loopback.
  * An IPv6 block with a port has brackets, around the block or around its address:
  *
  *     10.0.0.0/8:80-90    [2001:db8::/32]:443    [2001:db8::]/32:443    *:25
@@ -203,6 +204,7 @@ static bool read_reverse_rule(struct reading *reading, const struct key *key,
         {.family = ADDR_V4, .prefix_bits = 32, .ip = {127, 0, 0, 1}},
         {.family = ADDR_V6, .prefix_bits = 128, .ip = {[15] = 1}},
     };
+    static const struct cidr nothing = {0};
     struct target_rule rule = {.has_port = true};
 
     if ((node->kind == NODE_PLAIN || node->kind == NODE_TEXT) &&
@@ -219,6 +221,10 @@ static bool read_reverse_rule(struct reading *reading, const struct key *key,
         value_unexpected(reading, key, node);
         return false;
     }
+    /* The address that stands for all of its family stands for each of them too. */
+    bool is_one = rule.cidr.prefix_bits == (rule.cidr.family == ADDR_V4 ? 32 : 128);
+    if (is_one && memcmp(rule.cidr.ip, nothing.ip, sizeof nothing.ip) == 0)
+        rule.cidr.prefix_bits = 0;
     out->items[out->n++] = rule;
     return true;
 }

@@ -48,6 +48,15 @@ static enum err set_users(struct runtime *runtime, struct inbound *inbound,
     return err;
 }
 
+/* The one that is there whatever the file says: it may say that the name stands for one of its own. */
+static struct outbound *find_direct(const struct runtime *runtime)
+{
+    size_t i = 0;
+    while (strcmp(runtime->config->outbounds[i].name, "direct") != 0)
+        i++;
+    return runtime->ruleset.outbounds[i];
+}
+
 static struct inbound_command command_of(const struct config_command *from)
 {
     return (struct inbound_command){
@@ -67,6 +76,23 @@ static enum err set_far(struct runtime *runtime, struct inbound *inbound,
     return convert_tunnel_inbound(inbound, runtime->tunnels, has_folder ? folder : NULL, from);
 }
 
+/* What comes so goes direct, unless the inbound says otherwise: the rules are about who comes in here. */
+static enum err set_far_listens(struct runtime *runtime, struct inbound *inbound,
+                                const struct config_inbound *from)
+{
+    struct inbound_listen *listens = calloc(from->n_listens, sizeof *listens);
+    if (listens == NULL)
+        return ERR_MEMORY;
+    for (size_t i = 0; i < from->n_listens; i++)
+        listens[i] = (struct inbound_listen){from->listens[i].addr, from->listens[i].optional};
+    inbound->listens = listens;
+    inbound->n_listens = from->n_listens;
+    inbound->listen_via = runtime->ruleset.outbounds[from->listen_via];
+    if (inbound->outbound == NULL)
+        inbound->outbound = find_direct(runtime);
+    return ERR_NONE;
+}
+
 static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
                             const struct config_inbound *from)
 {
@@ -80,6 +106,8 @@ static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
         (struct target_rule_list){from->allow_targets.items, from->allow_targets.n};
     inbound->deny_targets =
         (struct target_rule_list){from->deny_targets.items, from->deny_targets.n};
+    inbound->allow_reverse =
+        (struct target_rule_list){from->allow_reverse.items, from->allow_reverse.n};
     inbound->target = from->target;
     inbound->speedtest = from->speedtest ? &outbound_speedtest : NULL;
     inbound->udp = command_of(&from->udp);
@@ -90,6 +118,8 @@ static enum err set_inbound(struct runtime *runtime, struct inbound *inbound,
     enum err err = counts_hold(&runtime->shared->counts, from->name, &inbound->counts);
     if (err == ERR_NONE)
         err = set_users(runtime, inbound, from);
+    if (err == ERR_NONE && from->has_listen_via)
+        err = set_far_listens(runtime, inbound, from);
     if (err == ERR_NONE && from->type == INBOUND_TUNNEL)
         err = set_far(runtime, inbound, from);
     return err;
@@ -176,7 +206,7 @@ static void load_instance(struct runtime *runtime)
 {
     char folder[PATHS_BYTES];
     if (!runtime->tunnels->has_instance && statefolder_make(folder, runtime->config) == ERR_NONE)
-        instance_load(runtime->tunnels->instance, folder);
+        runtime->tunnels->instance_fd = instance_load(runtime->tunnels->instance, folder);
     runtime->tunnels->has_instance = true;
 }
 
@@ -308,6 +338,7 @@ void convert_free(struct runtime *runtime)
     for (size_t i = 0; i < ruleset->n_inbounds; i++) {
         users_free(ruleset->inbounds[i].users);
         far_roster_free(ruleset->inbounds[i].roster);
+        free((void *)(uintptr_t)ruleset->inbounds[i].listens);
         far_spec_release(ruleset->inbounds[i].far);
         counts_release(&runtime->shared->counts, ruleset->inbounds[i].counts);
     }

@@ -15,6 +15,7 @@
 #include "daemon/state.h"
 #include "io/random.h"
 #include "io/sys.h"
+#include "tunnel/near.h"
 
 /* How soon the service manager is told again that had no room. */
 #define NOTIFY_AGAIN_MS 100
@@ -160,6 +161,9 @@ static enum err make_workers(struct daemon *daemon)
         daemon->workers[i] = worker;
         daemon->tunnel_workers[i] = &worker->tunnels;
     }
+    /* Sessions that listen by their far ends begin now. */
+    for (size_t i = 0; i < daemon->n_workers; i++)
+        near_turn_all(&daemon->workers[i]->tunnels, &daemon->runtime->ruleset);
     enum err err = watch_signals(daemon);
     if (err == ERR_NONE &&
         netwatch_init(&daemon->netwatch, daemon->workers[0]->loop, on_network_changed) != ERR_NONE)

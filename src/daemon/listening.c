@@ -319,7 +319,7 @@ static enum err allocate(struct listening *listening, const struct listening_wis
     const struct config *config = wishes->config;
     size_t n = 0;
     for (size_t i = 0; i < config->n_inbounds; i++)
-        n += config->inbounds[i].n_listens;
+        n += config->inbounds[i].has_listen_via ? 0 : config->inbounds[i].n_listens;
     *listening = (struct listening){.config = config, .n_workers = wishes->n_workers};
     listening->items = calloc(n, sizeof *listening->items);
     listening->addrs = calloc(n, sizeof *listening->addrs);
@@ -330,7 +330,7 @@ static enum err allocate(struct listening *listening, const struct listening_wis
     }
     for (size_t i = 0; i < config->n_inbounds; i++) {
         const struct config_inbound *inbound = &config->inbounds[i];
-        for (size_t j = 0; j < inbound->n_listens; j++)
+        for (size_t j = 0; j < inbound->n_listens && !inbound->has_listen_via; j++)
             listening->items[listening->n++] = (struct listening_on){
                 .inbound = i, .listen = inbound->listens[j], .addr = inbound->listens[j].addr};
     }

@@ -17,6 +17,9 @@ static struct privileges_need needed_by(const struct daemon *daemon)
     struct privileges_need need = {0};
     for (size_t i = 0; i < daemon->listening.n_addrs; i++)
         need.low_ports |= daemon->listening.addrs[i].port < 1024;
+    for (size_t i = 0; i < config->n_inbounds; i++)
+        for (size_t j = 0; j < config->inbounds[i].allow_reverse.n; j++)
+            need.low_ports |= config->inbounds[i].allow_reverse.items[j].port_from < 1024;
     for (size_t i = 0; i < config->n_outbounds; i++) {
         need.net_admin |= config->outbounds[i].fwmark != 0;
         need.net_raw |= config->outbounds[i].interface != NULL;

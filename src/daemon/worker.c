@@ -8,6 +8,7 @@
 #include "io/random.h"
 #include "io/sys.h"
 #include "tunnel/far.h"
+#include "tunnel/far_listen.h"
 #include "tunnel/near.h"
 
 static void before_waiting(void *arg)
@@ -109,6 +110,7 @@ static void on_flow_ended(struct flow_env *env)
 {
     struct worker *worker = env->owner;
     wake_listeners(&worker->listeners);
+    far_listen_wake_all(&worker->tunnels);
     tell_drained(worker);
 }
 
@@ -124,6 +126,8 @@ static void drain(struct mail *mail)
     struct worker *worker = CONTAINER_OF(mail, struct worker, orders.drain);
     worker->is_draining = worker->tunnels.is_draining = true;
     stop_listeners(&worker->listeners);
+    far_listen_end_all(&worker->tunnels);
+    near_stop_listening(&worker->tunnels);
     flow_end_exchanges(&worker->env, NULL);
     uint64_t drain_ms = worker->runtime->config->limits.drain_s * 1000;
     uint64_t at_ms = loop_now_ms(worker->loop) + drain_ms;

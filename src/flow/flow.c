@@ -363,14 +363,17 @@ void flow_accept(struct flow_env *env, struct inbound *inbound, int fd, const st
     }
 }
 
-void flow_accept_endpoint(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
-                          const struct addr *from)
+enum err flow_accept_endpoint(struct flow_env *env, struct inbound *inbound,
+                              struct endpoint *client, const struct addr *from,
+                              void (*admitted)(struct endpoint *client))
 {
     const struct arrival arrival = {.inbound = inbound, .from = from};
-    if (is_welcome(env, &arrival))
-        begin(env, &arrival, client);
-    else
-        endpoint_close(client, false);
+    if (!is_welcome(env, &arrival))
+        return ERR_DENIED;
+    if (admitted != NULL)
+        admitted(client);
+    begin(env, &arrival, client);
+    return ERR_NONE;
 }
 
 enum err flow_accept_request(struct flow_env *env, struct inbound *inbound,

@@ -84,9 +84,11 @@ struct flow {
  */
 void flow_accept(struct flow_env *env, struct inbound *inbound, int fd, const struct addr *from);
 
-/* The same with an endpoint that is there already and belongs to env's loop. */
-void flow_accept_endpoint(struct flow_env *env, struct inbound *inbound, struct endpoint *client,
-                          const struct addr *from);
+/* The same with an endpoint that is there already and belongs to env's loop. ERR_NONE: it is taken; `admitted`, if not NULL, was called
+ * before anything was done with it. ERR_DENIED: it may not come in, and is the caller's still. */
+NODISCARD enum err flow_accept_endpoint(struct flow_env *env, struct inbound *inbound,
+                                        struct endpoint *client, const struct addr *from,
+                                        void (*admitted)(struct endpoint *client));
 
 /*
  * Takes in a stream of a tunnel, an endpoint that has its request with it: admission by the inbound's limits

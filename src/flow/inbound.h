@@ -93,6 +93,12 @@ struct inbound_command {
     struct addr advertise;       /* told to clients in place of our own; family NONE: not so */
 };
 
+/* An address that the far end of a tunnel is to listen on. */
+struct inbound_listen {
+    struct addr addr;
+    bool is_optional; /* its machine may lack the family */
+};
+
 struct inbound {
     struct ruleset *ruleset; /* which it is part of */
     const struct inbound_protocol *protocol;
@@ -101,11 +107,16 @@ struct inbound {
     struct users *users; /* NULL: anyone may use it */
     struct cidr_list allow, deny;
     struct target_rule_list allow_targets, deny_targets;
+    struct target_rule_list allow_reverse; /* of a tunnel: where anyone may have us listen */
     struct target target; /* where a relay leads to; of a tunnel where those lead who name none */
     struct outbound *speedtest; /* of a tunnel: who serves those who measure it; NULL: nobody */
     struct far_spec *far;       /* of a tunnel (tunnel/far_spec.h), held; else NULL */
     struct far_roster *roster;  /* likewise (tunnel/far_roster.h), owned */
     struct inbound_command udp, bind;
+    struct outbound
+        *listen_via; /* the tunnel by whose far end it is listened for; NULL: we listen */
+    const struct inbound_listen *listens; /* then: where */
+    size_t n_listens;
     bool denies_loopback;                     /* it can be reached from beyond this machine */
     uint64_t max_connections, max_per_client; /* 0: no limit */
     struct inbound_counts *counts;            /* survives reloads */

@@ -246,6 +246,7 @@ static enum err set_up(struct flow *flow, const struct request *request)
         .is_configured = request->is_configured,
         .listening = on_listening,
         .done = on_opened,
+        .state = request->by_what,
     };
     flow->opening = &asked->opening;
     return ERR_NONE;
@@ -327,8 +328,20 @@ void opening_go_on(struct flow *flow, const struct request *request)
     take(flow, err == ERR_NONE && !asks_nobody ? begin_opening(flow) : err);
 }
 
+/* At a far end it is for the near end to say how long is too long while nothing moves. */
+static bool stands_still(const struct flow *flow)
+{
+    return flow->protocol->is_tunnel && flow->opening != NULL && flow->outbound != NULL &&
+           flow->outbound->ops->is_suspended != NULL &&
+           flow->outbound->ops->is_suspended(flow->outbound, flow->opening);
+}
+
 void opening_on_timeout(struct flow *flow)
 {
+    if (stands_still(flow)) {
+        idle_enter(&flow->env->connecting, &flow->wait);
+        return;
+    }
     enum err late = flow->opening == NULL ? ERR_NONE : flow->opening->late;
     opening_cancel(flow);
     fail(flow, late == ERR_NONE ? ERR_TIMEOUT : late);

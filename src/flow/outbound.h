@@ -53,7 +53,7 @@ struct opening {
     struct addr bound;   /* our own address, family NONE where it is unknown */
     struct addr dialled; /* the address finally reached; family NONE: none */
 
-    void *state; /* the outbound's own while it works */
+    void *state; /* the outbound's own while it works; at first request.by_what */
 };
 
 struct outbound_ops {

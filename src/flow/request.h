@@ -20,6 +20,7 @@ struct request {
     enum request_command command;
     struct target target;
     struct outbound *by; /* which takes it, whatever the rules say; NULL: they decide */
+    void *by_what;       /* what that is to know: its opening.state at first */
     struct packets *
         packets; /* ASSOCIATE by a tunnel: the client's datagrams, part of its endpoint; else NULL */
     bool is_configured; /* the configuration names the target: no rule denies it */

@@ -5,7 +5,9 @@
 
 #include "flow/flow.h"
 #include "tunnel/datagrams.h"
+#include "tunnel/far_listen.h"
 #include "tunnel/far_roster.h"
+#include "tunnel/opening.h"
 #include "tunnel/tunnels.h"
 #include "wire/socks5.h"
 
@@ -90,6 +92,10 @@ static bool count_session(struct far_host *host)
 static void reply(struct flow *flow, enum err err, const struct addr *bound)
 {
     static const struct addr unknown = {.family = ADDR_NONE};
+    if (flow->client->fd >= 0) { /* one that a listener has taken, and who waits for no answer */
+        flow->is_cut_off = err != ERR_NONE;
+        return;
+    }
     struct tunnel_stream *stream = tunnel_stream_of(flow->client);
     if (stream->stream == NULL || stream->is_dead)
         return;
@@ -105,15 +111,6 @@ const struct inbound_protocol inbound_tunnel = {
     .is_tunnel = true,
     .reply = reply,
 };
-
-static void refuse(struct host *host, struct stream *stream, enum err why)
-{
-    static const struct addr unknown = {.family = ADDR_NONE};
-    if (stream_answer(stream, (uint8_t)socks5_code(why), &unknown) != ERR_NONE)
-        stream_reset(stream, STREAM_RESET_LIMIT);
-    stream_release(stream);
-    host_touch(host);
-}
 
 /* Where there is little memory left, those who have streams go on, and who wants another hears why not. */
 static bool has_memory(const struct flow_env *env)
@@ -193,7 +190,7 @@ static void on_incoming(struct host *base, struct stream *session_stream)
     if (err == ERR_NONE)
         err = new_stream(&stream, base, session_stream, &request);
     if (err != ERR_NONE) {
-        refuse(base, session_stream, err);
+        host_refuse(base, session_stream, err);
         return;
     }
     host->n_streams++;
@@ -204,7 +201,7 @@ static void on_incoming(struct host *base, struct stream *session_stream)
         return;
     stream->stream = NULL;
     endpoint_close(&stream->ep, false);
-    refuse(base, session_stream, err);
+    host_refuse(base, session_stream, err);
 }
 
 /* ---- links ---- */
@@ -217,13 +214,6 @@ static void begin_line(struct log_line *line, const struct far_host *host, const
     log_str(line, "user", host->user);
     flow_log_from(line, &host->remote);
     log_str(line, "is", what);
-}
-
-static void on_begun(struct host *base)
-{
-    struct far_host *host = far_host_of(base);
-    if (!count_session(host))
-        end(host, END_LIMIT, TOO_MANY);
 }
 
 static void on_up(struct host *base, struct carrier *carrier)
@@ -314,6 +304,43 @@ void far_host_sign(struct far_host *host, struct peer_link *link)
     signer_begin(env->tunnels->signer, signing);
 }
 
+/* ---- listeners ---- */
+
+static void on_begun(struct host *base)
+{
+    struct far_host *host = far_host_of(base);
+    uint8_t who[PEER_WHO_BYTES];
+    peer_who(base->peer, who);
+    if (host->claimant != NULL)
+        claimant_begin(host->claimant, who);
+    if (!count_session(host))
+        end(host, END_LIMIT, TOO_MANY);
+}
+
+static void on_listener(struct host *base, const struct session_event *event)
+{
+    far_listen_event(far_host_of(base), event);
+}
+
+static void on_settled(struct host *base, const struct peer_time *now)
+{
+    struct far_host *host = far_host_of(base);
+    bool is_linked = !base->is_over && peer_is_linked(base->peer);
+    (void)now;
+    if (host->is_linked == is_linked || host->claimant == NULL)
+        return;
+    host->is_linked = is_linked;
+    claimant_set_linked(host->claimant, is_linked);
+}
+
+static void on_told(struct claimant *claimant)
+{
+    struct far_host *host = claimant->owner;
+    far_listen_yield(host);
+    if (claimant->is_replaced)
+        end(host, END_NO_RIGHT, "another session of the same peer's has taken its place");
+}
+
 /* ---- its life ---- */
 
 static void free_host(struct deferred *deferred)
@@ -327,6 +354,8 @@ void far_host_free(struct far_host *host)
     if (host->signing != NULL)
         host->signing->host = NULL;
     uncount_session(host);
+    far_listen_stop_all(host);
+    claimant_free(host->claimant);
     free(host->user);
     list_remove(&host->link);
     host_deinit(&host->host);
@@ -352,7 +381,10 @@ static void on_ended(struct host *base, const char *why)
 
 static const struct host_ops ops = {
     .on_incoming = on_incoming,
+    .on_answered = tunnel_opening_answered,
     .on_begun = on_begun,
+    .on_listener = on_listener,
+    .on_settled = on_settled,
     .on_up = on_up,
     .on_silent = on_silent,
     .on_ended = on_ended,
@@ -384,6 +416,8 @@ struct far_host *far_host_new(struct far *far, struct peer *peer)
     host->far = far;
     peer_set_owner(peer, host);
     host->host.user = host->user;
+    list_init(&host->listeners);
+    host->claimant = claimant_new(&env->tunnels->claims, env->flow->mailbox, on_told, host);
     host->began_ms = loop_now_ms(env->flow->loop);
     list_append(&far->hosts, &host->link);
     return host;
@@ -394,4 +428,5 @@ void far_host_turn(struct far_host *host)
     host->host.name = host->far->inbound->name;
     if (!gate_knows(host->host.peer))
         end(host, END_NO_RIGHT, "the user, or the key, is not there any more");
+    far_listen_review(host);
 }

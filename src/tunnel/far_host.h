@@ -6,6 +6,7 @@
 #ifndef SOCKEYE_TUNNEL_FAR_HOST_H
 #define SOCKEYE_TUNNEL_FAR_HOST_H
 
+#include "tunnel/claims.h"
 #include "tunnel/far.h"
 #include "tunnel/host.h"
 
@@ -15,6 +16,10 @@ struct far_host {
     struct far *far;
     struct addr remote; /* of the last carrier that it was given */
     uint64_t began_ms, n_streams;
+    struct claimant *claimant; /* NULL: there was no memory for it, and it may not listen */
+    struct list listeners;     /* tunnel/far_listen.h */
+    bool is_linked;            /* as the claimant knows */
+    uint64_t advised_ms, n_advised;
     struct far_signing *signing; /* under way; NULL: none */
     bool has_stood;              /* a link was up */
     char *user;                  /* his name, owned: he may be forgotten before it has ended */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "crypto/sign.h"
+#include "tunnel/far_listen.h"
 
 void far_specs_init(struct far_specs *specs)
 {
@@ -58,6 +59,7 @@ static struct far_spec *new_spec(struct far_specs *specs, struct far_settings *s
         free_spec(spec);
         return NULL;
     }
+    spec->reverse = (struct outbound){.ops = &far_listen_outbound, .name = spec->settings.name};
     list_append(&specs->all, &spec->link);
     return spec;
 }

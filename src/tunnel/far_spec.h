@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "flow/outbound.h"
 #include "link/handshake.h"
 #include "peer/gate.h"
 
@@ -43,6 +44,7 @@ struct far_spec {
     struct far_specs *among;
     struct list link;
     size_t n_holders;
+    struct outbound reverse; /* tunnel/far_listen.h */
 };
 
 void far_specs_init(struct far_specs *specs);

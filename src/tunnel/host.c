@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "wire/socks5.h"
+
 /* A line about one of its links. */
 static void log_link(const struct host *host, enum log_level level, const struct carrier *carrier,
                      const char *what, const char *why)
@@ -291,5 +293,14 @@ void host_adopt_carrier(struct host *host, struct carrier *carrier)
     carrier->owner = host;
     list_remove(&carrier->link);
     list_append(&host->carriers, &carrier->link);
+    host_touch(host);
+}
+
+void host_refuse(struct host *host, struct stream *stream, enum err why)
+{
+    static const struct addr unknown = {.family = ADDR_NONE};
+    if (stream_answer(stream, (uint8_t)socks5_code(why), &unknown) != ERR_NONE)
+        stream_reset(stream, STREAM_RESET_LIMIT);
+    stream_release(stream);
     host_touch(host);
 }

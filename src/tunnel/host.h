@@ -75,6 +75,9 @@ NODISCARD enum err host_add_carrier(struct host *host, struct endpoint *endpoint
 /* The same of one that stood at a gate. */
 void host_adopt_carrier(struct host *host, struct carrier *carrier);
 
+/* Answers a stream that the other end has opened: why it may not. The stream is gone. */
+void host_refuse(struct host *host, struct stream *stream, enum err why);
+
 /* Writes what its links have to send now, before the turn is over. */
 void host_write(struct host *host);
 

@@ -4,14 +4,15 @@
 #include <string.h>
 
 #include "crypto/crypto.h"
+#include "crypto/hash.h"
 #include "flow/inbound.h"
 #include "flow/policy.h"
 #include "flow/ruleset.h"
 #include "peer/near.h"
-#include "tunnel/datagrams.h"
 #include "tunnel/near_dial.h"
+#include "tunnel/near_listen.h"
+#include "tunnel/opening.h"
 #include "tunnel/outbound.h"
-#include "wire/socks5.h"
 
 static struct near *near_of(struct host *host)
 {
@@ -27,6 +28,7 @@ static void take_down(struct near *near)
 {
     struct loop *loop = near->host.tended.env->flow->loop;
     near_dial_cancel_all(near);
+    near_listen_deinit(near);
     host_deinit(&near->host);
     ruleset_release(near->inbound->ruleset);
     tunnel_spec_release(near->spec);
@@ -87,37 +89,6 @@ static void on_up(struct host *host, struct carrier *carrier)
     }
 }
 
-/* The far end's reply code becomes the client's: as an error that the protocol's table turns back into it. */
-static enum err take_answer(struct tunnel_stream *stream, struct opening *opening)
-{
-    if (stream->is_dead)
-        return ERR_UPSTREAM;
-    uint8_t code = stream_code(stream->stream, &opening->bound);
-    if (code != SOCKS5_SUCCEEDED) {
-        stream->is_dead = true; /* of which no more is said */
-        return socks5_err(code);
-    }
-    if (!opening->is_association) {
-        opening->endpoint = &stream->ep;
-        return ERR_NONE;
-    }
-    opening->packets = &tunnel_datagrams_of(stream)->packets;
-    tunnel_datagrams_begin(tunnel_datagrams_of(stream));
-    return ERR_NONE;
-}
-
-static void on_answered(struct host *host, struct tunnel_stream *stream)
-{
-    (void)host;
-    struct opening *opening = stream->opening;
-    stream->opening = NULL;
-    opening->state = NULL;
-    enum err err = take_answer(stream, opening);
-    if (err != ERR_NONE)
-        endpoint_close(&stream->ep, false);
-    opening->done(opening, err);
-}
-
 static void on_ended(struct host *host, const char *why)
 {
     struct log *log = host->tended.env->flow->log;
@@ -130,8 +101,26 @@ static void on_ended(struct host *host, const char *why)
     take_down(near_of(host));
 }
 
+static void on_begun(struct host *host)
+{
+    near_listen_renew(near_of(host));
+}
+
+static void on_listener(struct host *host, const struct session_event *event)
+{
+    near_listen_event(near_of(host), event);
+}
+
+static void on_incoming(struct host *host, struct stream *stream)
+{
+    near_listen_incoming(near_of(host), stream);
+}
+
 static const struct host_ops ops = {
-    .on_answered = on_answered,
+    .on_incoming = on_incoming,
+    .on_begun = on_begun,
+    .on_listener = on_listener,
+    .on_answered = tunnel_opening_answered,
     .on_wanted = on_wanted,
     .on_up = on_up,
     .on_settled = on_settled,
@@ -139,6 +128,26 @@ static const struct host_ops ops = {
 };
 
 /* ---- its life ---- */
+
+/*
+ * What names a session among those of this installation, the same after a restart: whoever begins one by a name takes the place of the
+ * one before. Of an outbound whose settings were changed there are two until the old one has ended.
+ */
+static void name_instance(uint8_t out[static INSTANCE_BYTES], const struct tunnel_spec *spec,
+                          size_t session, const struct tunnel_env *env)
+{
+    size_t n = spec->tunnels->n_workers;
+    const uint64_t place[] = {session, (env->index + n - (spec->home + session) % n) % n};
+    const struct piece pieces[] = {
+        {spec->tunnels->instance, INSTANCE_BYTES},
+        {spec->settings.digest, TUNNEL_DIGEST_BYTES},
+        {place, sizeof place},
+        {spec->settings.name, strlen(spec->settings.name)},
+    };
+    uint8_t digest[SHA256_BYTES];
+    sha256(digest, pieces, sizeof pieces / sizeof pieces[0]);
+    memcpy(out, digest, INSTANCE_BYTES);
+}
 
 void near_fill_options(struct near_options *options, const struct tunnel_spec *spec,
                        struct tunnel_env *env)
@@ -165,11 +174,13 @@ void near_fill_options(struct near_options *options, const struct tunnel_spec *s
     memcpy(options->instance, spec->tunnels->instance, sizeof options->instance);
 }
 
-static enum err new_peer(struct peer **out, const struct tunnel_spec *spec, struct tunnel_env *env)
+static enum err new_peer(struct peer **out, const struct tunnel_spec *spec, size_t session,
+                         struct tunnel_env *env)
 {
     struct near_options options;
     struct peer_time now = tunnel_now(env);
     near_fill_options(&options, spec, env);
+    name_instance(options.instance, spec, session, env);
     return peer_new_near(out, &options, false, &now);
 }
 
@@ -189,7 +200,7 @@ static enum err make(struct near **out, struct tunnel_spec *spec, size_t session
     struct peer *peer;
     if (near == NULL)
         return ERR_MEMORY;
-    enum err err = new_peer(&peer, spec, env);
+    enum err err = new_peer(&peer, spec, session, env);
     if (err == ERR_NONE) {
         near->host.is_near = true;
         err = host_init(&near->host, env, &ops, spec->settings.name, peer);
@@ -204,6 +215,7 @@ static enum err make(struct near **out, struct tunnel_spec *spec, size_t session
     near->spec = spec;
     near->session = session;
     list_init(&near->dials);
+    near_listen_init(near);
     *out = near;
     return ERR_NONE;
 }
@@ -222,26 +234,6 @@ static struct near *find(struct tunnel_env *env, const struct tunnel_spec *spec,
 
 /* ---- openings ---- */
 
-/* What the client has said already goes with the request. */
-static enum err send_ahead(struct tunnel_stream *stream, const uint8_t *bytes, size_t given,
-                           size_t *n)
-{
-    enum err err = ERR_NONE;
-    while (*n < given && err == ERR_NONE) {
-        size_t n_now = 0;
-        err = endpoint_write(&stream->ep, bytes + *n, given - *n, &n_now);
-        *n += n_now;
-    }
-    return err == ERR_AGAIN ? ERR_NONE : err;
-}
-
-void near_ahead(struct opening *opening, const uint8_t *bytes, size_t given, size_t *n)
-{
-    *n = 0;
-    enum err err = send_ahead(opening->state, bytes, given, n);
-    (void)err; /* a stream that is dead says so by itself */
-}
-
 static bool has_link(const struct near *near)
 {
     for (struct list *at = near->host.carriers.next; at != &near->host.carriers; at = at->next)
@@ -257,17 +249,6 @@ static enum stream_kind kind_of(const struct opening *opening)
     return opening->is_speedtest ? STREAM_SPEED : STREAM_CONNECTION;
 }
 
-static enum err new_stream(struct tunnel_stream **out, struct near *near, struct stream *stream)
-{
-    struct tunnel_datagrams *datagrams;
-    if (!stream_has_datagrams(stream))
-        return tunnel_stream_new(out, &near->host, stream);
-    enum err err = tunnel_datagrams_new(&datagrams, &near->host, stream);
-    if (err == ERR_NONE)
-        *out = &datagrams->stream;
-    return err;
-}
-
 static enum err open_stream(struct near *near, struct opening *opening)
 {
     struct stream_request request = {
@@ -276,28 +257,8 @@ static enum err open_stream(struct near *near, struct opening *opening)
         .target = opening->target,
         .source = opening->source,
     };
-    struct stream *session_stream;
-    struct tunnel_stream *stream;
-    enum err err = session_open(peer_session(near->host.peer), &request, &session_stream);
-    if (err == ERR_EOF)
-        return ERR_TUNNEL; /* the session has just ended */
-    if (err != ERR_NONE)
-        return err;
-    err = new_stream(&stream, near, session_stream);
-    if (err != ERR_NONE) {
-        stream_release(session_stream);
-        return err;
-    }
-    stream->opening = opening;
-    opening->state = stream;
     opening->late = has_link(near) ? ERR_TIMEOUT : ERR_TUNNEL;
-    err = send_ahead(stream, opening->ahead, opening->n_ahead, &opening->n_ahead_taken);
-    if (err != ERR_NONE) {
-        near_cancel(opening);
-        return err;
-    }
-    host_touch(&near->host);
-    return ERR_AGAIN;
+    return tunnel_opening_begin(&near->host, &request, opening);
 }
 
 enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *via,
@@ -316,14 +277,6 @@ enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *vi
     return open_stream(near, opening);
 }
 
-void near_cancel(struct opening *opening)
-{
-    struct tunnel_stream *stream = opening->state;
-    stream->opening = NULL;
-    opening->state = NULL;
-    endpoint_close(&stream->ep, true);
-}
-
 bool near_is_suspended(const struct opening *opening)
 {
     const struct tunnel_stream *stream = opening->state;
@@ -332,18 +285,49 @@ bool near_is_suspended(const struct opening *opening)
 
 /* ---- what concerns all of a worker's ---- */
 
+/* Its first session is made at once where there is something to listen for. */
+static void make_listening(struct tunnel_env *env, const struct ruleset *ruleset,
+                           struct outbound *outbound)
+{
+    struct tunnel_spec *spec = tunnel_outbound_spec(outbound);
+    struct near *near;
+    if (spec == NULL || tunnel_spec_home(spec, 0) != env || find(env, spec, 0) != NULL ||
+        env->is_draining || !near_listen_is_wanted(ruleset, outbound))
+        return;
+    if (make(&near, spec, 0, env) != ERR_NONE)
+        flow_env_complain(env->flow, REFUSAL_MEMORY, outbound->name, NULL);
+}
+
+static void turn(struct near *near, const struct ruleset *ruleset)
+{
+    struct tunnel_env *env = near->host.tended.env;
+    struct outbound *outbound = tunnel_outbound_find(ruleset, near->spec);
+    bool listens = outbound != NULL && near->session == 0 && !env->is_draining &&
+                   tunnel_spec_home(near->spec, 0) == env;
+    near->host.is_leaving = outbound == NULL || env->is_draining;
+    near_listen_turn(near, listens ? ruleset : NULL, outbound);
+    if (outbound != NULL)
+        go_by(near, &ruleset->inbounds[0], tunnel_outbound_via(outbound));
+    host_touch(&near->host);
+}
+
 void near_turn_all(struct tunnel_env *env, const struct ruleset *ruleset)
+{
+    for (size_t i = 0; i < ruleset->n_outbounds; i++)
+        make_listening(env, ruleset, ruleset->outbounds[i]);
+    for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
+        struct host *host = CONTAINER_OF(at, struct host, link);
+        if (host->is_near)
+            turn(near_of(host), ruleset);
+    }
+}
+
+void near_stop_listening(struct tunnel_env *env)
 {
     for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
         struct host *host = CONTAINER_OF(at, struct host, link);
-        if (!host->is_near)
-            continue;
-        struct near *near = near_of(host);
-        struct outbound *outbound = tunnel_outbound_find(ruleset, near->spec);
-        host->is_leaving = outbound == NULL || env->is_draining;
-        if (outbound != NULL)
-            go_by(near, &ruleset->inbounds[0], tunnel_outbound_via(outbound));
-        host_touch(host);
+        if (host->is_near)
+            near_listen_turn(near_of(host), NULL, NULL);
     }
 }
 

@@ -23,6 +23,8 @@ struct near {
     const struct inbound *inbound;
     struct outbound *via; /* of those rules; NULL: it dials */
     struct list dials;
+    struct list listeners; /* tunnel/near_listen.h */
+    struct timer asking;   /* for those that were refused */
     size_t next_server;
     uint16_t last_port;      /* that was dialled; 0: none yet */
     uint64_t complain_at_ms; /* when it may be said again that the server is out of reach */
@@ -38,14 +40,13 @@ void near_fill_options(struct near_options *options, const struct tunnel_spec *s
 /* As outbound_ops.open, on the worker whose session it is; `via` and the opening's inbound are of the same rules. */
 NODISCARD enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *via,
                              struct opening *opening);
-/* As outbound_ops.ahead. */
-void near_ahead(struct opening *opening, const uint8_t *bytes, size_t given, size_t *n);
 /* As outbound_ops.is_suspended. */
 bool near_is_suspended(const struct opening *opening);
-void near_cancel(struct opening *opening);
 
-/* The worker goes by these rules now. */
+/* The worker goes by these rules now; all workers are there. */
 void near_turn_all(struct tunnel_env *env, const struct ruleset *ruleset);
+/* The program ends: nothing is listened for by a far end any more. */
+void near_stop_listening(struct tunnel_env *env);
 /* The network has changed, or the machine has slept: what would be tried later is tried at once, and what is under way anew. */
 void near_wake_all(struct tunnel_env *env);
 

@@ -5,6 +5,7 @@
 #include "flow/env.h"
 #include "flow/ruleset.h"
 #include "tunnel/near.h"
+#include "tunnel/opening.h"
 
 struct tunnel_outbound {
     struct outbound base;
@@ -61,7 +62,7 @@ static void ahead(struct outbound *outbound, struct opening *opening, const uint
                   size_t given, size_t *n)
 {
     (void)outbound;
-    near_ahead(opening, bytes, given, n);
+    tunnel_opening_ahead(opening, bytes, given, n);
 }
 
 static bool is_suspended(struct outbound *outbound, const struct opening *opening)
@@ -73,7 +74,7 @@ static bool is_suspended(struct outbound *outbound, const struct opening *openin
 static void cancel(struct outbound *outbound, struct opening *opening)
 {
     (void)outbound;
-    near_cancel(opening);
+    tunnel_opening_cancel(opening);
 }
 
 static void free_outbound(struct outbound *outbound)
@@ -124,7 +125,7 @@ struct outbound *tunnel_outbound_via(struct outbound *outbound)
 
 struct tunnel_spec *tunnel_outbound_spec(struct outbound *outbound)
 {
-    return of(outbound)->spec;
+    return outbound->ops == &ops ? of(outbound)->spec : NULL;
 }
 
 struct outbound *tunnel_outbound_find(const struct ruleset *ruleset, const struct tunnel_spec *spec)

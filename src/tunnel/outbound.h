@@ -17,7 +17,7 @@ NODISCARD enum err tunnel_outbound_new(struct outbound **out, struct tunnels *tu
 void tunnel_outbound_set_via(struct outbound *outbound, struct outbound *via);
 struct outbound *tunnel_outbound_via(struct outbound *outbound);
 
-/* What a tunnel outbound is made by; borrowed. */
+/* What a tunnel outbound is made by; borrowed. NULL: it is none. */
 struct tunnel_spec *tunnel_outbound_spec(struct outbound *outbound);
 
 /* The outbound of these rules that has this specification; NULL: none. */

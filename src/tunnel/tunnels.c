@@ -5,13 +5,15 @@
 
 #include "base/secret.h"
 #include "crypto/sign.h"
+#include "io/sys.h"
 
 void tunnels_init(struct tunnels *tunnels, struct rng *rng)
 {
-    *tunnels = (struct tunnels){0};
+    *tunnels = (struct tunnels){.instance_fd = -1};
     pthread_mutex_init(&tunnels->lock, NULL);
     list_init(&tunnels->specs);
     far_specs_init(&tunnels->fars);
+    claims_init(&tunnels->claims);
     tunnels->signer = signer_new(); /* without one no RSA key signs */
     rng_fill(rng, tunnels->instance, sizeof tunnels->instance);
 }
@@ -25,7 +27,10 @@ void tunnels_stop(struct tunnels *tunnels)
 void tunnels_deinit(struct tunnels *tunnels)
 {
     tunnels_stop(tunnels);
+    if (tunnels->instance_fd >= 0)
+        sys_close(tunnels->instance_fd);
     far_specs_deinit(&tunnels->fars);
+    claims_deinit(&tunnels->claims);
     pthread_mutex_destroy(&tunnels->lock);
 }
 

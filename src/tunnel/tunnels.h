@@ -17,6 +17,7 @@
 #include "base/rng.h"
 #include "link/handshake.h"
 #include "peer/near.h"
+#include "tunnel/claims.h"
 #include "tunnel/far_spec.h"
 #include "tunnel/signer.h"
 
@@ -27,11 +28,13 @@ struct tunnels {
         lock; /* over the specifications; taken where a reading of the configuration comes or goes */
     struct list specs;
     struct far_specs fars;       /* the far ends' specifications */
+    struct claims claims;        /* and what their sessions have */
     struct signer *signer;       /* owned */
     struct tunnel_env **workers; /* in their order; set before they run */
     size_t n_workers;
     uint8_t instance[INSTANCE_BYTES]; /* of this installation; random as long as it is not known */
     bool has_instance;
+    int instance_fd; /* what holds it for this process alone; -1: nothing does */
 };
 
 void tunnels_init(struct tunnels *tunnels, struct rng *rng);

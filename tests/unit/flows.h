@@ -262,7 +262,8 @@ static inline int flows_client_from(const char *ip)
     struct addr from = tcp_addr(ip, 4242);
     if (flows.client_is_stream) {
         struct endpoint *near = memory_new(flows.env.loop, flows.client_kind, &fds[1]);
-        flow_accept_endpoint(&flows.env, &flows.inbound, near, &from);
+        if (flow_accept_endpoint(&flows.env, &flows.inbound, near, &from, NULL) != ERR_NONE)
+            endpoint_close(near, false);
         return fds[1];
     }
     tcp_pair(fds);

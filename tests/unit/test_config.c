@@ -399,9 +399,9 @@ static void limits_end_where_sums_would_overflow(void **state)
 static void what_is_not_built_yet_is_said_plainly(void **state)
 {
     static const struct bad bad[] = {
-        {"inbounds: [{type: mixed, listen: 1080, listen_via: y, key: }]",
-         "s.yaml:1:40: this version does not have the key \"listen_via\"\n"
-         "s.yaml:1:55: the key \"key\" does not belong in an inbound of type mixed; it is for "
+        {"inbounds: [{type: mixed, listen: 1080, decoy: y, key: }]",
+         "s.yaml:1:40: this version does not have the key \"decoy\"\n"
+         "s.yaml:1:50: the key \"key\" does not belong in an inbound of type mixed; it is for "
          "tunnel\n",
          0},
         /* Of a type that is not there, the type alone is told; its name can be referred to. */

@@ -423,12 +423,12 @@ static void numbers_and_sizes_have_bounds(void **state)
 static void what_tunnels_do_not_have_yet_is_said_plainly(void **state)
 {
     static const struct bad bad[] = {
-        {TUNNEL("key: " KEY16 ", allow_reverse: x, decoy: x, shape: x, sessions: 1, listen_via: x"),
-         "s.yaml:1:72: this version does not have the key \"allow_reverse\"\n"
-         "s.yaml:1:90: this version does not have the key \"decoy\"\n"
-         "s.yaml:1:100: this version does not have the key \"shape\"\n"
-         "s.yaml:1:110: this version does not have the key \"sessions\"\n"
-         "s.yaml:1:123: this version does not have the key \"listen_via\"\n"},
+        {TUNNEL("key: " KEY16 ", decoy: x, shape: x, sessions: 1, listen_via: home"),
+         "s.yaml:1:72: this version does not have the key \"decoy\"\n"
+         "s.yaml:1:82: this version does not have the key \"shape\"\n"
+         "s.yaml:1:92: this version does not have the key \"sessions\"\n"
+         "s.yaml:1:105: the key \"listen_via\" does not belong in an inbound of type tunnel; it is "
+         "for socks, http, mixed or relay\n"},
         {TUNNEL("key: " KEY16 ", udp: {enabled: false, ports: 5000}"),
          "s.yaml:1:94: udp: \"ports\" is for the near end's inbounds, to which clients send; a "
          "tunnel "
