@@ -103,12 +103,10 @@ void near_review(struct peer *peer)
     near_look_at_links(peer);
     if (near->needs_session && near->next_try_us <= peer->time.now_us)
         begin_session(peer);
-    near->due_us = next_attempt_us(peer);
-    if (near->due_us <= peer->time.now_us) {
+    while ((near->due_us = next_attempt_us(peer)) <= peer->time.now_us) {
         near->dials_us[near->n_dials++] = peer->time.now_us;
         near->attempt_us = peer->time.now_us;
         near->n_wanted++;
-        near->due_us = next_attempt_us(peer);
     }
     near->is_reviewed = true;
 }
