@@ -1,0 +1,204 @@
+"""Reverse: services of the near end's network, reached where the far end listens for them."""
+
+import signal
+import socket
+
+import pytest
+
+from harness import client
+from harness.losses import killed_here, killed_there
+from harness.origin import echo, swallow
+from harness.pattern import receive_end, receive_pattern, send_and_end, send_pattern
+from harness.program import complete
+from harness.tunnel import KEY, PORT, SERVER4, Transfer, two_way
+from harness.wait import until
+
+RELAY, SOCKS, HTTP, OTHER = 8001, 8002, 8003, 8004
+MADE = "reloaded: the new configuration is in force"
+
+
+def inbound(type, port, **keys):
+    text = "".join(f", {name}: {value}" for name, value in keys.items())
+    return f'  - {{type: {type}, name: at-{port}, listen_via: home, listen: "127.0.0.1:{port}"{text}}}\n'
+
+
+def relay(server, port=RELAY, **keys):
+    return inbound("relay", port, target=f'"127.0.0.1:{server.addr[1]}"', **keys)
+
+
+@pytest.fixture
+def reverse(tunnel):
+    """Starts a tunnel: reverse({port: handler}, more=..., allow="[8001]") -> Tunnel, with `servers` of the near network by their ports."""
+    def start(handlers, more=lambda servers: "", allow="[8000-8010]", **options):
+        t = tunnel(wait=False, far={"allow_reverse": allow, **options.pop("far", {})}, **options)
+        with t.joined.near.entered():
+            t.servers = {port: t.origin(handler, "127.0.0.1") for port, handler in handlers.items()}
+        lines = "".join(relay(server, port) for port, server in t.servers.items()) + more(t.servers)
+        t.configs["near"] = t.configs["near"].replace("outbounds:", lines + "outbounds:")
+        t.start_far()
+        t.start_near()
+        return t
+    return start
+
+
+def dial(t, port=RELAY, timeout=60):
+    """From the far end's network."""
+    with t.joined.far.entered():
+        return t.open_client(("127.0.0.1", port), timeout=timeout)
+
+
+def is_open(t, port=RELAY):
+    with t.joined.far.entered():
+        try:
+            socket.create_connection(("127.0.0.1", port), 5).close()
+            return True
+        except OSError:
+            return False
+
+
+def wait_open(t, *ports):
+    for port in ports:
+        until(lambda: is_open(t, port), f"port {port}", timeout=30)
+
+
+def exchange(sock, seed=0, n=2000):
+    send_pattern(sock, n, seed)
+    receive_pattern(sock, n, seed)
+
+
+def wait_listener(program, port, state, n=1):
+    program.wait_record(n, timeout=60, event="listener", at=f"127.0.0.1:{port}", is_=state)
+
+
+def test_acc_42_an_intranet_service_is_reached_from_outside(reverse):
+    """By relay, SOCKS and HTTP; the near end's log has where the client is."""
+    t = reverse({RELAY: echo}, lambda servers: inbound("socks", SOCKS, allow_targets='["127.0.0.1"]') +
+                inbound("http", HTTP, allow_targets='["127.0.0.1"]'))
+    wait_open(t, RELAY, SOCKS, HTTP)
+    server = t.servers[RELAY].addr
+    sock = dial(t)
+    source = "{}:{}".format(*sock.getsockname())
+    send_and_end(sock, 100_000, 1)
+    receive_pattern(sock, 100_000, 1)
+    receive_end(sock)
+    until(lambda: f"from={source} to=127.0.0.1:{server[1]}" in t.near.text, "the client's address in the near end's log")
+    for port, protocol in ((SOCKS, "socks5"), (SOCKS, "socks4"), (HTTP, "http")):
+        sock = dial(t, port)
+        assert client.open_flow(sock, protocol, *server) == client.GRANTED[protocol]
+        exchange(sock)
+
+
+def test_acc_42_what_is_refused_at_the_near_end_is_refused_there(reverse):
+    t = reverse({}, lambda servers: inbound("socks", SOCKS) + inbound("socks", OTHER, deny='["127.0.0.1"]'))
+    wait_open(t, SOCKS)
+    sock = dial(t, SOCKS)
+    assert client.open_flow(sock, "socks5", "127.0.0.1", 1) == 2, "loopback is not for those who come from elsewhere"
+    until(lambda: is_open(t, OTHER), "the other port", timeout=30)
+    with pytest.raises(ConnectionResetError):
+        dial(t, OTHER).recv(1)
+
+
+def test_acc_42_it_survives_reconnection_and_streams_without_an_answer(reverse):
+    t = reverse({RELAY: two_way, OTHER: swallow})
+    wait_open(t, RELAY, OTHER)
+    mute = [dial(t, OTHER) for _ in range(5)]
+    for sock in mute:
+        sock.sendall(b"is anybody there?")
+    transfer = Transfer(dial(t), 8 << 20, 8 << 20, 4)
+    for way in (killed_here, killed_there, killed_here):
+        way(t)
+        Transfer(dial(t), 1000, 1000, 5).end(60)
+    transfer.end(90)
+    for sock in mute:
+        sock.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+
+
+def test_acc_42_connections_wait_while_there_is_no_link(reverse):
+    t = reverse({RELAY: echo})
+    wait_open(t, RELAY)
+    exchange(dial(t))
+    t.near.send_signal(signal.SIGSTOP)
+    t.joined.far.kill_connections(PORT)
+    sock = dial(t)
+    send_pattern(sock, 2000, 0)
+    t.near.send_signal(signal.SIGCONT)
+    receive_pattern(sock, 2000, 0)
+
+
+@pytest.mark.workers
+def test_acc_42_ports_are_back_at_once_when_the_near_end_was_killed(reverse):
+    """Whichever workers have the sessions; and nobody sees the port closed once the new session is there."""
+    t = reverse({RELAY: echo})
+    wait_open(t, RELAY)
+    for n in range(2, 5):
+        t.near.kill()
+        assert is_open(t), "the session lives on, and its port with it"
+        t.start_near()
+        wait_listener(t.far, RELAY, "listening", n)
+        exchange(dial(t))
+    t.far.wait_record(3, timeout=30, event="session", is_="ended")    # what was killed does not live on
+
+
+def test_acc_42_a_port_is_free_when_its_session_is_gone_for_good(reverse):
+    t = reverse({RELAY: echo})
+    wait_open(t, RELAY)
+    t.near.stop()
+    until(lambda: not is_open(t), "the end of the port")
+    t.start_near()
+    wait_open(t, RELAY)
+    exchange(dial(t))
+
+
+def test_acc_42_of_two_who_want_a_port_the_second_waits_until_the_first_has_no_link(reverse, place):
+    t = reverse({RELAY: echo})
+    wait_open(t, RELAY)
+    (place / "second").mkdir()
+    with t.joined.near.entered():
+        other = t.origin(lambda conn: conn.sendall(b"the second"), "127.0.0.1")
+    second = t.start(
+        f"state: {place}/second\nlimits: {{drain_s: 1}}\ninbounds:\n{relay(other)}outbounds:\n"
+        f'  - {{type: tunnel, name: home, server: "{SERVER4}", key: "{KEY}"}}\n', prefix=t.joined.near.prefix)
+    until(lambda: "somebody else has this address" in second.text, "a refusal", timeout=30)
+    exchange(dial(t))
+    t.near.kill()
+
+    def is_second():
+        sock = dial(t, timeout=2)
+        try:
+            return sock.recv(10) == b"the second"
+        except OSError:
+            return False
+    until(is_second, "the port for the second", timeout=60)
+
+
+def test_acc_42_what_is_not_allowed_is_refused_by_name_at_both_ends(reverse):
+    t = reverse({RELAY: echo, 7999: echo}, allow='["127.0.0.1:8001", "0.0.0.0:9000-9010"]')
+    wait_open(t, RELAY)
+    for program in (t.near, t.far):
+        until(lambda: "allow_reverse: ['127.0.0.1:7999']" in program.text, "what to write", timeout=30)
+    assert not is_open(t, 7999)
+
+
+def test_reloads_add_and_remove_listeners(reverse, place):
+    t = reverse({RELAY: echo, OTHER: echo})
+    wait_open(t, RELAY, OTHER)
+    kept, lost = dial(t), dial(t, OTHER)
+    exchange(kept), exchange(lost)
+
+    def reload(program, file, config):
+        (place / file).write_text(complete(config, 1))
+        n = program.text.count(MADE)
+        program.send_signal(signal.SIGHUP)
+        until(lambda: program.text.count(MADE) > n, "the reload")
+    without = t.configs["near"].replace(relay(t.servers[OTHER], OTHER), "")
+    reload(t.near, "config-1.yaml", without)
+    until(lambda: not is_open(t, OTHER), "the end of the port")
+    exchange(kept), exchange(lost)
+    reload(t.near, "config-1.yaml", t.configs["near"])
+    wait_open(t, OTHER)
+    reload(t.far, "config-0.yaml", t.configs["far"].replace("[8000-8010]", f"[{RELAY}]"))
+    until(lambda: not is_open(t, OTHER), "the end of what is allowed no more")
+    wait_listener(t.near, OTHER, "refused")
+    exchange(kept), exchange(lost)
