@@ -66,6 +66,14 @@ static void touch_others(struct host *host)
     }
 }
 
+/* What goes through other sessions has no network of its own: they find a way. */
+static bool is_chained(struct near *near)
+{
+    if (!list_empty(&near->host.carriers))
+        return CONTAINER_OF(near->host.carriers.next, struct carrier, link)->endpoint->fd < 0;
+    return near_dials_are_suspended(near) && !list_empty(&near->dials);
+}
+
 static void on_settled(struct host *host, const struct peer_time *now)
 {
     struct near *near = near_of(host);
@@ -336,7 +344,7 @@ void near_wake_all(struct tunnel_env *env)
     struct peer_time now = tunnel_now(env);
     for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
         struct host *host = CONTAINER_OF(at, struct host, link);
-        if (!host->is_near)
+        if (!host->is_near || is_chained(near_of(host)))
             continue;
         near_dial_cancel_all(near_of(host));
         peer_network_changed(host->peer, &now);

@@ -1,15 +1,21 @@
 """Chains: three hops between five machines (harness/bed.py), what each of them sees, and what becomes of transfers when any line fails."""
 
+import contextlib
+import socket
+import subprocess
 import threading
 import time
+import urllib.parse
 
 import pytest
 
 from harness import client
-from harness.bed import FAR, FAR_OUT, MIDDLE, MIDDLE_OUT, NEAR_OUT, PORT, TARGET, Capture, Frames
+from harness.bed import FAR, FAR_OUT, MIDDLE, MIDDLE_OUT, NEAR, NEAR_OUT, PORT, SOCKS_PORT, TARGET, Capture
+from harness.beside import in_thread
 from harness.binary import SLOWNESS
-from harness.origin import echo
-from harness.pattern import pattern
+from harness.origin import echo, http_page, swallow
+from harness.pattern import pattern, send_pattern
+from harness.services import start_nginx, start_sshd
 from harness.tunnel import Transfer, two_way
 from harness.wait import until
 
@@ -95,3 +101,74 @@ def test_a_carrier_that_is_dialled_through_a_chain_waits_too(bed):
     bed.programs["near"].stop()
     until(lambda: carriers() > had, "the end of the carrier", timeout=20)
     assert carriers() == had + 1
+
+
+# What people do with it
+
+def in_client(bed, *argv, **options):
+    done = subprocess.run([*bed.client.prefix, *map(str, argv)], capture_output=True, timeout=120 * SLOWNESS, **options)
+    assert done.returncode == 0, (done.args, done.stderr.decode(errors="replace"))
+    return done.stdout
+
+
+def test_curl_and_ssh_over_three_hops(chain, spawn, place):
+    body = bytes(pattern(0, 65536)) * 30
+    server = chain.serve(http_page(body))
+    for scheme in ("socks5h", "socks4a", "http"):
+        assert in_client(chain, "curl", "-sS", "-p", "-x", f"{scheme}://{NEAR}:{SOCKS_PORT}", server.url) == body
+    port, options = start_sshd(spawn, place, TARGET, chain.target)
+    command = f"ProxyCommand=nc -X 5 -x {NEAR}:{SOCKS_PORT} %h %p"
+    assert in_client(chain, "ssh", *options, "-o", command, f"root@{TARGET}", "cat", input=body) == body
+
+
+PAGE = """<!doctype html><title>objects</title><body>waiting<script>
+const get = i => fetch(`/object/${i}`).then(r => r.text()).then(text => text.length == 1000 + i);
+Promise.all([...Array(100).keys()].map(get)).then(got => `got ${got.filter(x => x).length}`, error => `failed ${error}`).then(
+    outcome => fetch(`/outcome?${encodeURIComponent(outcome)}`));
+</script>"""
+
+
+def test_chromium_gets_a_page_of_a_hundred_objects_over_three_hops(bed, spawn, place):
+    (place / "www/object").mkdir(parents=True)
+    for i in range(100):
+        (place / f"www/object/{i}").write_text("x" * (1000 + i))
+    (place / "www/page.html").write_text(PAGE)
+    outcome = place / "outcome"
+    port = start_nginx(spawn, place, more=f"types {{ text/html html; }} location /outcome {{ access_log {outcome}; }}",
+                       host=TARGET, machine=bed.target)
+    bed.near_line.set(delay_ms=20)
+    bed.start_via()
+    browser = spawn([*bed.client.prefix, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                     f"--user-data-dir={place}/chromium", f"--proxy-server=socks5://{NEAR}:{SOCKS_PORT}",
+                     f"http://{TARGET}:{port}/page.html"])
+    until(lambda: outcome.exists() and "outcome?" in outcome.read_text(), "the page's outcome", timeout=60 * SLOWNESS)
+    assert "got 100" in urllib.parse.unquote(outcome.read_text())
+    browser.terminate()
+    browser.wait(20 * SLOWNESS)
+
+
+def test_a_small_stream_through_a_chain_stays_quick_beside_bulk(bed):
+    """On a slow line bulk waits for two sessions. Were the stream between them not bounded, it would wait there, in front of everybody else."""
+    bed.start_via()
+    bed.near_line.set(rate_mbit=4, queue_kb=30, delay_ms=5)
+    server = bed.serve(swallow)
+    bulk = [bed.connect(server) for _ in range(32)]
+    joins = [in_thread(send_until_reset, one) for one in bulk]
+    small, times = bed.connect(bed.serve(echo)), []
+    for _ in range(5):
+        start = time.monotonic()
+        small.sendall(b"?" * 100)
+        assert client.receive_exactly(small, 100) == b"?" * 100
+        times.append(time.monotonic() - start)
+    print(f"round trips beside bulk on 4 Mbit/s: {', '.join(f'{t * 1000:.0f}' for t in times)} ms")
+    bed.near_line.set(rate_mbit=0)
+    for one in bulk:
+        one.shutdown(socket.SHUT_RDWR)
+    for join in joins:
+        join()
+    assert sorted(times)[len(times) // 2] < 1.5 * SLOWNESS
+
+
+def send_until_reset(sock):
+    with contextlib.suppress(OSError):
+        send_pattern(sock, 1 << 30)

@@ -11,7 +11,7 @@ from harness import network
 from harness.binary import SLOWNESS
 from harness.dnsserver import Answer
 from harness.origin import http_page
-from harness.services import free_port, is_listening, make_certificate, start_nginx
+from harness.services import free_port, is_listening, make_certificate, start_nginx, start_sshd
 from harness.wait import until
 
 PAGE = b"a page of the origin\n" * 5000
@@ -128,21 +128,8 @@ def test_proxychains_with_curl(sockeye, origin, place):
 
 @pytest.fixture
 def sshd(place, spawn):
-    """An sshd of the test's own with fresh keys; returns (port, the client's options)."""
-    network.need_root()    # sshd changes its user
-    for name in ("host", "client"):
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", place / name)
-    (place / "authorized_keys").write_text((place / "client.pub").read_text())
-    port = free_port()
-    (place / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nAuthorizedKeysFile {place}/authorized_keys\nStrictModes no\n"
-        f"UsePAM no\nPermitRootLogin yes\nPidFile none\nPasswordAuthentication no\n")
-    subprocess.run(["mkdir", "-p", "/run/sshd"], check=True)
-    spawn(["/usr/sbin/sshd", "-D", "-e", "-f", place / "sshd_config"])
-    until(lambda: is_listening(port), "sshd")
-    options = ["-F", "none", "-i", place / "client", "-o", f"UserKnownHostsFile={place}/known", "-o", "StrictHostKeyChecking=no",
-               "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-p", port]
-    return port, options
+    """(port, the client's options)"""
+    return start_sshd(spawn, place)
 
 
 @pytest.mark.parametrize("command", ["nc -X 5 -x 127.0.0.1:{port} %h %p", "nc -X 4 -x 127.0.0.1:{port} %h %p",

@@ -1,5 +1,6 @@
 """Other people's servers, in the foreground and in a directory of the test's own."""
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -15,21 +16,38 @@ def free_port():
         return sock.getsockname()[1]
 
 
-def is_listening(port):
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
+def is_listening(port, host="127.0.0.1", machine=None):
+    with machine.entered() if machine else contextlib.nullcontext(), socket.socket() as sock:
+        return sock.connect_ex((host, port)) == 0
 
 
-def start_nginx(spawn, place, tls=False, more=""):
-    """Serves place/www, with place/tls.pem and tls.key for TLS; returns its port."""
+def start_sshd(spawn, place, host="127.0.0.1", machine=None):
+    """An sshd with fresh keys, in that namespace or here; returns (port, the client's options)."""
+    network.need_root()    # sshd changes its user
+    for name in ("host", "client"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", place / name], check=True)
+    (place / "authorized_keys").write_text((place / "client.pub").read_text())
+    port = free_port()
+    (place / "sshd_config").write_text(
+        f"Port {port}\nListenAddress {host}\nHostKey {place}/host\nAuthorizedKeysFile {place}/authorized_keys\nStrictModes no\n"
+        f"UsePAM no\nPermitRootLogin yes\nPidFile none\nPasswordAuthentication no\n")
+    subprocess.run(["mkdir", "-p", "/run/sshd"], check=True)
+    spawn([*getattr(machine, "prefix", ()), "/usr/sbin/sshd", "-D", "-e", "-f", place / "sshd_config"])
+    until(lambda: is_listening(port, host, machine), "sshd")
+    return port, ["-F", "none", "-i", place / "client", "-o", f"UserKnownHostsFile={place}/known", "-o", "StrictHostKeyChecking=no",
+                  "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-p", port]
+
+
+def start_nginx(spawn, place, tls=False, more="", host="127.0.0.1", machine=None):
+    """Serves place/www, with place/tls.pem and tls.key for TLS, in that namespace or here; returns its port."""
     port = free_port()
     certificate = f"ssl_certificate {place}/tls.pem; ssl_certificate_key {place}/tls.key;" if tls else ""
     (place / "nginx.conf").write_text(
         f"daemon off; master_process off; pid {place}/nginx.pid; error_log stderr; events {{ worker_connections 4000; }}\n"
-        f"http {{ access_log off; sendfile on; server {{ listen 127.0.0.1:{port} {'ssl' if tls else ''}; root {place}/www; "
+        f"http {{ access_log off; sendfile on; server {{ listen {host}:{port} {'ssl' if tls else ''}; root {place}/www; "
         f"{certificate} {more} }} }}\n")
-    spawn(["nginx", "-e", "stderr", "-c", place / "nginx.conf", "-p", place])
-    until(lambda: is_listening(port), "nginx")
+    spawn([*getattr(machine, "prefix", ()), "nginx", "-e", "stderr", "-c", place / "nginx.conf", "-p", place])
+    until(lambda: is_listening(port, host, machine), "nginx")
     return port
 
 
