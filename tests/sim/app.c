@@ -81,6 +81,8 @@ void app_draw(struct app *app, const struct scenario *scenario, struct seeded *d
         app->scripts[rng_below(rng, 2)].close = CLOSES_FIRST;
     if (scenario->knobs[KNOB_REFUSALS] && rng_below(rng, 5) == 0)
         app->code = (uint8_t)(1 + rng_below(rng, 8));
+    if (scenario->knobs[KNOB_DATAGRAMS] && rng_below(rng, 3) == 0)
+        association_draw(app, rng);
 }
 
 static uint8_t byte_at(const struct app *app, unsigned side, uint64_t offset)
@@ -146,6 +148,8 @@ void app_open(struct world *world, struct app *app, struct node *near)
 
     request.target.name_bytes = (uint8_t)n;
     request.target.addr.port = 80;
+    if (app->is_association)
+        request = association_request(app);
     enum err err =
         near->peer == NULL ? ERR_EOF : session_open(peer_session(near->peer), &request, &stream);
     world_trace(world, "open", app->key, (uint64_t)err);
@@ -168,7 +172,10 @@ void app_incoming(struct world *world, struct node *far, struct stream *stream)
 
     for (unsigned i = 3; i < request->target.name_bytes; i++)
         key = key * 10 + (uint64_t)(request->target.name[i] - '0');
-    if (!request->has_target || key >= world->n_apps) {
+    if (request->kind == STREAM_ASSOCIATION)
+        key = association_key(request);
+    bool is_asked = request->has_target != (request->kind == STREAM_ASSOCIATION);
+    if (!is_asked || key >= world->n_apps) {
         world_fail(world, "a stream with a target that nobody has asked for");
         return;
     }
@@ -216,6 +223,11 @@ static bool read_piece(struct world *world, struct app_end *end)
 {
     const uint8_t *bytes;
     size_t n;
+    if (end->app->is_association) {
+        if (association_receive(world, end))
+            on_fin(world, end);
+        return false;
+    }
     enum err err = stream_peek(end->stream, &bytes, &n);
 
     if (err == ERR_AGAIN)
@@ -258,6 +270,11 @@ static void read_some(struct world *world, struct app_end *end)
 static void write_piece(struct world *world, struct app_end *end)
 {
     struct app *app = end->app;
+    if (app->is_association) {
+        association_send(world, end);
+        end->step_left--;
+        return;
+    }
     uint8_t bytes[8192];
     size_t n = end->step_left < sizeof bytes ? (size_t)end->step_left : sizeof bytes, taken = 0;
 

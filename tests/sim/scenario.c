@@ -25,6 +25,7 @@ const char *const knob_names[N_KNOBS] = {
     [KNOB_HANDOVER] = "handover",
     [KNOB_DISTRIBUTED] = "distributed",
     [KNOB_CHAINS] = "chains",
+    [KNOB_DATAGRAMS] = "datagrams",
 };
 
 /* One seed in so many has it. */
@@ -34,7 +35,7 @@ static const unsigned rarity[N_KNOBS] = {
     [KNOB_TINY] = 8,         [KNOB_SLOW] = 3,          [KNOB_APP_RESETS] = 3, [KNOB_SLUGGISH] = 3,
     [KNOB_REFUSALS] = 4,     [KNOB_WORKERS] = 3,       [KNOB_NEARS] = 5,      [KNOB_IDENTITY] = 5,
     [KNOB_EARLY] = 5,        [KNOB_THOUSANDS] = 100,   [KNOB_LINKS] = 2,      [KNOB_HANDOVER] = 3,
-    [KNOB_DISTRIBUTED] = 4,  [KNOB_CHAINS] = 6,
+    [KNOB_DISTRIBUTED] = 4,  [KNOB_CHAINS] = 6,        [KNOB_DATAGRAMS] = 2,
 };
 
 static void draw_links(struct scenario *scenario, struct rng *rng)

@@ -25,7 +25,7 @@ struct options {
 
 struct result {
     bool passed;
-    uint64_t trace, n_steps, n_bytes, max_held;
+    uint64_t trace, n_steps, n_bytes, n_datagrams, max_held;
     unsigned n_completed, n_reset, n_links;
     char failure[256];
 };
@@ -50,6 +50,7 @@ static void run(uint64_t seed, const struct options *options, bool is_loud, stru
         .trace = world.trace,
         .n_steps = world.n_steps,
         .n_bytes = world.n_bytes,
+        .n_datagrams = world.n_datagrams,
         .max_held = world.max_held,
         .n_completed = world.n_completed,
         .n_reset = world.n_reset,
@@ -152,7 +153,8 @@ static void write_state(const struct options *options, uint64_t next)
 
 static int run_many(const struct options *options)
 {
-    uint64_t seed = read_state(options), n = 0, n_steps = 0, n_bytes = 0, max_held = 0, trace = 0;
+    uint64_t seed = read_state(options), n = 0, n_steps = 0, n_bytes = 0, n_datagrams = 0,
+             max_held = 0, trace = 0;
     uint64_t n_completed = 0, n_reset = 0, n_links = 0;
     clock_t begun = clock();
 
@@ -165,6 +167,7 @@ static int run_many(const struct options *options)
         }
         n_steps += result.n_steps;
         n_bytes += result.n_bytes;
+        n_datagrams += result.n_datagrams;
         n_completed += result.n_completed;
         n_reset += result.n_reset;
         n_links += result.n_links;
@@ -177,12 +180,12 @@ static int run_many(const struct options *options)
     write_state(options, seed);
     double ms = (double)(clock() - begun) * 1000 / CLOCKS_PER_SEC;
     printf("%llu seeds passed: %.2f ms of processor time each; %llu steps, %llu links, %llu bytes "
-           "read, %llu streams whole, "
+           "read, %llu datagrams, %llu streams whole, "
            "%llu reset, at most %llu bytes held; trace %016llx\n",
            (unsigned long long)n, n == 0 ? 0 : ms / (double)n, (unsigned long long)n_steps,
            (unsigned long long)n_links, (unsigned long long)n_bytes,
-           (unsigned long long)n_completed, (unsigned long long)n_reset,
-           (unsigned long long)max_held, (unsigned long long)trace);
+           (unsigned long long)n_datagrams, (unsigned long long)n_completed,
+           (unsigned long long)n_reset, (unsigned long long)max_held, (unsigned long long)trace);
     return 0;
 }
 

@@ -62,6 +62,7 @@ enum knob {
     KNOB_HANDOVER,    /* links are replaced by time, or by bytes */
     KNOB_DISTRIBUTED, /* streams have links of their own */
     KNOB_CHAINS,      /* tunnels through the first near end's, one or two deep */
+    KNOB_DATAGRAMS,   /* some apps exchange datagrams */
     N_KNOBS
 };
 
@@ -174,6 +175,7 @@ enum reader { READS_FAST, READS_SLOWLY, READS_NEVER };
 enum app_close { CLOSES_FIRST, CLOSES_AFTER, CLOSES_BY_RESET };
 
 #define APP_MAX_STEPS 6
+#define ASSOCIATION_MAX_DATAGRAMS 200
 
 /* What one end does. */
 struct script {
@@ -219,7 +221,23 @@ struct app {
     bool is_over;   /* the near end's part is */
     bool completed; /* both directions, whole */
     uint8_t why;    /* enum stream_reset, if not */
+    /* Of one that exchanges datagrams, of which its steps have n_bytes: */
+    bool is_association;
+    uint64_t n_datagrams[2]; /* sent by each side */
+    bool has_come[2][ASSOCIATION_MAX_DATAGRAMS];
 };
+
+/* ---- association ---- */
+
+/* Makes the app one of datagrams. */
+void association_draw(struct app *app, struct rng *dice);
+struct stream_request association_request(const struct app *app);
+/* Which app asks so. */
+uint64_t association_key(const struct stream_request *request);
+/* Sends one. */
+void association_send(struct world *world, struct app_end *end);
+/* Takes and checks what has come. True: that was the last. */
+bool association_receive(struct world *world, struct app_end *end);
 
 void app_draw(struct app *app, const struct scenario *scenario, struct seeded *dice, uint64_t key);
 void app_open(struct world *world, struct app *app, struct node *near);
@@ -308,7 +326,7 @@ struct world {
     uint64_t n_steps, n_steps_now;
     uint64_t max_held;
     unsigned n_completed, n_reset, n_links;
-    uint64_t n_bytes;
+    uint64_t n_bytes, n_datagrams;
     uint64_t new_syn_us; /* for the exact tests: when the last carrier was asked for */
     char failure[256];   /* empty: none */
 };
