@@ -261,7 +261,9 @@ void near_stood(struct peer_link *link)
 
 void near_received(struct peer_link *link)
 {
-    link->peer->near.is_admitted = true;
+    /* A link of the session before may have something to say still. */
+    if (link->reign == link->peer->reign)
+        link->peer->near.is_admitted = true;
     if (!link->has_carried)
         link->has_carried = carried_bytes(link) > link->carried_before;
 }
