@@ -67,9 +67,9 @@ class Bed:
 
     # Programs
 
-    def start(self, machine, config):
-        """A sockeye there. What it remembers outlives it, as what a tunnel inbound remembers of flights does from test to test."""
-        state = (self.place if machine == "near" else self.state) / f"bed-{machine}"
+    def start(self, machine, config, private=False):
+        """A sockeye there. What a far end remembers of flights outlives it, but where it is private: with keys of the test's own."""
+        state = (self.place if private or machine == "near" else self.state) / f"bed-{machine}"
         state.mkdir(exist_ok=True)
         program = self.start_program(f"state: {state}\n{config}", prefix=getattr(self, machine).prefix)
         self.programs[machine] = program

@@ -1,0 +1,80 @@
+"""The configurations that doc/features.md shows for tunnels, started as they stand there but for their addresses."""
+
+import re
+
+import pytest
+
+from harness import client
+from harness.bed import FAR, MIDDLE, TARGET
+from harness.binary import ROOT, SLOWNESS
+from harness.origin import echo
+from harness.tunnel import Transfer, two_way
+from harness.wait import until
+
+# The far end is on the middle machine, the second one on the far one.
+MACHINES = {"near": "near", "far": "middle", "second": "far"}
+ADDRESSES = {"203.0.113.5": MIDDLE, "198.51.100.7": FAR}
+
+
+def examples():
+    """{its name: {machine: configuration}}"""
+    text = (ROOT / "doc/features.md").read_text()
+    found = {}
+    for name, end, config in re.findall(r"^```yaml\n# (\w+): (\w+)\.yaml\n(.*?)^```$", text, re.M | re.S):
+        found.setdefault(name, {})[MACHINES[end]] = config
+    return found
+
+
+EXAMPLES = examples()
+
+
+@pytest.fixture
+def keys(cli, place):
+    for name in ("tunnel", "second"):
+        assert cli("keygen", "-o", place / f"{name}.key").code == 0
+    for name in ("server", "ann"):
+        assert cli("keygen", "--identity", "ed25519", "-o", place / name).code == 0
+
+
+def adapted(config, port):
+    """At our addresses, and to a mail server that is somewhere else."""
+    for documented, ours in ADDRESSES.items():
+        config = config.replace(documented, ours)
+    return config.replace("127.0.0.1:25", f"127.0.0.1:{port}")
+
+
+def test_the_documentation_has_them():
+    assert set(EXAMPLES) == {"service", "identities", "aggregated", "distributed", "hops", "behind"}
+    assert all("near" in example and "middle" in example for example in EXAMPLES.values())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_example_of_a_tunnel(bed, keys, name):
+    """A transfer both ways goes through it: to the target's machine, or to where the last end's own network has it."""
+    example = EXAMPLES[name]
+    last = "far" if "far" in example else "middle"
+    host = "127.0.0.1" if name == "service" else {"far": TARGET, "middle": FAR}[last]
+    with {"127.0.0.1": bed.middle, TARGET: bed.target, FAR: bed.far}[host].entered():
+        echoing, server = bed.origin(echo, host), bed.origin(two_way, host)
+    port = echoing.port
+    for machine in reversed([machine for machine in MACHINES.values() if machine in example]):
+        bed.start(machine, adapted(example[machine], port), private=True)
+
+    def connect(target):
+        with bed.near.entered():
+            sock = bed.open_client(("127.0.0.1", 2525 if name == "service" else 1080))
+        if name != "service":
+            assert client.socks5(sock, *target.addr).code == 0
+        return sock
+
+    def is_open():
+        try:
+            sock = connect(echoing)
+            sock.settimeout(2)
+            sock.sendall(b"hello")
+            return client.receive_exactly(sock, 5) == b"hello"
+        except (OSError, EOFError, AssertionError):
+            return False
+    until(is_open, "a way through it", timeout=40)
+    if name != "service":
+        Transfer(connect(server), 1_000_000, 1_000_000, 1).end(60 * SLOWNESS)
