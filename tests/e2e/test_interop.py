@@ -27,7 +27,7 @@ from tunnel.identity import Identity
 from tunnel.keys import Keys
 from tunnel.link import ClientLink, Server
 from tunnel.peer import Far, Habits
-from tunnel.session import Bytes, Finished, Opening
+from tunnel.session import Bytes, Finished, LinkOver, Opening
 
 N = 10_000_000
 N_KEY = {1: 16, 2: 24, 3: 32, 4: 32}
@@ -185,6 +185,83 @@ def test_several_links_at_once_carry_a_session_and_either_may_be_lost(far_end, o
                 sock.close()
                 carrier.over()
     assert got == pattern_bytes(n)
+
+
+def wire_cost(n):
+    """Section 8, most up, most down."""
+    return n + 60 * -(-n // 1400)
+
+
+def test_handovers_of_links_that_may_carry_little(far_end, origin):
+    """The far end keeps to what it may send on each, says BYE, and goes on by the next."""
+    end, n, most = far_end(), 200_000, 9000
+    near = end.near()
+    half = near.half
+    end.fetch(origin(send_n).addr, b"1", near=near)
+    stream = half.open(Address(*origin(send_n).addr))
+    half.write(stream, str(n).encode())
+    half.finish(stream)
+    got, finished, n_links = bytearray(), False, 0
+    while not finished:
+        n_links += 1
+        with end.dial() as sock:
+            sock.settimeout(20)
+            carrier, n_received = near.connect(most_down=most), 0
+            while not (finished or carrier.closing):
+                sock.sendall(carrier.take_output())
+                data = sock.recv(65536)
+                n_received += len(data)
+                if not data:
+                    break
+                carrier.receive(data)
+                for event in half.events:
+                    if isinstance(event, Bytes):
+                        got += event.data
+                        half.consume(stream, len(event.data))
+                    finished = finished or isinstance(event, Finished)
+                    carrier.closing = carrier.closing or isinstance(event, LinkOver)
+                half.events.clear()
+            assert wire_cost(n_received) <= most
+            sock.sendall(carrier.take_output())
+            carrier.over()
+    assert got == pattern_bytes(n)
+    assert n_links >= n // most
+
+
+def test_a_stream_with_a_link_of_its_own_is_answered_by_that_alone(far_end, origin):
+    end, n = far_end(), 100_000
+    near = end.near()
+    half = near.half
+    end.fetch(origin(send_n).addr, b"1", near=near)
+    target = Address(*origin(send_n).addr)
+    with end.dial() as common_sock, end.dial() as own_sock:
+        links = [(common_sock, near.connect()), (own_sock, near.connect(is_own=True))]
+        for sock, carrier in links:
+            sock.sendall(carrier.take_output())
+            while carrier.link.state != "ESTABLISHED":
+                carrier.receive(sock.recv(4096))
+        streams = []
+        for sock, carrier in links:    # each opening by the link that is asked first
+            streams.append(half.open(target))
+            half.write(streams[-1], str(n).encode())
+            half.finish(streams[-1])
+            sock.sendall(carrier.take_output())
+        came_by, done = {}, set()
+        deadline = time.monotonic() + 60 * SLOWNESS
+        while len(done) < 2:
+            assert time.monotonic() < deadline, (came_by, done)
+            for index, (sock, carrier) in enumerate(links):
+                sock.sendall(carrier.take_output())
+                if select.select([sock], [], [], 0.05)[0]:
+                    carrier.receive(sock.recv(65536))
+                for event in half.events:
+                    if isinstance(event, Bytes):
+                        came_by.setdefault(event.id, set()).add(index)
+                        half.consume(event.id, len(event.data))
+                    elif isinstance(event, Finished):
+                        done.add(event.id)
+                half.events.clear()
+        assert came_by == {streams[0]: {0}, streams[1]: {1}}
 
 
 def test_a_join_that_was_given_up_is_told_to_the_far_end_and_its_number_is_used(far_end, origin):

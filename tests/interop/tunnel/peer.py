@@ -64,8 +64,8 @@ class Near:
         self.session, self.half, self.next_number = None, Half("client", now_us), 0
         self.established = None
 
-    def connect(self, records=4):
-        """`records`: at most so many early ones, where the flight may have some."""
+    def connect(self, records=4, **options):
+        """`records`: at most so many early ones, where the flight may have some; `options` are of this link alone."""
         number, self.next_number = self.next_number, self.next_number + 1
         self.half.attach(number)
         early = []
@@ -73,7 +73,7 @@ class Near:
             while len(early) < records and (payload := self.half.pull(number, 8192)) is not None:
                 early.append(payload)
         link = ClientLink(self.keys, draw=self.draw, now_ms=self.now_ms, early=early, session=self.session,
-                          join_number=number if self.session else None, **self.options)
+                          join_number=number if self.session else None, **{**self.options, **options})
         return NearCarrier(self, link, number)
 
 
