@@ -3,7 +3,7 @@ PREFIX = /usr/local
 # Options of bench/run, such as --quick.
 BENCH =
 
-.PHONY: help run check lint bench fuzz sim mutants soak install check-install clean
+.PHONY: help run check lint bench fuzz sim mutants soak install check-install check-foreign clean
 
 help:
 	@echo 'make run            build it, start both ends of a tunnel on 127.0.0.1, fetch a page through them'
@@ -17,6 +17,7 @@ help:
 	@echo 'make soak           busy with everything for SOAK_MINUTES=60; runs add up'
 	@echo 'make install        to $$(DESTDIR)$$(PREFIX), by default $(PREFIX)'
 	@echo 'make check-install  the above in a fresh Debian 12, as root'
+	@echo 'make check-foreign  unit tests on emulated machines of 32 bits and of the other byte order'
 	@echo 'make clean          remove build/'
 
 run:
@@ -51,6 +52,9 @@ install:
 
 check-install:
 	@scripts/check-install
+
+check-foreign:
+	@scripts/check-foreign
 
 clean:
 	rm -rf build

@@ -149,7 +149,7 @@ static void acc_04_any_flipped_bit_ends_the_link_and_delivers_nothing(void **sta
     }
 }
 
-static void records_are_neither_repeated_nor_left_out_nor_swapped(void **state)
+static void acc_25_records_are_neither_repeated_nor_left_out_nor_swapped(void **state)
 {
     uint8_t first[10 + OVERHEAD], second[10 + OVERHEAD], copy[10 + OVERHEAD];
 
@@ -169,7 +169,7 @@ static void records_are_neither_repeated_nor_left_out_nor_swapped(void **state)
     free_pair(&pair);
 }
 
-static void another_secret_or_cipher_opens_nothing(void **state)
+static void acc_25_another_secret_or_cipher_opens_nothing(void **state)
 {
     uint8_t wire[10 + OVERHEAD], copy[10 + OVERHEAD];
     struct pair pair = pair_of(RECORD_AES_256_GCM, NULL);
@@ -284,8 +284,8 @@ int main(void)
         cmocka_unit_test(a_record_may_come_a_byte_at_a_time_and_says_how_much_it_takes),
         cmocka_unit_test(several_records_lie_behind_one_another),
         cmocka_unit_test(acc_04_any_flipped_bit_ends_the_link_and_delivers_nothing),
-        cmocka_unit_test(records_are_neither_repeated_nor_left_out_nor_swapped),
-        cmocka_unit_test(another_secret_or_cipher_opens_nothing),
+        cmocka_unit_test(acc_25_records_are_neither_repeated_nor_left_out_nor_swapped),
+        cmocka_unit_test(acc_25_another_secret_or_cipher_opens_nothing),
         cmocka_unit_test(random_bytes_open_nothing),
         cmocka_unit_test(the_key_changes_by_records_and_by_bytes),
         cmocka_unit_test(who_never_changes_the_key_is_cut_off),
