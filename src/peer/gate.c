@@ -100,6 +100,7 @@ void gate_silence(struct peer_link *link, enum flight_fault fault, const char *w
     link->state = LINK_SILENT;
     link->fault = fault;
     link->why = why;
+    link->user = link->handshake != NULL ? handshake_info(link->handshake)->user : NULL;
     link->tells_up = link->tells_sign = link->tells_close = false;
     if (link->sealer == NULL)
         link->tells_gate = false; /* else whoever asks has to know the peer that it was a link of */
@@ -127,10 +128,11 @@ static bool silent_tells(struct gate *gate, struct gate_event *event)
         if (link->peer != NULL || !link->tells_silent)
             continue;
         link->tells_silent = false;
-        *event = (struct gate_event){
-            .kind = GATE_SILENT, .link = link, .fault = link->fault, .why = link->why};
-        if (link->handshake != NULL)
-            event->user = handshake_info(link->handshake)->user;
+        *event = (struct gate_event){.kind = GATE_SILENT,
+                                     .link = link,
+                                     .fault = link->fault,
+                                     .why = link->why,
+                                     .user = link->user};
         return true;
     }
     return false;
@@ -221,6 +223,7 @@ static void turn_links(struct list *links, const struct handshake_ground *ground
     for (struct list *at = links->next, *next; at != links; at = next) {
         next = at->next;
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        link->user = NULL;
         if (link->handshake != NULL && handshake_move(link->handshake, ground) != ERR_NONE)
             peer_link_fail(link, FLIGHT_MAC, NOT_ANY_MORE);
     }

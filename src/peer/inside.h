@@ -96,6 +96,7 @@ struct peer_link {
     bool is_clean;
     enum flight_fault fault;
     const char *why;
+    const struct link_user *user; /* whose flight it was that failed; NULL: unknown */
 };
 
 #define NEAR_MAX_ATTEMPTS 24
