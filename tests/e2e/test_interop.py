@@ -17,6 +17,8 @@ from harness.binary import SLOWNESS
 from harness.interop import KEY_OF, KEYS    # also makes tests/interop importable
 from harness.origin import echo
 from harness.pattern import CHUNK, pattern, receive_end, receive_pattern, send_and_end
+from harness.services import free_port
+from harness.wait import until
 
 import client as interop
 from capture import read_capture
@@ -26,6 +28,7 @@ from tunnel.frame import Address
 from tunnel.identity import Identity
 from tunnel.keys import Keys
 from tunnel.link import ClientLink, Server
+from tunnel.listeners import Listening
 from tunnel.peer import Far, Habits
 from tunnel.session import Bytes, Finished, LinkOver, Opening
 
@@ -301,6 +304,76 @@ def test_a_connection_played_again_a_wrong_key_and_a_wrong_clock_get_silence(far
         sock.shutdown(socket.SHUT_WR)
         assert sock.recv(1) == b""
         sock.close()
+
+
+class Listener:
+    """The client, whose application takes what a listener of the far end has taken. wait(kind) is its next event of that kind."""
+
+    def __init__(self, end, near):
+        self.end, self.near, self.events = end, near, []
+
+    def connect(self):
+        self.sock, self.carrier = self.end.dial(), self.near.connect()
+        self.sock.settimeout(0.02)
+        return self
+
+    def cut(self):
+        self.sock.close()
+        self.carrier.over()
+
+    def turn(self):
+        self.sock.sendall(self.carrier.take_output())
+        with contextlib.suppress(TimeoutError):
+            self.carrier.receive(self.sock.recv(1 << 16))
+        self.events += self.near.half.events
+        self.near.half.events.clear()
+
+    def wait(self, kind):
+        deadline = time.monotonic() + 20 * SLOWNESS
+        while not (found := [event for event in self.events if isinstance(event, kind)]):
+            assert time.monotonic() < deadline, f"no {kind.__name__} among {self.events}"
+            self.turn()
+        self.events.remove(found[0])
+        return found[0]
+
+
+def test_acc_42_it_listens_at_our_far_end_and_over_another_link(far_end, dial):
+    port, other = free_port(), free_port()
+    end = far_end(allow_reverse=f"[{port}]")
+    near = end.near()
+    address, denied = Address("127.0.0.1", port), Address("127.0.0.1", other)
+    number, refused = near.half.listeners.listen(address), near.half.listeners.listen(denied)
+    listener = Listener(end, near).connect()
+    answers = {listener.wait(Listening) for _ in range(2)}
+    assert answers == {Listening(number, 0, address), Listening(refused, 2, frame.NOTHING)}
+    for _ in range(2):
+        conn = dial(("127.0.0.1", port), timeout=20 * SLOWNESS)
+        conn.sendall(b"question")
+        opening = listener.wait(Opening)
+        assert (opening.target, opening.kind, opening.listener) == (address, 2, number)
+        assert opening.source == Address(*conn.getsockname())
+        assert listener.wait(Bytes).data == b"question"
+        near.half.answer(opening.id, 0)
+        near.half.write(opening.id, b"answer")
+        near.half.finish(opening.id)
+        received = []
+        join = in_thread(lambda: received.append(client.receive_exactly(conn, 6)))
+        while not received:
+            listener.turn()
+        join()
+        assert received == [b"answer"]
+        listener.cut()
+        listener.connect()
+    near.half.listeners.unlisten(number)
+
+    def is_closed():
+        listener.turn()
+        try:
+            dial(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            return True
+    until(is_closed, "the end of the port")
+    listener.cut()
 
 
 # --- our near end -------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """The cases of frames.json, sessions.json and flights.json: what is sent, and what must come of it, written by hand."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from draw import fixed
 from tunnel import flight, frame, noise
 from tunnel.flight import Head1, Payload1
-from tunnel.frame import (Ack, Address, Auth, Bye, Data, Datagram, End, Fin, Initial, Lost, Open, Opened, Padding, Ping, Pong, Reset,
-                          Window, encode, varint)
+from tunnel.frame import (Ack, Address, Auth, Bye, Data, Datagram, End, Fin, Initial, Listen, Listening, Lost, Open, Opened, Padding, Ping, Pong, Reset,
+                          Unlisten, Window, encode, varint)
 from tunnel.keys import Keys
 
 TIME = 1_800_000_000_000
@@ -42,6 +42,10 @@ GOOD = {
     "DATAGRAM": [Datagram(2, IPV4, b"question"), Datagram(3, IPV6, b"answer"), Datagram(2, NAME, b"")],
     "DATAGRAM of an id that nobody has": [Datagram((1 << 62) - 1, Address(b"n" * 255, 0), b"x" * 300)],
     "OPEN of an association": [Open(2, 1, 0, 0, NOTHING, IPV4)],
+    "OPEN of what a listener has taken": [Open(3, 2, 4096, 4096, IPV4, IPV6, 1), Open(5, 3, 0, 0, NOTHING, NOTHING, 1 << 20)],
+    "LISTEN": [Listen(1, 0, IPV4), Listen(64, 1, Address("::", 0))],
+    "LISTENING with each code": [Listening(1, 0, IPV6)] + [Listening(2, code, NOTHING) for code in (1, 2, 3)],
+    "UNLISTEN": [Unlisten((1 << 62) - 1)],
     "one of each": [Padding(), Open(2, 0, 9, 9, NAME, NOTHING), Data(2, 0, b"GET"), Fin(2, 3, b" /"), Window(3, 70000), Ping(1)],
 }
 
@@ -81,6 +85,13 @@ MALFORMED = {
     "DATAGRAM to a name without a byte": b"\x0f\x02\x00\x03\x00\x00\x35",
     "DATAGRAM cut off in its address": b"\x0f\x02\x00\x01\xc0\x00",
     "DATAGRAM of the id 1": encode(Datagram(1, IPV4, b"")),
+    "LISTEN of kind 2": encode(Listen(1, 2, IPV4)),
+    "LISTEN without an address": encode(Listen(1, 0, NOTHING)),
+    "LISTEN on a name": encode(Listen(1, 0, NAME)),
+    "LISTEN on port 0": encode(Listen(1, 0, Address("0.0.0.0", 0))),
+    "LISTEN of the number 0": encode(Listen(0, 0, IPV4)),
+    "LISTENING with code 4": encode(Listening(1, 4, NOTHING)),
+    "OPEN of kind 2 without its listener": encode(Open(3, 2, 0, 0, IPV4, NOTHING, 1))[:-1],
     "INITIAL of 65,537": encode(Initial(65537)),
 }
 
@@ -92,7 +103,7 @@ def described(f):
             host = v.host.decode("latin-1") if isinstance(v.host, bytes) else v.host
             return {"type": frame.encode_address(v)[0], "host": host, "port": v.port}
         return v
-    return {"type": type(f).__name__.upper(), **{x.name: value(getattr(f, x.name)) for x in fields(f)}}
+    return {"type": type(f).__name__.upper(), **{x: value(getattr(f, x)) for x in frame.names_of(type(f), getattr(f, "kind", 0))}}
 
 
 def frames():
@@ -140,6 +151,12 @@ AT_SERVER = [
          opened(2) + [["data", 2, b"abc"]]),
     Case("DATAGRAM for an id of the server's that was never opened", [[Datagram(3, IPV4, b"x")], [O2]], opened(2)),
     Case("an opening with an id of the server's", [[Open(3, 0, 0, 0, IPV4, NOTHING)]], [], 1),
+    Case("a kind that is not for clients to open", [[Open(2, 2, 9, 9, IPV4, NOTHING, 1)]], []),
+    Case("LISTENING to a server", [[Listening(1, 0, IPV4)]], [], 1),
+    Case("a listener that comes and goes, and its number again", [[Listen(1, 0, IPV4), Unlisten(1)], [Listen(1, 0, IPV4), O2]],
+         opened(2)),
+    Case("UNLISTEN for one that is not there", [[Unlisten(7), O2]], opened(2)),
+    Case("a listener's number beyond the places", [[Listen(65537, 0, IPV4)]], [], 1),
     Case("a claim of 65,537", [[Open(2, 0, 65537, 0, IPV4, NOTHING)]], [], 1),
     Case("OPENED for a stream of the client's", [[O2], [ANSWER2]], opened(2), 1),
     Case("DATA for an id that was never opened", [[Data(2, 0, b"x")]], [], 1),
@@ -197,6 +214,10 @@ AT_CLIENT = [
     Case("a refusal, and what comes behind it", [[Opened(2, 5, NOTHING)], [ANSWER2], [Data(2, 0, b"x")]], [["opened", 2, 5]]),
     Case("bytes behind the answer", [[ANSWER2, Data(2, 0, b"hi")], [Fin(2, 2, b"")]],
          [["opened", 2, 0], ["data", 2, b"hi"], ["end", 2]]),
+    Case("LISTEN to a client", [[Listen(1, 0, IPV4)]], [], 1),
+    Case("UNLISTEN to a client", [[Unlisten(1)]], [], 1),
+    Case("LISTENING for one that is not there", [[Listening(1, 0, IPV4), ANSWER2]], [["opened", 2, 0]]),
+    Case("what a listener has taken that is not there", [[Open(3, 2, 9, 9, IPV4, NOTHING, 1), ANSWER2]], [["opened", 2, 0]]),
     Case("bytes before the answer", [[Data(2, 0, b"hi")]], [], 1),
     Case("an end before the answer", [[Fin(2, 0, b"")]], [], 1),
     Case("a reset in place of the answer", [[Reset(2, 1, 0)]], [["reset", 2, 1]]),

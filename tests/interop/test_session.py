@@ -5,9 +5,10 @@ import random
 import pytest
 
 from tunnel import frame
-from tunnel.frame import Address
+from tunnel.frame import NOTHING, Address
 from tunnel.keys import Keys
 from tunnel.link import Server
+from tunnel.listeners import Listening, Unwanted, Wanted
 from tunnel.peer import Far, Near
 from tunnel.session import Answer, Bytes, Ended, Finished, Opening, WasReset
 from draw import Draw, fixed
@@ -259,3 +260,69 @@ def test_a_client_that_reports_links_without_end_loses_its_session():
     far, = world.far.halves.values()
     far.take(0, frame.encode(*(frame.Lost(n, 0) for n in range(1, 300))))
     assert far.ended == 3
+
+
+# --- listeners ----------------------------------------------------------------------------------
+
+PORT = Address("127.0.0.1", 8888)
+
+
+def wanted(world, pair):
+    """A listener that the server has bound; its half of the session."""
+    heard = []
+    world.far.on_event = lambda half, event: heard.append((half, event))
+    number = world.near.half.listeners.listen(PORT)
+    world.settle(pair)
+    (half, event), = [h for h in heard if isinstance(h[1], Wanted)]
+    assert event == (number, 0, PORT)
+    half.listeners.answer(number, 0, PORT)
+    world.settle(pair)
+    assert Listening(number, 0, PORT) in world.near.half.events
+    return number, half
+
+
+def test_a_connection_of_a_listener_opens_to_the_client():
+    world = World()
+    pair = world.connect()
+    number, far = wanted(world, pair)
+    stream = far.open(PORT, Address("192.0.2.9", 7), kind=2, listener=number)
+    far.write(stream, b"question")
+    world.settle(pair)
+    near = world.near.half
+    assert Opening(stream, PORT, Address("192.0.2.9", 7), 2, number) in near.events
+    assert Bytes(stream, b"question") in near.events
+    near.answer(stream, 0)
+    near.write(stream, b"answer")
+    heard = []
+    world.far.on_event = lambda half, event: heard.append(event)
+    world.settle(pair)
+    assert Bytes(stream, b"answer") in heard
+
+
+def test_listeners_live_over_lost_links_and_openings_cross_their_end():
+    world = World()
+    pair = world.connect()
+    number, far = wanted(world, pair)
+    world.cut(pair)
+    pair = world.connect()
+    world.settle(pair)
+    assert far.listeners.there == {number: 0} == world.near.half.listeners.there
+    stream = far.open(PORT, kind=2, listener=number)
+    world.near.half.listeners.unlisten(number)
+    heard = []
+    world.far.on_event = lambda half, event: heard.append(event)
+    world.settle(pair)
+    assert Answer(stream, 1, NOTHING) in heard and Unwanted(number) in heard
+    assert not far.listeners.there
+
+
+def test_unlisten_waits_for_the_acknowledgement_of_listen():
+    world = World()
+    half = world.near.half
+    number = half.listeners.listen(PORT)
+    half.listeners.unlisten(number)
+    assert [type(f) for f in half.queue] == [frame.Listen]
+    pair = world.connect()
+    world.far.on_event = lambda half, event: None
+    world.settle(pair)
+    assert not next(iter(world.far.halves.values())).listeners.there

@@ -67,8 +67,9 @@ static void assert_bytes(const json_t *object, const char *field, const uint8_t 
 }
 
 static const char *const names[] = {
-    "PADDING", "OPEN", "OPENED", "DATA", "FIN",  "RESET", "WINDOW", "INITIAL",
-    "ACK",     "LOST", "PING",   "PONG", "AUTH", "BYE",   "END",    "DATAGRAM",
+    "PADDING", "OPEN",     "OPENED", "DATA",      "FIN",      "RESET", "WINDOW",
+    "INITIAL", "ACK",      "LOST",   "PING",      "PONG",     "AUTH",  "BYE",
+    "END",     "DATAGRAM", "LISTEN", "LISTENING", "UNLISTEN",
 };
 
 static void assert_stream_frame(const json_t *vector, const struct frame *frame)
@@ -82,6 +83,8 @@ static void assert_stream_frame(const json_t *vector, const struct frame *frame)
         assert_address(vector, "target", &frame->request.target.addr, frame->request.target.name,
                        frame->request.target.name_bytes);
         assert_address(vector, "source", &frame->request.source, "", 0);
+        if (json_object_get(vector, "listener") != NULL)
+            assert_number(vector, "listener", frame->request.listener);
         break;
     case FRAME_OPENED:
         assert_number(vector, "code", frame->code);
@@ -113,6 +116,15 @@ static void assert_datagram(const json_t *vector, const struct frame *frame)
     assert_bytes(vector, "payload", frame->bytes, frame->n_bytes);
 }
 
+static void assert_listener_frame(const json_t *vector, const struct frame *frame)
+{
+    assert_number(vector, "listener", frame->id);
+    if (frame->type == FRAME_UNLISTEN)
+        return;
+    assert_number(vector, frame->type == FRAME_LISTEN ? "kind" : "code", frame->code);
+    assert_address(vector, frame->type == FRAME_LISTEN ? "at" : "bound", &frame->bound, "", 0);
+}
+
 static void assert_frame(const json_t *vector, const struct frame *frame)
 {
     assert_string_equal(text_of(vector, "type"), names[frame->type]);
@@ -132,6 +144,8 @@ static void assert_frame(const json_t *vector, const struct frame *frame)
         assert_bytes(vector, "signature", frame->signature, frame->n_signature);
     } else if (frame->type == FRAME_DATAGRAM) {
         assert_datagram(vector, frame);
+    } else if (frame->type >= FRAME_LISTEN && frame->type <= FRAME_UNLISTEN) {
+        assert_listener_frame(vector, frame);
     } else if (frame->type == FRAME_END) {
         assert_number(vector, "code", frame->code);
     }

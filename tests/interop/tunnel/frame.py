@@ -83,8 +83,8 @@ def decode_address(reader, names):
 # --- the frames ---------------------------------------------------------------------------------
 
 # How a field is written and read, by the field's name.
-VARINTS = {"id", "offset", "claim", "grant", "limit", "final_size", "link", "count", "delay"}
-CODES = {"Opened": range(9), "Reset": (0, 1, 3), "End": range(4)}
+VARINTS = {"id", "offset", "claim", "grant", "limit", "final_size", "link", "count", "delay", "listener"}
+CODES = {"Opened": range(9), "Reset": (0, 1, 3), "End": range(4), "Listening": range(4)}
 
 
 @dataclass
@@ -101,6 +101,7 @@ class Open:
     grant: int
     target: Address
     source: Address
+    listener: int = 0        # of kinds 2 and 3
 
 
 @dataclass
@@ -197,11 +198,35 @@ class Datagram:
     payload: bytes           # its length stands in front of the address
 
 
+@dataclass
+class Listen:
+    type = 0x10
+    listener: int
+    kind: int
+    at: Address
+
+
+@dataclass
+class Listening:
+    type = 0x11
+    listener: int
+    code: int
+    bound: Address
+
+
+@dataclass
+class Unlisten:
+    type = 0x12
+    listener: int
+
+
 TYPES = {c.type: c for c in (Padding, Open, Opened, Data, Fin, Reset, Window, Initial, Ack, Lost, Ping, Pong, Auth, Bye,
-                             End, Datagram)}
+                             End, Datagram, Listen, Listening, Unlisten)}
 MAX_DATAGRAM = 65000
 DATAGRAM_KINDS = (1, 3)              # of streams that carry them, and nothing else
-TRACKED = (Open, Opened, Data, Reset, End)
+LISTENERS = (Listen, Listening, Unlisten)
+LISTENER_KINDS = (2, 3)              # of streams that come of a listener
+TRACKED = (Open, Opened, Data, Reset, End, *LISTENERS)
 
 
 def encode_field(name, value):
@@ -209,7 +234,7 @@ def encode_field(name, value):
         return varint(value)
     if name in ("kind", "code"):
         return bytes([value])
-    if name in ("target", "source", "bound"):
+    if name in ("target", "source", "bound", "at"):
         return encode_address(value)
     if name == "token":
         return struct.pack(">Q", value)
@@ -223,17 +248,23 @@ def decode_field(reader, name):
         return reader.varint()
     if name in ("kind", "code"):
         return reader.number(1)
-    if name in ("target", "source", "bound"):
+    if name in ("target", "source", "bound", "at"):
         return decode_address(reader, names=name == "target")
     if name == "token":
         return reader.number(8)
     return reader.take(reader.varint() if name == "data" else reader.number(2))
 
 
+def names_of(kind_of_frame, kind):
+    """Its fields in their order; OPEN has a listener in some kinds."""
+    names = [x.name for x in fields(kind_of_frame)]
+    return names if kind_of_frame is not Open or kind in LISTENER_KINDS else names[:-1]
+
+
 def encode_one(f):
     if isinstance(f, Datagram):
         return bytes([f.type]) + varint(f.id) + varint(len(f.payload)) + encode_address(f.address) + f.payload
-    return bytes([f.type]) + b"".join(encode_field(x.name, getattr(f, x.name)) for x in fields(f))
+    return bytes([f.type]) + b"".join(encode_field(name, getattr(f, name)) for name in names_of(type(f), getattr(f, "kind", 0)))
 
 
 def encode(*frames):
@@ -248,6 +279,14 @@ def decode_datagram(reader):
     return Datagram(stream_id, address, reader.take(n))
 
 
+def decode_fields(reader, kind_of_frame):
+    values = {}
+    for name in [x.name for x in fields(kind_of_frame)]:
+        if name in names_of(kind_of_frame, values.get("kind", 0)):
+            values[name] = decode_field(reader, name)
+    return kind_of_frame(**values)
+
+
 def decode(payload):
     """Yields a payload's frames, one at a time: what stands before a malformed one has been valid."""
     reader = Reader(payload)
@@ -255,8 +294,7 @@ def decode(payload):
         kind = TYPES.get(reader.number(1))
         if kind is None:
             raise Violation("a type of frame that is not known")
-        read = decode_datagram(reader) if kind is Datagram else kind(
-            *(decode_field(reader, x.name) for x in fields(kind)))
+        read = decode_datagram(reader) if kind is Datagram else decode_fields(reader, kind)
         check_ranges(read)
         yield read
 
@@ -268,6 +306,8 @@ def check_ranges(read):
         raise Violation("data beyond the largest offset")
     if hasattr(read, "id") and read.id < 2:
         raise Violation("a stream's id below 2")
+    if isinstance(read, Listen) and (read.kind > 1 or not read.listener or read.at == NOTHING or not (read.at.port or read.kind)):
+        raise Violation("a listener that cannot be")
     most = 0 if getattr(read, "kind", 0) in DATAGRAM_KINDS else MAX_CLAIM
     if getattr(read, "claim", 0) > most or getattr(read, "grant", 0) > most:
         raise Violation("a claim out of its range")

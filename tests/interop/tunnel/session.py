@@ -9,6 +9,7 @@ from collections import deque, namedtuple
 from . import Violation, frame
 from .frame import NOTHING
 from .joins import REACH, JoinNumbers
+from .listeners import Listeners
 from .stream import FIRST_CREDIT, LEAST_WINDOW, MAX_WINDOW, Stream
 
 PLACES = 65536
@@ -16,7 +17,7 @@ MAX_LOST = 256
 ACK_AFTER_US, ACK_AT = 25_000, 256 << 10
 QUIET = (frame.Ack, frame.Pong, frame.Padding)
 
-Opening = namedtuple("Opening", "id target source kind")       # server: somebody wants a stream
+Opening = namedtuple("Opening", "id target source kind listener")    # somebody wants a stream
 Answer = namedtuple("Answer", "id code bound")                 # client: OPENED
 Bytes = namedtuple("Bytes", "id data")
 Datagram = namedtuple("Datagram", "id address payload")
@@ -79,17 +80,18 @@ class Half:
         self.initial = FIRST_CREDIT
         self.events = []
         self.ended = None            # END's code, sent or received
+        self.listeners = Listeners(self)
         self.join_numbers = JoinNumbers()   # the server's are those of the links' session
 
     # --- the application's side ---
 
-    def open(self, target, source=NOTHING, kind=0):
+    def open(self, target, source=NOTHING, kind=0, listener=0):
         stream_id = self.next_id
         self.next_id += 2
         self.ids[self.own_bit].open(stream_id)
         claim, grant = (0, 0) if kind in frame.DATAGRAM_KINDS else (self.initial, FIRST_CREDIT)
         self.streams[stream_id] = Stream(stream_id, claim, grant, opened=False, kind=kind)
-        self.queue.append(frame.Open(stream_id, kind, claim, grant, target, source))
+        self.queue.append(frame.Open(stream_id, kind, claim, grant, target, source, listener))
         return stream_id
 
     def associate(self):
@@ -192,6 +194,8 @@ class Half:
     def _still_wanted(self, item):
         if isinstance(item, (frame.Data, frame.Opened)) and item.id not in self.streams:
             return isinstance(item, frame.Opened) and item.code != 0
+        if isinstance(item, frame.Listening) and item.code == 0 and item.listener not in self.listeners.there:
+            return False             # it was taken back, or is not wanted any more
         return True
 
     # --- what goes out ---
@@ -346,10 +350,17 @@ class Half:
         self.streams[f.id] = Stream(f.id, f.grant, f.claim, opened=False, kind=f.kind)
         if f.kind not in frame.DATAGRAM_KINDS:
             self.consume(f.id, 0)    # a claim of nothing has been consumed at once
-        if f.kind != 0 and not (f.kind == 1 and self.role == "server"):
+        if f.kind not in ((0, 1) if self.role == "server" else (2, 3)):
             self.answer(f.id, 7)
+        elif self.role == "client" and self.listeners.there.get(f.listener) != f.kind - 2:
+            self.answer(f.id, 1)
         else:
-            self.events.append(Opening(f.id, f.target, f.source, f.kind))
+            self.events.append(Opening(f.id, f.target, f.source, f.kind, f.listener))
+
+    def _on_listen(self, number, f):
+        self.listeners.take(f)
+
+    _on_listening = _on_unlisten = _on_listen
 
     def _on_opened(self, number, f):
         if f.id & 1 != self.own_bit:
@@ -434,6 +445,8 @@ class Half:
         elif isinstance(item, frame.Data) and (stream := self.streams.get(item.id)):
             stream.sending.acknowledged(len(item.data), isinstance(item, frame.Fin))
             self._close_if_done(stream)
+        elif isinstance(item, frame.LISTENERS):
+            self.listeners.acknowledged(item)
         elif isinstance(item, frame.End):
             self.events.append(Ended(item.code))
 
