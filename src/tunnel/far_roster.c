@@ -30,7 +30,7 @@ static size_t find_slot(const struct far_roster *roster, const uint8_t *tag)
     size_t at;
     memcpy(&at, tag, sizeof at < LINK_TAG_BYTES ? sizeof at : LINK_TAG_BYTES);
     for (at &= roster->mask; roster->slots[at] != 0; at = (at + 1) & roster->mask)
-        if (memcmp(roster->users[roster->slots[at] - 1].key.tag, tag, LINK_TAG_BYTES) == 0)
+        if (secret_same(roster->users[roster->slots[at] - 1].key.tag, tag, LINK_TAG_BYTES))
             break;
     return at;
 }
