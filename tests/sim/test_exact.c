@@ -606,6 +606,72 @@ static void output_without_memory_is_tried_again_later_and_not_at_once(void **st
     end();
 }
 
+/* ---- chains ---- */
+
+/* A connection, which is none of the streams. */
+static struct sim_carrier *outer_carrier(void)
+{
+    struct list *at = world.carriers.next;
+
+    while (CONTAINER_OF(at, struct sim_carrier, in_world)->is_chained)
+        at = at->next;
+    return CONTAINER_OF(at, struct sim_carrier, in_world);
+}
+
+/* Nothing of the outer tunnel gets through for so long. */
+static void outage(uint64_t seconds)
+{
+    uint64_t until_us = world.now_us + seconds * SECOND;
+
+    for (unsigned i = 0; i < 2; i++)
+        freeze(outer_carrier(), i);
+    run_with_hanging_dials(&world.nears[0], until_us);
+    for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
+        world.nears[0].dials_us[i] = 0;
+    node_network_changed(&world.nears[0]);
+}
+
+/* Longer than anything waits for an answer: the outer link is replaced, those inside are not. */
+static void the_links_of_a_chain_outlive_the_loss_of_the_outer_ones(void **state)
+{
+    (void)state;
+    for (unsigned n_deep = 1; n_deep <= CHAIN_MAX_DEEP; n_deep++) {
+        begin((struct scenario){.n_deep = n_deep}, 1);
+        add_step(0, 0, 0, 100);
+        add_step(0, 0, 2 * SECOND, 100);
+        world_start(&world);
+        run_until_read(0, 1, 100);
+        run_until(BEGIN_US + SECOND + 500 * MS);
+        assert_int_equal(world.n_links, n_deep + 1);
+        outage(30);
+        uint64_t mended_us = world.now_us;
+        run_until_read(0, 1, 200);
+        /* One round trip more than where the old link is known to be dead: it is given up when the new one stands. */
+        assert_int_equal((world.now_us - mended_us + SLACK_US) / LATENCY, 5);
+        run_until(world.now_us + 20 * SECOND);
+        assert_int_equal(world.n_links, n_deep + 2);
+        end();
+    }
+}
+
+/* Flight 1 and the dial before it, likewise: one attempt, and not another every few seconds. */
+static void attempts_through_a_chain_wait_for_the_outer_link(void **state)
+{
+    (void)state;
+    begin((struct scenario){.n_deep = 1}, 1);
+    add_step(0, 0, 0, 100);
+    world_start(&world);
+    while (world.n_links < 1)
+        assert_true(world_step(&world, BEGIN_US + SECOND));
+    assert_int_equal(world.n_carriers, 2);
+    outage(30);
+    run_until_read(0, 1, 100);
+    run_until(world.now_us + SECOND);
+    assert_int_equal(world.n_links, 3);
+    assert_int_equal(world.n_carriers, 3); /* with the outer session's second */
+    end();
+}
+
 /* ---- identities ---- */
 
 static void whoever_is_none_of_the_peers_is_met_by_silence(void **state)
@@ -671,6 +737,8 @@ int main(void)
         cmocka_unit_test(a_servers_clock_that_was_mended_is_found_by_our_own),
         cmocka_unit_test(an_idle_session_wakes_for_its_keepalive_only),
         cmocka_unit_test(output_without_memory_is_tried_again_later_and_not_at_once),
+        cmocka_unit_test(the_links_of_a_chain_outlive_the_loss_of_the_outer_ones),
+        cmocka_unit_test(attempts_through_a_chain_wait_for_the_outer_link),
         cmocka_unit_test(whoever_is_none_of_the_peers_is_met_by_silence),
         cmocka_unit_test(a_server_with_another_identity_is_not_believed),
     };
