@@ -10,10 +10,11 @@ import urllib.parse
 import pytest
 
 from harness import client
-from harness.bed import FAR, FAR_OUT, MIDDLE, MIDDLE_OUT, NEAR, NEAR_OUT, PORT, SOCKS_PORT, TARGET, Capture
+from harness.bed import (FAR, FAR_OUT, KEY_A, KEY_B, LAN, MIDDLE, MIDDLE_OUT, NEAR, NEAR_OUT, PORT, SOCKS_PORT, TARGET, Capture,
+                         tunnel_at, tunnel_to)
 from harness.beside import in_thread
 from harness.binary import SLOWNESS
-from harness.origin import echo, http_page, swallow
+from harness.origin import echo, http_page, speak_first, swallow
 from harness.pattern import pattern, send_pattern
 from harness.services import start_nginx, start_sshd
 from harness.tunnel import Transfer, two_way
@@ -58,6 +59,45 @@ def test_acc_40_links_of_the_middle_hop_die_at_any_time_and_nothing_is_lost(chai
     for one in transfers:
         one.end(60 * SLOWNESS)
     assert n_killed >= 5
+
+
+def test_acc_40_relays_to_an_address_and_to_another_tunnel_by_its_name(bed):
+    """Each on a port of its own at the near end: to an address directly, to one by a tunnel, and to where another tunnel's far end says."""
+    with bed.middle.entered():
+        direct = bed.origin(speak_first(1000, 1), MIDDLE)
+    by_tunnel, named = bed.serve(speak_first(1000, 2)), bed.serve(speak_first(1000, 3))
+    bed.start_far(f', target: "{TARGET}:{named.port}"')
+    bed.start("middle", f"inbounds:\n{tunnel_at(MIDDLE, KEY_A)}")
+    relays = {7001: f'target: "{MIDDLE}:{direct.port}", outbound: direct', 7002: f'target: "{TARGET}:{by_tunnel.port}", outbound: b',
+              7003: "outbound: b"}
+    inbounds = "".join(f'  - {{type: relay, listen: "{NEAR}:{port}", allow: ["10.81.0.0/24"], {keys}}}\n' for port, keys in relays.items())
+    bed.start("near", f"inbounds:\n{inbounds}outbounds:\n{tunnel_to('b', FAR, KEY_B, ', via: a')}{tunnel_to('a', MIDDLE, KEY_A)}")
+
+    def says(port, seed):
+        sock = bed.dial(port=port, timeout=5)
+        with contextlib.suppress(OSError):
+            return sock.recv(10) == bytes(pattern(0, 10, seed))
+        return False
+    for seed, port in enumerate(relays, 1):
+        until(lambda: says(port, seed), f"what is behind {port}", timeout=40)
+
+
+@pytest.mark.parametrize("kind", ["socks", "http"])
+def test_what_comes_out_of_a_tunnel_goes_into_a_proxy_further_on(bed, kind):
+    """With a login, by the far end's rules; what no rule sends there goes directly."""
+    login = "username: ann, password: open-sesame"
+    bed.start("far", f'inbounds:\n  - {{type: {kind}, listen: "{FAR}:3128", allow: ["{MIDDLE_OUT}"], users: [{{name: ann, password: open-sesame}}]}}')
+    bed.start("middle", f"inbounds:\n{tunnel_at(MIDDLE, KEY_A)}outbounds:\n  - {{type: direct, name: out}}\n"
+              f'  - {{type: {kind}, name: up, server: "{FAR}:3128", {login}}}\nroutes: ["IP-CIDR,10.84.0.0/24,up"]')
+    bed.start("near", f"inbounds:\n{LAN}outbounds:\n{tunnel_to('a', MIDDLE, KEY_A)}")
+    bed.wait_open()
+    server = bed.serve(two_way)
+    Transfer(bed.connect(server), 500_000, 500_000, 1).end(60 * SLOWNESS)
+    with bed.middle.entered():
+        near_by = bed.origin(two_way, MIDDLE)
+    Transfer(bed.connect(near_by), 500_000, 500_000, 2).end(60 * SLOWNESS)
+    assert bed.programs["middle"].wait_record(event="flow", to=f"{TARGET}:{server.port}")["out"] == "up"
+    assert bed.programs["middle"].wait_record(event="flow", to=f"{MIDDLE}:{near_by.port}")["out"] == "out"
 
 
 def links_up(bed, out):
