@@ -40,11 +40,13 @@ def adapted(config, port):
     """At our addresses, and to a mail server that is somewhere else."""
     for documented, ours in ADDRESSES.items():
         config = config.replace(documented, ours)
-    return config.replace("127.0.0.1:25", f"127.0.0.1:{port}")
+    for inside in ("127.0.0.1:25", "127.0.0.1:3389"):
+        config = config.replace(inside, f"127.0.0.1:{port}")
+    return config.replace("198.51.100.0/24", "*")
 
 
 def test_the_documentation_has_them():
-    assert set(EXAMPLES) == {"service", "identities", "aggregated", "distributed", "hops", "behind"}
+    assert set(EXAMPLES) == {"service", "identities", "aggregated", "distributed", "reverse", "hops", "behind"}
     assert all("near" in example and "middle" in example for example in EXAMPLES.values())
 
 
@@ -53,17 +55,20 @@ def test_each_example_of_a_tunnel(bed, keys, name):
     """A transfer both ways goes through it: to the target's machine, or to where the last end's own network has it."""
     example = EXAMPLES[name]
     last = "far" if "far" in example else "middle"
-    host = "127.0.0.1" if name == "service" else {"far": TARGET, "middle": FAR}[last]
-    with {"127.0.0.1": bed.middle, TARGET: bed.target, FAR: bed.far}[host].entered():
+    # By a relay to a service at the other end; else by the proxy to wherever.
+    client_at, port_at, service_at = {"service": (bed.near, ("127.0.0.1", 2525), bed.middle),
+                                      "reverse": (bed.middle, (MIDDLE, 8888), bed.near)}.get(name, (bed.near, ("127.0.0.1", 1080), None))
+    host = "127.0.0.1" if service_at else {"far": TARGET, "middle": FAR}[last]
+    with {"127.0.0.1": service_at, TARGET: bed.target, FAR: bed.far}[host].entered():
         echoing, server = bed.origin(echo, host), bed.origin(two_way, host)
     port = echoing.port
     for machine in reversed([machine for machine in MACHINES.values() if machine in example]):
         bed.start(machine, adapted(example[machine], port), private=True)
 
     def connect(target):
-        with bed.near.entered():
-            sock = bed.open_client(("127.0.0.1", 2525 if name == "service" else 1080))
-        if name != "service":
+        with client_at.entered():
+            sock = bed.open_client(port_at)
+        if not service_at:
             assert client.socks5(sock, *target.addr).code == 0
         return sock
 
@@ -76,5 +81,5 @@ def test_each_example_of_a_tunnel(bed, keys, name):
         except (OSError, EOFError, AssertionError):
             return False
     until(is_open, "a way through it", timeout=40)
-    if name != "service":
+    if not service_at:
         Transfer(connect(server), 1_000_000, 1_000_000, 1).end(60 * SLOWNESS)
