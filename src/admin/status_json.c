@@ -112,6 +112,19 @@ static void print_link(FILE *out, const struct tunnel_link_report *link)
     fputc('}', out);
 }
 
+static void print_listener(FILE *out, const struct tunnel_listener_report *listener)
+{
+    char at[ADDR_TEXT_BYTES];
+    addr_format(&listener->at, at);
+    fputs("{\"at\":", out);
+    admin_print_json_string(out, at);
+    fputs(",\"inbound\":", out);
+    admin_print_json_string(out, listener->inbound);
+    fputs(",\"is\":", out);
+    admin_print_json_string(out, listener->is);
+    fputc('}', out);
+}
+
 static void print_session(FILE *out, const struct tunnel_session_report *session)
 {
     static const char *const keys[] = {
@@ -119,7 +132,7 @@ static void print_session(FILE *out, const struct tunnel_session_report *session
         "streams_total", "sent_bytes", "received_bytes", "resent_bytes", "held_bytes"};
     const uint64_t numbers[] = {
         session->worker + 1,     session->serial,       session->n_links,       session->links_cut,
-        session->listeners,      session->streams_now,  session->streams_total, session->sent_bytes,
+        session->n_listeners,    session->streams_now,  session->streams_total, session->sent_bytes,
         session->received_bytes, session->resent_bytes, session->held_bytes};
     fputs("{\"name\":", out);
     admin_print_json_string(out, session->name);
@@ -127,7 +140,12 @@ static void print_session(FILE *out, const struct tunnel_session_report *session
     admin_print_json_string(out, session->user);
     fputs(session->is_near ? ",\"end\":\"near\"," : ",\"end\":\"far\",", out);
     print_numbers(out, keys, numbers, sizeof numbers / sizeof numbers[0]);
-    fputs(",\"carriers\":[", out);
+    fputs(",\"listening\":[", out);
+    for (size_t i = 0; i < session->n_listeners && i < TUNNEL_REPORT_LISTENERS; i++) {
+        fputs(i == 0 ? "" : ",", out);
+        print_listener(out, &session->listeners[i]);
+    }
+    fputs("],\"carriers\":[", out);
     for (size_t i = 0; i < session->n_links && i < TUNNEL_REPORT_LINKS; i++) {
         fputs(i == 0 ? "" : ",", out);
         print_link(out, &session->links[i]);

@@ -260,6 +260,16 @@ static void print_link(FILE *out, const struct tunnel_link_report *link)
             count(link->retransmits).text, rate(link->rate).text, round_trip(link->rtt_us).text);
 }
 
+static void print_listener(FILE *out, const struct tunnel_listener_report *listener, bool is_near)
+{
+    char at[ADDR_TEXT_BYTES];
+    addr_format(&listener->at, at);
+    if (is_near)
+        fprintf(out, "    %s at the far end's %s (%s)\n", listener->is, at, listener->inbound);
+    else
+        fprintf(out, "    %s for it at %s\n", listener->is, at);
+}
+
 static void print_session(FILE *out, const struct tunnel_session_report *session)
 {
     char label[TUNNEL_REPORT_NAME_BYTES + TUNNEL_REPORT_USER_BYTES + 16];
@@ -271,8 +281,11 @@ static void print_session(FILE *out, const struct tunnel_session_report *session
             bytes(session->resent_bytes).text);
     if (session->links_cut > 0)
         fprintf(out, "    links lost: %s\n", count(session->links_cut).text);
-    if (session->listeners > 0)
-        fprintf(out, "    listeners at the far end: %s\n", count(session->listeners).text);
+    for (size_t i = 0; i < session->n_listeners && i < TUNNEL_REPORT_LISTENERS; i++)
+        print_listener(out, &session->listeners[i], session->is_near);
+    if (session->n_listeners > TUNNEL_REPORT_LISTENERS)
+        fprintf(out, "    and %zu more listeners\n",
+                session->n_listeners - TUNNEL_REPORT_LISTENERS);
     for (size_t i = 0; i < session->n_links && i < TUNNEL_REPORT_LINKS; i++)
         print_link(out, &session->links[i]);
     if (session->n_links > TUNNEL_REPORT_LINKS)

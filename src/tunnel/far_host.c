@@ -379,7 +379,13 @@ static void on_ended(struct host *base, const char *why)
     tended_touch(&far->tended);
 }
 
+static void report_listeners(struct host *host, struct tunnel_session_report *report)
+{
+    far_listen_report(far_host_of(host), report);
+}
+
 static const struct host_ops ops = {
+    .report_listeners = report_listeners,
     .on_incoming = on_incoming,
     .on_answered = tunnel_opening_answered,
     .on_begun = on_begun,

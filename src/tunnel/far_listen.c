@@ -10,6 +10,7 @@
 #include "tunnel/far_host.h"
 #include "tunnel/far_roster.h"
 #include "tunnel/opening.h"
+#include "tunnel/report.h"
 
 #define ADVICE_BYTES (ADDR_TEXT_BYTES + 160)
 
@@ -339,4 +340,10 @@ void far_listen_wake_all(struct tunnel_env *env)
 void far_listen_end_all(struct tunnel_env *env)
 {
     for_all(env, far_listen_stop_all);
+}
+
+void far_listen_report(const struct far_host *host, struct tunnel_session_report *report)
+{
+    for (struct list *at = host->listeners.next; at != &host->listeners; at = at->next)
+        tunnel_report_listener(report, &listener_at(at)->at, NULL, "listening");
 }

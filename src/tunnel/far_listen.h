@@ -12,6 +12,7 @@
 #include "session/session.h"
 
 struct far_host;
+struct tunnel_session_report;
 struct outbound_ops;
 struct tunnel_env;
 
@@ -27,6 +28,9 @@ void far_listen_stop_all(struct far_host *host);
 void far_listen_wake_all(struct tunnel_env *env);
 /* The program ends: no further connection is taken. */
 void far_listen_end_all(struct tunnel_env *env);
+
+/* As host_ops.report_listeners. */
+void far_listen_report(const struct far_host *host, struct tunnel_session_report *report);
 
 /* What its connections are opened by: one such outbound belongs to each specification. */
 extern const struct outbound_ops far_listen_outbound;

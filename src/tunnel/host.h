@@ -11,6 +11,7 @@
 #include "tunnel/stream.h"
 
 struct host;
+struct tunnel_session_report; /* tunnel/report.h */
 
 /* END's codes. */
 enum { END_PROGRAM_ENDS = 0, END_NO_RIGHT = 2, END_LIMIT = 3 };
@@ -34,6 +35,8 @@ struct host_ops {
     void (*on_settled)(struct host *, const struct peer_time *now);
     /* The carrier's link takes the silent path: it is the host's no more (carrier_release()). NULL: never. */
     void (*on_silent)(struct host *, struct carrier *, const char *why);
+    /* Tells by tunnel_report_listener() what is listened on. NULL: nothing ever. */
+    void (*report_listeners)(struct host *, struct tunnel_session_report *);
     /* The session is over and its carriers are closed; `why` may be NULL. The host is to be taken down by host_deinit(). */
     void (*on_ended)(struct host *, const char *why);
 };

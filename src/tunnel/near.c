@@ -124,7 +124,13 @@ static void on_incoming(struct host *host, struct stream *stream)
     near_listen_incoming(near_of(host), stream);
 }
 
+static void report_listeners(struct host *host, struct tunnel_session_report *report)
+{
+    near_listen_report(near_of(host), report);
+}
+
 static const struct host_ops ops = {
+    .report_listeners = report_listeners,
     .on_incoming = on_incoming,
     .on_begun = on_begun,
     .on_listener = on_listener,

@@ -6,6 +6,7 @@
 #include "flow/flow.h"
 #include "flow/inbound.h"
 #include "flow/ruleset.h"
+#include "tunnel/report.h"
 
 /* What was refused is asked for again, at last so rarely. */
 enum { MIN_PAUSE_MS = 1000, MAX_PAUSE_MS = 30000 };
@@ -82,6 +83,28 @@ static void say(const struct near *near, struct near_listener *listener, enum li
     explain(why, listener);
     bool is_lack = listener->is_optional && state == LISTENER_FAILED;
     log_listener(near, listener, is_lack ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "refused", why);
+}
+
+static const char *state_text(const struct near_listener *listener)
+{
+    static const char *const texts[] = {
+        [LISTENER_BOUND] = "listening",
+        [LISTENER_FAILED] = "failed",
+        [LISTENER_DENIED] = "denied",
+        [LISTENER_IN_USE] = "in use",
+    };
+    bool is_known =
+        listener->was_said && (listener->state != LISTENER_BOUND || listener->number != 0);
+    return is_known ? texts[listener->state] : "asked for";
+}
+
+void near_listen_report(const struct near *near, struct tunnel_session_report *report)
+{
+    for (struct list *at = near->listeners.next; at != &near->listeners; at = at->next) {
+        const struct near_listener *listener = listener_at(at);
+        tunnel_report_listener(report, &listener->at, listener->inbound->name,
+                               state_text(listener));
+    }
 }
 
 /* ---- asking ---- */

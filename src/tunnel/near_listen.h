@@ -28,4 +28,7 @@ void near_listen_renew(struct near *near);
 void near_listen_event(struct near *near, const struct session_event *event);
 void near_listen_incoming(struct near *near, struct stream *stream);
 
+/* As host_ops.report_listeners. */
+void near_listen_report(const struct near *near, struct tunnel_session_report *report);
+
 #endif

@@ -36,6 +36,17 @@ static void copy_text(char *out, size_t cap, const char *text)
     out[n] = '\0';
 }
 
+void tunnel_report_listener(struct tunnel_session_report *report, const struct addr *at,
+                            const char *inbound, const char *is)
+{
+    if (report->n_listeners < TUNNEL_REPORT_LISTENERS) {
+        struct tunnel_listener_report *out = &report->listeners[report->n_listeners];
+        *out = (struct tunnel_listener_report){.at = *at, .is = is};
+        copy_text(out->inbound, sizeof out->inbound, inbound != NULL ? inbound : "");
+    }
+    report->n_listeners++;
+}
+
 static void report_session(struct tunnel_session_report *out, struct host *host)
 {
     const struct session *session = peer_session(host->peer);
@@ -46,7 +57,6 @@ static void report_session(struct tunnel_session_report *out, struct host *host)
         .worker = host->tended.env->index,
         .serial = host->serial,
         .links_cut = host->n_cut,
-        .listeners = stats.n_listeners,
         .streams_now = stats.n_streams,
         .streams_total = stats.n_opened,
         .sent_bytes = stats.n_sent_bytes,
@@ -56,6 +66,8 @@ static void report_session(struct tunnel_session_report *out, struct host *host)
     };
     copy_text(out->name, sizeof out->name, host->name);
     copy_text(out->user, sizeof out->user, host->user != NULL ? host->user : "");
+    if (host->ops->report_listeners != NULL)
+        host->ops->report_listeners(host, out);
     for (struct list *at = host->carriers.next; at != &host->carriers; at = at->next) {
         const struct carrier *carrier = CONTAINER_OF(at, struct carrier, link);
         if (!carrier->has_stood)

@@ -238,3 +238,21 @@ def test_status_tells_the_users_that_have_sessions_and_every_link_at_both_ends(s
         assert all(carrier["remote"].startswith("127.0.0.1:") and carrier["sent_bytes"] > 0 for carrier in told["carriers"])
     text = cli("status", "--socket", place / "status").out
     assert re.search(r"^  ann \(far\) +1 +2 +1 ", text, re.M) and "eve" not in text
+
+
+def test_status_tells_what_is_listened_on_at_the_far_end_and_what_is_not(sockeye, origin, cli, place, made):
+    state, key = made
+    port, allowed, denied = free_port(), free_port(), free_port()
+    served = origin(echo)
+    relays = "".join(f'  - {{type: relay, name: {name}, listen_via: home, listen: "127.0.0.1:{at}", target: "127.0.0.1:{served.port}"}}\n'
+                     for name, at in (("desk", allowed), ("lamp", denied)))
+    sockeye(f"state: {state}\nadmin: {{socket: {place / 'status'}}}\ninbounds:\n{far(port, key, f', allow_reverse: [{allowed}]')}{relays}"
+            f"outbounds:\n{near(port, key)}")
+
+    def listening(end):
+        told = json.loads(cli("status", "--json", "--socket", place / "status").out)["tunnels"]
+        return [(one["at"], one["inbound"], one["is"]) for t in told if t["end"] == end for one in t["listening"]]
+    until(lambda: listening("near") == [(f"127.0.0.1:{allowed}", "desk", "listening"), (f"127.0.0.1:{denied}", "lamp", "denied")],
+          "both answers", timeout=30)
+    assert listening("far") == [(f"127.0.0.1:{allowed}", "", "listening")]
+    assert f"listening at the far end's 127.0.0.1:{allowed} (desk)" in cli("status", "--socket", place / "status").out

@@ -87,7 +87,8 @@ static const struct tunnel_session_report sessions[] = {
      .resent_bytes = 512,
      .serial = 7,
      .links_cut = 2,
-     .listeners = 1,
+     .n_listeners = 1,
+     .listeners = {{.at = {.family = ADDR_V4, .port = 8888}, .inbound = "desk", .is = "listening"}},
      .held_bytes = 77,
      .n_links = 1,
      .links = {{.remote = {.family = ADDR_V4, .ip = {192, 0, 2, 9}, .port = 4194},
@@ -425,7 +426,7 @@ static void test_text_is_for_a_person(void **state)
     ASSERT_LINE(text, "home (near)", "1", "3", "1,500", "2.0 KiB", "3.0 MiB", "512 B");
     ASSERT_LINE(text, "192.0.2.9:4194", "4.0 KiB", "5.0 MiB", " 11 ", "1.5 KiB/s", "12.3 ms");
     ASSERT_LINE(text, "links lost: 2");
-    ASSERT_LINE(text, "listeners at the far end: 1");
+    ASSERT_LINE(text, "listening at the far end's 0.0.0.0:8888 (desk)");
     ASSERT_LINE(text, "away (far) bob", "0", "0");
     ASSERT_LINE(text, "together", " 2 ", " 1,234 ", " 5 ", " 31");
     ASSERT_LINE(text, "denied", " 30 ", "a rule denies the target");
@@ -473,6 +474,8 @@ static void test_json_has_every_counter(void **state)
                      "\"streams_now\":3,\"streams_total\":1500,"));
     assert_non_null(strstr(text, "\"carriers\":[{\"remote\":\"192.0.2.9:4194\",\"rtt_us\":12345,"
                                  "\"min_rtt_us\":12000,\"rate\":1536,"));
+    assert_non_null(strstr(text, "\"listening\":[{\"at\":\"0.0.0.0:8888\",\"inbound\":\"desk\","
+                                 "\"is\":\"listening\"}]"));
     assert_non_null(strstr(text, "\"received_bytes\":5242880,\"retransmits\":11}"));
     assert_non_null(strstr(text, "{\"name\":\"away\",\"user\":\"bob\",\"end\":\"far\",\"worker\":2,"
                                  "\"serial\":0,\"links\":0,"));
