@@ -30,7 +30,7 @@ enum {
 struct datagram_part {
     struct datagram_part *next;
     uint32_t from, end; /* of those that wait */
-    uint8_t bytes[];
+    alignas(uint64_t) uint8_t bytes[]; /* of struct waiting */
 };
 
 struct waiting {

@@ -208,7 +208,7 @@ static void skip_address(struct reader *reader)
 static void take_datagram(struct reader *reader, struct frame *frame)
 {
     frame->id = take_varint(reader);
-    frame->n_bytes = take_varint(reader);
+    frame->n_bytes = take_length(reader);
     frame->address = reader->at;
     skip_address(reader);
     frame->bytes = take_bytes(reader, frame->n_bytes);

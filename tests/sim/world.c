@@ -92,7 +92,7 @@ static void init_nodes(struct world *world)
 struct node *world_near_of(struct world *world, const struct app *app)
 {
     unsigned n = world->scenario.n_deep;
-    size_t near = app->key % world->scenario.n_nears;
+    size_t near = (size_t)app->key % world->scenario.n_nears;
     return near == 0 && n > 0 ? &world->hops[n - 1][0] : &world->nears[near];
 }
 

@@ -36,7 +36,7 @@ static size_t n_listeners(const struct pair *pair, int end)
     struct session_stats stats;
 
     session_stats(pair->ends[end], &stats);
-    return stats.n_listeners;
+    return (size_t)stats.n_listeners;
 }
 
 /* One that the server has bound, as both know. */
