@@ -29,7 +29,7 @@ enum {
 
 struct datagram_part {
     struct datagram_part *next;
-    uint32_t from, end; /* of those that wait */
+    uint32_t from, end;                /* of those that wait */
     alignas(uint64_t) uint8_t bytes[]; /* of struct waiting */
 };
 
