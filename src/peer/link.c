@@ -308,10 +308,15 @@ static bool take_some(struct peer_link *link, const struct peer_time *time)
     return true;
 }
 
-void peer_link_take(struct peer_link *link, const struct peer_time *time)
+static void take_all(struct peer_link *link, const struct peer_time *time)
 {
     while (span_bytes(&link->in) > 0 && take_some(link, time))
         ;
+}
+
+void peer_link_take(struct peer_link *link, const struct peer_time *time)
+{
+    take_all(link, time);
     span_shrink(&link->in, peer_link_chunks(link));
 }
 
@@ -322,7 +327,11 @@ void peer_link_received(struct peer_link *link, size_t n, const struct peer_time
         link->active_us = time->now_us;
     if (link->peer != NULL)
         peer_at(link->peer, time);
-    peer_link_take(link, time);
+    /* Behind what has filled the room more waits: the rest moves once, to where that is read. */
+    bool is_filled = n > 0 && link->in.end == link->in.chunk->cap;
+    take_all(link, time);
+    if (!is_filled || span_bytes(&link->in) == 0)
+        span_shrink(&link->in, peer_link_chunks(link));
 }
 
 bool peer_link_is_done(const struct peer_link *link)

@@ -56,10 +56,12 @@ enum err buffer_reserve(struct buffer *buffer, struct store *store, uint64_t end
 {
     struct buffer_part *part = buffer->tail;
 
-    if (!has_room(part))
+    if (!has_room(part)) {
         part = append_part(buffer, store, end, want);
-    if (part == NULL)
-        return ERR_MEMORY;
+        if (part == NULL)
+            return ERR_MEMORY;
+        part->cap = part->cap < want ? part->cap : (uint32_t)want;
+    }
     *bytes = part->bytes + part->n;
     *n = part->cap - part->n;
     return ERR_NONE;

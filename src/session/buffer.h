@@ -41,7 +41,7 @@ struct buffer {
 };
 
 /* Lends room behind the last byte, which has the offset `end` - 1: what is left in the tail, or a new part for
- * `want` bytes. ERR_MEMORY. */
+ * `want` bytes, no more. ERR_MEMORY. */
 NODISCARD enum err buffer_reserve(struct buffer *buffer, struct store *store, uint64_t end,
                                   size_t want, uint8_t **bytes, size_t *n);
 /* So many bytes were put there; 0 is fine. */

@@ -4,13 +4,14 @@
 
 #include "session/state.h"
 
-/* The first part of a buffer is for a small exchange; while it is filled the next is larger. With its chunk's head each is a round size. */
+/* The first part of a buffer is for a small exchange; while it is filled the next is larger. With its chunk's head, and
+ * with what full records put around its bytes, each is a round size: the largest leaves in two writes of two records. */
 /* What is lent to be written to: more where the application fills it, and much where its bytes leave as they come. */
 enum {
     FIRST_PART_BYTES = 4096,
     WAITING_PART_BYTES = 65536,
     MAX_PART_BYTES = 262144,
-    PART_HEAD_BYTES = 64,
+    PART_HEAD_BYTES = 512,
     PART_FACTOR = 4
 };
 

@@ -8,8 +8,9 @@
 /* With a chunk's head. Each is about what fills a slab's 64 KiB with its number of objects. */
 static const size_t sizes[POOL_SIZES] = {256, 1024, 4352, 9344, 21824};
 
-/* Large chunks are whole pages; a spare one serves whoever needs no less than half of it. */
-#define PAGE_BYTES ((size_t)4096)
+/* Large chunks are multiples of this, whole pages, so that those of about a size are of one; a spare one serves whoever needs no less than
+ * half of it. */
+#define LARGE_STEP_BYTES ((size_t)32 * 1024)
 
 /* Among how many a fitting one is looked for. */
 #define TRIED_MAX 8
@@ -19,7 +20,7 @@ static const size_t sizes[POOL_SIZES] = {256, 1024, 4352, 9344, 21824};
 
 static size_t large_bytes(size_t n)
 {
-    return (n + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    return (n + LARGE_STEP_BYTES - 1) / LARGE_STEP_BYTES * LARGE_STEP_BYTES;
 }
 
 /* Which slab has room for so many bytes; POOL_SIZES: none. */
