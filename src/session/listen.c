@@ -186,8 +186,8 @@ static void on_unlisten(struct session *session, const struct frame *frame)
 {
     struct session_listener *listener = find(session, frame->id);
 
-    if (listener == NULL)
-        return;
+    if (listener == NULL || listener->tells_unlisten)
+        return; /* it comes again after a loss, perhaps before the first was told */
     if (!listener->is_there || listener->tells_listen) {
         drop(session, listener); /* nobody knows of it */
         return;
