@@ -74,6 +74,14 @@ static int judge(struct ends *ends, const uint8_t *bytes, size_t n, size_t piece
     return (int)handshake_fault(ends->server);
 }
 
+static void add_server(struct ends *ends, const struct link_key *key)
+{
+    struct handshake_server *servers = ends->ground.servers;
+    servers[1] = servers[0];
+    servers[0].key = key;
+    ends->ground.n_servers = 2;
+}
+
 static void empty_replay_set(struct ends *ends)
 {
     static const uint8_t binding[REPLAY_BINDING_BYTES];
@@ -90,6 +98,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     CHECK(crypto_load() == ERR_NONE);
     uint8_t switches = data[0];
     ends_init(&ends, 32, switches & USERS ? 32 : 0);
+    struct link_key other = ends.user_key;
+    if (switches & USERS) /* behind another key of the server's, which is tried before */
+        add_server(&ends, &other);
     const uint8_t *bytes = data + 1;
     size_t n_bytes = n - 1;
     if (!(switches & RAW)) {

@@ -97,7 +97,9 @@ static const struct cli_option options[] = {
 const struct cli_verb cli_keygen = {
     .name = "keygen",
     .about = "Prints a fresh key for a tunnel, in base64. Both ends have the same, as key or in a\n"
-             "key_file. AES takes it as long as it is; with 256 bits ChaCha20 may be chosen too.",
+             "key_file. AES takes it as long as it is; with 256 bits ChaCha20 may be chosen too.\n"
+             "A user of a far end that has several (users: [{name: ann, key: USER}]) writes the\n"
+             "server's key and his own: key: SERVER:USER.",
     .options = options,
     .run = run,
 };
