@@ -274,6 +274,8 @@ bool near_has_sound_link(const struct peer *peer);
 bool near_has_fresh_common(const struct peer *peer);
 /* How many links are wanted beside those that there are; attempts do not count. */
 unsigned near_lack(const struct peer *peer);
+/* Whether it is worn by now. The other end's BYE may come with what it has used up. */
+void near_wear(struct peer_link *link);
 /* Finds those that are worn, and ends those that others have taken the place of. */
 void near_look_at_links(struct peer *peer);
 /* An idle one that was opened ahead, and is not needed any more. */

@@ -264,6 +264,7 @@ void near_received(struct peer_link *link)
     /* A link of the session before may have something to say still. */
     if (link->reign == link->peer->reign)
         link->peer->near.is_admitted = true;
+    near_wear(link);
     if (!link->has_carried)
         link->has_carried = carried_bytes(link) > link->carried_before;
 }

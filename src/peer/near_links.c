@@ -18,6 +18,8 @@
 #define MIN_MOST_BYTES UINT64_C(2048)
 #define SHARE_AT_LEAST 8 /* likewise, of many */
 #define SMOOTH 4
+/* So many times as long as usual is none used up before fewer are opened ahead: they are used up together, and then come anew. */
+#define CALM_FACTOR 8
 
 static uint64_t draw(struct peer *peer, struct near_range range)
 {
@@ -118,7 +120,7 @@ bool near_has_fresh_common(const struct peer *peer)
 static unsigned n_ahead(const struct peer *peer)
 {
     const struct near *near = &peer->near;
-    uint64_t pause_us = peer->time.now_us - near->spent_us;
+    uint64_t pause_us = (peer->time.now_us - near->spent_us) / CALM_FACTOR;
 
     if (near->spending_us == 0)
         return 0;
@@ -172,18 +174,21 @@ static void note_spent(struct peer *peer)
     near->spent_us = now_us;
 }
 
-static void look_at(struct peer_link *link)
+void near_wear(struct peer_link *link)
 {
-    struct peer *peer = link->peer;
-
-    if (link->is_stalled)
-        link->is_stalled = near_stall_us(link) <= peer->time.now_us;
     if (link->is_worn)
         return;
     bool is_spent = is_used_up(&link->out_budget) || is_used_up(&link->in_budget);
-    link->is_worn = is_spent || link->retire_us <= peer->time.now_us;
+    link->is_worn = is_spent || link->retire_us <= link->peer->time.now_us;
     if (is_spent)
-        note_spent(peer);
+        note_spent(link->peer);
+}
+
+static void look_at(struct peer_link *link)
+{
+    if (link->is_stalled)
+        link->is_stalled = near_stall_us(link) <= link->peer->time.now_us;
+    near_wear(link);
 }
 
 /* One that has used up its bytes ends by itself, when there are none left. */

@@ -36,6 +36,7 @@ static void frame_lost(struct session *session, const struct sent *sent)
 
 void link_send_again(struct session *session, struct session_link *link)
 {
+    link->lost_needed |= link->awaits_count;
     link->awaits_count = false;
     for (struct list *at = session->streams.next; at != &session->streams; at = at->next) {
         struct stream *stream = CONTAINER_OF(at, struct stream, in_session);
@@ -86,12 +87,12 @@ enum err link_lose(struct session *session, struct session_link *link)
         return ERR_NONE;
     link->is_up = false;
     session->n_up--;
-    link->lost_needed = true;
     link->ack_at_us = UINT64_MAX;
     link->ack_due = link->asks = false;
     link->unacked_since_us = 0;
-    /* Whoever has said BYE too reads to the end, and then says how much has come. */
-    link->awaits_count = link->bye_sent && link->has_ended && link->head != link->tail;
+    /* Whoever has said BYE before us reads to the end, and then says how much has come; our word could be there sooner than what is on its way. */
+    link->awaits_count = link->bye_answers && link->head != link->tail;
+    link->lost_needed = !link->awaits_count;
     if (link->awaits_count)
         link->resend_us = session->now_us + COUNT_US;
     else

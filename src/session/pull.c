@@ -457,7 +457,7 @@ static void put_ack(struct filler *filler)
 {
     struct session_link *link = filler->link;
 
-    if (!link->ack_due && (!link->asks || filler->fill->n_bytes == 0))
+    if (!link->ack_due && (!link->asks || (filler->fill->n_bytes == 0 && !link->bye_needed)))
         return;
     uint64_t delay_us = filler->session->now_us - link->last_received_us;
     put_head(filler, frame_write_ack(filler->fill->heads + filler->n_heads, link->number,
@@ -476,6 +476,7 @@ static void put_bye(struct filler *filler)
     put_head(filler, frame_write_bye(filler->fill->heads + filler->n_heads));
     link->bye_needed = false;
     link->bye_sent = true;
+    link->bye_answers = link->has_ended;
     filler->asks = true;
 }
 

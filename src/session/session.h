@@ -264,9 +264,9 @@ struct session_link_stats {
         unacked_since_us; /* the last time that an acknowledgement advanced, or the first record since; 0: nothing is unacknowledged */
     uint64_t srtt_us, min_rtt_us; /* 0: unknown */
     uint64_t last_received_us;
-    uint64_t rate; /* at which streams' bytes were acknowledged, a second; 0: unknown */
-    bool is_own;   /* of one stream */
-    bool is_ready; /* which has not come yet */
+    uint64_t rate;             /* at which streams' bytes were acknowledged, a second; 0: unknown */
+    bool is_own;               /* of one stream */
+    bool is_ready;             /* which has not come yet */
     uint64_t n_pongs, pong_us; /* answers to PING, and what the last one took */
 };
 

@@ -185,12 +185,13 @@ struct session_link {
     bool lost_told;                  /* ours was acknowledged */
     bool ack_due, asks; /* an acknowledgement is to go now; there is something to acknowledge */
     bool bye_needed, bye_sent;
-    bool has_ended; /* the other end's BYE has come */
+    bool bye_answers; /* the other end had said it before */
+    bool has_ended;   /* the other end's BYE has come */
     bool ping_needed, pong_needed;
     bool event_lost, event_bye, event_spent;
     bool is_own, had_owner; /* of one stream; which has come */
     bool is_stalled;        /* what it had was sent again by another */
-    bool awaits_count;      /* it has ended by both ends' BYE: what had not come is told soon */
+    bool awaits_count;      /* our BYE has answered theirs: what had not come is told soon */
     uint64_t resend_us;     /* or else is sent again then */
     struct stream *owner;   /* whose home it is; NULL: nobody's */
     struct queues queues;   /* of the streams that are pinned to it */

@@ -1,0 +1,204 @@
+/* What several links, and links that take the place of others, promise on lines that are known. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "world.h"
+
+#define LATENCY (20 * MS)
+
+static struct world world;
+
+static void begin(struct scenario scenario)
+{
+    scenario.n_nears = scenario.n_workers = 1;
+    scenario.latency_us = LATENCY;
+    scenario.ns_per_byte = scenario.ns_per_byte == 0 ? 1 : scenario.ns_per_byte;
+    scenario.window_bytes = 64 << 20;
+    scenario.stream_window_bytes = 16 << 20;
+    scenario.heal_us = BEGIN_US;
+    scenario.end_us = BEGIN_US + 600 * SECOND;
+    world_init(&world, &scenario);
+    world_add_apps(&world, 1);
+    for (unsigned side = 0; side < 2; side++)
+        world.apps[0].scripts[side] = (struct script){.write_bytes = 65536, .read_bytes = 1 << 20};
+}
+
+static void end(void)
+{
+    world_free(&world);
+    assert_string_equal(world.failure, "");
+}
+
+static void add_step(unsigned side, uint64_t pause_us, uint64_t n_bytes)
+{
+    struct script *script = &world.apps[0].scripts[side];
+    script->steps[script->n_steps++] = (struct app_step){.pause_us = pause_us, .n_bytes = n_bytes};
+}
+
+static uint64_t n_read(unsigned side)
+{
+    return world.apps[0].n_read[side];
+}
+
+/* Returns the longest time in which nothing came. */
+static uint64_t run_until_read(unsigned side, uint64_t n)
+{
+    uint64_t worst_us = 0, last_us = world.now_us, had = n_read(side);
+
+    while (n_read(side) < n && world.failure[0] == 0) {
+        assert_true(world_step(&world, world.scenario.end_us));
+        if (n_read(side) == had)
+            continue;
+        had = n_read(side);
+        worst_us = world.now_us - last_us > worst_us ? world.now_us - last_us : worst_us;
+        last_us = world.now_us;
+    }
+    assert_string_equal(world.failure, "");
+    return worst_us;
+}
+
+static void run_until(uint64_t us)
+{
+    while (world_step(&world, us))
+        ;
+    world.now_us = us;
+}
+
+static unsigned n_open(void)
+{
+    unsigned n = 0;
+
+    for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next)
+        n += CONTAINER_OF(at, struct sim_carrier, in_world)->ends[0].is_open;
+    return n;
+}
+
+static uint64_t n_resent(unsigned side)
+{
+    struct session_stats stats;
+
+    session_stats(peer_session(side == 0 ? world.nears[0].peer : world.far.peers[0]), &stats);
+    return stats.n_resent_bytes;
+}
+
+/* ---- several ---- */
+
+static void further_links_join_when_the_first_stands(void **state)
+{
+    (void)state;
+    begin((struct scenario){.n_links = 4});
+    add_step(0, 0, 100);
+    add_step(0, 10 * SECOND, 100);
+    world_start(&world);
+    run_until(BEGIN_US + 6 * LATENCY);
+    assert_in_range(n_open(), 0, 1);
+    run_until(BEGIN_US + SECOND);
+    assert_int_equal(n_open(), 4);
+    run_until(BEGIN_US + 9 * SECOND);
+    assert_int_equal(world.n_carriers, 4);
+    end();
+}
+
+/* Whichever it is, and whoever sends: what it had goes by the other before anybody would call it stalled. */
+static void one_of_two_links_that_falls_silent_costs_little(void **state)
+{
+    (void)state;
+    for (unsigned which = 0; which < 2; which++)
+        for (unsigned side = 0; side < 2; side++) {
+            begin((struct scenario){.n_links = 2, .ns_per_byte = 1000});
+            add_step(side, 0, 3000000);
+            world_start(&world);
+            (void)run_until_read(1 - side, 500000);
+            struct list *at = which == 0 ? world.carriers.next : world.carriers.prev;
+            struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+            for (unsigned i = 0; i < 2; i++) {
+                carrier->lines[i].frozen_from_us = world.now_us;
+                carrier->lines[i].frozen_until_us = NEVER;
+            }
+            assert_in_range(run_until_read(1 - side, 2900000), 0, SECOND);
+            end();
+        }
+}
+
+static void one_of_two_links_that_dies_costs_nothing(void **state)
+{
+    (void)state;
+    for (unsigned which = 0; which < 2; which++) {
+        begin((struct scenario){.n_links = 2, .ns_per_byte = 1000});
+        add_step(1, 0, 3000000);
+        world_start(&world);
+        (void)run_until_read(0, 500000);
+        struct list *at = which == 0 ? world.carriers.next : world.carriers.prev;
+        carrier_reset(CONTAINER_OF(at, struct sim_carrier, in_world));
+        assert_in_range(run_until_read(0, 2900000), 0, 200 * MS);
+        end();
+    }
+}
+
+/* ---- handover ---- */
+
+/* What the old link has queued, 65 ms of it, arrives as what goes by the new one does, and credit comes when it was read. */
+static void a_handover_by_time_costs_no_pause_and_sends_nothing_twice(void **state)
+{
+    (void)state;
+    for (unsigned side = 0; side < 2; side++) {
+        begin((struct scenario){.every = {300 * MS, 500 * MS}, .ns_per_byte = 1000});
+        add_step(side, 0, 5000000);
+        world_start(&world);
+        (void)run_until_read(1 - side, 100000);
+        uint64_t worst_us = run_until_read(1 - side, 4900000);
+        assert_in_range(worst_us, 0, 150 * MS);
+        assert_in_range(world.n_carriers, 8, 20);
+        assert_in_range(n_open(), 1, 2);
+        assert_int_equal(n_resent(0) + n_resent(1), 0);
+        end();
+    }
+}
+
+static void links_of_few_bytes_are_opened_ahead(void **state)
+{
+    (void)state;
+    for (unsigned side = 0; side < 2; side++) {
+        begin((struct scenario){.after = {12288, 15360}});
+        add_step(side, 0, 1000000);
+        world_start(&world);
+        (void)run_until_read(1 - side, 500000);
+        uint64_t begun_us = world.now_us;
+        (void)run_until_read(1 - side, 990000);
+        /* One after the other they would take three ways there and back for each 10 KB. */
+        assert_in_range(world.now_us - begun_us, 0, 50 * 3 * 2 * LATENCY / 4);
+        assert_in_range(n_resent(0) + n_resent(1), 0, 20000);
+        end();
+    }
+}
+
+static void an_idle_session_hands_over_and_keeps_one_link(void **state)
+{
+    (void)state;
+    begin((struct scenario){.every = {2 * SECOND, 3 * SECOND}});
+    add_step(0, 0, 100);
+    add_step(0, 60 * SECOND, 100);
+    world_start(&world);
+    run_until(BEGIN_US + 50 * SECOND);
+    assert_in_range(world.n_carriers, 12, 30);
+    assert_in_range(n_open(), 1, 2);
+    (void)run_until_read(1, 200);
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(further_links_join_when_the_first_stands),
+        cmocka_unit_test(one_of_two_links_that_falls_silent_costs_little),
+        cmocka_unit_test(one_of_two_links_that_dies_costs_nothing),
+        cmocka_unit_test(a_handover_by_time_costs_no_pause_and_sends_nothing_twice),
+        cmocka_unit_test(links_of_few_bytes_are_opened_ahead),
+        cmocka_unit_test(an_idle_session_hands_over_and_keeps_one_link),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

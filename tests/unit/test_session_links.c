@@ -1,0 +1,371 @@
+/* Several links of a session: which of them a frame goes by, what becomes of those of one that falls silent, and links of one stream's own. */
+#include "sessions.h"
+
+#include "session/state.h"
+
+#define MS UINT64_C(1000)
+
+static int begin(void **state)
+{
+    static struct pair pair;
+
+    pair_init(&pair, 64 << 20, 16 << 20);
+    pair_link(&pair, 0);
+    *state = &pair;
+    return 0;
+}
+
+static int finish(void **state)
+{
+    pair_deinit(*state);
+    return 0;
+}
+
+/* Both ends know that the link takes so long, there and back. */
+static void know_rtt(struct pair *pair, uint64_t link, uint64_t rtt_us)
+{
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+
+    for (int end = 0; end < 2; end++) {
+        session_ping(pair->ends[end], link, pair->now_us);
+        size_t n = take(pair, end, link, record);
+        pair->now_us += rtt_us;
+        assert_int_equal(give(pair, !end, link, record, n), ERR_NONE);
+        carry(pair, !end, link);
+    }
+}
+
+static void advance(struct pair *pair, uint64_t us)
+{
+    pair->now_us += us;
+    for (int end = 0; end < 2; end++)
+        if (session_deadline_us(pair->ends[end]) <= pair->now_us)
+            session_advance(pair->ends[end], pair->now_us);
+}
+
+static void write_some(struct stream *stream, size_t n)
+{
+    static const uint8_t bytes[65536];
+    size_t n_taken;
+
+    assert_int_equal(stream_write(stream, bytes, n, &n_taken), ERR_NONE);
+    assert_int_equal(n_taken, n);
+}
+
+static uint64_t n_resent(const struct session *session)
+{
+    struct session_stats stats;
+
+    session_stats(session, &stats);
+    return stats.n_resent_bytes;
+}
+
+/* ---- which link ---- */
+
+static void what_is_urgent_goes_by_the_fastest_link(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+
+    pair_link(pair, 1);
+    know_rtt(pair, 0, 80 * MS);
+    know_rtt(pair, 1, 20 * MS);
+    open_stream(pair, 1, streams);
+    write_some(streams[CLIENT], 100);
+    assert_false(session_wants(pair->ends[CLIENT], 0));
+    assert_true(session_wants(pair->ends[CLIENT], 1));
+    write_some(streams[SERVER], 100);
+    assert_false(session_wants(pair->ends[SERVER], 0));
+    assert_true(session_wants(pair->ends[SERVER], 1));
+}
+
+static void links_that_are_alike_are_used_alike(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+
+    pair_link(pair, 1);
+    know_rtt(pair, 1, MS / 2);
+    open_stream(pair, 0, streams);
+    write_some(streams[CLIENT], 100);
+    assert_true(session_wants(pair->ends[CLIENT], 0));
+    assert_true(session_wants(pair->ends[CLIENT], 1));
+}
+
+static void bulk_goes_by_a_slower_link_only_where_it_arrives_earlier(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+
+    pair_link(pair, 1);
+    know_rtt(pair, 0, 100 * MS);
+    know_rtt(pair, 1, 20 * MS);
+    open_stream(pair, 1, streams);
+    /* Link 1 takes 2 MB a second, as both find out. */
+    for (int i = 0; i < 10; i++) {
+        write_some(streams[CLIENT], 40960);
+        while (session_wants(pair->ends[CLIENT], 1)) {
+            size_t n = take(pair, CLIENT, 1, record);
+            pair->now_us += n / 2;
+            assert_int_equal(give(pair, SERVER, 1, record, n), ERR_NONE);
+        }
+        size_t n;
+        (void)read_all(streams[SERVER], record, sizeof record, &n);
+        advance(pair, 25 * MS);
+        carry(pair, SERVER, 1);
+    }
+    write_some(streams[CLIENT], 65536);
+    while (session_wants(pair->ends[CLIENT], 1) && take(pair, CLIENT, 1, record) > 0)
+        write_some(streams[CLIENT], 0);
+    /* 64 KiB on their way take 33 ms, so link 0 is no use for what follows. */
+    assert_int_equal(stream_write(streams[CLIENT], record, 16384, &(size_t){0}), ERR_NONE);
+    assert_false(session_wants(pair->ends[CLIENT], 0));
+}
+
+static void a_link_that_does_not_stand_yet_gets_no_streams_frames_beside_one_that_does(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+
+    open_stream(pair, 0, streams);
+    assert_int_equal(session_add_link(pair->ends[CLIENT], 1, pair->now_us), ERR_NONE);
+    write_some(streams[CLIENT], 100);
+    assert_false(session_wants(pair->ends[CLIENT], 1));
+    session_lose_link(pair->ends[CLIENT], 0, pair->now_us);
+    assert_true(session_wants(pair->ends[CLIENT], 1));
+}
+
+/* ---- silence ---- */
+
+static void what_a_silent_link_has_goes_once_more_by_another(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+    size_t n;
+
+    open_stream(pair, 0, streams);
+    pair_link(pair, 1);
+    write_some(streams[CLIENT], 1000);
+    size_t n_record = take(pair, CLIENT, 0, record);
+    assert_true(n_record > 1000);
+    advance(pair, 249 * MS);
+    assert_int_equal(carry(pair, CLIENT, 1), 0);
+    advance(pair, 2 * MS);
+    assert_true(carry(pair, CLIENT, 1) > 0);
+    assert_int_equal(n_resent(pair->ends[CLIENT]), 1000);
+    /* Nothing new goes by it, and what it had does not go a third time, though it dies. */
+    write_some(streams[CLIENT], 10);
+    assert_false(session_wants(pair->ends[CLIENT], 0));
+    session_lose_link(pair->ends[CLIENT], 0, pair->now_us);
+    carry_all(pair, 1);
+    assert_int_equal(n_resent(pair->ends[CLIENT]), 1000);
+    (void)read_all(streams[SERVER], record, sizeof record, &n);
+    assert_int_equal(n, 1010);
+}
+
+static void a_silent_link_that_answers_is_as_good_as_before(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+
+    open_stream(pair, 0, streams);
+    pair_link(pair, 1);
+    write_some(streams[CLIENT], 1000);
+    size_t n = take(pair, CLIENT, 0, record);
+    advance(pair, 300 * MS);
+    assert_int_equal(give(pair, SERVER, 0, record, n), ERR_NONE);
+    advance(pair, 25 * MS);
+    carry(pair, SERVER, 0);
+    assert_int_equal(n_resent(pair->ends[CLIENT]), 0);
+    write_some(streams[CLIENT], 10);
+    assert_true(session_wants(pair->ends[CLIENT], 0));
+}
+
+static void the_only_link_is_not_given_up(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+
+    open_stream(pair, 0, streams);
+    write_some(streams[CLIENT], 1000);
+    (void)take(pair, CLIENT, 0, record);
+    assert_int_equal(session_deadline_us(pair->ends[CLIENT]), UINT64_MAX);
+}
+
+/* ---- a clean end ---- */
+
+/* The client ends link 0 while the server has something on its way by it. */
+static size_t end_link_0(struct pair *pair, struct stream *streams[2], uint8_t *record)
+{
+    open_stream(pair, 0, streams);
+    pair_link(pair, 1);
+    write_some(streams[SERVER], 1000);
+    size_t n = take(pair, SERVER, 0, record);
+    session_bye(pair->ends[CLIENT], 0);
+    assert_int_equal(carry(pair, CLIENT, 0), 1);
+    assert_int_equal(expect(pair, SERVER, SESSION_LINK_BYE).link, 0);
+    session_bye(pair->ends[SERVER], 0);
+    return n;
+}
+
+static void what_was_on_its_way_when_a_link_ended_cleanly_is_not_sent_again(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES], last[SESSION_RECORD_MAX_BYTES];
+    size_t n_record = end_link_0(pair, streams, record);
+    size_t n_last = take(pair, SERVER, 0, last);
+
+    session_lose_link(pair->ends[SERVER], 0, pair->now_us);
+    carry_all(pair, 1);
+    assert_int_equal(n_resent(pair->ends[SERVER]), 0);
+    assert_int_equal(give(pair, CLIENT, 0, record, n_record), ERR_NONE);
+    assert_int_equal(give(pair, CLIENT, 0, last, n_last), ERR_NONE);
+    session_lose_link(pair->ends[CLIENT], 0, pair->now_us);
+    carry_all(pair, 1);
+    advance(pair, 2000 * MS);
+    carry_all(pair, 1);
+    assert_int_equal(n_resent(pair->ends[SERVER]), 0);
+}
+
+static void what_did_not_come_by_a_link_that_ended_cleanly_is_sent_again(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+
+    (void)end_link_0(pair, streams, record);
+    (void)take(pair, SERVER, 0, record);
+    session_lose_link(pair->ends[SERVER], 0, pair->now_us);
+    session_lose_link(pair->ends[CLIENT], 0, pair->now_us);
+    carry_all(pair, 1);
+    assert_int_equal(n_resent(pair->ends[SERVER]), 1000);
+}
+
+static void who_hears_no_count_sends_again_after_a_second(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+
+    (void)end_link_0(pair, streams, record);
+    (void)take(pair, SERVER, 0, record);
+    session_lose_link(pair->ends[SERVER], 0, pair->now_us);
+    advance(pair, 999 * MS);
+    carry(pair, SERVER, 1);
+    assert_int_equal(n_resent(pair->ends[SERVER]), 0);
+    advance(pair, 2 * MS);
+    carry(pair, SERVER, 1);
+    assert_int_equal(n_resent(pair->ends[SERVER]), 1000);
+}
+
+/* ---- links of a stream's own ---- */
+
+static void own_link(struct pair *pair, uint64_t link)
+{
+    pair_link(pair, link);
+    for (int end = 0; end < 2; end++)
+        session_own_link(pair->ends[end], link);
+}
+
+static void a_stream_takes_the_link_that_is_ready_and_nothing_else_goes_by_it(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *common[2], *own[2], *third[2];
+
+    open_stream(pair, 0, common);
+    own_link(pair, 1);
+    assert_int_equal(session_ready_links(pair->ends[CLIENT]), 1);
+    open_stream(pair, 1, own);
+    assert_int_equal(session_ready_links(pair->ends[CLIENT]), 0);
+    open_stream(pair, 0, third);
+    for (int end = 0; end < 2; end++) {
+        write_some(common[end], 10);
+        write_some(third[end], 10);
+        assert_false(session_wants(pair->ends[end], 1));
+        assert_true(session_wants(pair->ends[end], 0));
+        carry(pair, end, 0);
+        write_some(own[end], 10);
+        assert_false(session_wants(pair->ends[end], 0));
+        assert_true(session_wants(pair->ends[end], 1));
+        carry(pair, end, 1);
+    }
+}
+
+static void a_stream_whose_own_link_is_lost_goes_by_the_common_one(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *own[2];
+    static uint8_t bytes[64];
+    size_t n;
+
+    own_link(pair, 1);
+    open_stream(pair, 1, own);
+    write_some(own[SERVER], 10);
+    for (int end = 0; end < 2; end++)
+        session_lose_link(pair->ends[end], 1, pair->now_us);
+    carry_all(pair, 0);
+    (void)read_all(own[CLIENT], bytes, sizeof bytes, &n);
+    assert_int_equal(n, 10);
+}
+
+static void the_client_hears_that_the_stream_of_a_link_is_closed(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *own[2];
+
+    own_link(pair, 1);
+    open_stream(pair, 1, own);
+    for (int end = 0; end < 2; end++) {
+        stream_finish(own[end]);
+        stream_release(own[end]);
+    }
+    carry_all(pair, 1);
+    advance(pair, 30 * MS);
+    carry_all(pair, 1);
+    assert_int_equal(expect(pair, CLIENT, SESSION_LINK_SPENT).link, 1);
+    expect_nothing(pair, CLIENT);
+    expect_nothing(pair, SERVER);
+    assert_int_equal(session_ready_links(pair->ends[CLIENT]), 0);
+}
+
+static void without_a_common_link_all_go_by_any(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *common[2], *own[2];
+
+    open_stream(pair, 0, common);
+    own_link(pair, 1);
+    open_stream(pair, 1, own);
+    for (int end = 0; end < 2; end++)
+        session_lose_link(pair->ends[end], 0, pair->now_us);
+    write_some(common[CLIENT], 10);
+    assert_true(session_wants(pair->ends[CLIENT], 1));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_urgent_goes_by_the_fastest_link),
+        TEST(links_that_are_alike_are_used_alike),
+        TEST(bulk_goes_by_a_slower_link_only_where_it_arrives_earlier),
+        TEST(a_link_that_does_not_stand_yet_gets_no_streams_frames_beside_one_that_does),
+        TEST(what_a_silent_link_has_goes_once_more_by_another),
+        TEST(a_silent_link_that_answers_is_as_good_as_before),
+        TEST(the_only_link_is_not_given_up),
+        TEST(what_was_on_its_way_when_a_link_ended_cleanly_is_not_sent_again),
+        TEST(what_did_not_come_by_a_link_that_ended_cleanly_is_sent_again),
+        TEST(who_hears_no_count_sends_again_after_a_second),
+        TEST(a_stream_takes_the_link_that_is_ready_and_nothing_else_goes_by_it),
+        TEST(a_stream_whose_own_link_is_lost_goes_by_the_common_one),
+        TEST(the_client_hears_that_the_stream_of_a_link_is_closed),
+        TEST(without_a_common_link_all_go_by_any),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
