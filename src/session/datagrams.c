@@ -40,9 +40,7 @@ struct waiting {
     uint8_t room[];
 };
 
-static_assert(sizeof(struct waiting) % alignof(struct waiting) == 0 &&
-                  sizeof(struct datagram_part) % alignof(struct waiting) == 0,
-              "what waits is aligned");
+static_assert(sizeof(struct datagram_part) % alignof(struct waiting) == 0, "what waits is aligned");
 
 static struct chunk *chunk_of(struct datagram_part *part)
 {

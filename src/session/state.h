@@ -236,6 +236,7 @@ struct session {
     uint8_t end_code;
     bool end_needed, event_ended, event_auth;
     bool demands_auth, delivers;
+    bool datagrams_first; /* they and small streams take turns, record by record */
     uint64_t end_at_us;
 
     struct session_link **links; /* by age */
@@ -278,7 +279,6 @@ struct session {
     uint32_t n_loans, loans_cap;
     size_t n_datagram_bytes;     /* of all that wait */
     struct datagram_part *spent; /* parts that the last record's pieces may lie in */
-    bool datagrams_first;        /* they and small streams take turns, record by record */
     uint64_t n_sent_datagrams, n_received_datagrams, n_dropped_datagrams;
     struct chunk **given; /* chunks that the loans lie in */
     uint32_t n_given, given_cap;
