@@ -86,7 +86,8 @@ enum err asking_ask(const char *path, const char *line, char **answer, size_t *n
         return err;
     }
     *answer = bytes;
-    return strncmp(bytes, error_head, sizeof error_head - 1) == 0 ? ERR_BAD : ERR_NONE;
+    size_t n_head = sizeof error_head - 1;
+    return *n >= n_head && memcmp(bytes, error_head, n_head) == 0 ? ERR_BAD : ERR_NONE;
 }
 
 int asking_say_failure(const char *path, enum err err, const char *answer)

@@ -1,8 +1,6 @@
 """What users of such programs complain of, where it concerns tunnels and no other test has it; doc/complaints.md has the list."""
 
 import json
-import pathlib
-import re
 import threading
 import time
 
@@ -160,16 +158,3 @@ def test_a_server_that_has_moved_is_found_by_its_name(sockeye, dns, origin, dial
     second = sockeye(head + far(f"127.0.0.3:{port}"))
     until(is_served, "a way by the new address", timeout=60)
     assert second.records(event="flow") or second.wait_record(event="flow")
-
-
-def test_every_test_that_the_documentation_names_is_there():
-    root = pathlib.Path(__file__).parents[2]
-    there = set()
-    for folder in ("e2e", "unit", "sim", "interop", "vectors", "fault", "differential"):
-        for path in (root / "tests" / folder).rglob("*.[cp]*"):
-            if path.suffix in (".py", ".c"):
-                there |= set(re.findall(r"\b(test_\w+)", path.read_text()))
-                there.add(path.stem)
-    for page in (root / "doc").glob("*.md"):
-        named = set(re.findall(r"`(test_\w+)`", page.read_text()))
-        assert named <= there, f"{page.name} names {sorted(named - there)}"

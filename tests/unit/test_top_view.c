@@ -36,7 +36,13 @@ static struct status_lines_session sessions[] = {
      .links_cut = 3,
      .n_links_told = 2},
     /* It counts anew, as its session was lost. */
-    {.worker = 1, .serial = 2, .name = "away", .user = "ann", .streams_now = 40, .sent = 500, .received = 1000},
+    {.worker = 1,
+     .serial = 2,
+     .name = "away",
+     .user = "ann",
+     .streams_now = 40,
+     .sent = 500,
+     .received = 1000},
     {.worker = 2, .serial = 1, .name = "new", .sent = 1000000, .received = 1000000},
 };
 
