@@ -146,6 +146,7 @@ static void set_limits(struct runtime *runtime)
         .udp_idle_ms = limits->udp_idle_ms,
         .max_connections = limits->connections,
         .max_held_bytes = limits->memory_mb * 1024 * 1024,
+        .drain_s = limits->drain_s,
         .keepalive_s = limits->keepalive_s > INT_MAX ? INT_MAX : (unsigned)limits->keepalive_s,
     };
 }

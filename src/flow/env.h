@@ -35,6 +35,7 @@ struct flow_limits {
     uint64_t udp_idle_ms;
     uint64_t max_connections;
     uint64_t max_held_bytes; /* what all flows together hold in buffers */
+    uint64_t drain_s;        /* for what a tunnel carries that takes no more */
     unsigned keepalive_s;    /* 0: off */
     uint64_t penalty_ms;     /* how long a wrong login waits for its answer; 0: not at all */
 };

@@ -163,6 +163,7 @@ struct peer {
     uint8_t resume[32];
     uint8_t cipher;
     uint64_t unlinked_us; /* since when there is no link; meaningful if none is up */
+    bool is_drained;      /* the other end takes no more streams */
     bool is_ending;       /* for good: told to, or the session of a far peer is over */
     bool was_told;        /* PEER_ENDED */
     uint64_t end_us;      /* by then it is over, whatever links do */

@@ -300,7 +300,7 @@ void near_start_over(struct peer *peer, const char *why)
 {
     struct reign *old = peer->reign;
 
-    peer->stands = peer->near.is_admitted = false;
+    peer->stands = peer->is_drained = peer->near.is_admitted = false;
     peer->near.has_link_0 = false;
     peer->near.last_join = 0;
     begin_session(peer);

@@ -149,6 +149,9 @@ unsigned near_lack(const struct peer *peer)
         return !near_has_sound_link(peer) &&
                (peer->stands || near->at_once || stats.n_streams > 0 || stats.n_listeners > 0);
     }
+    /* Whoever answers a new connection may not be the one who has this session. */
+    if (peer->is_drained)
+        return !near_has_sound_link(peer);
     unsigned n_common = n_fresh_common(peer), wanted = n_common_wanted(peer);
     unsigned lack = n_common < wanted ? wanted - n_common : 0;
     if (!near->options.is_distributed || n_common == 0)

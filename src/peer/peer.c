@@ -157,6 +157,17 @@ void peer_link_left(struct peer *peer, bool was_up)
 
 /* ---- its end ---- */
 
+void peer_drain(struct peer *peer, uint64_t seconds, const struct peer_time *time)
+{
+    peer->time = *time;
+    session_drain(peer->reign->session, seconds);
+}
+
+bool peer_drain_is_known(const struct peer *peer)
+{
+    return !peer_is_linked(peer) || session_drain_is_known(peer->reign->session);
+}
+
 void peer_end(struct peer *peer, uint8_t code, const struct peer_time *time)
 {
     peer_at(peer, time);
@@ -272,6 +283,12 @@ static bool session_tells(struct peer *peer, struct reign *reign, struct peer_ev
             break;
         case SESSION_AUTH:
             break; /* nobody asked for it */
+        case SESSION_DRAIN:
+            if (reign != peer->reign)
+                break;
+            peer->is_drained = true;
+            *event = (struct peer_event){.kind = PEER_DRAIN, .seconds = told.seconds};
+            return true;
         case SESSION_ENDED:
             if (reign == peer->reign)
                 on_session_over(peer, told.code);

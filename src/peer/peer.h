@@ -45,6 +45,7 @@ enum peer_event_kind {
     PEER_LINK_UP,
     PEER_LINK_CLOSE, /* its carrier is to be closed; `is_clean`: once what peer_link_output() has is sent, by a fin. Then peer_link_ended() */
     PEER_LINK_SILENT, /* far: its carrier takes the silent path; the link is freed when the next event is asked for */
+    PEER_DRAIN, /* the other end takes no more streams in this session, and ends it in so many `seconds` */
     PEER_SIGN,  /* a signature is wanted off the loop: peer_sign_job(), peer_signed() */
     PEER_ENDED, /* the session is over, its last link gone, and the peer to be freed */
 };
@@ -54,6 +55,7 @@ struct peer_event {
     struct session_event session_event;
     struct peer_link *link;
     bool is_clean;
+    uint64_t seconds;
     const char *why; /* for the log, static; NULL: nothing to say */
 };
 
@@ -119,6 +121,10 @@ void *peer_owner(const struct peer *peer);
 /* The session that is there now. At the near end another takes its place when it is lost: the streams of the old one are dead, told so,
  * and live until they are released. */
 struct session *peer_session(struct peer *peer);
+/* The other end is told that we take no more streams in this session, and end it in so many seconds. */
+void peer_drain(struct peer *peer, uint64_t seconds, const struct peer_time *time);
+/* Whether the other end knows that; also where there is nobody to tell. */
+bool peer_drain_is_known(const struct peer *peer);
 /* Ends the session: the other end is told where a link stands. PEER_ENDED follows. */
 void peer_end(struct peer *peer, uint8_t code, const struct peer_time *time);
 void peer_free(struct peer *peer); /* at any time; NULL is fine */

@@ -254,6 +254,7 @@ static void take_frame(struct reader *reader, struct frame *frame)
         frame->value = take_varint(reader);
         return;
     case FRAME_INITIAL:
+    case FRAME_DRAIN:
         frame->value = take_varint(reader);
         return;
     case FRAME_ACK:
@@ -407,6 +408,12 @@ uint8_t *frame_write_initial(uint8_t *out, uint64_t claim)
 {
     *out++ = FRAME_INITIAL;
     return varint_write(out, claim);
+}
+
+uint8_t *frame_write_drain(uint8_t *out, uint64_t seconds)
+{
+    *out++ = FRAME_DRAIN;
+    return varint_write(out, seconds);
 }
 
 uint8_t *frame_write_ack(uint8_t *out, uint64_t link, uint64_t count, uint64_t delay_us)

@@ -34,6 +34,7 @@ enum frame_type {
     FRAME_LISTEN = 0x10,
     FRAME_LISTENING = 0x11,
     FRAME_UNLISTEN = 0x12,
+    FRAME_DRAIN = 0x13,
 };
 
 /* Which members hold depends on the type; the others are not set. */
@@ -42,7 +43,7 @@ struct frame {
     uint8_t code;         /* OPENED, RESET, END, LISTENING; the kind of OPEN and LISTEN */
     bool has_bad_name;    /* OPEN: its target's name is none that could be looked up */
     uint64_t id;          /* of the stream; ACK and LOST: the link; LISTEN...: the listener */
-    uint64_t value;       /* offset, final size, limit, claim of INITIAL, count, token */
+    uint64_t value;       /* offset, final size, limit, claim of INITIAL, count, token, seconds */
     uint64_t delay_us;    /* ACK */
     uint64_t claim;       /* OPEN */
     uint64_t grant;       /* OPEN */
@@ -88,6 +89,7 @@ uint8_t *frame_write_data(uint8_t *out, bool is_fin, uint64_t id, uint64_t offse
 uint8_t *frame_write_reset(uint8_t *out, uint64_t id, uint8_t code, uint64_t final_size);
 uint8_t *frame_write_window(uint8_t *out, uint64_t id, uint64_t limit);
 uint8_t *frame_write_initial(uint8_t *out, uint64_t claim);
+uint8_t *frame_write_drain(uint8_t *out, uint64_t seconds);
 uint8_t *frame_write_ack(uint8_t *out, uint64_t link, uint64_t count, uint64_t delay_us);
 uint8_t *frame_write_lost(uint8_t *out, uint64_t link, uint64_t count);
 uint8_t *frame_write_token(uint8_t *out, enum frame_type type, uint64_t token); /* PING, PONG */

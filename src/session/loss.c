@@ -61,6 +61,10 @@ void link_send_again(struct session *session, struct session_link *link)
         session->initial_told = 0;
         session->initial_needed = true;
     }
+    if (slot_is_lost(&session->drain_sent, link)) {
+        session->drain_sent.link = NO_LINK;
+        session->drain_needed = true;
+    }
 }
 
 static bool has_link(const struct session *session)

@@ -140,6 +140,13 @@ static void put_slots(struct filler *filler)
         session->initial_sent = slot_here(filler);
         filler->asks = true;
     }
+    if (session->drain_needed && session->state == SESSION_ALIVE &&
+        (at = room_for(filler, FRAME_HEAD_MAX_BYTES)) != NULL) {
+        put_head(filler, frame_write_drain(at, session->drain_s));
+        session->drain_needed = false;
+        session->drain_sent = slot_here(filler);
+        filler->asks = true;
+    }
 }
 
 static void put_windows(struct filler *filler, struct queues *queues)
@@ -518,9 +525,10 @@ bool session_wants(const struct session *session, uint64_t number)
     if (link == NULL || !link->is_up || link->bye_sent)
         return false;
     if (link->ack_due || link->ping_needed || link->pong_needed || link->bye_needed ||
-        (session->initial_needed && session->state == SESSION_ALIVE) || session->end_needed ||
-        session->auth_out.bytes != NULL || !list_empty(&link->queues.windows) ||
-        !list_empty(&session->queues.windows) || !list_empty(&session->listener_needs))
+        ((session->initial_needed || session->drain_needed) && session->state == SESSION_ALIVE) ||
+        session->end_needed || session->auth_out.bytes != NULL ||
+        !list_empty(&link->queues.windows) || !list_empty(&session->queues.windows) ||
+        !list_empty(&session->listener_needs))
         return true;
     for (size_t i = 0; i < session->n_links; i++) {
         if (session->links[i]->lost_needed)

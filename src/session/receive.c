@@ -82,7 +82,7 @@ static enum err on_open(struct session *session, struct session_link *link,
         stream_settle(stream, link);
     stream->out.limit = frame->grant;
     stream->in.limit = frame->claim;
-    if (!credit_allows(session, frame->claim))
+    if (session_drain_is_known(session) || !credit_allows(session, frame->claim))
         return refuse(stream, 1);
     uint8_t why_not = judge_kind(session, frame);
     if (why_not != 0)
@@ -268,6 +268,11 @@ static enum err on_link_frame(struct session *session, struct record *record,
         return ERR_NONE;
     case FRAME_END:
         return on_end(session, frame);
+    case FRAME_DRAIN:
+        session->event_drain = !session->is_drained;
+        session->is_drained = true;
+        session->drain_theirs_s = frame->value;
+        return ERR_NONE;
     default:
         if (frame->value > INITIAL_FULL)
             return ERR_BAD;

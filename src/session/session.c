@@ -29,7 +29,7 @@ enum err session_new(struct session **out, const struct session_options *options
     session->store.source = options->chunks;
     session->delivers = true;
     session->initial_told = session->initial_theirs = INITIAL_FULL;
-    session->initial_sent.link = NO_LINK;
+    session->initial_sent.link = session->drain_sent.link = NO_LINK;
     list_init(&session->streams);
     list_init(&session->events);
     list_init(&session->listeners);
@@ -125,6 +125,11 @@ bool session_next_event(struct session *session, struct session_event *event)
     if (listeners_tell(session, event) || next_of_streams(session, event) ||
         next_of_links(session, event))
         return true;
+    if (session->event_drain) {
+        session->event_drain = false;
+        *event = (struct session_event){.kind = SESSION_DRAIN, .seconds = session->drain_theirs_s};
+        return true;
+    }
     if (!session->event_ended)
         return false;
     session->event_ended = false;
@@ -206,6 +211,22 @@ void session_over(struct session *session, enum stream_reset code)
     session->end_needed = false;
     listeners_quieten(session);
     kill_all(session, code);
+}
+
+void session_drain(struct session *session, uint64_t seconds)
+{
+    session->is_draining = session->drain_needed = true;
+    session->drain_s = seconds;
+}
+
+bool session_drain_is_known(const struct session *session)
+{
+    const struct slot *sent = &session->drain_sent;
+
+    if (!session->is_draining || session->drain_needed)
+        return false;
+    const struct session_link *link = link_find(session, sent->link);
+    return link == NULL || sent->record < link->n_acked;
 }
 
 void session_end(struct session *session, uint8_t code, uint64_t now_us)

@@ -70,7 +70,7 @@ enum stream_reset {
 };
 
 /* Opens a stream; bytes may be written at once. ERR_MEMORY, ERR_LIMIT (no id is free until older
- * openings are acknowledged), ERR_EOF (the session has ended). */
+ * openings are acknowledged), ERR_EOF (the session has ended, or the other end takes no more). */
 NODISCARD enum err session_open(struct session *session, const struct stream_request *request,
                                 struct stream **out);
 /* The request of a stream that the other end has opened; borrowed until it is answered. */
@@ -162,6 +162,7 @@ enum session_event_kind {
     SESSION_LISTENING, /* client: the answer about `listener`, `code` and `addr`; unless it is LISTENER_BOUND it is there no more */
     SESSION_UNLISTEN,  /* server: `listener` is wanted no more */
     SESSION_AUTH,      /* a signature has come: session_auth() */
+    SESSION_DRAIN,     /* the other end takes no more streams, and ends it in so many seconds */
     SESSION_ENDED,     /* by the other end, or END was acknowledged */
 };
 
@@ -172,6 +173,7 @@ struct session_event {
     uint8_t code;          /* of SESSION_ENDED, LISTEN, LISTENING */
     uint64_t listener;     /* of SESSION_LISTEN, LISTENING, UNLISTEN */
     struct addr addr;
+    uint64_t seconds; /* of SESSION_DRAIN */
 };
 
 /* False: nothing more. Each thing is told once until it happens anew. */
@@ -248,6 +250,11 @@ void session_deliver(struct session *session, bool is_on);
 void session_ping(struct session *session, uint64_t link, uint64_t now_us);
 /* The link's last record is the next: BYE. */
 void session_bye(struct session *session, uint64_t link);
+/* The other end is told that we take no more streams, and those that it opens when it knows are refused; the owner ends the session
+ * in so many seconds. */
+void session_drain(struct session *session, uint64_t seconds);
+/* Whether the other end knows of that. */
+bool session_drain_is_known(const struct session *session);
 /* Ends the session: streams die, END is sent. */
 void session_end(struct session *session, uint8_t code, uint64_t now_us);
 

@@ -271,6 +271,10 @@ struct session {
     uint64_t initial_told, initial_theirs;
     struct slot initial_sent;
     bool initial_needed;
+    uint64_t drain_s, drain_theirs_s; /* as was said last */
+    struct slot drain_sent;
+    bool is_draining, is_drained; /* we take no more streams; the other end does not */
+    bool drain_needed, event_drain;
     size_t n_grown; /* streams with a window larger than the first */
     uint64_t n_outgoing_bytes;
     bool is_full; /* some stream met ERR_AGAIN for the sake of all */

@@ -20,7 +20,7 @@ enum err session_open(struct session *session, const struct stream_request *requ
 {
     struct stream *stream;
 
-    if (session->state != SESSION_ALIVE)
+    if (session->state != SESSION_ALIVE || session->is_drained)
         return ERR_EOF;
     if (session->n_ours + session->n_unborn - session->ours.low >= IDS_PLACES / 2)
         return ERR_LIMIT;

@@ -44,6 +44,13 @@ void tunnel_env_deinit(struct tunnel_env *env)
     env->flow->tunnels = NULL;
 }
 
+void tunnel_env_drain(struct tunnel_env *env, uint64_t seconds)
+{
+    env->is_draining = true;
+    for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next)
+        host_drain(CONTAINER_OF(at, struct host, link), seconds);
+}
+
 bool tunnel_env_end(struct tunnel_env *env, bool is_now)
 {
     for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {

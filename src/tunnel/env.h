@@ -37,7 +37,7 @@ struct tunnel_env {
     struct tunnels *tunnels;  /* of the process */
     size_t index;             /* of the worker, among them */
     struct ruleset *in_force; /* by which far ends go; held by the worker */
-    bool is_draining;         /* the program ends: far ends take no further streams */
+    bool is_draining;         /* the program ends: no session takes further streams */
     struct peer_time now;     /* as of the loop's turn with this number */
     uint64_t turn;
     int64_t boot_ahead_ms; /* by so much the machine has slept, as far as was noticed */
@@ -59,6 +59,8 @@ void tunnel_env_deinit(struct tunnel_env *env); /* no host and no far end is lef
 /* The turn is over. What is touched meanwhile is settled too. */
 void tunnel_env_settle(struct tunnel_env *env);
 
+/* The program takes no more: each session's other end is told so, which has so many seconds for the streams that are there. */
+void tunnel_env_drain(struct tunnel_env *env, uint64_t seconds);
 /* The program ends: every session is ended with its last stream, or now, and says so where it can. True: there is none, and need not
  * be waited for; else on_empty() follows. */
 bool tunnel_env_end(struct tunnel_env *env, bool is_now);

@@ -1,12 +1,14 @@
 #include "tunnel/far.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "flow/ruleset.h"
 #include "io/mailbox.h"
 #include "io/socket.h"
 #include "io/sys.h"
 #include "tunnel/far_host.h"
+#include "tunnel/far_listen.h"
 #include "tunnel/far_roster.h"
 #include "tunnel/replays.h"
 #include "tunnel/tunnels.h"
@@ -169,6 +171,8 @@ static struct far_host *begin_session(struct far *far, struct carrier *carrier, 
     if (host != NULL) {
         adopt(host, carrier);
         far_host_turn(host); /* it may have come by what has just ceased to be in force */
+        if (far->tended.env->is_draining)
+            host_drain(&host->host, far->tended.env->flow->limits.drain_s);
         return host;
     }
     /* Also of one that has fallen silent meanwhile nothing is told any more. */
@@ -461,12 +465,36 @@ static void end_hosts(struct far *far, uint8_t code)
     tended_touch(&far->tended);
 }
 
-static void turn(struct far *far, struct inbound *inbound)
+/* One that is there no more lets its connections end, as other inbounds do. */
+static void drain_hosts(struct far *far)
+{
+    uint64_t seconds = far->tended.env->flow->limits.drain_s;
+    for (struct list *at = far->hosts.next; at != &far->hosts; at = at->next) {
+        struct far_host *host = CONTAINER_OF(at, struct far_host, link);
+        far_listen_stop_all(host);
+        host_drain(&host->host, seconds);
+    }
+    tended_touch(&far->tended);
+}
+
+static bool has_name(const struct ruleset *ruleset, const char *name)
+{
+    for (size_t i = 0; i < ruleset->n_inbounds; i++)
+        if (strcmp(ruleset->inbounds[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* No inbound: that one is in force no more, and what had to do with its key has no right any more where another has its place. */
+static void turn(struct far *far, struct inbound *inbound, const struct ruleset *ruleset)
 {
     if (inbound == NULL) {
         far->is_leaving = true;
         close_gate(far);
-        end_hosts(far, END_NO_RIGHT);
+        if (has_name(ruleset, far->inbound->name))
+            end_hosts(far, END_NO_RIGHT);
+        else
+            drain_hosts(far);
         return;
     }
     struct inbound *before = far->inbound;
@@ -485,7 +513,7 @@ void far_turn_all(struct tunnel_env *env, struct ruleset *ruleset)
     for (struct list *at = env->fars.next; at != &env->fars; at = at->next) {
         struct far *far = CONTAINER_OF(at, struct far, link);
         if (!far->is_leaving)
-            turn(far, find_inbound(ruleset, far->spec));
+            turn(far, find_inbound(ruleset, far->spec), ruleset);
     }
 }
 

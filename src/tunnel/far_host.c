@@ -133,8 +133,6 @@ static enum err request_of(const struct far *far, const struct stream_request *a
     const struct target *configured = &inbound->target;
     if (far->is_leaving)
         return ERR_DENIED;
-    if (far->tended.env->is_draining)
-        return ERR_LIMIT;
     if (asked->kind == STREAM_ASSOCIATION) {
         *request = (struct request){.command = REQUEST_ASSOCIATE};
         return inbound->udp.is_enabled ? ERR_NONE : ERR_COMMAND;
@@ -337,7 +335,8 @@ static void on_told(struct claimant *claimant)
 {
     struct far_host *host = claimant->owner;
     far_listen_yield(host);
-    if (claimant->is_replaced)
+    /* One that drains has been replaced by its client's own will. */
+    if (claimant->is_replaced && !host->host.is_drained)
         end(host, END_NO_RIGHT, "another session of the same peer's has taken its place");
 }
 
@@ -360,6 +359,21 @@ void far_host_free(struct far_host *host)
     list_remove(&host->link);
     host_deinit(&host->host);
     loop_defer(loop, &host->freeing, free_host);
+}
+
+/* It opens no more; what we would open goes by another session of its. */
+static void on_drained(struct host *base, uint64_t seconds)
+{
+    struct far_host *host = far_host_of(base);
+    base->is_drained = true;
+    far_listen_stop_all(host);
+    if (!log_wants(base->tended.env->flow->log, LOG_LEVEL_INFO))
+        return;
+    struct log_line line;
+    begin_line(&line, host, "drained");
+    log_u64(&line, "s", seconds);
+    log_str(&line, "why", "the other end opens no more connections");
+    log_end(&line);
 }
 
 static void on_ended(struct host *base, const char *why)
@@ -392,6 +406,7 @@ static const struct host_ops ops = {
     .on_listener = on_listener,
     .on_settled = on_settled,
     .on_up = on_up,
+    .on_drained = on_drained,
     .on_silent = on_silent,
     .on_ended = on_ended,
 };

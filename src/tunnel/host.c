@@ -4,6 +4,9 @@
 
 #include "wire/socks5.h"
 
+/* So long an idle session waits for what may be under way to it when it is drained. */
+#define DRAIN_WAIT_US 1000000
+
 /* A line about one of its links. */
 static void log_link(const struct host *host, enum log_level level, const struct carrier *carrier,
                      const char *what, const char *why)
@@ -118,6 +121,9 @@ static void tell(struct host *host, const struct peer_event *event, const struct
     case PEER_LINK_SILENT:
         host->ops->on_silent(host, peer_link_owner(event->link), event->why);
         break;
+    case PEER_DRAIN:
+        host->ops->on_drained(host, event->seconds);
+        break;
     case PEER_SIGN:
     case PEER_ENDED:
         break;
@@ -176,6 +182,25 @@ static void settle_over(struct host *host)
         host->ops->on_ended(host, host->why);
 }
 
+static uint64_t deadline_us(const struct host *host)
+{
+    if (host->is_over)
+        return UINT64_MAX;
+    uint64_t at_us = peer_deadline_us(host->peer);
+    if (host->is_ending)
+        return at_us;
+    at_us = at_us < host->end_us ? at_us : host->end_us;
+    return host->wait_us > 0 && host->wait_us < at_us ? host->wait_us : at_us;
+}
+
+/* What the other end has opened before it heard that it should not may be under way. */
+static bool awaits_more(struct host *host, const struct peer_time *now)
+{
+    if (host->wait_us <= now->now_us || peer_drain_is_known(host->peer))
+        host->wait_us = 0;
+    return host->wait_us > 0;
+}
+
 static bool has_streams(const struct host *host)
 {
     struct session_stats stats;
@@ -195,11 +220,11 @@ static void settle(struct tended *tended, const struct peer_time *now)
     tended_forget(tended); /* what was done to it meanwhile is settled */
     if (host->ops->on_settled != NULL)
         host->ops->on_settled(host, now);
-    move_deadline(host, host->is_over ? UINT64_MAX : peer_deadline_us(host->peer));
+    move_deadline(host, deadline_us(host));
     if (host->is_over)
         settle_over(host);
-    else if (host->is_leaving && !has_streams(host))
-        host_end(host, 0);
+    else if (host->is_leaving && !has_streams(host) && !awaits_more(host, now))
+        host_end(host, END_PROGRAM_ENDS);
 }
 
 static void on_deadline(struct timer *timer)
@@ -208,6 +233,8 @@ static void on_deadline(struct timer *timer)
     struct peer_time now = tunnel_now(host->tended.env);
     move_deadline(host, UINT64_MAX);
     peer_advance(host->peer, &now);
+    if (host->end_us <= now.now_us)
+        host_end(host, END_PROGRAM_ENDS);
     host_touch(host);
 }
 
@@ -222,6 +249,7 @@ enum err host_init(struct host *host, struct tunnel_env *env, const struct host_
     list_init(&host->link);
     list_init(&host->carriers);
     list_init(&host->streams);
+    host->end_us = UINT64_MAX;
     timer_init(&host->deadline, on_deadline);
     enum err err = set_deadline(host, UINT64_MAX);
     if (err != ERR_NONE)
@@ -239,6 +267,18 @@ void host_end(struct host *host, uint8_t code)
     host->is_ending = true;
     peer_end(host->peer, code, &now);
     host_touch(host);
+}
+
+void host_drain(struct host *host, uint64_t seconds)
+{
+    if (host->is_ending || host->is_over)
+        return;
+    struct peer_time now = tunnel_now(host->tended.env);
+    peer_drain(host->peer, seconds, &now);
+    host->is_drained = true;
+    host->end_us = now.now_us + seconds * 1000000;
+    host->wait_us = now.now_us + DRAIN_WAIT_US;
+    host_leave(host);
 }
 
 void host_leave(struct host *host)

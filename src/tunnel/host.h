@@ -29,6 +29,8 @@ struct host_ops {
     /* A carrier is wanted. NULL: never. */
     void (*on_wanted)(struct host *, const struct peer_time *now);
     void (*on_up)(struct host *, struct carrier *);
+    /* The other end takes no more streams, and ends the session in so many seconds. */
+    void (*on_drained)(struct host *, uint64_t seconds);
     /* A carrier has ended, `how` as told by carrier.h. NULL: nobody cares. */
     void (*on_gone)(struct host *, const struct carrier *, enum err how);
     /* Near: all of this turn is done. NULL: nobody cares. */
@@ -53,10 +55,13 @@ struct host {
     uint64_t serial; /* of its worker's hosts */
     uint64_t n_cut;  /* carriers that ended without a word of either end, after their links stood */
     bool is_near;
-    bool is_moving;  /* near: a link stands, and what carries it moves too */
-    bool is_leaving; /* it ends with its last stream */
-    bool is_ending;  /* it was told to */
-    bool is_over;    /* the session is; its last carriers are being closed */
+    bool is_moving;   /* near: a link stands, and what carries it moves too */
+    bool is_leaving;  /* it ends with its last stream */
+    bool is_drained;  /* for one of the two ends takes no more */
+    uint64_t end_us;  /* and at the latest then */
+    uint64_t wait_us; /* not before, as long as the other end may not know that it is drained */
+    bool is_ending;   /* it was told to */
+    bool is_over;     /* the session is; its last carriers are being closed */
     const char *why;
 };
 
@@ -68,6 +73,9 @@ void host_deinit(struct host *host);
 
 /* Ends the session; the other end is told where a link stands. on_ended() follows. */
 void host_end(struct host *host, uint8_t code);
+
+/* No more streams are taken, which the other end is told: it ends with the last, or in so many seconds. */
+void host_drain(struct host *host, uint64_t seconds);
 
 /* The same when its last stream is closed: what was handed to it is delivered before. */
 void host_leave(struct host *host);

@@ -97,13 +97,32 @@ static void on_up(struct host *host, struct carrier *carrier)
     }
 }
 
+static void begin_line(struct log_line *line, const struct host *host, const char *what)
+{
+    log_begin(line, host->tended.env->flow->log, LOG_LEVEL_INFO, "session");
+    log_str(line, "out", host->name);
+    log_str(line, "is", what);
+}
+
+/* Further streams go by another session, whoever has that; those of this one go on. What is listened for is asked for there. */
+static void on_drained(struct host *host, uint64_t seconds)
+{
+    struct near *near = near_of(host);
+    struct log_line line;
+    begin_line(&line, host, "drained");
+    log_u64(&line, "s", seconds);
+    log_str(&line, "why", "the other end takes no more connections");
+    log_end(&line);
+    host->is_drained = true;
+    host_leave(host);
+    if (near->inbound != NULL)
+        near_turn_all(host->tended.env, near->inbound->ruleset);
+}
+
 static void on_ended(struct host *host, const char *why)
 {
-    struct log *log = host->tended.env->flow->log;
     struct log_line line;
-    log_begin(&line, log, LOG_LEVEL_INFO, "session");
-    log_str(&line, "out", host->name);
-    log_str(&line, "is", "ended");
+    begin_line(&line, host, "ended");
     log_str(&line, "why", why);
     log_end(&line);
     take_down(near_of(host));
@@ -137,6 +156,7 @@ static const struct host_ops ops = {
     .on_answered = tunnel_opening_answered,
     .on_wanted = on_wanted,
     .on_up = on_up,
+    .on_drained = on_drained,
     .on_settled = on_settled,
     .on_ended = on_ended,
 };
@@ -238,7 +258,7 @@ static struct near *find(struct tunnel_env *env, const struct tunnel_spec *spec,
 {
     for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
         struct host *host = CONTAINER_OF(at, struct host, link);
-        bool is_over = host->is_over || host->is_ending;
+        bool is_over = host->is_over || host->is_ending || host->is_drained;
         if (host->is_near && !is_over && near_of(host)->spec == spec &&
             near_of(host)->session == session)
             return near_of(host);
@@ -316,9 +336,9 @@ static void turn(struct near *near, const struct ruleset *ruleset)
 {
     struct tunnel_env *env = near->host.tended.env;
     struct outbound *outbound = tunnel_outbound_find(ruleset, near->spec);
-    bool listens = outbound != NULL && near->session == 0 && !env->is_draining &&
-                   tunnel_spec_home(near->spec, 0) == env;
-    near->host.is_leaving = outbound == NULL || env->is_draining;
+    bool is_leaving = outbound == NULL || env->is_draining || near->host.is_drained;
+    bool listens = !is_leaving && near->session == 0 && tunnel_spec_home(near->spec, 0) == env;
+    near->host.is_leaving = is_leaving;
     near_listen_turn(near, listens ? ruleset : NULL, outbound);
     if (outbound != NULL)
         go_by(near, &ruleset->inbounds[0], tunnel_outbound_via(outbound));

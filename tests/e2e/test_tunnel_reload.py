@@ -78,13 +78,14 @@ def test_another_key_at_the_far_end_ends_the_session_and_the_near_end_follows_by
     until(lambda: t.is_served(server), "a way by the new key", timeout=30)
 
 
-def test_a_tunnel_that_the_far_end_has_no_more_is_reset(tunnel, reload):
+def test_what_a_tunnel_carries_that_the_far_end_has_no_more_is_reset_after_drain_s(tunnel, reload):
     t = tunnel(far_more='  - {type: mixed, name: other, listen: "127.0.0.1:1080"}\n')
     sock = t.connect(t.serve(echo))
     exchange(sock)
     line = next(line for line in t.configs["far"].splitlines(keepends=True) if "type: tunnel" in line)
     reload(t, "far", line)
     assert_reset(sock)
+    assert [record["s"] for record in t.near.records(event="session") if record["is"] == "drained"] == ["1"]
 
 
 def test_a_tunnel_that_the_near_end_has_no_more_goes_on_until_its_last_connection_ends(tunnel, reload):

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from draw import fixed
 from tunnel import flight, frame, noise
 from tunnel.flight import Head1, Payload1
-from tunnel.frame import (Ack, Address, Auth, Bye, Data, Datagram, End, Fin, Initial, Listen, Listening, Lost, Open, Opened, Padding, Ping, Pong, Reset,
-                          Unlisten, Window, encode, varint)
+from tunnel.frame import (Ack, Address, Auth, Bye, Data, Datagram, Drain, End, Fin, Initial, Listen, Listening, Lost, Open, Opened, Padding,
+                          Ping, Pong, Reset, Unlisten, Window, encode, varint)
 from tunnel.keys import Keys
 
 TIME = 1_800_000_000_000
@@ -34,6 +34,7 @@ GOOD = {
     "varints of each length": [Window(i, i) for i in (2, 63, 64, 16383, 16384, (1 << 30) - 1, 1 << 30, (1 << 62) - 1)],
     "RESET with each code": [Reset(2, code, 7) for code in (0, 1, 3)],
     "INITIAL": [Initial(0), Initial(4096), Initial(65536)],
+    "DRAIN": [Drain(0), Drain(30), Drain((1 << 62) - 1)],
     "ACK and LOST": [Lost(0, 17), Lost(3, 0), Ack(4, 1 << 33, 25000)],
     "PING and PONG": [Ping(0x0123456789abcdef), Pong((1 << 64) - 1)],
     "AUTH": [Auth(b"a key", b"a signature"), Auth(b"", b"")],

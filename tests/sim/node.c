@@ -444,6 +444,9 @@ static bool tell_peer(struct node *node, struct peer *peer, bool *any)
         case PEER_LINK_SILENT:
             silence(node, event.link, event.why);
             break;
+        case PEER_DRAIN:
+            world_trace(node->world, "drained", node->number, event.seconds);
+            break;
         case PEER_SIGN:
             want_signature(node, event.link);
             break;

@@ -126,17 +126,67 @@ static void a_limit_of_the_far_ends_is_answered(void **state)
     }
 }
 
-static void a_far_end_that_is_drained_takes_no_further_streams(void **state)
+static struct host *host_of(bool is_near)
 {
-    begin_socks(state);
-    int first = ask(0, "192.0.2.9");
-    ends.env.is_draining = true;
-    int later = ask(1, NULL);
-    flows_expect_end(later, 0);
-    far_close(later);
-    far_send_all(first, "x", 1);
-    flows_expect(flows.origin, "x", 1);
-    finish(first);
+    struct host *found = NULL;
+    for (struct list *at = ends.env.hosts.next; at != &ends.env.hosts; at = at->next) {
+        struct host *host = CONTAINER_OF(at, struct host, link);
+        if (host->is_near == is_near)
+            found = host;
+    }
+    assert_non_null(found);
+    return found;
+}
+
+static size_t n_hosts(void)
+{
+    size_t n = 0;
+    for (struct list *at = ends.env.hosts.next; at != &ends.env.hosts; at = at->next)
+        n++;
+    return n;
+}
+
+static void a_session_that_is_drained_goes_on_and_new_connections_go_by_another(void **state)
+{
+    begin(state);
+    int old_origin, old = open_one();
+    old_origin = flows.origin;
+    flows.origin = -1;
+    host_drain(host_of(false), 1000);
+    FLOWS_UNTIL(strstr(flows.lines, "is=drained s=1000") != NULL);
+    int new = open_one();
+    assert_int_equal(n_hosts(), 4);
+    far_send_all(new, "new", 3);
+    flows_expect(flows.origin, "new", 3);
+    far_send_all(old, "up", 2);
+    flows_expect(old_origin, "up", 2);
+    far_send_all(old_origin, "down", 4);
+    flows_expect(old, "down", 4);
+    far_shutdown(old);
+    flows_expect_end(old_origin, 0);
+    far_send_all(old_origin, "last", 4);
+    flows_expect(old, "last", 4);
+    far_shutdown(old_origin);
+    flows_expect_end(old, 0);
+    far_close(old);
+    far_close(old_origin);
+    FLOWS_UNTIL(n_hosts() == 2);
+    finish(new);
+}
+
+/* Never by an end that looks like one. */
+static void what_is_not_over_when_a_drained_session_ends_is_reset(void **state)
+{
+    for (int of_near = 0; of_near < 2; of_near++) {
+        begin(state);
+        int far = open_one();
+        far_send_all(far, "x", 1);
+        flows_expect(flows.origin, "x", 1);
+        host_drain(host_of(of_near), 0);
+        flows_expect_end(far, ECONNRESET);
+        flows_expect_end(flows.origin, ECONNRESET);
+        finish(far);
+    }
 }
 
 static void without_a_target_the_far_ends_own_is_taken_or_the_request_denied(void **state)
@@ -266,11 +316,7 @@ static void after_a_sleep_nothing_waits_for_a_pause_from_before(void **state)
     tap.listening = -1;
     tap_cut_all(true);
     FLOWS_UNTIL(flows.shared.n_carriers == 0);
-    struct host *host = NULL;
-    for (struct list *at = ends.env.hosts.next; at != &ends.env.hosts; at = at->next)
-        if (CONTAINER_OF(at, struct host, link)->is_near)
-            host = CONTAINER_OF(at, struct host, link);
-    assert_non_null(host);
+    struct host *host = host_of(true);
     struct peer_time now = tunnel_now(&ends.env);
     for (unsigned i = 0; i < 10; i++)
         peer_dial_failed(host->peer, &now);
@@ -315,7 +361,8 @@ int main(void)
         ON_ALL(a_reset_comes_out_as_a_reset),
         ON_BOTH_AND_HESITANT(the_reply_is_the_far_ends_own),
         ON_BOTH_AND_HESITANT(a_limit_of_the_far_ends_is_answered),
-        ON_BOTH_AND_HESITANT(a_far_end_that_is_drained_takes_no_further_streams),
+        ON_BOTH_AND_HESITANT(a_session_that_is_drained_goes_on_and_new_connections_go_by_another),
+        ON_BOTH_AND_HESITANT(what_is_not_over_when_a_drained_session_ends_is_reset),
         ON_BOTH_AND_HESITANT(without_a_target_the_far_ends_own_is_taken_or_the_request_denied),
         ON_BOTH_AND_HESITANT(the_far_ends_log_line_has_the_clients_address_and_limits_the_carriers),
         ON_ALL(bulk_comes_through_both_ways_at_once),

@@ -312,25 +312,33 @@ static void after_a_restart_old_streams_are_reset_and_new_ones_are_opened(void *
     finish(far);
 }
 
+/* Where another has its name, as with another key, it has no right any more; else it is let end its connections. */
 static void who_is_in_the_configuration_no_more_is_told_so(void **state)
 {
-    struct ruleset empty;
-    begin(state);
-    int far = open_one();
-    ruleset_init(&empty, NULL);
-    far_turn_all(&ends.env, &empty);
-    flows_expect_end(far, ECONNRESET);
-    FLOWS_UNTIL(list_empty(&ends.env.fars));
-    assert_non_null(strstr(flows.lines, "why=\"the other end says that there is no right"));
-    far_close(far);
-    far_close(flows.origin);
-    flows.origin = -1;
-    FLOWS_UNTIL(list_empty(&flows.env.live));
-    /* Whoever comes now meets silence. */
-    expect_silence((const uint8_t *)"anything", 8, SIZE_MAX);
-    assert_true(list_empty(&ends.env.fars));
-    assert_int_equal(empty.n_holders, 1);
-    ends_end();
+    static const char *const whys[] = {"is=drained s=0",
+                                       "why=\"the other end says that there is no right"};
+    for (size_t is_replaced = 0; is_replaced < 2; is_replaced++) {
+        struct inbound other = {.name = "far"};
+        struct ruleset without;
+        begin(state);
+        int far = open_one();
+        ruleset_init(&without, NULL);
+        without.inbounds = &other;
+        without.n_inbounds = is_replaced;
+        far_turn_all(&ends.env, &without);
+        flows_expect_end(far, ECONNRESET);
+        FLOWS_UNTIL(list_empty(&ends.env.fars));
+        FLOWS_UNTIL(strstr(flows.lines, whys[is_replaced]) != NULL);
+        far_close(far);
+        far_close(flows.origin);
+        flows.origin = -1;
+        FLOWS_UNTIL(list_empty(&flows.env.live));
+        /* Whoever comes now meets silence. */
+        expect_silence((const uint8_t *)"anything", 8, SIZE_MAX);
+        assert_true(list_empty(&ends.env.fars));
+        assert_int_equal(without.n_holders, 1);
+        ends_end();
+    }
 }
 
 static void who_stands_at_the_gate_of_what_is_configured_no_more_falls_silent(void **state)

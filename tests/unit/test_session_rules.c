@@ -996,6 +996,47 @@ static void a_frame_behind_bye_ends_the_session(void **state)
     assert_int_equal(give_record(pair, SERVER, 0), ERR_BAD);
 }
 
+/* ---- draining ---- */
+
+static void an_end_that_drains_says_so_and_refuses_what_is_opened(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *kept, *late;
+
+    assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &kept), ERR_NONE);
+    carry_all(pair, 0);
+    assert_ptr_not_equal(expect(pair, SERVER, STREAM_INCOMING).stream, NULL);
+    session_drain(pair->ends[SERVER], 30);
+    const struct frame *drain = frame_of(frames_of(pair, SERVER, 0), FRAME_DRAIN);
+    assert_non_null(drain);
+    assert_int_equal(drain->value, 30);
+    /* It is lost on its way, while another stream is opened: that is not refused yet. */
+    assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &late), ERR_NONE);
+    assert_true(carry(pair, CLIENT, 0) > 0);
+    assert_ptr_not_equal(expect(pair, SERVER, STREAM_INCOMING).stream, NULL);
+    assert_false(session_drain_is_known(pair->ends[SERVER]));
+    session_lose_link(pair->ends[SERVER], 0, pair->now_us);
+    session_lose_link(pair->ends[CLIENT], 0, pair->now_us);
+    pair_link(pair, 1);
+    carry_all(pair, 1);
+    assert_int_equal(expect(pair, CLIENT, SESSION_DRAIN).seconds, 30);
+    advance(pair, 30000); /* as its acknowledgement may take */
+    carry_all(pair, 1);
+    assert_true(session_drain_is_known(pair->ends[SERVER]));
+    /* Who opens another all the same is refused. */
+    record_end = frame_write_open(record_end, 6, 4096, 4096, some_request());
+    assert_int_equal(give_record(pair, SERVER, 1), ERR_NONE);
+    const struct frame *refused = frame_of(frames_of(pair, SERVER, 1), FRAME_OPENED);
+    assert_non_null(refused);
+    assert_int_equal(refused->code, 1);
+    struct session_event event;
+    while (session_next_event(pair->ends[CLIENT], &event))
+        assert_int_not_equal(event.kind, SESSION_DRAIN);
+    assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &late), ERR_EOF);
+    size_t n;
+    assert_int_equal(stream_write(kept, "more", 4, &n), ERR_NONE);
+}
+
 /* ---- the end ---- */
 
 static void an_end_kills_all_streams_and_is_answered_with_bye(void **state)
@@ -1245,6 +1286,7 @@ int main(void)
         RULE(a_window_is_given_anew_when_half_of_it_is_consumed),
         RULE(a_sender_stops_at_its_credit_and_goes_on_with_more),
         RULE(a_stream_without_a_claim_is_given_credit_at_once),
+        RULE(an_end_that_drains_says_so_and_refuses_what_is_opened),
         RULE(half_of_the_cap_makes_new_streams_small_and_all_of_it_refuses_them),
         RULE(windows_that_grow_share_what_there_is),
         RULE(a_stream_takes_no_more_from_its_application_than_it_may_keep),

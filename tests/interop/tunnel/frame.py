@@ -83,7 +83,7 @@ def decode_address(reader, names):
 # --- the frames ---------------------------------------------------------------------------------
 
 # How a field is written and read, by the field's name.
-VARINTS = {"id", "offset", "claim", "grant", "limit", "final_size", "link", "count", "delay", "listener"}
+VARINTS = {"id", "offset", "claim", "grant", "limit", "final_size", "link", "count", "delay", "listener", "seconds"}
 CODES = {"Opened": range(9), "Reset": (0, 1, 3), "End": range(4), "Listening": range(4)}
 
 
@@ -220,8 +220,14 @@ class Unlisten:
     listener: int
 
 
+@dataclass
+class Drain:
+    type = 0x13
+    seconds: int
+
+
 TYPES = {c.type: c for c in (Padding, Open, Opened, Data, Fin, Reset, Window, Initial, Ack, Lost, Ping, Pong, Auth, Bye,
-                             End, Datagram, Listen, Listening, Unlisten)}
+                             End, Datagram, Listen, Listening, Unlisten, Drain)}
 MAX_DATAGRAM = 65000
 DATAGRAM_KINDS = (1, 3)              # of streams that carry them, and nothing else
 LISTENERS = (Listen, Listening, Unlisten)

@@ -24,6 +24,7 @@ Datagram = namedtuple("Datagram", "id address payload")
 Finished = namedtuple("Finished", "id")
 WasReset = namedtuple("WasReset", "id code")
 Pong = namedtuple("Pong", "link token")
+Drained = namedtuple("Drained", "seconds")   # the other end takes no more streams
 Ended = namedtuple("Ended", "code")
 LinkOver = namedtuple("LinkOver", "link clean")                # close its carrier
 
@@ -79,6 +80,8 @@ class Half:
         self.pins = {}               # streams whose OPEN or OPENED is not acknowledged: the link it went by
         self.initial = FIRST_CREDIT
         self.events = []
+        self.drain = None            # seconds, as DRAIN has told the other end
+        self.drained = None          # as it has told us
         self.ended = None            # END's code, sent or received
         self.listeners = Listeners(self)
         self.join_numbers = JoinNumbers()   # the server's are those of the links' session
@@ -131,6 +134,11 @@ class Half:
                 receiving.window = max(LEAST_WINDOW, min(2 * receiving.window, MAX_WINDOW))
                 receiving.limit = receiving.consumed + receiving.window
                 self.dirty["window", stream_id] = True
+
+    def start_to_drain(self, seconds):
+        """No more streams are taken, which the other end is told."""
+        self.drain = seconds
+        self.dirty["drain", None] = True
 
     def end(self, code):
         if self.ended is None:
@@ -259,6 +267,8 @@ class Half:
                 add(self._ack(which), key)
             elif kind == "window" and which in self.streams:
                 add(frame.Window(which, self.streams[which].receiving.limit), key)
+            elif kind == "drain":
+                add(frame.Drain(self.drain), key)
             elif kind == "pong":
                 add(frame.Pong(self.links[which].pong))
 
@@ -350,7 +360,9 @@ class Half:
         self.streams[f.id] = Stream(f.id, f.grant, f.claim, opened=False, kind=f.kind)
         if f.kind not in frame.DATAGRAM_KINDS:
             self.consume(f.id, 0)    # a claim of nothing has been consumed at once
-        if f.kind not in ((0, 1) if self.role == "server" else (2, 3)):
+        if self.drain is not None:
+            self.answer(f.id, 1)
+        elif f.kind not in ((0, 1) if self.role == "server" else (2, 3)):
             self.answer(f.id, 7)
         elif self.role == "client" and self.listeners.there.get(f.listener) != f.kind - 2:
             self.answer(f.id, 1)
@@ -411,6 +423,11 @@ class Half:
     def _on_window(self, number, f):
         if stream := self._stream_of(f):
             stream.sending.limit = max(stream.sending.limit, f.limit)
+
+    def _on_drain(self, number, f):
+        if self.drained is None:
+            self.events.append(Drained(f.seconds))
+        self.drained = f.seconds
 
     def _on_initial(self, number, f):
         self.initial = f.claim

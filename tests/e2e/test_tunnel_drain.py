@@ -1,0 +1,66 @@
+"""An end that takes no more: what is there goes on until it is over, and what is new goes by another session at once."""
+
+import signal
+import time
+
+from harness.binary import SLOWNESS
+from harness.origin import echo
+from harness.pattern import receive_pattern, send_pattern
+from harness.tunnel import Transfer, two_way
+from harness.wait import until
+
+N = 8 << 20
+DRAIN_S = int(60 * SLOWNESS)
+
+
+def sessions(program, what):
+    return [record for record in program.records(event="session") if record["is"] == what]
+
+
+def exchange(sock, n=1000):
+    send_pattern(sock, n)
+    receive_pattern(sock, n)
+
+
+def test_a_far_end_is_replaced_by_another_process_under_running_transfers(tunnel, place):
+    t = tunnel(far={"reuse_port": "true"}, private_state=True, wait=False)
+    t.configs["far"] = t.configs["far"].replace("drain_s: 1", f"drain_s: {DRAIN_S}")
+    t.start_far()
+    t.start_near()
+    t.wait_linked()
+    server, small = t.serve(two_way), t.serve(echo)
+    old, first = t.connect(small), t.far
+    transfers = [Transfer(t.connect(server), N, N, seed) for seed in range(4)]
+    state = place / "far-state"
+    state.rename(place / "old-state")    # which the first goes on with
+    state.mkdir()
+    t.start_far()
+    time.sleep(2.5)    # what a server without a memory has to wait before it takes flights
+    first.send_signal(signal.SIGTERM)
+    for _ in range(50):    # as the first learns of it, and behind that
+        exchange(t.connect(small))
+    until(lambda: sessions(t.near, "drained"), "what the near end says of it", timeout=30)
+    exchange(t.connect(small))
+    assert sessions(t.far, "begun")
+    exchange(old)
+    for transfer in transfers:
+        transfer.end(timeout=DRAIN_S)
+    assert first.process.poll() is None, "it ends behind its last connection"
+    exchange(old)
+    old.close()
+    first.wait()
+    assert "warn" not in t.near.text, t.near.text
+    exchange(t.connect(small))
+
+
+def test_a_near_end_that_drains_tells_the_far_end(tunnel):
+    t = tunnel()
+    t.near.stop()
+    t.configs["near"] = t.configs["near"].replace("drain_s: 1", f"drain_s: {DRAIN_S}")
+    t.start_near()
+    sock = t.connect(t.serve(echo))
+    t.near.send_signal(signal.SIGTERM)
+    until(lambda: sessions(t.far, "drained"), "what the far end says of it", timeout=30)
+    exchange(sock)
+    sock.close()
+    t.near.wait()
