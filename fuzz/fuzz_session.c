@@ -49,6 +49,7 @@ struct state {
     struct stream *streams[MAX_STREAMS];
     uint64_t now_us;
     uint64_t next_link;
+    bool is_client;
 };
 
 static struct stream **place_of(struct state *state, const struct stream *stream)
@@ -66,7 +67,11 @@ static void take_events(struct state *state)
     struct session_event event;
 
     while (session_next_event(state->session, &event)) {
-        if (event.kind == STREAM_INCOMING) {
+        if (event.kind == SESSION_LISTEN) {
+            session_listening(state->session, event.listener,
+                              event.listener % 3 == 0 ? LISTENER_IN_USE : LISTENER_BOUND,
+                              &event.addr);
+        } else if (event.kind == STREAM_INCOMING) {
             struct stream **place = place_of(state, NULL);
             CHECK(stream_request(event.stream) != NULL);
             if (place == NULL) {
@@ -174,6 +179,23 @@ static void use_stream(struct state *state, struct stream **place, unsigned what
     }
 }
 
+static void use_listeners(struct state *state, unsigned what)
+{
+    static const struct addr at = {.family = ADDR_V4, .port = 80};
+    uint64_t number = 1 + (what >> 3);
+    const struct stream_request request = {.kind = STREAM_ACCEPTED, .listener = number};
+    struct stream **place = place_of(state, NULL);
+
+    if (state->is_client && what % 8 == 3)
+        (void)!session_listen(state->session, LISTENER_CONNECTIONS, &at, &number);
+    else if (state->is_client)
+        session_unlisten(state->session, number);
+    else if (what % 8 == 3)
+        session_listening(state->session, number, LISTENER_IN_USE, &at);
+    else if (place != NULL)
+        (void)!session_open(state->session, &request, place);
+}
+
 static void act(struct state *state, uint8_t step)
 {
     const struct stream_request request = {.kind = (step & 0x40) != 0 ? STREAM_ASSOCIATION
@@ -198,7 +220,9 @@ static void act(struct state *state, uint8_t step)
             session_link_stands(state->session, what);
         break;
     case 5:
-        if (place_of(state, NULL) != NULL)
+        if (what % 4 == 3)
+            use_listeners(state, what);
+        else if (place_of(state, NULL) != NULL)
             (void)!session_open(state->session, &request, place_of(state, NULL));
         break;
     default:
@@ -239,8 +263,10 @@ static void check(struct state *state)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    struct state state = {.chunks.source = {.get = get, .put = put}, .now_us = 1};
-    const struct session_options options = {.is_client = n > 0 && (data[0] & 1) != 0,
+    struct state state = {.chunks.source = {.get = get, .put = put},
+                          .now_us = 1,
+                          .is_client = n > 0 && (data[0] & 1) != 0};
+    const struct session_options options = {.is_client = state.is_client,
                                             .window_bytes = WINDOW_BYTES,
                                             .stream_window_bytes = WINDOW_BYTES / 4,
                                             .chunks = &state.chunks.source};

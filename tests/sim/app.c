@@ -83,6 +83,8 @@ void app_draw(struct app *app, const struct scenario *scenario, struct seeded *d
         app->code = (uint8_t)(1 + rng_below(rng, 8));
     if (scenario->knobs[KNOB_DATAGRAMS] && rng_below(rng, 3) == 0)
         association_draw(app, rng);
+    else if (scenario->knobs[KNOB_REVERSE])
+        app->is_reverse = rng_below(rng, 2) == 0;
 }
 
 static uint8_t byte_at(const struct app *app, unsigned side, uint64_t offset)
@@ -150,8 +152,10 @@ void app_open(struct world *world, struct app *app, struct node *near)
     request.target.addr.port = 80;
     if (app->is_association)
         request = association_request(app);
-    enum err err =
-        near->peer == NULL ? ERR_EOF : session_open(peer_session(near->peer), &request, &stream);
+    bool is_reverse = app->is_reverse && listening_is_for(near);
+    enum err err = is_reverse           ? listening_open(near, &request, &stream)
+                   : near->peer == NULL ? ERR_EOF
+                                        : session_open(peer_session(near->peer), &request, &stream);
     world_trace(world, "open", app->key, (uint64_t)err);
     if (err == ERR_LIMIT || err == ERR_MEMORY || err == ERR_EOF) {
         /* Again a little later, as a client would. */
@@ -162,7 +166,7 @@ void app_open(struct world *world, struct app *app, struct node *near)
         return;
     }
     app->opened_us = world->now_us;
-    app->near_end = end_new(world, app, near, 0, stream);
+    app->near_end = end_new(world, app, is_reverse ? near->server : near, 0, stream);
 }
 
 void app_incoming(struct world *world, struct node *far, struct stream *stream)

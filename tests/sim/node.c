@@ -69,6 +69,7 @@ static void start_near(struct node *node)
         node->peer = NULL;
         node->restart_us = world->now_us + 100 * MS; /* again a little later */
     }
+    listening_begin(node);
 }
 
 static enum err start_gate(struct node *node, uint8_t worker)
@@ -148,6 +149,7 @@ void node_stop(struct node *node)
     for (size_t i = 0; i < node->n_peers; i++)
         peer_free(node->peers[i]);
     node->n_peers = 0;
+    listening_forget(node, NULL);
     for (unsigned i = 0; i < FAR_MAX_WORKERS; i++) {
         gate_free(node->gates[i]);
         node->gates[i] = NULL;
@@ -428,8 +430,13 @@ static bool tell_peer(struct node *node, struct peer *peer, bool *any)
                 app_event(node->world, &event.session_event);
             break;
         case PEER_BEGUN:
+            listening_begun(node, peer);
+            break;
         case PEER_RENEWED:
+            listening_begin(node);
+            break;
         case PEER_LISTENER:
+            listening_event(node, peer, &event.session_event);
             break;
         case PEER_WANTS_CARRIER:
             want_carrier(node);
@@ -547,6 +554,7 @@ static bool settle_once(struct node *node)
     for (unsigned i = 0; i < FAR_MAX_WORKERS; i++)
         if (node->gates[i] != NULL)
             any |= tell_gate(node, node->gates[i]);
+    listening_ask(node);
     if (node->peer != NULL && tell_peer(node, node->peer, &any))
         session_settle(peer_session(node->peer));
     for (size_t i = 0; i < node->n_peers; i++) {
@@ -554,6 +562,7 @@ static bool settle_once(struct node *node)
             session_settle(peer_session(node->peers[i]));
             continue;
         }
+        listening_forget(node, node->peers[i]);
         peer_free(node->peers[i]);
         node->peers[i--] = node->peers[--node->n_peers];
     }

@@ -26,6 +26,7 @@ const char *const knob_names[N_KNOBS] = {
     [KNOB_DISTRIBUTED] = "distributed",
     [KNOB_CHAINS] = "chains",
     [KNOB_DATAGRAMS] = "datagrams",
+    [KNOB_REVERSE] = "reverse",
 };
 
 /* One seed in so many has it. */
@@ -35,7 +36,7 @@ static const unsigned rarity[N_KNOBS] = {
     [KNOB_TINY] = 8,         [KNOB_SLOW] = 3,          [KNOB_APP_RESETS] = 3, [KNOB_SLUGGISH] = 3,
     [KNOB_REFUSALS] = 4,     [KNOB_WORKERS] = 3,       [KNOB_NEARS] = 5,      [KNOB_IDENTITY] = 5,
     [KNOB_EARLY] = 5,        [KNOB_THOUSANDS] = 100,   [KNOB_LINKS] = 2,      [KNOB_HANDOVER] = 3,
-    [KNOB_DISTRIBUTED] = 4,  [KNOB_CHAINS] = 6,        [KNOB_DATAGRAMS] = 2,
+    [KNOB_DISTRIBUTED] = 4,  [KNOB_CHAINS] = 6,        [KNOB_DATAGRAMS] = 2,  [KNOB_REVERSE] = 3,
 };
 
 static void draw_links(struct scenario *scenario, struct rng *rng)

@@ -63,6 +63,7 @@ enum knob {
     KNOB_DISTRIBUTED, /* streams have links of their own */
     KNOB_CHAINS,      /* tunnels through the first near end's, one or two deep */
     KNOB_DATAGRAMS,   /* some apps exchange datagrams */
+    KNOB_REVERSE,     /* near ends have a listener, and some apps are opened by the far end */
     N_KNOBS
 };
 
@@ -195,7 +196,7 @@ struct app_end {
     struct list in_world;
     struct app *app;
     struct node *node;
-    unsigned side; /* 0 near, 1 far */
+    unsigned side; /* 0: has opened it */
     struct stream *stream;
     unsigned step;
     uint64_t step_left, step_from_us;
@@ -223,6 +224,7 @@ struct app {
     uint8_t why;    /* enum stream_reset, if not */
     /* Of one that exchanges datagrams, of which its steps have n_bytes: */
     bool is_association;
+    bool is_reverse;         /* opened by the far end, for a listener of the near end's */
     uint64_t n_datagrams[2]; /* sent by each side */
     bool has_come[2][ASSOCIATION_MAX_DATAGRAMS];
 };
@@ -253,6 +255,13 @@ void app_end_orphan(struct world *world, struct app_end *end);
 #define NODE_MAX_DIALS 64
 #define FAR_MAX_WORKERS 3
 
+#define SIM_MAX_NODES (3 + 2 * CHAIN_MAX_DEEP)
+
+struct sim_listener {
+    struct peer *peer; /* NULL: none */
+    uint64_t number;
+};
+
 struct node {
     struct world *world;
     unsigned number;
@@ -272,7 +281,10 @@ struct node {
     bool dials_fail[NODE_MAX_DIALS];
     uint64_t restart_us;
 
-    struct gate *gates[FAR_MAX_WORKERS]; /* far */
+    bool wants_listener; /* near: has to ask for it */
+
+    struct gate *gates[FAR_MAX_WORKERS];          /* far */
+    struct sim_listener listeners[SIM_MAX_NODES]; /* far: of each near node, by its number */
     struct peer **peers;
     size_t n_peers, peers_cap;
 };
@@ -290,6 +302,23 @@ void node_network_changed(struct node *near);
 void node_carrier(struct node *node, struct sim_carrier *carrier, unsigned end);
 /* Asks all its peers for events and writes what they have, until there is nothing. */
 void node_settle(struct node *node);
+
+/* ---- listening ---- */
+
+/* Whether its far end listens for it. */
+bool listening_is_for(const struct node *near);
+/* A session begins, in which the listener is to be asked for. */
+void listening_begin(struct node *near);
+/* Asks for it where that was not done yet. */
+void listening_ask(struct node *near);
+void listening_event(struct node *node, struct peer *peer, const struct session_event *event);
+/* Of this peer's sessions this is the one. */
+void listening_begun(struct node *far, struct peer *peer);
+/* The peer is no more; NULL: none is. */
+void listening_forget(struct node *far, const struct peer *peer);
+/* Opens a stream by the listener that the near node has. As session_open(); ERR_EOF: it has none now. */
+NODISCARD enum err listening_open(struct node *near, const struct stream_request *asked,
+                                  struct stream **stream);
 
 /* ---- memory ---- */
 
