@@ -169,7 +169,8 @@ void app_open(struct world *world, struct app *app, struct node *near)
     app->near_end = end_new(world, app, is_reverse ? near->server : near, 0, stream);
 }
 
-void app_incoming(struct world *world, struct node *far, struct stream *stream)
+void app_incoming(struct world *world, struct node *far, const struct peer *peer,
+                  struct stream *stream)
 {
     const struct stream_request *request = stream_request(stream);
     uint64_t key = 0;
@@ -183,6 +184,8 @@ void app_incoming(struct world *world, struct node *far, struct stream *stream)
         world_fail(world, "a stream with a target that nobody has asked for");
         return;
     }
+    if (!far->is_near)
+        users_check(peer, world, &world->apps[key]);
     struct app_end *end = end_new(world, &world->apps[key], far, 1, stream);
     end->answer_us = world->now_us + 1 + rng_below(&far->dice.rng, 50 * MS);
     world_trace(world, "incoming", key, 0);

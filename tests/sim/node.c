@@ -44,7 +44,7 @@ static void start_near(struct node *node)
     struct peer_time time = node_time(node);
     struct near_options options = {
         .key = &world->key,
-        .user = &world->key,
+        .user = users_key(node),
         .keep_s = KEEP_S,
         .keepalive_s = 20,
         .n_links = world->scenario.n_links,
@@ -76,9 +76,7 @@ static enum err start_gate(struct node *node, uint8_t worker)
 {
     struct world *world = node->world;
     struct gate_options options = {
-        .ground = {.servers = {{&world->key, world->replays}},
-                   .n_servers = 1,
-                   .clock_skew_ms = 60000},
+        .ground = users_ground(world),
         .worker = worker,
         .keep_s = KEEP_S,
         .early = world->scenario.early,
@@ -425,7 +423,7 @@ static bool tell_peer(struct node *node, struct peer *peer, bool *any)
             if (chain_event(node->world, &event.session_event))
                 break;
             if (event.session_event.kind == STREAM_INCOMING)
-                app_incoming(node->world, node, event.session_event.stream);
+                app_incoming(node->world, node, peer, event.session_event.stream);
             else
                 app_event(node->world, &event.session_event);
             break;

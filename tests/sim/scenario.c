@@ -27,6 +27,7 @@ const char *const knob_names[N_KNOBS] = {
     [KNOB_CHAINS] = "chains",
     [KNOB_DATAGRAMS] = "datagrams",
     [KNOB_REVERSE] = "reverse",
+    [KNOB_USERS] = "users",
 };
 
 /* One seed in so many has it. */
@@ -37,6 +38,7 @@ static const unsigned rarity[N_KNOBS] = {
     [KNOB_REFUSALS] = 4,     [KNOB_WORKERS] = 3,       [KNOB_NEARS] = 5,      [KNOB_IDENTITY] = 5,
     [KNOB_EARLY] = 5,        [KNOB_THOUSANDS] = 100,   [KNOB_LINKS] = 2,      [KNOB_HANDOVER] = 3,
     [KNOB_DISTRIBUTED] = 4,  [KNOB_CHAINS] = 6,        [KNOB_DATAGRAMS] = 2,  [KNOB_REVERSE] = 3,
+    [KNOB_USERS] = 5,
 };
 
 static void draw_links(struct scenario *scenario, struct rng *rng)

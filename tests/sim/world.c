@@ -127,7 +127,11 @@ void world_init(struct world *world, const struct scenario *scenario)
     memory_begin(world);
     if (crypto_load() != ERR_NONE)
         world_fail(world, "no libcrypto");
+    world->user_dice = seeded_with(scenario->seed * 8 + 7);
+    world->turn_us = NEVER;
     init_keys(world);
+    if (scenario->knobs[KNOB_USERS])
+        users_init(world);
     init_nodes(world);
 }
 
@@ -203,6 +207,7 @@ void world_free(struct world *world)
     free_carriers(world, true);
     for (unsigned i = 0; i < 2; i++)
         sign_key_free(world->identities[i]);
+    users_free(world);
     sim_free(world->replay_memory);
     sim_free(world->apps);
     memory_end();
@@ -249,7 +254,7 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 static uint64_t world_next_us(const struct world *world)
 {
-    uint64_t next = NEVER;
+    uint64_t next = world->turn_us;
 
     for (unsigned i = 0; i < world->n_nodes; i++)
         next = sooner(next, node_next_us(world->nodes[i]));
@@ -331,6 +336,7 @@ bool world_step(struct world *world, uint64_t until_us)
     set_memory(world);
     if (!was_healed && world_is_healed(world))
         heal(world);
+    users_run(world);
     run_carriers(world);
     for (unsigned i = 0; i < world->n_nodes; i++)
         node_run(world->nodes[i]);
@@ -353,7 +359,7 @@ static bool may_lose_sessions(const struct world *world, const struct app *app)
 
     return (is_restarted &&
             (world->scenario.n_deep == 0 || app->key % world->scenario.n_nears > 0)) ||
-           knobs[KNOB_MEMORY] || knobs[KNOB_EARLY] ||
+           knobs[KNOB_MEMORY] || knobs[KNOB_EARLY] || knobs[KNOB_USERS] ||
            /* Until the client's signature has come nobody can join. */
            knobs[KNOB_IDENTITY];
 }

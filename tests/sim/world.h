@@ -64,6 +64,7 @@ enum knob {
     KNOB_CHAINS,      /* tunnels through the first near end's, one or two deep */
     KNOB_DATAGRAMS,   /* some apps exchange datagrams */
     KNOB_REVERSE,     /* near ends have a listener, and some apps are opened by the far end */
+    KNOB_USERS,       /* near ends are users, who are removed and come back */
     N_KNOBS
 };
 
@@ -243,7 +244,8 @@ bool association_receive(struct world *world, struct app_end *end);
 
 void app_draw(struct app *app, const struct scenario *scenario, struct seeded *dice, uint64_t key);
 void app_open(struct world *world, struct app *app, struct node *near);
-void app_incoming(struct world *world, struct node *far, struct stream *stream);
+void app_incoming(struct world *world, struct node *far, const struct peer *peer,
+                  struct stream *stream);
 void app_event(struct world *world, const struct session_event *event);
 uint64_t app_end_next_us(const struct app_end *end);
 void app_end_run(struct world *world, struct app_end *end);
@@ -320,6 +322,23 @@ void listening_forget(struct node *far, const struct peer *peer);
 NODISCARD enum err listening_open(struct node *near, const struct stream_request *asked,
                                   struct stream **stream);
 
+/* ---- users ---- */
+
+#define N_USERS 8 /* one for each node */
+
+struct users;
+
+void users_init(struct world *world);
+/* With which the near end comes. */
+const struct link_key *users_key(const struct node *near);
+/* What gates stand on now. */
+struct handshake_ground users_ground(const struct world *world);
+/* Turns to others where that is due. */
+void users_run(struct world *world);
+/* The app's stream has come in a session of its own near end's. */
+void users_check(const struct peer *peer, struct world *world, const struct app *app);
+void users_free(struct world *world);
+
 /* ---- memory ---- */
 
 void memory_begin(struct world *world);
@@ -352,6 +371,10 @@ struct world {
     const struct verify_key *accepted[1];
     void *replay_memory;
     struct replay_set *replays;
+    struct users *users; /* NULL: there are none */
+    struct link_key user_keys[N_USERS];
+    uint64_t turn_us; /* when they change next */
+    struct seeded user_dice;
     uint64_t n_steps, n_steps_now;
     uint64_t max_held;
     unsigned n_completed, n_reset, n_links;
