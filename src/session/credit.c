@@ -22,9 +22,18 @@ uint64_t credit_initial(struct session *session)
     return session->reserved < (was_low ? half / 4 * 3 : half) ? INITIAL_FULL : INITIAL_LOW;
 }
 
+/* With what those of ours will be granted at least that are still to be sent: the large grants among them stop at half of the cap. */
+static uint64_t promised(const struct session *session)
+{
+    if (session->n_unborn == 0)
+        return session->reserved;
+    uint64_t half = session->options.window_bytes / 2;
+    return larger(session->reserved, half + INITIAL_FULL) + session->n_unborn * INITIAL_LOW;
+}
+
 bool credit_allows(const struct session *session, uint64_t claim)
 {
-    return session->reserved + larger(claim, INITIAL_LOW) <= session->options.window_bytes;
+    return promised(session) + larger(claim, INITIAL_LOW) <= session->options.window_bytes;
 }
 
 static void set_window(struct stream *stream, uint64_t window)
@@ -93,7 +102,7 @@ static void grow(struct stream *stream)
     if (elapsed >= round / 4 * 3) {
         uint64_t consumed = in->epoch_bytes * round / larger(elapsed, round);
         uint64_t want = 4 * consumed, room = session->options.window_bytes / 4 * 3;
-        room = room > session->reserved ? room - session->reserved : 0;
+        room = room > promised(session) ? room - promised(session) : 0;
         if (want > window + 2 * consumed)
             want = window + 2 * consumed;
         if (want > window)

@@ -70,7 +70,7 @@ enum stream_reset {
 };
 
 /* Opens a stream; bytes may be written at once. ERR_MEMORY, ERR_LIMIT (no id is free until older
- * openings are acknowledged), ERR_EOF (the session has ended, or the other end takes no more). */
+ * openings are acknowledged, or no credit could be given), ERR_EOF (the session has ended, or the other end takes no more). */
 NODISCARD enum err session_open(struct session *session, const struct stream_request *request,
                                 struct stream **out);
 /* The request of a stream that the other end has opened; borrowed until it is answered. */

@@ -383,7 +383,7 @@ void listeners_quieten(struct session *session);
 
 /* credit.c */
 uint64_t credit_initial(struct session *session);
-/* Whether the cap allows a stream of theirs with this claim. */
+/* Whether the cap allows one more stream, theirs with this claim. */
 bool credit_allows(const struct session *session, uint64_t claim);
 void credit_begin(struct stream *stream, uint64_t limit);
 void credit_consumed(struct stream *stream, size_t n);

@@ -24,6 +24,8 @@ enum err session_open(struct session *session, const struct stream_request *requ
         return ERR_EOF;
     if (session->n_ours + session->n_unborn - session->ours.low >= IDS_PLACES / 2)
         return ERR_LIMIT;
+    if (!frame_kind_has_datagrams(request->kind) && !credit_allows(session, INITIAL_LOW))
+        return ERR_LIMIT;
     struct stream_request *copy = malloc(sizeof *copy);
     if (copy == NULL || stream_new(session, true, &stream) != ERR_NONE) {
         free(copy);

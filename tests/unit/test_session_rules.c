@@ -996,6 +996,34 @@ static void a_frame_behind_bye_ends_the_session(void **state)
     assert_int_equal(give_record(pair, SERVER, 0), ERR_BAD);
 }
 
+static void what_is_granted_to_streams_of_our_own_stays_below_the_cap(void **state)
+{
+    struct pair *pair = *state;
+    struct session_stats stats;
+    struct stream *stream, *last = NULL;
+    enum err err;
+
+    /* Many before any is sent, and then one after the other. */
+    for (bool at_once = true;; at_once = false) {
+        for (size_t i = 0;
+             (err = session_open(pair->ends[CLIENT], some_request(), &stream)) == ERR_NONE; i++) {
+            assert_true(i < CAP / 4096);
+            last = stream;
+            if (!at_once)
+                (void)carry(pair, CLIENT, 0);
+        }
+        assert_int_equal(err, ERR_LIMIT);
+        while (carry(pair, CLIENT, 0) > 0)
+            ;
+        session_stats(pair->ends[CLIENT], &stats);
+        assert_in_range(stats.n_granted_bytes, CAP / 2, CAP);
+        if (!at_once)
+            break;
+    }
+    stream_reset(last, STREAM_RESET_APPLICATION);
+    assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &stream), ERR_NONE);
+}
+
 /* ---- draining ---- */
 
 static void an_end_that_drains_says_so_and_refuses_what_is_opened(void **state)
@@ -1286,6 +1314,7 @@ int main(void)
         RULE(a_window_is_given_anew_when_half_of_it_is_consumed),
         RULE(a_sender_stops_at_its_credit_and_goes_on_with_more),
         RULE(a_stream_without_a_claim_is_given_credit_at_once),
+        RULE(what_is_granted_to_streams_of_our_own_stays_below_the_cap),
         RULE(an_end_that_drains_says_so_and_refuses_what_is_opened),
         RULE(half_of_the_cap_makes_new_streams_small_and_all_of_it_refuses_them),
         RULE(windows_that_grow_share_what_there_is),
