@@ -74,17 +74,17 @@ struct peer_link {
     bool was_moved;    /* another worker's gate has sent it here */
     bool had_gone;     /* a flight was answered with gone on this carrier */
     bool has_bye;      /* the other end's BYE has come */
+    bool has_carried;  /* near: bytes of streams have come, or were acknowledged, since it stood */
+    bool is_own;       /* near: of one stream */
+    bool is_stalled;   /* near */
+    bool is_worn;      /* near: another is to take its place */
+    bool is_chained;   /* near: its carrier is a stream */
+    bool was_probed;   /* near: asked since the last record */
     uint64_t retry_us; /* when output is tried again that had no memory */
     uint64_t cut_us;   /* when it is given up: it cannot leave, or (far) nothing has come */
-    bool has_carried;  /* near: bytes of streams have come, or were acknowledged, since it stood */
     uint64_t carried_before;             /* near: such bytes of its session until then */
     struct budget out_budget, in_budget; /* of the carrier; in_budget: near */
-    bool is_own;                         /* near: of one stream */
-    bool is_stalled;                     /* near */
-    bool is_worn;                        /* near: another is to take its place */
     uint64_t retire_us;                  /* near: then it is worn */
-    bool is_chained;                     /* near: its carrier is a stream */
-    bool was_probed;                     /* near: asked since the last record */
     size_t heard_bytes;                  /* near: payload that has come since it was asked */
     uint64_t started_us;                 /* near: when flight 1 was made */
     uint64_t active_us;                  /* when something was last sent or received */
@@ -104,11 +104,15 @@ struct peer_link {
 struct near {
     struct near_options options;
     bool at_once;
-    bool is_suspended; /* since ... */
-    uint64_t suspended_us;
     bool tells_renewed;
     bool needs_session; /* the last is over, and there was no memory for another */
     bool has_link_0;    /* it is in the session, though its handshake may have failed */
+    bool is_admitted;   /* the server knows who we are: links may join */
+    bool is_reviewed;   /* nothing has happened since near_review() */
+    bool has_offset;    /* of the server's time from our boot time */
+    bool dates_by_wall; /* the next flight */
+    bool is_suspended;  /* since ... */
+    uint64_t suspended_us;
     uint64_t last_join;
     uint64_t keep_us;
     uint64_t dials_us[NEAR_MAX_ATTEMPTS]; /* when carriers were asked for that are not there yet */
@@ -117,12 +121,8 @@ struct near {
     unsigned n_failures;             /* since the last success */
     uint64_t attempt_us;             /* when the last attempt began */
     uint64_t next_try_us;            /* not before */
-    bool is_reviewed;                /* nothing has happened since near_review() */
     uint64_t due_us;                 /* the next attempt, as of then */
-    bool has_offset;                 /* of the server's time from our boot time */
-    bool dates_by_wall;              /* the next flight */
     uint64_t offset_ms;              /* modulo 2^64 */
-    bool is_admitted;                /* the server knows who we are: links may join */
     uint64_t recent_up, recent_down; /* bytes of links that have ended, of late */
     uint64_t
         setup_us; /* what it takes from asking for a link until it stands, smoothed; 0: unknown */
