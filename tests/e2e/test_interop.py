@@ -18,6 +18,7 @@ from harness.interop import KEY_OF, KEYS    # also makes tests/interop importabl
 from harness.origin import echo
 from harness.pattern import CHUNK, pattern, receive_end, receive_pattern, send_and_end
 from harness.services import free_port
+from harness.udp import UdpEcho
 from harness.wait import until
 
 import client as interop
@@ -30,7 +31,7 @@ from tunnel.keys import Keys
 from tunnel.link import ClientLink, Server
 from tunnel.listeners import Listening
 from tunnel.peer import Far, Habits
-from tunnel.session import Bytes, Finished, LinkOver, Opening
+from tunnel.session import Bytes, Datagram, Finished, LinkOver, Opening
 
 N = 10_000_000
 N_KEY = {1: 16, 2: 24, 3: 32, 4: 32}
@@ -67,6 +68,38 @@ def test_both_directions_survive_lost_carriers(far_end, origin):
     fetch = far_end().fetch(origin(echo).addr, pattern_bytes(n), cut_after=(100_000, 1_000_000, 2_500_000))
     assert (fetch.n_bytes, fetch.sum.hexdigest()) == (n, pattern_sum(n))
     assert len(fetch.recordings) == 4
+
+
+def test_datagrams_go_there_and_back_and_end(far_end):
+    """An association of the other client's at our far end: every size and family, a name, and an end that both say."""
+    end = far_end(allow_targets='["127.0.0.0/8", "::1"]')
+    near, servers = end.near(), [UdpEcho("127.0.0.1"), UdpEcho("::1")]
+    half = near.half
+    stream = half.associate()
+    told = [(Address(*server.addr), bytes([size % 251]) * size) for server in servers for size in (0, 1, 1200, 60000)]
+    told.append((Address(b"localhost", servers[0].addr[1]), b"to a name"))
+    came = []
+    with end.dial() as sock:
+        carrier = near.connect()
+        deadline = time.monotonic() + 60 * SLOWNESS
+        while stream in half.streams:
+            assert time.monotonic() < deadline, f"{len(set(came))} of {len(told)} came"
+            sock.sendall(carrier.take_output())
+            if select.select([sock], [], [], 0.05)[0]:
+                carrier.receive(sock.recv(1 << 16))
+            for event in half.events:
+                came += [(event.address, event.payload)] if isinstance(event, Datagram) else []
+            half.events.clear()
+            if near.established is None or len(half.streams[stream].datagrams) > 0:
+                continue
+            if missing := [one for one in told if one not in came]:
+                half.send(stream, *missing[0])    # again, where it was lost
+            elif not half.streams[stream].sending.fin_wanted:
+                half.finish(stream)
+            time.sleep(0.02)
+    for server in servers:
+        server.close()
+    assert {payload for _, payload in came} == {payload for _, payload in told}
 
 
 @pytest.mark.parametrize("choice", ["none", "open", "full"])

@@ -55,6 +55,32 @@ static void write_some(struct stream *stream, size_t given)
     assert_true(err == ERR_NONE || err == ERR_AGAIN || err == ERR_MEMORY || err == ERR_RESET);
 }
 
+static const struct stream_request association = {.kind = STREAM_ASSOCIATION};
+
+/* Bytes, or a few datagrams. */
+static void send_some(struct stream *stream, size_t n)
+{
+    static const uint8_t bytes[3000];
+    const struct target to = {.addr = {.family = ADDR_V4, .port = 7}};
+
+    if (!stream_has_datagrams(stream)) {
+        write_some(stream, n);
+        return;
+    }
+    for (size_t i = 0; i < 4; i++)
+        stream_send_datagram(stream, &to, bytes, i * 1000, 1);
+}
+
+static void take_datagrams(struct stream *stream)
+{
+    struct target from;
+    uint8_t *bytes;
+    size_t n;
+
+    while (stream_take_datagram(stream, &from, &bytes, &n) == ERR_NONE)
+        assert_int_equal(n % 1000, 0);
+}
+
 static void application(struct play *play, int end)
 {
     const struct addr bound = {.family = ADDR_NONE};
@@ -63,9 +89,12 @@ static void application(struct play *play, int end)
     size_t n;
 
     while (session_next_event(play->ends[end], &event)) {
+        if (event.kind <= STREAM_READABLE && stream_has_datagrams(event.stream))
+            take_datagrams(event.stream);
         if (event.kind == STREAM_INCOMING && stream_answer(event.stream, 0, &bound) == ERR_NONE)
-            write_some(event.stream, 7);
-        if (event.kind == STREAM_READABLE && stream_peek(event.stream, &bytes, &n) == ERR_NONE)
+            send_some(event.stream, 7);
+        if (event.kind == STREAM_READABLE && !stream_has_datagrams(event.stream) &&
+            stream_peek(event.stream, &bytes, &n) == ERR_NONE)
             stream_consume(event.stream, n / 2);
         if (event.kind == STREAM_DEAD) {
             struct stream **kept = stream_owner(event.stream);
@@ -92,6 +121,7 @@ static bool begin_play(struct play *play)
         for (uint64_t link = 0; link < 2; link++) {
             if (session_add_link(play->ends[i], link, play->now_us) != ERR_NONE)
                 return false;
+            session_link_stands(play->ends[i], link);
         }
     }
     return true;
@@ -103,17 +133,18 @@ static void play_all(struct play *play)
     struct stream *streams[10] = {NULL};
 
     for (size_t i = 0; i < N_ITEMS(streams); i++) {
-        if (session_open(play->ends[CLIENT], some_request(), &streams[i]) != ERR_NONE)
+        const struct stream_request *request = i % 4 == 3 ? &association : some_request();
+        if (session_open(play->ends[CLIENT], request, &streams[i]) != ERR_NONE)
             continue;
         stream_set_owner(streams[i], &streams[i]);
-        write_some(streams[i], 30000);
+        send_some(streams[i], 30000);
     }
     carry_some(play, 0);
     application(play, SERVER);
     application(play, CLIENT);
     for (size_t i = 0; i < N_ITEMS(streams); i++) {
-        if (streams[i] != NULL && i % 2 == 0)
-            write_some(streams[i], 30000);
+        if (streams[i] != NULL && i % 4 != 1)
+            send_some(streams[i], 30000);
         (void)carry_one(play, CLIENT, 0, i > 4);
         (void)carry_one(play, CLIENT, 1, false);
     }

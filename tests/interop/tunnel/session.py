@@ -239,6 +239,7 @@ class Half:
 
         self._pull_slots(number, add)
         self._pull_tracked(number, add, lambda: room - len(out))
+        self._pull_datagrams(number, add, lambda n: not out or n <= room - len(out))
         self._pull_streams(number, add, lambda: room - len(out))
         if out:
             self._pull_acks_beside(add)
@@ -300,15 +301,21 @@ class Half:
             add(f, f)
         self.queue.extendleft(reversed(waiting))
 
+    def _pull_datagrams(self, number, add, fits):
+        """Each whole, one that is large in a record of its own. Early records may be refused, and what was in them is
+        sent again; datagrams would be lost, so none is in them."""
+        waits = {f.id for f in self.queue if isinstance(f, (frame.Open, frame.Opened))}
+        for stream in self.streams.values():
+            may_go = self.links[number].stood and self.pins.get(stream.id, number) == number and stream.id not in waits
+            while may_go and stream.datagrams and (stream.opened or stream.id & 1 == self.own_bit):
+                if not fits(len(frame.encode(stream.datagrams[0]))):
+                    return
+                add(stream.datagrams.popleft())
+
     def _pull_streams(self, number, add, room):
         if self.queue and any(isinstance(f, (frame.Open, frame.Opened)) for f in self.queue):
             return
         for stream in list(self.streams.values()):
-            # Early records may be refused, and what was in them is sent again; datagrams would be lost.
-            while stream.datagrams and self.links[number].stood and (stream.opened or stream.id & 1 == self.own_bit):
-                if len(frame.encode(stream.datagrams[0])) > room():
-                    break
-                add(stream.datagrams.popleft())
             if self.pins.get(stream.id, number) != number or not (stream.opened or stream.id & 1 == self.own_bit):
                 continue
             while room() > 64 and not stream.datagrams and stream.sending.has_something():
