@@ -1,0 +1,247 @@
+/* Who has which address, among the sessions of several far ends: sessions of one peer follow each other, addresses change hands with their sockets. */
+#include "loops.h"
+
+#include "io/listener.h"
+#include "tcp.h"
+#include "tunnel/claims.h"
+
+static struct {
+    struct loop *loop;
+    struct mailbox mailbox;
+    struct claims claims;
+} all;
+
+/* A session as a far end has it. */
+struct someone {
+    struct claimant *claimant;
+    struct claim claim;
+    unsigned n_told;
+};
+
+static const uint8_t ann[PEER_WHO_BYTES] = "ann", bob[PEER_WHO_BYTES] = "bob";
+
+static int begin(void **state)
+{
+    (void)state;
+    all.loop = loop_new(LOOP_POLL);
+    assert_non_null(all.loop);
+    assert_int_equal(mailbox_init(&all.mailbox, all.loop), ERR_NONE);
+    claims_init(&all.claims);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    assert_true(list_empty(&all.claims.claimants));
+    mailbox_deinit(&all.mailbox);
+    claims_deinit(&all.claims);
+    loop_free(all.loop);
+    return 0;
+}
+
+static void on_told(struct claimant *claimant)
+{
+    ((struct someone *)claimant->owner)->n_told++;
+}
+
+static void come(struct someone *who, const uint8_t name[static PEER_WHO_BYTES], bool is_linked)
+{
+    *who = (struct someone){0};
+    who->claimant = claimant_new(&all.claims, &all.mailbox, on_told, who);
+    assert_non_null(who->claimant);
+    claimant_set_linked(who->claimant, is_linked);
+    claimant_begin(who->claimant, name);
+}
+
+static void let_go(struct someone *who)
+{
+    int fd = who->claim.fd;
+    bool has_any = who->claim.by != NULL;
+
+    claim_drop(&who->claim);
+    if (has_any)
+        sys_close(fd);
+}
+
+static void leave(struct someone *who)
+{
+    let_go(who);
+    claimant_free(who->claimant);
+}
+
+static enum err take(struct someone *who, const struct addr *addr, bool *is_taken_over)
+{
+    return claim_take(&who->claim, who->claimant, addr, is_taken_over);
+}
+
+/* A port that is free now. */
+static struct addr free_addr(void)
+{
+    const struct listener_options options = {0};
+    struct addr addr = tcp_addr("127.0.0.1", 0);
+    int fd;
+
+    assert_int_equal(listener_open(&fd, &addr, &options), ERR_NONE);
+    sys_close(fd);
+    return addr;
+}
+
+static void deliver(void)
+{
+    (void)mailbox_deliver(&all.mailbox);
+}
+
+static bool is_reached(const struct addr *addr)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = sys_addr_to_sockaddr(addr, &sa);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_open = connect(fd, (struct sockaddr *)&sa, n) == 0;
+
+    close(fd);
+    return is_open;
+}
+
+static void a_peer_has_one_session(void **state)
+{
+    struct someone old, other, new;
+
+    (void)state;
+    come(&old, ann, true);
+    come(&other, bob, true);
+    come(&new, ann, true);
+    deliver();
+    assert_int_equal(old.n_told, 1);
+    assert_true(old.claimant->is_replaced);
+    assert_int_equal(other.n_told + new.n_told, 0);
+    leave(&old);
+    leave(&other);
+    leave(&new);
+}
+
+static void an_address_stays_with_who_has_a_link(void **state)
+{
+    struct someone first, second;
+    struct addr addr = free_addr();
+    bool is_taken_over;
+
+    (void)state;
+    come(&first, ann, true);
+    come(&second, bob, true);
+    assert_int_equal(take(&first, &addr, &is_taken_over), ERR_NONE);
+    assert_false(is_taken_over);
+    assert_int_equal(take(&second, &addr, &is_taken_over), ERR_IN_USE);
+    deliver();
+    assert_int_equal(first.n_told, 0);
+    assert_false(claim_is_lost(&first.claim));
+    leave(&second);
+    leave(&first);
+    assert_false(is_reached(&addr));
+}
+
+static void from_who_has_none_it_is_taken_with_its_socket(void **state)
+{
+    struct someone first, second;
+    struct addr addr = free_addr();
+    bool is_taken_over;
+
+    (void)state;
+    come(&first, ann, true);
+    come(&second, bob, true);
+    assert_int_equal(take(&first, &addr, &is_taken_over), ERR_NONE);
+    claimant_set_linked(first.claimant, false);
+    assert_int_equal(take(&second, &addr, &is_taken_over), ERR_NONE);
+    assert_true(is_taken_over);
+    assert_true(claim_is_lost(&first.claim));
+    assert_true(is_reached(&addr));
+    deliver();
+    assert_int_equal(first.n_told, 1);
+    assert_false(first.claimant->is_replaced);
+    let_go(&first);
+    assert_true(is_reached(&addr));
+    /* It does not come back by itself, and nobody else's is told again. */
+    assert_int_equal(take(&first, &addr, &is_taken_over), ERR_IN_USE);
+    leave(&first);
+    leave(&second);
+    assert_false(is_reached(&addr));
+}
+
+static void the_same_peers_next_session_has_it_at_once(void **state)
+{
+    struct someone old, new;
+    struct addr addr = free_addr();
+    bool is_taken_over;
+
+    (void)state;
+    come(&old, ann, true);
+    assert_int_equal(take(&old, &addr, &is_taken_over), ERR_NONE);
+    come(&new, ann, true);
+    /* Before the old one has heard of it. */
+    assert_int_equal(take(&new, &addr, &is_taken_over), ERR_NONE);
+    assert_true(is_taken_over);
+    deliver();
+    assert_int_equal(old.n_told, 1);
+    assert_true(old.claimant->is_replaced && claim_is_lost(&old.claim));
+    leave(&old);
+    assert_true(is_reached(&addr));
+    leave(&new);
+}
+
+static void twice_in_one_session_is_once_too_often(void **state)
+{
+    struct someone one;
+    struct claim again = {.by = NULL};
+    struct addr addr = free_addr();
+    bool is_taken_over;
+
+    (void)state;
+    come(&one, ann, false);
+    assert_int_equal(take(&one, &addr, &is_taken_over), ERR_NONE);
+    assert_int_equal(claim_take(&again, one.claimant, &addr, &is_taken_over), ERR_IN_USE);
+    claim_drop(&again);
+    leave(&one);
+}
+
+static void another_programs_address_is_in_use(void **state)
+{
+    const struct listener_options options = {0};
+    struct addr addr = tcp_addr("127.0.0.1", 0);
+    struct someone one;
+    bool is_taken_over;
+    int fd;
+
+    (void)state;
+    assert_int_equal(listener_open(&fd, &addr, &options), ERR_NONE);
+    come(&one, ann, true);
+    assert_int_equal(take(&one, &addr, &is_taken_over), ERR_IN_USE);
+    sys_close(fd);
+    leave(&one);
+}
+
+static void who_is_gone_is_told_nothing(void **state)
+{
+    struct someone old, new;
+
+    (void)state;
+    come(&old, ann, true);
+    come(&new, ann, true);
+    leave(&old);
+    deliver();
+    assert_int_equal(old.n_told, 0);
+    leave(&new);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_peer_has_one_session, begin, end),
+        cmocka_unit_test_setup_teardown(an_address_stays_with_who_has_a_link, begin, end),
+        cmocka_unit_test_setup_teardown(from_who_has_none_it_is_taken_with_its_socket, begin, end),
+        cmocka_unit_test_setup_teardown(the_same_peers_next_session_has_it_at_once, begin, end),
+        cmocka_unit_test_setup_teardown(twice_in_one_session_is_once_too_often, begin, end),
+        cmocka_unit_test_setup_teardown(another_programs_address_is_in_use, begin, end),
+        cmocka_unit_test_setup_teardown(who_is_gone_is_told_nothing, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
