@@ -75,6 +75,21 @@ static void check_far_listens(struct reading *reading, const struct node *node,
                      "reuse_port: with listen_via the far end listens, which shares no port");
 }
 
+/* Datagrams and BIND want further addresses at the far end. */
+static void check_far_commands(struct reading *reading, const struct node *node,
+                               struct config_inbound *inbound)
+{
+    const struct node *udp = node_get(node, "udp"), *bind = node_get(node, "bind");
+
+    if (udp != NULL && inbound->udp.enabled)
+        report_error(reading->report, udp->key->at,
+                     "udp: with listen_via this version does not serve datagrams");
+    if (bind != NULL && inbound->bind.enabled)
+        report_error(reading->report, bind->key->at,
+                     "bind: with listen_via this version does not serve BIND");
+    inbound->udp.enabled = inbound->bind.enabled = false;
+}
+
 static void find_listen_via(struct reading *reading, const struct node *node,
                             const struct config *config, struct config_inbound *inbound)
 {
@@ -91,6 +106,7 @@ static void find_listen_via(struct reading *reading, const struct node *node,
                      "listen_via: it must name an outbound of type tunnel, by whose far end this "
                      "is listened for");
     check_far_listens(reading, node, inbound);
+    check_far_commands(reading, node, inbound);
     /* Who comes may be anywhere. */
     inbound->is_exposed = true;
 }

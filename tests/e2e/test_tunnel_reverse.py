@@ -181,6 +181,25 @@ def test_acc_42_what_is_not_allowed_is_refused_by_name_at_both_ends(reverse):
     assert not is_open(t, 7999)
 
 
+def test_two_processes_with_one_state_folder_do_not_end_each_others_sessions(reverse):
+    t = reverse({RELAY: echo})
+    wait_open(t, RELAY)
+    second = t.start(t.configs["near"].replace(":1080", ":1081").replace(relay(t.servers[RELAY]), ""), prefix=t.joined.near.prefix)
+    server = t.serve(echo)
+    with t.joined.near.entered():
+        until(lambda: client.is_served(("127.0.0.1", 1081), *server.addr), "a way through the second", timeout=30)
+    exchange(dial(t))
+    assert "ended" not in t.near.text and "ended" not in second.text
+
+
+def test_what_a_far_end_cannot_serve_is_refused(reverse):
+    t = reverse({}, lambda servers: inbound("socks", SOCKS))
+    wait_open(t, SOCKS)
+    for command in (client.BIND, client.UDP_ASSOCIATE):
+        sock = dial(t, SOCKS)
+        assert client.socks5(sock, "0.0.0.0", 0, command=command).code == 7
+
+
 def test_reloads_add_and_remove_listeners(reverse, place):
     t = reverse({RELAY: echo, OTHER: echo})
     wait_open(t, RELAY, OTHER)
