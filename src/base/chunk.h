@@ -17,7 +17,7 @@ struct chunk_source;
 struct chunk {
     struct chunk_source *source;
     uint32_t n_holders;
-    uint32_t cap; /* of bytes */
+    uint32_t cap;                      /* of bytes */
     alignas(uint64_t) uint8_t bytes[]; /* what is kept of them may stand in them */
 };
 
@@ -26,6 +26,8 @@ struct chunk_source {
     struct chunk *(*get)(struct chunk_source *, size_t n_bytes);
     /* Nobody holds it any more. */
     void (*put)(struct chunk_source *, struct chunk *);
+    /* The same but for a reserve: for streams, that links have something left when those have used up the rest. NULL: itself. */
+    struct chunk_source *for_streams;
 };
 
 static inline struct chunk *chunk_get(struct chunk_source *source, size_t n_bytes)

@@ -8,6 +8,7 @@
 /* Bytes that are read at once: several large records, or about a flight. */
 #define READ_BYTES ((size_t)256 * 1024)
 #define READ_FLIGHT_BYTES ((size_t)8 * 1024)
+#define READ_LEAST_BYTES ((size_t)512)
 /* How long a link may take to say its last words and to see the other end's fin. */
 #define LEAVE_US (30 * SECOND_US)
 #define BRIEF_BYTES ((uint64_t)1024 * 1024)
@@ -194,6 +195,13 @@ void peer_link_stand(struct peer_link *link)
 
 /* ---- what comes ---- */
 
+static size_t least_room(const struct peer_link *link)
+{
+    size_t has = span_bytes(&link->in);
+    size_t lacks = link->n_needed > has ? link->n_needed - has : 0;
+    return lacks > READ_LEAST_BYTES ? lacks : READ_LEAST_BYTES;
+}
+
 enum err peer_link_room(struct peer_link *link, uint8_t **bytes, size_t *n)
 {
     bool waits = link->state == LINK_SIGNING || link->state == LINK_PARKED;
@@ -202,6 +210,9 @@ enum err peer_link_room(struct peer_link *link, uint8_t **bytes, size_t *n)
         peer_link_fail(link, FLIGHT_LENGTH, "more bytes than anyone sends before an answer");
     enum err err = span_reserve(&link->in, peer_link_chunks(link),
                                 is_up(link) ? READ_BYTES : READ_FLIGHT_BYTES);
+    /* There may be enough for the record that has begun. */
+    if (err == ERR_MEMORY && is_up(link))
+        err = span_reserve(&link->in, peer_link_chunks(link), least_room(link));
     if (err != ERR_NONE)
         return err;
     *bytes = link->in.chunk->bytes + link->in.end;

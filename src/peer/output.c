@@ -103,8 +103,11 @@ static void seal_next(struct peer_link *link, size_t most, uint64_t now_us)
         most = least + RECORD_OVERHEAD_BYTES;
     if (most > OUT_MAX_BYTES)
         most = OUT_MAX_BYTES;
-    if (span_reserve(&link->out, peer_link_chunks(link), most) != ERR_NONE)
-        return;
+    if (span_reserve(&link->out, peer_link_chunks(link), most) != ERR_NONE) {
+        most = least + RECORD_OVERHEAD_BYTES;
+        if (span_reserve(&link->out, peer_link_chunks(link), most) != ERR_NONE)
+            return;
+    }
     if (peer_link_seal(link, link->sealer, most, now_us) != ERR_NONE)
         peer_link_close(link, "a record could not be sealed");
     if (span_bytes(&link->out) == 0)

@@ -20,7 +20,7 @@ static struct reign *reign_new(const struct peer *peer)
         .is_client = peer->is_near,
         .window_bytes = peer->window_bytes,
         .stream_window_bytes = peer->stream_window_bytes,
-        .chunks = peer->chunks,
+        .chunks = peer->chunks->for_streams == NULL ? peer->chunks : peer->chunks->for_streams,
     };
     list_init(&reign->in_peer);
     if (session_new(&reign->session, &options) == ERR_NONE)

@@ -12,6 +12,9 @@ static const size_t sizes[POOL_SIZES] = {256, 1024, 4352, 9344, 21824};
  * half of it. */
 #define LARGE_STEP_BYTES ((size_t)32 * 1024)
 
+/* Of what all flows may hold the last part is for links: acknowledgements bring memory back. */
+#define LINKS_PART 16
+
 /* Among how many a fitting one is looked for. */
 #define TRIED_MAX 8
 
@@ -110,19 +113,20 @@ static void put_large(struct pool *pool, struct chunk *chunk)
         set_timer(pool);
 }
 
-/* False: what all flows hold would pass the limit. */
-static bool count(struct flow_env *flow, size_t n)
+/* False: what all flows hold would pass the limit, or what others than links may have of it. */
+static bool count(struct flow_env *flow, size_t n, bool is_for_link)
 {
     uint64_t max = flow->limits.max_held_bytes;
+    if (!is_for_link)
+        max -= max / LINKS_PART;
     if (atomic_fetch_add(&flow->shared->n_held_bytes, n) + n <= max || max == 0)
         return true;
     atomic_fetch_sub(&flow->shared->n_held_bytes, n);
     return false;
 }
 
-static struct chunk *get(struct chunk_source *source, size_t n_bytes)
+static struct chunk *get_from(struct pool *pool, struct chunk_source *source, size_t n_bytes)
 {
-    struct pool *pool = CONTAINER_OF(source, struct pool, source);
     size_t n = sizeof(struct chunk) + n_bytes, i = slab_for(n);
     struct chunk *chunk;
     if (n_bytes > UINT32_MAX / 2)
@@ -138,7 +142,7 @@ static struct chunk *get(struct chunk_source *source, size_t n_bytes)
         return NULL;
     chunk->source = source;
     chunk->n_holders = 1;
-    if (count(pool->flow, sizeof *chunk + chunk->cap))
+    if (count(pool->flow, sizeof *chunk + chunk->cap, source == &pool->source))
         return chunk;
     if (i == POOL_SIZES)
         put_large(pool, chunk);
@@ -147,9 +151,18 @@ static struct chunk *get(struct chunk_source *source, size_t n_bytes)
     return NULL;
 }
 
-static void put(struct chunk_source *source, struct chunk *chunk)
+static struct chunk *get(struct chunk_source *source, size_t n_bytes)
 {
-    struct pool *pool = CONTAINER_OF(source, struct pool, source);
+    return get_from(CONTAINER_OF(source, struct pool, source), source, n_bytes);
+}
+
+static struct chunk *get_for_stream(struct chunk_source *source, size_t n_bytes)
+{
+    return get_from(CONTAINER_OF(source, struct pool, streams), source, n_bytes);
+}
+
+static void put_to(struct pool *pool, struct chunk *chunk)
+{
     size_t n = sizeof *chunk + chunk->cap, i = slab_for(n);
     atomic_fetch_sub(&pool->flow->shared->n_held_bytes, n);
     if (i == POOL_SIZES)
@@ -158,9 +171,23 @@ static void put(struct chunk_source *source, struct chunk *chunk)
         slab_put(&pool->slabs[i], chunk);
 }
 
+static void put(struct chunk_source *source, struct chunk *chunk)
+{
+    put_to(CONTAINER_OF(source, struct pool, source), chunk);
+}
+
+static void put_for_stream(struct chunk_source *source, struct chunk *chunk)
+{
+    put_to(CONTAINER_OF(source, struct pool, streams), chunk);
+}
+
 void pool_init(struct pool *pool, struct flow_env *flow)
 {
-    *pool = (struct pool){.source = {.get = get, .put = put}, .flow = flow};
+    *pool = (struct pool){
+        .source = {.get = get, .put = put, .for_streams = &pool->streams},
+        .streams = {.get = get_for_stream, .put = put_for_stream},
+        .flow = flow,
+    };
     for (size_t i = 0; i < POOL_SIZES; i++)
         slab_init(&pool->slabs[i], sizes[i]);
     timer_init(&pool->trimming, trim);

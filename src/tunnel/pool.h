@@ -17,8 +17,8 @@
 struct flow_env;
 
 struct pool {
-    struct chunk_source source;
-    struct flow_env *flow; /* whose limit holds, and which counts */
+    struct chunk_source source, streams; /* the second is source.for_streams */
+    struct flow_env *flow;               /* whose limit holds, and which counts */
     struct slab slabs[POOL_SIZES];
     struct spare *spare; /* large ones that are kept, a stack */
     size_t n_spare;

@@ -306,6 +306,36 @@ static void carriers_that_die_change_no_byte(void **state)
     assert_non_null(strstr(flows.lines, "warn link in=far from=127.0.0.1:"));
 }
 
+/* Its acknowledgements are what gives memory back. */
+static void a_link_speaks_on_when_streams_have_used_up_the_memory(void **state)
+{
+    struct chunk *held[8192];
+    size_t n = 0;
+    begin(state);
+    int far = open_one();
+    flows.env.limits.max_held_bytes = 1 << 20;
+    struct chunk_source *streams = &ends.env.pool.streams;
+    while (n < N_ITEMS(held) && (held[n] = chunk_get(streams, 200)) != NULL)
+        n++;
+    assert_in_range(n, 100, N_ITEMS(held) - 1);
+    for (unsigned i = 0; i < 3; i++) {
+        struct session_link_stats before, after;
+        struct host *host = host_of(true);
+        struct session *session = peer_session(host->peer);
+        struct peer_time now = tunnel_now(&ends.env);
+        assert_true(session_link_stats(session, 0, &before));
+        session_ping(session, 0, now.now_us);
+        host_touch(host);
+        FLOWS_UNTIL(session_link_stats(session, 0, &after) &&
+                    after.n_accepted_records > before.n_accepted_records);
+    }
+    while (n > 0)
+        chunk_release(held[--n]);
+    far_send_all(far, "hello", 5);
+    flows_expect(flows.origin, "hello", 5);
+    finish(far);
+}
+
 /* By a clock that counts while the machine sleeps and one that does not. */
 static void after_a_sleep_nothing_waits_for_a_pause_from_before(void **state)
 {
@@ -368,6 +398,7 @@ int main(void)
         ON_ALL(bulk_comes_through_both_ways_at_once),
         ON_ALL_AND_HESITANT(a_reader_that_is_slow_holds_the_writer_up_and_loses_nothing),
         ON_ALL(carriers_that_die_change_no_byte),
+        ON_BOTH(a_link_speaks_on_when_streams_have_used_up_the_memory),
         ON_BOTH(two_reloads_that_take_a_tunnel_away_and_back_leave_no_gap),
         ON_BOTH(after_a_sleep_nothing_waits_for_a_pause_from_before),
     };
