@@ -22,6 +22,7 @@ from harness.wait import until
 
 NAMES = ("client", "near", "middle", "far", "target")
 PORT, SOCKS_PORT = 4194, 1080
+ETH_P_ALL = 3
 CLIENT, NEAR = "10.81.0.1", "10.81.0.2"
 MIDDLE, FAR, TARGET = "10.82.0.2", "10.83.0.2", "10.84.0.2"
 # What the machines are called on the line towards the next one.
@@ -179,8 +180,8 @@ class Capture:
     def __init__(self, machine, device, secrets=()):
         self.pairs, self.found, self.secrets = set(), set(), secrets
         with machine.entered():
-            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0003))
-            self.sock.bind((device, 0))
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)    # nothing comes before it is bound
+            self.sock.bind((device, ETH_P_ALL))
         self.sock.settimeout(0.2)
         self.n, self.is_over = 0, False
         self._join = in_thread(self._read)
