@@ -56,6 +56,8 @@ struct opening {
     void *state; /* the outbound's own while it works; at first request.by_what */
 };
 
+#define OUTBOUND_ANY SIZE_MAX
+
 struct outbound_ops {
     /* ERR_AGAIN: `done` will be called. ERR_NONE: opened at once, results set. Else: why not. */
     NODISCARD enum err (*open)(struct outbound *, struct opening *);
@@ -69,8 +71,10 @@ struct outbound_ops {
     void (*ahead)(struct outbound *, struct opening *, const uint8_t *bytes, size_t given,
                   size_t *n);
     /* Which worker's flows it serves; NULL: any worker's. A flow that can moves there first, and one that
-     * cannot is served where it is. NULL: any worker's, always. */
-    struct flow_env *(*home)(struct outbound *, const struct opening *);
+     * cannot is served where it is. NULL: any worker's, always. `which`: of several workers the one
+     * that is the same for the same number; OUTBOUND_ANY: the next in turn, for which alone the
+     * opening is looked at. */
+    struct flow_env *(*home)(struct outbound *, const struct opening *, size_t which);
     /* Whether what is under way stands still, as a session that has no link is in its way: time does not count then. NULL: never. */
     bool (*is_suspended)(struct outbound *, const struct opening *);
     /* Gives up what is under way; `done` is not called. */

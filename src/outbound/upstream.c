@@ -342,10 +342,11 @@ static enum err begin(struct outbound *outbound, struct opening *opening,
     return err;
 }
 
-struct flow_env *upstream_home(struct outbound *outbound, const struct opening *opening)
+struct flow_env *upstream_home(struct outbound *outbound, const struct opening *opening,
+                               size_t which)
 {
     struct outbound *via = CONTAINER_OF(outbound, struct upstream_outbound, outbound)->via;
-    return via == NULL || via->ops->home == NULL ? NULL : via->ops->home(via, opening);
+    return via == NULL || via->ops->home == NULL ? NULL : via->ops->home(via, opening, which);
 }
 
 enum err upstream_open(struct outbound *outbound, struct opening *opening)

@@ -89,7 +89,8 @@ struct upstream {
 NODISCARD enum err upstream_open(struct outbound *outbound, struct opening *opening);
 NODISCARD enum err upstream_bind(struct outbound *outbound, struct opening *opening);
 NODISCARD enum err upstream_associate(struct outbound *outbound, struct opening *opening);
-struct flow_env *upstream_home(struct outbound *outbound, const struct opening *opening);
+struct flow_env *upstream_home(struct outbound *outbound, const struct opening *opening,
+                               size_t which);
 bool upstream_is_suspended(struct outbound *outbound, const struct opening *opening);
 void upstream_cancel(struct outbound *outbound, struct opening *opening);
 

@@ -325,7 +325,7 @@ static void make_listening(struct tunnel_env *env, const struct ruleset *ruleset
 {
     struct tunnel_spec *spec = tunnel_outbound_spec(outbound);
     struct near *near;
-    if (spec == NULL || tunnel_spec_home(spec, 0) != env || find(env, spec, 0) != NULL ||
+    if (spec == NULL || tunnel_outbound_home(outbound) != env->flow || find(env, spec, 0) != NULL ||
         env->is_draining || !near_listen_is_wanted(ruleset, outbound))
         return;
     if (make(&near, spec, 0, env) != ERR_NONE)
@@ -337,7 +337,7 @@ static void turn(struct near *near, const struct ruleset *ruleset)
     struct tunnel_env *env = near->host.tended.env;
     struct outbound *outbound = tunnel_outbound_find(ruleset, near->spec);
     bool is_leaving = outbound == NULL || env->is_draining || near->host.is_drained;
-    bool listens = !is_leaving && near->session == 0 && tunnel_spec_home(near->spec, 0) == env;
+    bool listens = !is_leaving && near->session == 0 && tunnel_outbound_home(outbound) == env->flow;
     near->host.is_leaving = is_leaving;
     near_listen_turn(near, listens ? ruleset : NULL, outbound);
     if (outbound != NULL)

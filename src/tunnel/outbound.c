@@ -18,8 +18,18 @@ static struct tunnel_outbound *of(struct outbound *outbound)
     return CONTAINER_OF(outbound, struct tunnel_outbound, base);
 }
 
+/* A session whose carriers are streams of another one is where that one is. */
+static struct flow_env *home_of(struct tunnel_outbound *outbound, const struct opening *opening,
+                                size_t session)
+{
+    struct outbound *via = outbound->via;
+    struct flow_env *of_via =
+        via == NULL || via->ops->home == NULL ? NULL : via->ops->home(via, opening, session);
+    return of_via != NULL ? of_via : tunnel_spec_home(outbound->spec, session)->flow;
+}
+
 /* Which of its sessions is next: of several that the worker has itself, it takes one of those. */
-static size_t pick(struct tunnel_outbound *outbound, const struct flow_env *env)
+static size_t pick(struct tunnel_outbound *outbound, const struct opening *opening)
 {
     struct tunnel_spec *spec = outbound->spec;
     size_t n = spec->settings.n_sessions;
@@ -28,7 +38,7 @@ static size_t pick(struct tunnel_outbound *outbound, const struct flow_env *env)
     size_t first = atomic_fetch_add_explicit(&spec->n_asked, 1, memory_order_relaxed) % n;
     for (size_t i = 0; i < n; i++) {
         size_t session = (first + i) % n;
-        if (tunnel_spec_home(spec, session)->flow == env)
+        if (home_of(outbound, opening, session) == opening->env)
             return session;
     }
     return first;
@@ -37,7 +47,7 @@ static size_t pick(struct tunnel_outbound *outbound, const struct flow_env *env)
 static enum err open_by(struct outbound *outbound, struct opening *opening)
 {
     struct tunnel_outbound *tunnel = of(outbound);
-    return near_open(tunnel->spec, pick(tunnel, opening->env), tunnel->via, opening);
+    return near_open(tunnel->spec, pick(tunnel, opening), tunnel->via, opening);
 }
 
 static enum err associate_by(struct outbound *outbound, struct opening *opening)
@@ -46,16 +56,12 @@ static enum err associate_by(struct outbound *outbound, struct opening *opening)
     return open_by(outbound, opening);
 }
 
-/* A session whose carriers are streams of another one is where that one is. */
-static struct flow_env *home(struct outbound *outbound, const struct opening *opening)
+static struct flow_env *home(struct outbound *outbound, const struct opening *opening, size_t which)
 {
     struct tunnel_outbound *tunnel = of(outbound);
-    struct outbound *via = tunnel->via;
-    struct flow_env *of_via =
-        via == NULL || via->ops->home == NULL ? NULL : via->ops->home(via, opening);
-    if (of_via != NULL)
-        return of_via;
-    return tunnel_spec_home(tunnel->spec, pick(tunnel, opening->env))->flow;
+    size_t session =
+        which == OUTBOUND_ANY ? pick(tunnel, opening) : which % tunnel->spec->settings.n_sessions;
+    return home_of(tunnel, opening, session);
 }
 
 static void ahead(struct outbound *outbound, struct opening *opening, const uint8_t *bytes,
@@ -134,4 +140,9 @@ struct outbound *tunnel_outbound_find(const struct ruleset *ruleset, const struc
         if (ruleset->outbounds[i]->ops == &ops && of(ruleset->outbounds[i])->spec == spec)
             return ruleset->outbounds[i];
     return NULL;
+}
+
+struct flow_env *tunnel_outbound_home(struct outbound *outbound)
+{
+    return home_of(of(outbound), NULL, 0);
 }

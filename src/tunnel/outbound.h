@@ -17,6 +17,9 @@ NODISCARD enum err tunnel_outbound_new(struct outbound **out, struct tunnels *tu
 void tunnel_outbound_set_via(struct outbound *outbound, struct outbound *via);
 struct outbound *tunnel_outbound_via(struct outbound *outbound);
 
+/* The worker that has its first session. */
+struct flow_env *tunnel_outbound_home(struct outbound *outbound);
+
 /* What a tunnel outbound is made by; borrowed. NULL: it is none. */
 struct tunnel_spec *tunnel_outbound_spec(struct outbound *outbound);
 

@@ -100,6 +100,19 @@ def test_what_comes_out_of_a_tunnel_goes_into_a_proxy_further_on(bed, kind):
     assert bed.programs["middle"].wait_record(event="flow", to=f"{MIDDLE}:{near_by.port}")["out"] == "out"
 
 
+@pytest.mark.workers
+@pytest.mark.parametrize("a,b", [(1, 1), (3, 1), (1, 3), (3, 3)])
+def test_a_chain_has_as_many_sessions_as_asked_for_on_several_workers(bed, a, b):
+    """Those inside are where the sessions are that carry them."""
+    bed.start_via(f", sessions: {a}", f", sessions: {b}")
+    server = bed.serve(two_way)
+    transfers = [Transfer(bed.connect(server), 100_000, 100_000, seed) for seed in range(12)]
+    for one in transfers:
+        one.end(60 * SLOWNESS)
+    assert len(bed.near.connections(PORT)) <= a
+    assert len(bed.middle.connections(PORT)) <= len(bed.near.connections(PORT)) + b
+
+
 def links_up(bed, out):
     return len(bed.programs["near"].records(event="link", out=out, is_="up"))
 

@@ -16,10 +16,11 @@ static struct {
 
 static struct outbound_ops ops;
 
-static struct flow_env *home(struct outbound *outbound, const struct opening *opening)
+static struct flow_env *home(struct outbound *outbound, const struct opening *opening, size_t which)
 {
     assert_ptr_equal(outbound, &flows.outbound);
     assert_ptr_equal(opening->env, &flows.env);
+    assert_true(which == OUTBOUND_ANY);
     return &there.env;
 }
 
