@@ -31,7 +31,7 @@ from tunnel.keys import Keys
 from tunnel.link import ClientLink, Server
 from tunnel.listeners import Listening
 from tunnel.peer import Far, Habits
-from tunnel.session import Bytes, Datagram, Finished, LinkOver, Opening
+from tunnel.session import Answer, Bytes, Datagram, Finished, LinkOver, Opening
 
 N = 10_000_000
 N_KEY = {1: 16, 2: 24, 3: 32, 4: 32}
@@ -102,6 +102,40 @@ def test_datagrams_go_there_and_back_and_end(far_end):
     for server in servers:
         server.close()
     assert set(came) == set(told)
+
+
+@pytest.mark.parametrize("offered", [True, False])
+def test_a_measurement_gets_zeros_and_its_fin_behind_all_that_went_up(far_end, offered):
+    """A stream of kind 4: two megabytes go up, four come down before that; where it is not offered the answer is 2."""
+    end = far_end(speedtest=str(offered).lower())
+    near = end.near()
+    half, n_up, n_down = near.half, 2_000_000, 4_000_000
+    stream = half.open(frame.NOTHING, kind=4)
+    code, n_zeros, is_finished, carrier = None, 0, False, near.connect()
+    with end.dial() as sock:
+        deadline = time.monotonic() + 60 * SLOWNESS
+        while not is_finished and code in (None, 0):
+            assert time.monotonic() < deadline, f"{n_zeros} bytes came"
+            sock.sendall(carrier.take_output())
+            if select.select([sock], [], [], 0.05)[0]:
+                carrier.receive(sock.recv(1 << 16))
+            for event in half.events:
+                if isinstance(event, Answer):
+                    code = event.code
+                elif isinstance(event, Bytes):
+                    assert not event.data.strip(b"\0")
+                    n_zeros += len(event.data)
+                    half.consume(stream, len(event.data))
+                is_finished = is_finished or isinstance(event, Finished)
+            half.events.clear()
+            if n_zeros >= n_down and n_up:
+                half.write(stream, bytes(n_up))
+                half.finish(stream)
+                n_up = 0
+    assert code == (0 if offered else 2)
+    if offered:
+        line = end.program.wait_record(event="flow", out="speedtest", end="closed")
+        assert int(line["up"]) == 2_000_000 and int(line["down"]) == n_zeros >= n_down
 
 
 @pytest.mark.parametrize("choice", ["none", "open", "full"])
