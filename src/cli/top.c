@@ -250,11 +250,13 @@ static const struct cli_option options[] = {ASKING_OPTIONS, CLI_HELP_OPTION, {0}
 
 const struct cli_verb cli_top = {
     .name = "top",
-    .about = "Shows what moves in a running sockeye, once a second: sessions and links of tunnels, "
-             "their\n"
-             "streams, rates, round trips and losses. Keys change the order; q ends it. Where its "
-             "output\n"
-             "is no terminal it prints one page.",
+    .about =
+        "Shows what moves in a running sockeye, once a second: sessions and links of tunnels, "
+        "their\n"
+        "streams, rates, round trips and losses. The keys n, s, b, r and l sort by name, streams,\n"
+        "rate, round trip and links lost, k hides links or shows them, q ends it. Where its "
+        "output\n"
+        "is no terminal it prints one page.",
     .options = options,
     .run = run,
 };
