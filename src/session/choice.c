@@ -128,7 +128,9 @@ static uint64_t stalled_us(const struct session_link *link)
 {
     if (!link->is_up || !link->has_stood || link->is_stalled || link->unacked_since_us == 0)
         return UINT64_MAX;
-    return link->unacked_since_us + larger(MIN_STALLED_US, 2 * link->srtt_us + ACK_DELAY_US);
+    /* Behind its BYE the other end says how much has come when it has read to the end. */
+    uint64_t least_us = link->has_ended ? COUNT_US : MIN_STALLED_US;
+    return link->unacked_since_us + larger(least_us, 2 * link->srtt_us + ACK_DELAY_US);
 }
 
 uint64_t links_deadline_us(const struct session *session)

@@ -87,7 +87,8 @@ static uint64_t most(const struct session *session)
 
 /*
  * A sender that waits for credit has between half and all of the window consumed in a round trip, as half of it is given at once: twice
- * that more is about to double it. Four times what is consumed is enough for one that does not wait.
+ * that more is about to double it. Four times what is consumed is enough for one that does not wait. Where parts come late, as over several
+ * links some do, a window has to last for longer than a round trip: it doubles when all of it has come but for a gap.
  */
 static void grow(struct stream *stream)
 {
@@ -95,21 +96,22 @@ static void grow(struct stream *stream)
     struct incoming *in = &stream->in;
     uint64_t round = session->min_rtt_us == 0 ? UNKNOWN_ROUND_US : session->min_rtt_us;
     uint64_t elapsed = session->now_us - in->epoch_us;
-    uint64_t window = in->window, max = most(session);
+    uint64_t window = in->window, max = most(session), want = stream->was_short ? 2 * window : 0;
+    uint64_t room = session->options.window_bytes / 4 * 3;
 
     round = round < MIN_ROUND_US ? MIN_ROUND_US : round > MAX_ROUND_US ? MAX_ROUND_US : round;
     /* What comes in bursts, one in each round trip, comes now and then a little before its time. */
     if (elapsed >= round / 4 * 3) {
         uint64_t consumed = in->epoch_bytes * round / larger(elapsed, round);
-        uint64_t want = 4 * consumed, room = session->options.window_bytes / 4 * 3;
-        room = room > promised(session) ? room - promised(session) : 0;
-        if (want > window + 2 * consumed)
-            want = window + 2 * consumed;
-        if (want > window)
-            window += want - window < room ? want - window : room;
+        uint64_t enough = 4 * consumed, more = window + 2 * consumed;
+        want = larger(want, enough < more ? enough : more);
         in->epoch_us = session->now_us;
         in->epoch_bytes = 0;
     }
+    stream->was_short = false;
+    room = room > promised(session) ? room - promised(session) : 0;
+    if (want > window)
+        window += want - window < room ? want - window : room;
     if (window > max && window > INITIAL_FULL)
         window = max;
     set_window(stream, larger(window, INITIAL_LOW));

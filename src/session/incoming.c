@@ -167,6 +167,8 @@ static enum err take(struct stream *stream, uint64_t offset, const uint8_t *byte
     if (pages_store(&in->pages, &stream->session->store, in->received, in->limit, offset, bytes,
                     n) != ERR_NONE)
         return ERR_MEMORY;
+    /* The other end may send no more, since a part of it is late, and nobody here is slow to read. */
+    stream->was_short |= in->highest == in->limit && in->received == in->consumed;
     return take_from_pages(stream);
 }
 

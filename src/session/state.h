@@ -128,6 +128,7 @@ struct stream {
     bool is_dead : 1;
     bool is_closed : 1; /* nothing more is sent or received: not in the table */
     bool is_released : 1;
+    bool was_short : 1;                     /* all that its window allows has come, but for a gap */
     bool awaits_read : 1, awaits_write : 1; /* ERR_AGAIN was said */
 };
 

@@ -66,8 +66,8 @@ static bool rests(const struct carrier *carrier)
 
 static void update_interest(struct carrier *carrier)
 {
-    endpoint_want(carrier->endpoint,
-                  (rests(carrier) ? 0u : LOOP_READ) | (carrier->is_full ? LOOP_WRITE : 0u));
+    endpoint_want(carrier->endpoint, (rests(carrier) || carrier->has_eof ? 0u : LOOP_READ) |
+                                         (carrier->is_full ? LOOP_WRITE : 0u));
 }
 
 /* There is no memory to read into: what comes waits in the kernel until there may be some. */
@@ -144,6 +144,12 @@ static void on_ready(struct endpoint *ep, unsigned events)
         err = rest(carrier);
     if (carrier->state == CARRIER_GONE)
         return;
+    /* It has said BYE, and reads what is still to be written. */
+    if (err == ERR_EOF && carrier->state == CARRIER_CLOSING) {
+        carrier->has_eof = true;
+        update_interest(carrier);
+        err = ERR_NONE;
+    }
     if (err == ERR_NONE && events & LOOP_ERROR && endpoint_is_broken(ep))
         err = ERR_RESET;
     if (err != ERR_NONE) {
@@ -219,6 +225,8 @@ static enum err end_by_fin(struct carrier *carrier)
     struct loop *loop = carrier->env->flow->loop;
     carrier->state = CARRIER_LINGERING;
     enum err err = endpoint_shutdown(carrier->endpoint);
+    if (err == ERR_NONE && carrier->has_eof)
+        return ERR_EOF;
     if (err == ERR_NONE)
         err = timer_set(loop_timers(loop), &carrier->lingering, loop_now_ms(loop) + LINGER_MS);
     return err;
@@ -259,7 +267,7 @@ void carrier_write(struct carrier *carrier, const struct peer_time *now)
     if (err == ERR_NONE || err == ERR_AGAIN)
         update_interest(carrier);
     else
-        lose(carrier, err, true);
+        lose(carrier, err, err != ERR_EOF);
 }
 
 static void cut(struct deferred *cutting)

@@ -29,6 +29,7 @@ struct carrier {
     struct addr remote;
     uint8_t state;   /* enum carrier_state */
     bool is_full;    /* the endpoint takes nothing now */
+    bool has_eof;    /* the other's fin has come, and not all is written */
     bool is_clean;   /* it is closed by our own will, or the other end has said BYE */
     bool has_stood;  /* its link was up */
     bool is_brief;   /* there are many such, one after the other */

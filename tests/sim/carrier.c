@@ -276,7 +276,9 @@ static uint64_t end_next_us(const struct sim_carrier *carrier, unsigned end)
 
     if (!at->is_open)
         return NEVER;
-    uint64_t next = sooner(at->reset_us, in->first != NULL ? in->first->arrives_us : in->fin_us);
+    uint64_t next = sooner(at->reset_us, in->first != NULL ? in->first->arrives_us
+                                         : at->has_fin     ? NEVER
+                                                           : in->fin_us);
     if (carrier->is_chained)
         next = chain_next_us(at);
     if (at->signs_us != 0)

@@ -271,6 +271,10 @@ static void write_link(struct node *node, struct sim_carrier *carrier, unsigned 
     }
     if (at->is_open && at->is_closing && at->linger_us == 0) {
         carrier_shut(carrier, end);
+        if (at->has_fin) {
+            end_link(node, at);
+            return;
+        }
         at->linger_us = node->world->now_us + LINGER_US;
     }
 }
@@ -315,6 +319,10 @@ static bool read_link(struct node *node, struct sim_carrier *carrier, unsigned e
         peer_link_received(at->link, 0, &time);
         return false;
     case CARRIER_FIN:
+        peer_link_received(at->link, 0, &time);
+        at->has_fin = at->is_closing && at->linger_us == 0;
+        if (at->has_fin)
+            return false;
         carrier_shut(carrier, end);
         break;
     case CARRIER_RESET:
@@ -352,7 +360,7 @@ void node_carrier(struct node *node, struct sim_carrier *carrier, unsigned end)
     do {
         if (at->is_silent)
             read_silent(carrier, end);
-        else if (at->is_open && at->link != NULL && read_link(node, carrier, end)) {
+        else if (at->is_open && at->link != NULL && !at->has_fin && read_link(node, carrier, end)) {
             node_settle(node);
             continue;
         }
@@ -399,6 +407,7 @@ static void silence(struct node *node, struct peer_link *link, const char *why)
     at->is_silent = true;
     at->is_closing = at->wants_write = false;
     at->linger_us = 0;
+    at->has_fin = false;
     read_silent(carrier, end);
 }
 

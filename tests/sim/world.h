@@ -118,6 +118,7 @@ struct carrier_end {
     bool is_open;       /* the node has not closed it */
     bool is_silent;     /* it is read, and nothing else */
     bool is_closing;    /* a fin goes when the link has no more */
+    bool has_fin;       /* the other's has come, and it has something to write still */
     uint64_t linger_us; /* it has gone; until then the other's is read for; 0: not yet */
     bool wants_write;
     uint64_t
