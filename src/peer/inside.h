@@ -137,12 +137,12 @@ struct far {
     struct peer *next_telling;
     const struct link_user *user;
     uint8_t server_tag[LINK_TAG_BYTES], user_tag[LINK_TAG_BYTES]; /* by which keys it came */
-    bool is_unknown;                                              /* they are good no more */
     uint64_t last_join, joins; /* the highest join number, and a bit for each of the 64 below */
     uint64_t keep_us;
     uint8_t who[PEER_WHO_BYTES];
     bool tells_end; /* the gate has ended it */
     bool has_begun, tells_begun;
+    bool is_unknown;  /* the keys by which it came are good no more */
     bool is_known;    /* the gate has told of it: it is the owner's to free */
     bool awaits_auth; /* nothing is acted on before the client's signature */
     bool holds_early; /* streams' bytes are held back until a record behind the handshake comes */
