@@ -34,6 +34,8 @@ static void read_config(struct reading *reading, const struct tree_input *input,
     walk_read(reading, &schema, root, config);
     if (!reading->report->no_memory)
         check_config(reading, root, config);
+    if (reading->has_secret)
+        file_check_mode(reading, (struct mark){0, 0}, NULL, reading->report->file);
     if (!reading->report->no_memory)
         files_list(reading, config);
 }

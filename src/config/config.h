@@ -283,6 +283,8 @@ struct config_sources {
     const char *(*judge_pem)(const char *text, size_t n, bool is_private);
     /* Whether this is a hash by which crypt(3) can verify here. NULL: whatever looks like one is. */
     bool (*knows_hash)(const char *hash);
+    /* The permissions of a plain file, 0 of what is none. NULL: nobody looks at them. */
+    unsigned (*mode_of)(const char *path);
 };
 
 /*

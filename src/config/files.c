@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#define OTHERS_READ 04u
+
 char *file_path_beside(struct reading *reading, const char *path, size_t n_path)
 {
     const char *config = reading->report->file;
@@ -81,6 +83,28 @@ bool file_read(struct reading *reading, struct file *out, const char *key, const
         return !reading->report->no_memory;
     }
     return false;
+}
+
+void file_check_mode(struct reading *reading, struct mark at, const char *key, const char *path)
+{
+    unsigned mode = reading->sources->mode_of == NULL ? 0 : reading->sources->mode_of(path);
+
+    if ((mode & OTHERS_READ) == 0)
+        return;
+    report_warning(reading->report, at,
+                   "%s%s%s has secrets, and others can read it (mode %04o): `chmod o= %s`",
+                   key == NULL ? "" : key, key == NULL ? "" : ": ",
+                   key == NULL ? "this file" : path, mode, path);
+}
+
+bool file_read_secret(struct reading *reading, struct file *out, const char *key,
+                      const struct node *value, const char *path, size_t n_path, size_t max_bytes)
+{
+    if (!file_read(reading, out, key, value, path, n_path, max_bytes))
+        return false;
+    if (!value->from_env)
+        file_check_mode(reading, value->at, key, out->path);
+    return true;
 }
 
 void file_skip_mark(struct file *file)

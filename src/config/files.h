@@ -18,6 +18,12 @@ struct file {
 bool file_read(struct reading *reading, struct file *out, const char *key, const struct node *value,
                const char *path, size_t n_path, size_t max_bytes);
 
+/* The same of a file that holds a secret: where others can read it, that is warned of. */
+bool file_read_secret(struct reading *reading, struct file *out, const char *key,
+                      const struct node *value, const char *path, size_t n_path, size_t max_bytes);
+/* Warns where others can read this file; `key` names it, NULL: it is the configuration. */
+void file_check_mode(struct reading *reading, struct mark at, const char *key, const char *path);
+
 /* "FOLDER/PATH" of n_path bytes, where FOLDER is that of the configuration; NULL: out of memory, which
  * the report knows. */
 char *file_path_beside(struct reading *reading, const char *path, size_t n_path);

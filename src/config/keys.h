@@ -39,6 +39,7 @@ struct reading {
     size_t n_listens;
     struct file_use *files;
     size_t n_files;
+    bool has_secret; /* the configuration's own text does */
 };
 
 /* A file that was read beside the configuration. */

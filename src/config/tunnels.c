@@ -144,8 +144,8 @@ static bool open_key_file(struct reading *reading, const struct node *node, stru
 {
     const struct node *value = node_get(node, "key_file");
 
-    if (!file_read(reading, &lines->file, "key_file", value, value->text, value->n_text,
-                   MAX_KEY_FILE_BYTES))
+    if (!file_read_secret(reading, &lines->file, "key_file", value, value->text, value->n_text,
+                          MAX_KEY_FILE_BYTES))
         return false;
     file_skip_mark(&lines->file);
     lines->at = lines->file.text;
@@ -287,7 +287,9 @@ static void read_pem(struct reading *reading, const struct node *value, const ch
     struct file file;
     struct quoted q;
 
-    if (!file_read(reading, &file, name, value, value->text, value->n_text, MAX_PEM_BYTES))
+    bool (*read)(struct reading *, struct file *, const char *, const struct node *, const char *,
+                 size_t, size_t) = is_private ? file_read_secret : file_read;
+    if (!read(reading, &file, name, value, value->text, value->n_text, MAX_PEM_BYTES))
         return;
     const char *wrong = judge_pem(&file, is_private);
     if (wrong == NULL && reading->sources->judge_pem != NULL)

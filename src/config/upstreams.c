@@ -16,8 +16,8 @@ static void read_password(struct reading *reading, const struct node *value,
 {
     struct file file;
 
-    if (!file_read(reading, &file, "password_file", value, value->text, value->n_text,
-                   MAX_FILE_BYTES))
+    if (!file_read_secret(reading, &file, "password_file", value, value->text, value->n_text,
+                          MAX_FILE_BYTES))
         return;
     file_skip_mark(&file);
     const char *newline = memchr(file.text, '\n', file.n);

@@ -311,8 +311,8 @@ void users_read_file(struct reading *reading, const struct node *node,
         return;
     }
     r.at = value->at;
-    if (!file_read(reading, &r.file, "users_file", value, value->text, value->n_text,
-                   MAX_FILE_BYTES))
+    if (!file_read_secret(reading, &r.file, "users_file", value, value->text, value->n_text,
+                          MAX_FILE_BYTES))
         return;
     file_skip_mark(&r.file);
     size_t n = count_users(&r);

@@ -151,9 +151,18 @@ static void say_missing(struct report *report, const struct table *table, const 
                  key->example != NULL ? "; for example " : "", example);
 }
 
+/* A text that the file itself holds, or a list of such. */
+static bool is_written_here(const struct node *value)
+{
+    if (value->kind == NODE_LIST && value->first != NULL)
+        value = value->first;
+    return (value->kind == NODE_TEXT || value->kind == NODE_PLAIN) && !value->from_env;
+}
+
 static void read_key(struct reading *reading, const struct key *key, const struct node *value,
                      void *base)
 {
+    reading->has_secret |= key->secret && is_written_here(value);
     if (value->kind == NODE_BROKEN)
         return;
     if (key->kind != &kind_later && value_is_null(value))

@@ -175,10 +175,17 @@ static const char *judge_pem(const char *text, size_t n, bool is_private)
     return err == ERR_BAD ? why : err == ERR_NONE ? NULL : err_text(err);
 }
 
+static unsigned mode_of(const char *path)
+{
+    struct stat st;
+    return sys_stat(path, &st) == 0 && S_ISREG(st.st_mode) ? st.st_mode & 07777 : 0;
+}
+
 const struct config_sources paths_sources = {.getenv = from_environment,
                                              .read_file = paths_read_file,
                                              .knows_hash = knows_hash,
-                                             .judge_pem = judge_pem};
+                                             .judge_pem = judge_pem,
+                                             .mode_of = mode_of};
 
 enum err paths_admin_socket(char out[static PATHS_SOCKET_BYTES], const char *configured)
 {

@@ -17,7 +17,7 @@ from harness.interop import KEY_OF, FarEnd, Keys, far_end_config
 from harness.line import Line
 from harness.namespaces import Cable
 from harness.origin import Origin
-from harness.program import Sockeye, complete, run_cli
+from harness.program import Sockeye, complete, run_cli, write_config
 from harness.services import OTHERS, free_port, is_listening
 from harness.tunnel import Tunnel
 from harness.wait import until
@@ -82,7 +82,7 @@ def sockeye(request, place, clients):
     def start(config=None, *, argv=None, program=BIN, ready=True, expect_clean=True, **options):
         if config is not None:
             file = place / f"config-{len(started)}.yaml"
-            file.write_text(complete(config, workers))
+            write_config(file, complete(config, workers))
             argv = ["run", "-c", file]
         started.append((Sockeye([program, *argv], place, **options), expect_clean))
         return started[-1][0].wait_ready() if ready else started[-1][0]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -57,7 +58,7 @@ BAD = {
     "a key that is not base64": ('inbounds:\n  - {type: tunnel, listen: 4194, key: @"hunter2"}\n', r"key.*base64"),
     "tunnel without a key": ("inbounds:\n  - @{type: tunnel, listen: 4194}\n", r"key.*keygen"),
     "no such key file": ('inbounds:\n  - {type: tunnel, listen: 4194, key_file: @nowhere.key}\n', r"key_file.*nowhere"),
-    "several links": (GOOD + "outbounds:\n  - {type: tunnel, name: home, server: \"203.0.113.5:4194\", key: QUJDREVGR0hJSktMTU5PUA==, links: @2}\n", r"links"),
+    "no link": (GOOD + "outbounds:\n  - {type: tunnel, name: home, server: \"203.0.113.5:4194\", key: QUJDREVGR0hJSktMTU5PUA==, links: @0}\n", r"links"),
     "no type": ("inbounds:\n  - @{listen: 1080}\n", r"type"),
     "no listen": ("inbounds:\n  - @{type: mixed}\n", r"listen"),
     "duplicate key": (GOOD + "workers: 1\n@workers: 2\n", r"workers.*line 3"),
@@ -175,6 +176,8 @@ def new_keys(place):
     (place / "beside/password").write_text("hunter2\n")
     (place / "beside/domains").write_text("ads.example\n")
     (place / "beside/c.json").write_text(json.dumps(NEW_KEYS))
+    for file in (place / "beside").iterdir():
+        file.chmod(0o640)
     return place / "beside/c.json"
 
 
@@ -206,6 +209,7 @@ def test_acc_78_mistakes_in_files_have_their_own_place(cli, new_keys):
 
 
 def test_a_file_of_users_that_the_starter_may_not_read_starts_nothing(cli, new_keys):
+    new_keys.chmod(0o644)
     network.need_root()
     (new_keys.parent / "users").chmod(0o600)
     for verb in ("check", "run"):
@@ -215,9 +219,23 @@ def test_a_file_of_users_that_the_starter_may_not_read_starts_nothing(cli, new_k
 
 def test_passwords_as_they_are_are_warned_of_once(cli, place):
     (place / "users").write_text("ann:a\nbob:b\n")
+    (place / "users").chmod(0o600)
     (place / "c.yaml").write_text("inbounds: [{type: mixed, listen: 1080, users_file: users}]\n")
     result = cli("check", "-c", place / "c.yaml")
     assert result.code == 0 and result.err.count("warning") == 1 and re.search("users:1: warning: .*sockeye passwd", result.err)
+
+
+def test_secrets_that_others_can_read_are_warned_of_with_what_mends_it(cli, sockeye, place):
+    key, config = place / "a.key", place / "c.yaml"
+    key.write_text("QUJDREVGR0hJSktMTU5PUA==\n")
+    key.chmod(0o644)
+    config.write_text(f'state: {place}\ninbounds: [{{type: tunnel, listen: "127.0.0.1:0", key_file: {key}}}]\n')
+    warning = f"has secrets, and others can read it (mode 0644): `chmod o= {key}`"
+    result = cli("check", "-c", config)
+    assert result.code == 0 and warning in result.err
+    assert warning in sockeye(argv=["run", "-c", config]).text
+    subprocess.run(["chmod", "o=", key], check=True)
+    assert cli("check", "-c", config).err == ""
 
 
 def test_status_c_needs_no_variable_and_no_file_of_the_configuration(sockeye, cli, place):

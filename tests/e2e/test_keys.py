@@ -173,6 +173,7 @@ def test_keys_that_are_no_identity_are_told_with_their_place(cli, place):
     for key, said in (("identity: short.key", "3072"), ("identity: other.key", "Ed25519"), ("peers: broken.pub", "PEM")):
         name = key.split()[1]
         (place / "sockeye.yaml").write_text(f"inbounds: [{{type: tunnel, listen: 4194, key: {'QUJD' * 8}, {key}}}]\n")
+        (place / "sockeye.yaml").chmod(0o600)
         result = cli("check", "-c", "sockeye.yaml")
         assert result.code == 78 and result.err.count("\n") == 1, result.err
         assert result.err.startswith("sockeye.yaml:1:") and name in result.err and said in result.err, result.err

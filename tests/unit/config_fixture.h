@@ -53,6 +53,15 @@ static inline const char *secret_variable(const char *name)
     return strcmp(name, "SECRET") == 0 ? "hunter2" : NULL;
 }
 
+/* Of the configuration and of files: set by a test. */
+static unsigned text_file_mode;
+
+static inline unsigned mode_of_text_file(const char *path)
+{
+    (void)path;
+    return text_file_mode;
+}
+
 struct said {
     struct config_messages messages; /* first: it is what say() gets */
     char text[32768];
@@ -73,7 +82,8 @@ static inline enum err parse_among(struct config **out, struct said *said, const
                                    const char *text, const struct text_file *files, size_t n_files)
 {
     static const struct config_sources sources = {.getenv = secret_variable,
-                                                  .read_file = read_text_file};
+                                                  .read_file = read_text_file,
+                                                  .mode_of = mode_of_text_file};
 
     *said = (struct said){.messages = {.say = say}};
     *out = NULL;

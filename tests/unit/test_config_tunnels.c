@@ -558,10 +558,37 @@ static void what_is_printed_holds_no_key(void **state)
     assert_non_null(strstr(first.text, "    window: 65537\n    stream_window: 64K\n"));
 }
 
+static void secrets_that_others_can_read_are_warned_of(void **state)
+{
+    static const struct bad cases[] = {
+        {"inbounds: [{type: tunnel, listen: 3, key_file: k}]\n",
+         "s.yaml:1:48: warning: key_file: k has secrets, and others can read it (mode 0644): "
+         "`chmod o= k`\n"},
+        {"inbounds: [{type: tunnel, listen: 3, key: " KEY16 "}]\n",
+         "s.yaml: warning: this file has secrets, and others can read it (mode 0644): "
+         "`chmod o= s.yaml`\n"},
+        {"inbounds: [{type: mixed, listen: 3}]\n", ""},
+    };
+    static struct said said;
+    struct config *config;
+
+    (void)state;
+    for (size_t i = 0; i < 2 * N_ITEMS(cases); i++) {
+        const struct bad *one = &cases[i / 2];
+        text_file_mode = i % 2 == 0 ? 0644 : 0640;
+        assert_int_equal(parse_among(&config, &said, "s.yaml", one->text, files, N_ITEMS(files)),
+                         ERR_NONE);
+        assert_string_equal(said.text, i % 2 == 0 ? one->messages : "");
+        config_free(config);
+    }
+    text_file_mode = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(acc_77_keys_have_three_lengths),
+        cmocka_unit_test(secrets_that_others_can_read_are_warned_of),
         cmocka_unit_test(acc_77_a_wrong_key_is_refused_by_name),
         cmocka_unit_test(a_server_may_have_several_keys),
         cmocka_unit_test(a_client_has_the_servers_key_and_its_own),

@@ -25,6 +25,12 @@ def environment(home, extra=None):
     return {**env, "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "TZ": "UTC", **(extra or {})}
 
 
+def write_config(file, text):
+    """Others cannot read it where it has secrets."""
+    file.write_text(text)
+    file.chmod(0o640 if "key:" in text or "password:" in text else 0o644)
+
+
 def complete(config, workers):
     """Adds, at the end so that line numbers hold, what tests need and the configuration does not say."""
     if "drain_s" not in config:

@@ -3,7 +3,7 @@
 from harness import client
 from harness.binary import BIN
 from harness.origin import Origin
-from harness.program import Sockeye, complete
+from harness.program import Sockeye, complete, write_config
 from harness.tunnel import Tunnel
 
 
@@ -24,7 +24,7 @@ class Standalone:
 
     def _start(self, config, **options):
         file = self.place / f"config-{len(self.programs)}.yaml"
-        file.write_text(complete(config, self.workers))
+        write_config(file, complete(config, self.workers))
         self.programs.append(Sockeye([BIN, "run", "-c", file], self.place, **options))
         return self.programs[-1].wait_ready()
 
