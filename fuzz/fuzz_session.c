@@ -272,8 +272,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                                             .chunks = &state.chunks.source};
 
     CHECK(session_new(&state.session, &options) == ERR_NONE);
-    for (uint64_t link = 0; link < 2; link++)
+    for (uint64_t link = 0; link < 2; link++) {
         CHECK(session_add_link(state.session, link, state.now_us) == ERR_NONE);
+        session_link_stands(state.session, link);
+    }
     for (size_t at = 1; at < n;) {
         uint8_t step = data[at++];
         if ((step & 0x80) == 0)
