@@ -287,9 +287,11 @@ static void read_pem(struct reading *reading, const struct node *value, const ch
     struct file file;
     struct quoted q;
 
-    bool (*read)(struct reading *, struct file *, const char *, const struct node *, const char *,
-                 size_t, size_t) = is_private ? file_read_secret : file_read;
-    if (!read(reading, &file, name, value, value->text, value->n_text, MAX_PEM_BYTES))
+    bool is_read = is_private ? file_read_secret(reading, &file, name, value, value->text,
+                                                 value->n_text, MAX_PEM_BYTES)
+                              : file_read(reading, &file, name, value, value->text, value->n_text,
+                                          MAX_PEM_BYTES);
+    if (!is_read)
         return;
     const char *wrong = judge_pem(&file, is_private);
     if (wrong == NULL && reading->sources->judge_pem != NULL)

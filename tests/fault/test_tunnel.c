@@ -324,8 +324,10 @@ int main(void)
         "acc_70_" text, each_fault, NULL, forget_faults, &plan \
     }
     const struct CMUnitTest tests[] = {
-        PLAY("each_call_fails (epoll)", fail_epoll), PLAY("each_call_fails (poll)", fail_poll),
-        PLAY("each_call_is_short", be_short),        PLAY("each_call_is_late", be_late),
+        PLAY("each_call_fails (epoll)", fail_epoll),
+        PLAY("each_call_fails (poll)", fail_poll),
+        PLAY("each_call_is_short", be_short),
+        PLAY("each_call_is_late", be_late),
         PLAY("each_allocation_fails", no_memory),
         cmocka_unit_test_teardown(each_allocation_fails_behind_a_bad_record, forget_faults),
     };

@@ -81,9 +81,8 @@ static inline void say(struct config_messages *messages, const char *message)
 static inline enum err parse_among(struct config **out, struct said *said, const char *path,
                                    const char *text, const struct text_file *files, size_t n_files)
 {
-    static const struct config_sources sources = {.getenv = secret_variable,
-                                                  .read_file = read_text_file,
-                                                  .mode_of = mode_of_text_file};
+    static const struct config_sources sources = {
+        .getenv = secret_variable, .read_file = read_text_file, .mode_of = mode_of_text_file};
 
     *said = (struct said){.messages = {.say = say}};
     *out = NULL;

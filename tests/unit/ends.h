@@ -39,8 +39,8 @@ static struct {
     struct sign_key *near_identity; /* taken by the near end */
     struct verify_key *near_server; /* likewise: whom it expects */
     bool near_sends_early;
-    char state[64];                 /* the far end's directory */
-    uint64_t clock_skew_ms;         /* its */
+    char state[64];         /* the far end's directory */
+    uint64_t clock_skew_ms; /* its */
 } ends;
 
 static inline void ends_settle(void *arg)
@@ -92,8 +92,10 @@ static inline struct far_settings ends_far_settings(void)
 /* Who may come: users of these names and keys of 32 bytes; without names whoever has ends_key. */
 static inline struct far_roster *ends_make_roster(const char *const *names, const char *const *keys)
 {
-    struct far_roster_settings settings = {
-        .state = ends.state, .n_keys = 1, .has_users = names != NULL, .clock_skew_ms = ends.clock_skew_ms};
+    struct far_roster_settings settings = {.state = ends.state,
+                                           .n_keys = 1,
+                                           .has_users = names != NULL,
+                                           .clock_skew_ms = ends.clock_skew_ms};
     struct far_roster *roster;
     link_key_init(&settings.keys[0], ends_key, sizeof ends_key);
     for (; names != NULL && names[settings.n_users] != NULL; settings.n_users++)
