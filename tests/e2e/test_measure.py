@@ -54,6 +54,7 @@ def server(sockeye, made):
 def write(place):
     """The configuration of a near end with these outbounds, as a file."""
     def make(outbounds, name="near.yaml"):
+        (place / name).touch(0o600)    # there is a key in it
         (place / name).write_text(f"inbounds:\n{LAN}outbounds:\n{outbounds}")
         return place / name
     return make
