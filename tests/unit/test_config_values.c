@@ -30,6 +30,12 @@ static const char *environment(const char *name)
         return "1081";
     if (strcmp(name, "PASSWORD") == 0)
         return "12${PORT}$$\"\\ \xc3\xa9";
+    if (strcmp(name, "SERVER_KEY") == 0)
+        return "QUJDREVGR0hJSktMTU5PUA==";
+    if (strcmp(name, "ANN_KEY") == 0)
+        return "QU5OU0tFWUhKS0xNTk9QUQ==";
+    if (strcmp(name, "BOB_KEY") == 0)
+        return "Qk9CU0tFWUhKS0xNTk9QUQ==";
     if (strcmp(name, "EMPTY") == 0)
         return "";
     return NULL;
@@ -40,7 +46,8 @@ static const char *environment(const char *name)
 /* Files that examples of the documentation name: of users, of a password, of domains, of keys. */
 static enum err read_example(const char *path, size_t max_bytes, char **text, size_t *n)
 {
-    const char *content = strstr(path, "users") != NULL      ? "ann:$6$x$y\n"
+    const char *content = strcmp(path, "tunnel.users") == 0  ? "cid:UVJTVFVWV1hZWmFiY2RlZg==\n"
+                          : strstr(path, "users") != NULL    ? "ann:$6$x$y\n"
                           : strstr(path, "password") != NULL ? "secret\n"
                           : strstr(path, "domains") != NULL  ? "example.com\n"
                           : strcmp(path, "tunnel.key") == 0  ? "QUJDREVGR0hJSktMTU5PUA==\n"
