@@ -51,11 +51,25 @@ void tunnel_env_drain(struct tunnel_env *env, uint64_t seconds)
         host_drain(CONTAINER_OF(at, struct host, link), seconds);
 }
 
-bool tunnel_env_end(struct tunnel_env *env, bool is_now)
+bool tunnel_env_has_riders(const struct tunnel_env *env, const struct host *host)
 {
     for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
+        struct host *other = CONTAINER_OF(at, struct host, link);
+        for (struct list *k = other->carriers.next; k != &other->carriers; k = k->next) {
+            struct endpoint *endpoint = CONTAINER_OF(k, struct carrier, link)->endpoint;
+            if (endpoint->fd < 0 && tunnel_stream_of(endpoint)->host == host)
+                return true;
+        }
+    }
+    return false;
+}
+
+bool tunnel_env_end(struct tunnel_env *env, bool is_now)
+{
+    env->ends_now |= is_now;
+    for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
         struct host *host = CONTAINER_OF(at, struct host, link);
-        if (is_now)
+        if (is_now && !tunnel_env_has_riders(env, host))
             host_end(host, 0);
         else
             host_leave(host);

@@ -7,6 +7,9 @@
 /* So long an idle session waits for what may be under way to it when it is drained. */
 #define DRAIN_WAIT_US 1000000
 
+/* So long those have whose carriers are streams of a session, when its own time is up: an END may take three seconds. */
+#define RIDERS_US (4 * UINT64_C(1000000))
+
 /* A line about one of its links. */
 static void log_link(const struct host *host, enum log_level level, const struct carrier *carrier,
                      const char *what, const char *why)
@@ -227,6 +230,16 @@ static void settle(struct tended *tended, const struct peer_time *now)
         host_end(host, END_PROGRAM_ENDS);
 }
 
+/* Its time is up. Whose carriers are its streams ends first, if it does at all. */
+static void end_in_order(struct host *host, uint64_t now_us)
+{
+    bool has_riders = tunnel_env_has_riders(host->tended.env, host);
+    host->end_us = now_us + RIDERS_US;
+    if (!has_riders || host->has_waited)
+        host_end(host, END_PROGRAM_ENDS);
+    host->has_waited = true;
+}
+
 static void on_deadline(struct timer *timer)
 {
     struct host *host = CONTAINER_OF(timer, struct host, deadline);
@@ -234,7 +247,7 @@ static void on_deadline(struct timer *timer)
     move_deadline(host, UINT64_MAX);
     peer_advance(host->peer, &now);
     if (host->end_us <= now.now_us)
-        host_end(host, END_PROGRAM_ENDS);
+        end_in_order(host, now.now_us);
     host_touch(host);
 }
 
@@ -313,6 +326,8 @@ void host_deinit(struct host *host)
     struct tunnel_env *env = host->tended.env;
     if (list_empty(&env->hosts) && env->on_empty != NULL)
         env->on_empty(env);
+    else if (env->ends_now)
+        (void)tunnel_env_end(env, true); /* what has carried it may follow */
 }
 
 enum err host_add_carrier(struct host *host, struct endpoint *endpoint, struct peer_link *of,

@@ -57,6 +57,7 @@ struct host {
     bool is_near;
     bool is_moving;   /* near: a link stands, and what carries it moves too */
     bool is_leaving;  /* it ends with its last stream */
+    bool has_waited;  /* for those that go through it to end */
     bool is_drained;  /* for one of the two ends takes no more */
     uint64_t end_us;  /* and at the latest then */
     uint64_t wait_us; /* not before, as long as the other end may not know that it is drained */

@@ -113,6 +113,19 @@ def test_a_chain_has_as_many_sessions_as_asked_for_on_several_workers(bed, a, b)
     assert len(bed.middle.connections(PORT)) <= len(bed.near.connections(PORT)) + b
 
 
+def test_a_near_end_that_stops_tells_every_far_end_of_a_chain(bed):
+    """With a connection open that does not end by itself: the last words of the inner session go by the outer one."""
+    bed.start_via()
+    server = bed.serve(echo)
+    sock = bed.connect(server)
+    bed.programs["near"].stop()
+    for machine in ("middle", "far"):
+        bed.programs[machine].wait_record(event="session", is_="ended", why="the other end's program ends", timeout=20)
+    with pytest.raises(ConnectionResetError):
+        sock.recv(1)
+    until(lambda: server.n_open == 0, "the end of the connection to the target", timeout=20)
+
+
 def links_up(bed, out):
     return len(bed.programs["near"].records(event="link", out=out, is_="up"))
 
