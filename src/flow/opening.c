@@ -186,7 +186,8 @@ static enum err begin_opening(struct flow *flow)
 
 static struct flow_env *home_of(struct outbound *outbound, const struct opening *opening)
 {
-    return outbound->ops->home == NULL ? NULL : outbound->ops->home(outbound, opening, OUTBOUND_ANY);
+    return outbound->ops->home == NULL ? NULL
+                                       : outbound->ops->home(outbound, opening, OUTBOUND_ANY);
 }
 
 /* Gives the opening to the outbound that was chosen. ERR_AGAIN: it is under way, here or, if the flow

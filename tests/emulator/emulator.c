@@ -198,7 +198,8 @@ static void wait_for_work(struct emulator *emulator, struct pollfd *fds)
     int64_t left_ns = deadline_ns - now_ns();
     if (left_ns < 0)
         left_ns = 0;
-    struct timespec left = {.tv_sec = (time_t)(left_ns / 1000000000), .tv_nsec = (long)(left_ns % 1000000000)};
+    struct timespec left = {.tv_sec = (time_t)(left_ns / 1000000000),
+                            .tv_nsec = (long)(left_ns % 1000000000)};
     if (ppoll(fds, N_DIRECTIONS + 1, deadline_ns == INT64_MAX ? NULL : &left, NULL) < 0 &&
         errno != EINTR)
         die_errno("ppoll");
