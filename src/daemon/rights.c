@@ -10,6 +10,14 @@
 #include "daemon/state.h"
 #include "io/sys.h"
 
+static bool has_low_port(const struct config_target_rules *rules)
+{
+    for (size_t i = 0; i < rules->n; i++)
+        if (rules->items[i].port_from < 1024)
+            return true;
+    return false;
+}
+
 /* What a reload may do too, as long as the configuration names it at the start. */
 static struct privileges_need needed_by(const struct daemon *daemon)
 {
@@ -17,9 +25,12 @@ static struct privileges_need needed_by(const struct daemon *daemon)
     struct privileges_need need = {0};
     for (size_t i = 0; i < daemon->listening.n_addrs; i++)
         need.low_ports |= daemon->listening.addrs[i].port < 1024;
-    for (size_t i = 0; i < config->n_inbounds; i++)
-        for (size_t j = 0; j < config->inbounds[i].allow_reverse.n; j++)
-            need.low_ports |= config->inbounds[i].allow_reverse.items[j].port_from < 1024;
+    for (size_t i = 0; i < config->n_inbounds; i++) {
+        const struct config_inbound *inbound = &config->inbounds[i];
+        need.low_ports |= has_low_port(&inbound->allow_reverse);
+        for (size_t j = 0; j < inbound->n_tunnel_users; j++)
+            need.low_ports |= has_low_port(&inbound->tunnel_users[j].allow_reverse);
+    }
     for (size_t i = 0; i < config->n_outbounds; i++) {
         need.net_admin |= config->outbounds[i].fwmark != 0;
         need.net_raw |= config->outbounds[i].interface != NULL;
