@@ -5,6 +5,7 @@
 #include "tunnel/datagrams.h"
 #include "tunnel/host.h"
 #include "tunnel/near.h"
+#include "tunnel/near.h"
 #include "tunnel/stream.h"
 #include "tunnel/tunnels.h"
 
@@ -111,6 +112,10 @@ static void notice_sleep(struct tunnel_env *env, const struct peer_time *now)
 
 void tunnel_env_settle(struct tunnel_env *env)
 {
+    if (env->owes_listening) {
+        env->owes_listening = false;
+        near_turn_all(env, env->in_force);
+    }
     if (list_empty(&env->touched))
         return;
     struct peer_time now = tunnel_now(env);

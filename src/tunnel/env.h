@@ -37,9 +37,10 @@ struct tunnel_env {
     struct tunnels *tunnels;  /* of the process */
     size_t index;             /* of the worker, among them */
     struct ruleset *in_force; /* by which far ends go; held by the worker */
-    bool ends_now;            /* the same, and no session waits for its last stream */
-    bool is_draining;         /* the program ends: no session takes further streams */
-    struct peer_time now;     /* as of the loop's turn with this number */
+    bool owes_listening;  /* there was no memory to ask for all that far ends are to listen on */
+    bool ends_now;        /* the same, and no session waits for its last stream */
+    bool is_draining;     /* the program ends: no session takes further streams */
+    struct peer_time now; /* as of the loop's turn with this number */
     uint64_t turn;
     int64_t boot_ahead_ms; /* by so much the machine has slept, as far as was noticed */
     /* The last host has gone. NULL: nobody wants to know. */

@@ -304,13 +304,28 @@ void far_host_sign(struct far_host *host, struct peer_link *link)
 
 /* ---- listeners ---- */
 
+static void on_told(struct claimant *claimant);
+
+bool far_host_claims(struct far_host *host)
+{
+    struct tunnel_env *env = host->host.tended.env;
+    uint8_t who[PEER_WHO_BYTES];
+    if (host->claimant != NULL)
+        return true;
+    host->claimant = claimant_new(&env->tunnels->claims, env->flow->mailbox, on_told, host);
+    if (host->claimant == NULL)
+        return false;
+    peer_who(host->host.peer, who);
+    host->is_linked = peer_is_linked(host->host.peer);
+    claimant_set_linked(host->claimant, host->is_linked);
+    claimant_begin(host->claimant, who);
+    return true;
+}
+
 static void on_begun(struct host *base)
 {
     struct far_host *host = far_host_of(base);
-    uint8_t who[PEER_WHO_BYTES];
-    peer_who(base->peer, who);
-    if (host->claimant != NULL)
-        claimant_begin(host->claimant, who);
+    (void)far_host_claims(host); /* else it tries again when it is to listen */
     if (!count_session(host))
         end(host, END_LIMIT, TOO_MANY);
 }
@@ -438,7 +453,6 @@ struct far_host *far_host_new(struct far *far, struct peer *peer)
     peer_set_owner(peer, host);
     host->host.user = host->user;
     list_init(&host->listeners);
-    host->claimant = claimant_new(&env->tunnels->claims, env->flow->mailbox, on_told, host);
     host->began_ms = loop_now_ms(env->flow->loop);
     list_append(&far->hosts, &host->link);
     return host;

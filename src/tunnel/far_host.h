@@ -16,7 +16,7 @@ struct far_host {
     struct far *far;
     struct addr remote; /* of the last carrier that it was given */
     uint64_t began_ms, n_streams;
-    struct claimant *claimant; /* NULL: there was no memory for it, and it may not listen */
+    struct claimant *claimant; /* NULL: it has not begun, or there was no memory */
     struct list listeners;     /* tunnel/far_listen.h */
     bool is_linked;            /* as the claimant knows */
     uint64_t advised_ms, n_advised;
@@ -31,6 +31,8 @@ struct far_host {
 
 /* Takes the peer. NULL: out of memory, the peer is the caller's still. */
 struct far_host *far_host_new(struct far *far, struct peer *peer);
+/* From when it has begun: has its claimant (tunnel/claims.h), made where there is none. False: out of memory. */
+bool far_host_claims(struct far_host *host);
 /* Without a word. */
 void far_host_free(struct far_host *host);
 /* The far end has other rules, and the host another name for its log lines; ends it where its user or key is not in force any more. */

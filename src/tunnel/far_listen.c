@@ -231,7 +231,7 @@ static enum err begin(struct far_listener *listener)
 static enum err listen_at(struct far_host *host, uint64_t number, const struct addr *at)
 {
     struct far_listener *listener = calloc(1, sizeof *listener);
-    if (listener == NULL || host->claimant == NULL) {
+    if (listener == NULL || !far_host_claims(host)) {
         free(listener);
         return ERR_MEMORY;
     }

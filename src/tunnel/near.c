@@ -328,8 +328,10 @@ static void make_listening(struct tunnel_env *env, const struct ruleset *ruleset
     if (spec == NULL || tunnel_outbound_home(outbound) != env->flow || find(env, spec, 0) != NULL ||
         env->is_draining || !near_listen_is_wanted(ruleset, outbound))
         return;
-    if (make(&near, spec, 0, env) != ERR_NONE)
-        flow_env_complain(env->flow, REFUSAL_MEMORY, outbound->name, NULL);
+    if (make(&near, spec, 0, env) == ERR_NONE)
+        return;
+    flow_env_complain(env->flow, REFUSAL_MEMORY, outbound->name, NULL);
+    env->owes_listening = true;
 }
 
 static void turn(struct near *near, const struct ruleset *ruleset)

@@ -141,8 +141,7 @@ static void ask(struct near *near)
     if (next_ms == UINT64_MAX)
         timer_clear(loop_timers(loop), &near->asking);
     else if (timer_set(loop_timers(loop), &near->asking, next_ms) != ERR_NONE)
-        log_say(env_of(near)->log, LOG_LEVEL_WARN,
-                "out=%s: no memory to ask again for what is listened on by it", near->host.name);
+        near->host.tended.env->owes_listening = true;
 }
 
 static void on_asking(struct timer *timer)
@@ -198,6 +197,7 @@ static void want(struct near *near, struct inbound *inbound, const struct inboun
         listener = calloc(1, sizeof *listener);
         if (listener == NULL) {
             flow_env_complain(env_of(near), REFUSAL_MEMORY, inbound->name, NULL);
+            near->host.tended.env->owes_listening = true;
             return;
         }
         listener->at = listen->addr;

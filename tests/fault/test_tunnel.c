@@ -1,6 +1,6 @@
 /*
  * ACCEPTANCE 70 through a tunnel: each system call and each allocation fails in its turn, is short or is late, while two
- * flows go through both ends.
+ * flows go through both ends, or come the other way by a listener of the far end.
  *
  * A call that fails harms its own flow at most: a carrier that is lost by it is replaced. Memory that runs out may end the session, and
  * so both. Whatever happens: what a reader has is the beginning of what was written, an end that looks clean is one,
@@ -10,7 +10,9 @@
 #include "../unit/ends.h"
 #include "outbound/outbounds.h"
 #include "resources.h"
+#include "tunnel/near.h"
 
+#include <fcntl.h>
 #include <signal.h>
 
 enum { N_CUSTOMERS = 2, N_CONNS = 8, UP_BYTES = 30000, DOWN_BYTES = 50000 };
@@ -37,6 +39,10 @@ static struct {
     struct origin_conn conns[N_CONNS];
     size_t n_conns;
     struct customer customers[N_CUSTOMERS];
+    bool is_reverse;
+    struct inbound inbounds[2]; /* the far end's, and what it listens for */
+    struct inbound_listen listens[1];
+    struct target_rule allowed[1];
 } stage;
 
 static uint8_t byte_at(int who, bool is_up, size_t i)
@@ -172,12 +178,33 @@ static bool is_over(void)
     return list_empty(&flows.env.live);
 }
 
+/* Once the far end listens. */
+static int reverse_client(void)
+{
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+    int fd = -1;
+
+    while (fd < 0 && now_ms() < give_up) {
+        struct sockaddr_storage sa;
+        socklen_t n = sys_addr_to_sockaddr(&stage.listens[0].addr, &sa);
+        (void)loop_turn(flows.env.loop, 10);
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (connect(fd, (struct sockaddr *)&sa, n) == 0)
+            break; /* it waits in the backlog */
+        close(fd);
+        fd = -1;
+    }
+    assert_true(fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+    return fd;
+}
+
 static void play(void)
 {
     uint64_t give_up = now_ms() + PATIENCE_MS;
     stage.n_conns = 0;
     for (int i = 0; i < N_CUSTOMERS; i++)
-        stage.customers[i] = (struct customer){.fd = flows_client()};
+        stage.customers[i] =
+            (struct customer){.fd = stage.is_reverse ? reverse_client() : flows_client()};
     while (!is_over()) {
         if (now_ms() > give_up)
             fail_msg("not over: %zu flows by %zu carriers; sent %zu %zu, received %zu %zu",
@@ -201,6 +228,26 @@ static unsigned n_suffering(void)
     return n;
 }
 
+static void listen_by_far_end(void)
+{
+    struct addr addr = tcp_addr("127.0.0.1", 0);
+
+    close(tcp_listen(&addr)); /* a port that is free */
+    stage.listens[0] = (struct inbound_listen){.addr = addr};
+    stage.allowed[0] = (struct target_rule){.port_to = UINT16_MAX, .has_port = true};
+    ends.far.allow_reverse = (struct target_rule_list){stage.allowed, 1};
+    stage.inbounds[0] = ends.far;
+    stage.inbounds[1] = flows.inbound;
+    stage.inbounds[1].outbound = &stage.direct.base;
+    stage.inbounds[1].listen_via = ends.outbound;
+    stage.inbounds[1].listens = stage.listens;
+    stage.inbounds[1].n_listens = 1;
+    flows.ruleset.inbounds = stage.inbounds;
+    flows.ruleset.n_inbounds = 2;
+    far_turn_all(&ends.env, &flows.ruleset);
+    near_turn_all(&ends.env, &flows.ruleset);
+}
+
 static void begin(enum loop_backend backend)
 {
     struct addr addr = tcp_addr("127.0.0.1", 0);
@@ -210,6 +257,8 @@ static void begin(enum loop_backend backend)
     ends_begin();
     stage.direct = (struct outbound_direct){.base = {.ops = &outbound_direct, .name = "direct"}};
     ends.far.outbound = &stage.direct.base;
+    if (stage.is_reverse)
+        listen_by_far_end();
 }
 
 static void end(void)
@@ -223,11 +272,13 @@ struct plan {
     enum loop_backend backend;
     enum sys_fault fault; /* NONE: allocations fail */
     unsigned n_may_suffer;
+    bool is_reverse;
 };
 
 /* Returns false when the nth comes after the play's end. */
 static bool play_with_fault(const struct plan *plan, uint64_t n)
 {
+    stage.is_reverse = plan->is_reverse;
     begin(plan->backend);
     if (plan->fault == SYS_FAULT_NONE)
         allocator_fail(n);
@@ -270,6 +321,7 @@ static bool meet_bad_record(uint64_t n)
     struct far_settings settings;
     flows_begin(LOOP_EPOLL, &inbound_relay, (struct flow_limits){.connect_ms = 8000});
     flows.inbound.target = (struct target){.addr = tcp_addr("127.0.0.1", 9)};
+    stage.is_reverse = false;
     ends_prepare();
     ends.near_sends_early = true;
     settings = ends_far_settings();
@@ -313,11 +365,13 @@ static int forget_faults(void **state)
 
 int main(void)
 {
-    static struct plan fail_epoll = {LOOP_EPOLL, SYS_FAULT_FAIL, 1};
-    static struct plan fail_poll = {LOOP_POLL, SYS_FAULT_FAIL, 1};
-    static struct plan be_short = {LOOP_POLL, SYS_FAULT_SHORT, 0};
-    static struct plan be_late = {LOOP_POLL, SYS_FAULT_LATE, 0};
-    static struct plan no_memory = {LOOP_EPOLL, SYS_FAULT_NONE, N_CUSTOMERS};
+    static struct plan fail_epoll = {LOOP_EPOLL, SYS_FAULT_FAIL, 1, false};
+    static struct plan fail_poll = {LOOP_POLL, SYS_FAULT_FAIL, 1, false};
+    static struct plan be_short = {LOOP_POLL, SYS_FAULT_SHORT, 0, false};
+    static struct plan be_late = {LOOP_POLL, SYS_FAULT_LATE, 0, false};
+    static struct plan no_memory = {LOOP_EPOLL, SYS_FAULT_NONE, N_CUSTOMERS, false};
+    static struct plan fail_reverse = {LOOP_EPOLL, SYS_FAULT_FAIL, 1, true};
+    static struct plan no_memory_reverse = {LOOP_EPOLL, SYS_FAULT_NONE, N_CUSTOMERS, true};
     signal(SIGPIPE, SIG_IGN);
 #define PLAY(text, plan)                                       \
     {                                                          \
@@ -329,6 +383,8 @@ int main(void)
         PLAY("each_call_is_short", be_short),
         PLAY("each_call_is_late", be_late),
         PLAY("each_allocation_fails", no_memory),
+        PLAY("each_call_fails (reverse)", fail_reverse),
+        PLAY("each_allocation_fails (reverse)", no_memory_reverse),
         cmocka_unit_test_teardown(each_allocation_fails_behind_a_bad_record, forget_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
