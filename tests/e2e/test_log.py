@@ -11,7 +11,7 @@ import pytest
 
 from configs import ANN, USERS, inbound
 from harness import network
-from harness.client import http_connect, receive_all, receive_exactly, socks4, socks5, socks5_login
+from harness.client import http_connect, receive_exactly, receive_http_reply, socks4, socks5, socks5_login
 from harness.dnsserver import Answer
 from harness.origin import echo, speak_first
 from harness.pattern import receive_end, receive_pattern
@@ -143,7 +143,7 @@ def test_acc_37_no_password_and_no_payload_is_ever_logged(sockeye, origin, dns, 
     assert http_connect(dial(proxy.addr()), *server.addr, login=("ann", "hunter3-wrong")).status == 407
     sock = dial(proxy.addr())
     sock.sendall(b"CONNECT bad HTTP/1.1\r\nProxy-Authorization: Bearer bearer-of-bad-news\r\n\r\n")
-    receive_all(sock)
+    assert receive_http_reply(sock).status == 407
     assert socks4(dial(proxy.addr()), *server.addr, user=b"hunter3-wrong") == 91
     proxy.wait_record(2, event="login")
     proxy.stop()
