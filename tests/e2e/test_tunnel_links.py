@@ -113,7 +113,10 @@ def test_acc_43_handovers_during_a_transfer_change_the_port_and_no_byte(tunnel):
     transfer.end(1)
     assert {port_of(peer) for _, peer in seen} == {PORT, FURTHER} and len(seen) >= 4
     until(lambda: len(carriers(t)) <= 2, "the end of the old carriers", timeout=30)
-    assert not t.near.records(event="link", is_="cut") and not t.far.records(event="link", is_="cut")
+    assert not t.near.records(event="link", is_="cut")
+    # An attempt that the near end needs no more may be one that the far end has just answered.
+    n_superseded = len(t.near.records(event="link", is_="given up", why="another link took its place"))
+    assert len(t.far.records(event="link", is_="cut")) <= n_superseded
 
 
 def test_acc_43_links_are_replaced_by_time_and_an_idle_stream_does_not_notice(tunnel):
