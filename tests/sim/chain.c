@@ -30,6 +30,20 @@ static struct sim_carrier *find_of(const struct world *world, const struct strea
 
 /* ---- dialling ---- */
 
+static struct sim_carrier *carrier_new(struct node *near)
+{
+    struct world *world = near->world;
+    struct sim_carrier *carrier = sim_alloc(sizeof *carrier);
+
+    carrier->world = world;
+    carrier->number = world->n_carriers++;
+    carrier->is_chained = true;
+    carrier->ends[0] = (struct carrier_end){.node = near, .reset_us = NEVER};
+    carrier->ends[1] = (struct carrier_end){.node = near->server, .reset_us = NEVER};
+    list_append(&world->carriers, &carrier->in_world);
+    return carrier;
+}
+
 bool chain_dial(struct node *near)
 {
     struct world *world = near->world;
@@ -42,14 +56,9 @@ bool chain_dial(struct node *near)
     if (near->via->peer == NULL ||
         session_open(peer_session(near->via->peer), &request, &stream) != ERR_NONE)
         return false;
-    struct sim_carrier *carrier = sim_alloc(sizeof *carrier);
-    carrier->world = world;
-    carrier->number = world->n_carriers++;
-    carrier->is_chained = true;
-    carrier->ends[0] = (struct carrier_end){
-        .node = near, .is_open = true, .is_dialling = true, .stream = stream, .reset_us = NEVER};
-    carrier->ends[1] = (struct carrier_end){.node = near->server, .reset_us = NEVER};
-    list_append(&world->carriers, &carrier->in_world);
+    struct carrier_end *at = &carrier_new(near)->ends[0];
+    at->is_open = at->is_dialling = true;
+    at->stream = stream;
     return true;
 }
 
@@ -109,9 +118,12 @@ static bool take(struct sim_carrier *carrier, struct stream *stream)
         peer_link_ended(link, false, &time);
         return false;
     }
-    far->is_open = far->is_ready = true;
-    far->link = link;
-    far->stream = stream;
+    *far = (struct carrier_end){.node = far->node,
+                                .link = link,
+                                .is_open = true,
+                                .reset_us = NEVER,
+                                .stream = stream,
+                                .is_ready = true};
     peer_link_set_owner(link, carrier);
     return true;
 }
@@ -125,7 +137,11 @@ static void incoming(struct world *world, struct stream *stream)
         number = number * 10 + (unsigned)(request->target.name[i] - '0');
     struct sim_carrier *carrier = find(world, number);
     world_trace(world, "hop", number, carrier != NULL);
-    if (carrier != NULL && carrier->ends[0].is_open && take(carrier, stream))
+    bool is_wanted = carrier != NULL && carrier->ends[0].is_open;
+    /* It may have come before, in early records of a session that was begun anew since: a relay connects for each of them. */
+    if (is_wanted && (carrier->ends[1].is_open || carrier->ends[1].stream != NULL))
+        carrier = carrier_new(carrier->ends[0].node);
+    if (is_wanted && take(carrier, stream))
         return;
     stream_reset(stream, STREAM_RESET_APPLICATION);
     stream_release(stream);

@@ -333,6 +333,19 @@ static bool read_link(struct node *node, struct sim_carrier *carrier, unsigned e
     return false;
 }
 
+/* The other's fin was read, and there is something to be written still: it can only be reset now. */
+static void notice_reset(struct node *node, struct sim_carrier *carrier, unsigned end)
+{
+    uint8_t byte;
+    size_t n;
+
+    carrier->ends[end].is_ready = false;
+    if (carrier_read(carrier, end, &byte, 1, &n) != CARRIER_RESET)
+        return;
+    world_trace(node->world, "carrier ended", carrier->number * 2 + end, 0);
+    end_link(node, &carrier->ends[end]);
+}
+
 static void sign_for(struct node *node, struct carrier_end *at)
 {
     struct peer_time time = node_time(node);
@@ -357,6 +370,8 @@ void node_carrier(struct node *node, struct sim_carrier *carrier, unsigned end)
         sign_for(node, at);
     if (at->is_open && at->linger_us != 0 && at->linger_us <= node->world->now_us)
         end_link(node, at);
+    if (at->is_open && at->has_fin)
+        notice_reset(node, carrier, end);
     do {
         if (at->is_silent)
             read_silent(carrier, end);

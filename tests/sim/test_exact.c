@@ -672,6 +672,27 @@ static void attempts_through_a_chain_wait_for_the_outer_link(void **state)
     end();
 }
 
+/* The outer far end takes the hop's stream from early records, and its answer is cut: the session that is begun anew asks for it
+ * again, and what came of the first has an end of its own. */
+static void a_hop_is_asked_for_again_by_a_session_that_is_begun_anew(void **state)
+{
+    struct scenario scenario = {.n_deep = 1, .early = GATE_EARLY_FULL};
+    (void)state;
+    scenario.knobs[KNOB_EARLY] = true;
+    begin(scenario, 1);
+    add_step(0, 0, 0, 100);
+    world_start(&world);
+    while (world.n_carriers < 2)
+        assert_true(world_step(&world, BEGIN_US + SECOND));
+    outer_carrier()->lines[1].cut_at = 1;
+    run_until_read(0, 1, 100);
+    /* Two connections, the hop's stream, and the far end of the first that came of it. */
+    assert_int_equal(world.n_carriers, 4);
+    run_until(world.now_us + SECOND);
+    assert_int_equal(world.far.n_peers, 1);
+    end();
+}
+
 /* ---- identities ---- */
 
 static void whoever_is_none_of_the_peers_is_met_by_silence(void **state)
@@ -739,6 +760,7 @@ int main(void)
         cmocka_unit_test(output_without_memory_is_tried_again_later_and_not_at_once),
         cmocka_unit_test(the_links_of_a_chain_outlive_the_loss_of_the_outer_ones),
         cmocka_unit_test(attempts_through_a_chain_wait_for_the_outer_link),
+        cmocka_unit_test(a_hop_is_asked_for_again_by_a_session_that_is_begun_anew),
         cmocka_unit_test(whoever_is_none_of_the_peers_is_met_by_silence),
         cmocka_unit_test(a_server_with_another_identity_is_not_believed),
     };
