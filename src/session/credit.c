@@ -18,8 +18,9 @@ uint64_t credit_initial(struct session *session)
     uint64_t half = session->options.window_bytes / 2;
     bool was_low = session->initial_told == INITIAL_LOW;
 
-    /* It does not go back and forth with one stream. */
-    return session->reserved < (was_low ? half / 4 * 3 : half) ? INITIAL_FULL : INITIAL_LOW;
+    /* It does not go back and forth with one stream, and in a small window no stream takes all. */
+    return session->reserved + INITIAL_FULL <= (was_low ? half / 4 * 3 : half) ? INITIAL_FULL
+                                                                              : INITIAL_LOW;
 }
 
 /* With what those of ours will be granted at least that are still to be sent: the large grants among them stop at half of the cap. */
@@ -28,7 +29,7 @@ static uint64_t promised(const struct session *session)
     if (session->n_unborn == 0)
         return session->reserved;
     uint64_t half = session->options.window_bytes / 2;
-    return larger(session->reserved, half + INITIAL_FULL) + session->n_unborn * INITIAL_LOW;
+    return larger(session->reserved, half) + session->n_unborn * INITIAL_LOW;
 }
 
 bool credit_allows(const struct session *session, uint64_t claim)
