@@ -247,14 +247,11 @@ static uint64_t carried_bytes(const struct peer_link *link)
     return stats.n_received_bytes + stats.n_acked_bytes;
 }
 
-/* The other end gives up a link on which it hears nothing; what there is to say may go by another. */
+/* The other end gives up a link on which it hears nothing, and what there is to say may go by another. What came early does not
+ * tell it either that we have taken its session: it lets a listener wait for a record behind the handshake. */
 void near_stood(struct peer_link *link)
 {
-    struct session *session = link->reign->session;
-    struct session_link_stats stats;
-
-    if (session_link_stats(session, link->number, &stats) && stats.n_sent_records == 0)
-        session_ping(session, link->number, link->peer->time.now_us);
+    session_ping(link->reign->session, link->number, link->peer->time.now_us);
     link->carried_before = carried_bytes(link);
     near_begin_life(link);
 }

@@ -451,6 +451,20 @@ static void a_client_with_nothing_to_say_says_that(void **state)
     end();
 }
 
+/* The server lets it wait for a record behind the handshake, and the client has nothing more to say. */
+static void a_listener_that_is_asked_for_early_is_there_at_once(void **state)
+{
+    (void)state;
+    struct scenario scenario = {.early = GATE_EARLY_FULL, .at_once = true};
+    scenario.knobs[KNOB_EARLY] = scenario.knobs[KNOB_REVERSE] = true;
+    begin(scenario, 0);
+    world_start(&world);
+    while (world.far.listeners[1].peer == NULL)
+        assert_true(world_step(&world, BEGIN_US + 5 * SECOND));
+    assert_in_range(world.now_us - world.new_syn_us, 5 * LATENCY, 5 * LATENCY + SLACK_US);
+    end();
+}
+
 /* ---- a server that was restarted ---- */
 
 static void a_session_that_is_gone_is_replaced_on_the_same_carrier(void **state)
@@ -751,6 +765,7 @@ int main(void)
         cmocka_unit_test(a_link_that_cannot_say_its_last_words_is_cut),
         cmocka_unit_test(a_link_without_a_record_behind_its_flight_is_lost),
         cmocka_unit_test(a_client_with_nothing_to_say_says_that),
+        cmocka_unit_test(a_listener_that_is_asked_for_early_is_there_at_once),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
         cmocka_unit_test(a_session_is_kept_for_its_time_and_no_longer),
         cmocka_unit_test(a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not),
