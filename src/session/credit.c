@@ -20,7 +20,7 @@ uint64_t credit_initial(struct session *session)
 
     /* It does not go back and forth with one stream, and in a small window no stream takes all. */
     return session->reserved + INITIAL_FULL <= (was_low ? half / 4 * 3 : half) ? INITIAL_FULL
-                                                                              : INITIAL_LOW;
+                                                                               : INITIAL_LOW;
 }
 
 /* With what those of ours will be granted at least that are still to be sent: the large grants among them stop at half of the cap. */
