@@ -421,8 +421,8 @@ enum who { RIGHT, NOBODY, ANOTHER };
 /* The server has an identity and a list of one peer. */
 static void begin_identities(void **state, enum sign_kind kind, enum who server, enum who client)
 {
-    begin_flows(state);
     ends_prepare();
+    /* Before there is a loop: its clock stands still meanwhile, and an RSA key can take longer than a flow's time to be made. */
     struct sign_key *ours = new_key(kind), *theirs = new_key(kind), *other = new_key(SIGN_ED25519);
     struct far_settings settings = ends_far_settings();
     settings.identity = ours;
@@ -438,6 +438,7 @@ static void begin_identities(void **state, enum sign_kind kind, enum who server,
         ends.near_identity = other;
     else
         sign_key_free(other);
+    begin_flows(state);
     ends_begin_with(settings);
 }
 
