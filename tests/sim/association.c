@@ -69,6 +69,9 @@ void association_send(struct world *world, struct app_end *end)
 {
     static uint8_t bytes[65001];
     struct app *app = end->app;
+    /* A session that is begun anew may open it again: then there are two far ends, which send the script of one each. */
+    if (app->n_datagrams[end->side] == ASSOCIATION_MAX_DATAGRAMS)
+        return;
     uint64_t number = app->n_datagrams[end->side]++;
     uint64_t hash = mixed(app, end->side, number);
     struct target to = address_of(hash, number);
