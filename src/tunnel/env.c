@@ -5,7 +5,6 @@
 #include "tunnel/datagrams.h"
 #include "tunnel/host.h"
 #include "tunnel/near.h"
-#include "tunnel/near.h"
 #include "tunnel/stream.h"
 #include "tunnel/tunnels.h"
 
