@@ -91,6 +91,8 @@ static void begin_session(struct peer *peer)
 {
     peer->near.needs_session = peer_renew(peer) != ERR_NONE;
     peer->near.tells_renewed = !peer->near.needs_session;
+    /* Links of the old one may have admitted us since it was over. */
+    peer->near.is_admitted = false;
     if (peer->near.needs_session)
         near_failed(
             peer); /* once more when there may be memory; meanwhile no stream can be opened */
@@ -297,7 +299,7 @@ void near_start_over(struct peer *peer, const char *why)
 {
     struct reign *old = peer->reign;
 
-    peer->stands = peer->is_drained = peer->near.is_admitted = false;
+    peer->stands = peer->is_drained = false;
     peer->near.has_link_0 = false;
     peer->near.last_join = 0;
     begin_session(peer);
