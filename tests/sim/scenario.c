@@ -36,9 +36,9 @@ static const unsigned rarity[N_KNOBS] = {
     [KNOB_FAR_RESTARTS] = 5, [KNOB_NEAR_RESTARTS] = 6, [KNOB_CLOCKS] = 6,     [KNOB_MEMORY] = 6,
     [KNOB_TINY] = 8,         [KNOB_SLOW] = 3,          [KNOB_APP_RESETS] = 3, [KNOB_SLUGGISH] = 3,
     [KNOB_REFUSALS] = 4,     [KNOB_WORKERS] = 3,       [KNOB_NEARS] = 5,      [KNOB_IDENTITY] = 5,
-    [KNOB_EARLY] = 5,        [KNOB_THOUSANDS] = 100,   [KNOB_LINKS] = 2,      [KNOB_HANDOVER] = 3,
-    [KNOB_DISTRIBUTED] = 4,  [KNOB_CHAINS] = 6,        [KNOB_DATAGRAMS] = 2,  [KNOB_REVERSE] = 3,
-    [KNOB_USERS] = 5,
+    [KNOB_EARLY] = 5,        [KNOB_THOUSANDS] = 100,   [KNOB_LINKS] = 3,      [KNOB_HANDOVER] = 5,
+    [KNOB_DISTRIBUTED] = 6,  [KNOB_CHAINS] = 10,       [KNOB_DATAGRAMS] = 4,  [KNOB_REVERSE] = 4,
+    [KNOB_USERS] = 6,
 };
 
 static void draw_links(struct scenario *scenario, struct rng *rng)
@@ -71,7 +71,10 @@ void scenario_draw(struct scenario *scenario, uint64_t seed, const bool allowed[
     if (rng_below(rng, 30) == 0)
         scenario->max_bytes = 1 << 20;
     if (scenario->knobs[KNOB_THOUSANDS]) {
-        scenario->n_streams = 200 + (unsigned)rng_below(rng, 2000);
+        /* A handshake for each stream, or every few kilobytes, is what a seed costs most by. */
+        bool has_many_links = scenario->knobs[KNOB_DISTRIBUTED] || scenario->knobs[KNOB_HANDOVER] ||
+                              scenario->knobs[KNOB_CHAINS];
+        scenario->n_streams = 200 + (unsigned)rng_below(rng, has_many_links ? 100 : 2000);
         scenario->max_bytes = 300;
     }
     if (scenario->knobs[KNOB_TINY] && scenario->max_bytes > 3000)
