@@ -29,13 +29,11 @@ static struct flow_env *home_of(struct tunnel_outbound *outbound, const struct o
 }
 
 /* Which of its sessions is next: of several that the worker has itself, it takes one of those. */
-static size_t pick(struct tunnel_outbound *outbound, const struct opening *opening)
+static size_t next_session(struct tunnel_outbound *outbound, const struct opening *opening)
 {
     struct tunnel_spec *spec = outbound->spec;
     size_t n = spec->settings.n_sessions;
-    if (n == 1)
-        return 0;
-    size_t first = atomic_fetch_add_explicit(&spec->n_asked, 1, memory_order_relaxed) % n;
+    size_t first = atomic_load_explicit(&spec->n_asked, memory_order_relaxed) % n;
     for (size_t i = 0; i < n; i++) {
         size_t session = (first + i) % n;
         if (home_of(outbound, opening, session) == opening->env)
@@ -47,7 +45,9 @@ static size_t pick(struct tunnel_outbound *outbound, const struct opening *openi
 static enum err open_by(struct outbound *outbound, struct opening *opening)
 {
     struct tunnel_outbound *tunnel = of(outbound);
-    return near_open(tunnel->spec, pick(tunnel, opening), tunnel->via, opening);
+    size_t session = next_session(tunnel, opening);
+    atomic_fetch_add_explicit(&tunnel->spec->n_asked, 1, memory_order_relaxed);
+    return near_open(tunnel->spec, session, tunnel->via, opening);
 }
 
 static enum err associate_by(struct outbound *outbound, struct opening *opening)
@@ -59,8 +59,8 @@ static enum err associate_by(struct outbound *outbound, struct opening *opening)
 static struct flow_env *home(struct outbound *outbound, const struct opening *opening, size_t which)
 {
     struct tunnel_outbound *tunnel = of(outbound);
-    size_t session =
-        which == OUTBOUND_ANY ? pick(tunnel, opening) : which % tunnel->spec->settings.n_sessions;
+    size_t session = which == OUTBOUND_ANY ? next_session(tunnel, opening)
+                                           : which % tunnel->spec->settings.n_sessions;
     return home_of(tunnel, opening, session);
 }
 

@@ -45,11 +45,12 @@ def test_acc_31_identities_of_each_kind_at_both_ends(tunnel, cli, place, kinds, 
 
 
 @pytest.mark.workers
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("n", [1, 2, 3])
 def test_as_many_sessions_as_asked_for(tunnel, n):
+    """Which one it is depends on the worker that accepts, so on chance: 40 are as good as certain to find all."""
     t = tunnel(near={"sessions": n})
     server = t.serve(two_way)
-    transfers = [Transfer(t.connect(server), 300_000, 300_000, i) for i in range(12)]
+    transfers = [Transfer(t.connect(server), 100_000, 100_000, i) for i in range(40)]
     for transfer in transfers:
         transfer.end(60 * SLOWNESS)
     assert len(t.carriers()) == n
