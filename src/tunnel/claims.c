@@ -10,7 +10,10 @@
 void claims_init(struct claims *claims)
 {
     pthread_mutex_init(&claims->lock, NULL);
-    list_init(&claims->claimants);
+    for (size_t i = 0; i < CLAIMS_BUCKETS; i++) {
+        list_init(&claims->peers[i]);
+        list_init(&claims->ports[i]);
+    }
 }
 
 void claims_deinit(struct claims *claims)
@@ -26,9 +29,10 @@ static void deliver(struct mail *mail)
     struct claims *claims = claimant->claims;
     pthread_mutex_lock(&claims->lock);
     claimant->is_told = false;
+    bool is_replaced = claimant->is_replaced;
     pthread_mutex_unlock(&claims->lock);
     if (claimant->on_told != NULL)
-        claimant->on_told(claimant);
+        claimant->on_told(claimant, is_replaced);
     else
         free(claimant);
 }
@@ -43,7 +47,7 @@ static void tell(struct claimant *claimant)
 }
 
 struct claimant *claimant_new(struct claims *claims, struct mailbox *mailbox,
-                              void (*on_told)(struct claimant *), void *owner)
+                              void (*on_told)(struct claimant *, bool is_replaced), void *owner)
 {
     struct claimant *claimant = calloc(1, sizeof *claimant);
     if (claimant == NULL)
@@ -53,10 +57,7 @@ struct claimant *claimant_new(struct claims *claims, struct mailbox *mailbox,
     claimant->mail.deliver = deliver;
     claimant->on_told = on_told;
     claimant->owner = owner;
-    list_init(&claimant->held);
-    pthread_mutex_lock(&claims->lock);
-    list_append(&claims->claimants, &claimant->link);
-    pthread_mutex_unlock(&claims->lock);
+    list_init(&claimant->link);
     return claimant;
 }
 
@@ -79,19 +80,37 @@ static bool are_same(const struct claimant *a, const struct claimant *b)
     return a->has_begun && b->has_begun && memcmp(a->who, b->who, sizeof a->who) == 0;
 }
 
+/* What names a peer is a hash, and so its own. */
+static struct list *bucket_of(struct claims *claims, const uint8_t who[static PEER_WHO_BYTES])
+{
+    return &claims->peers[(who[0] << 8 | who[1]) % CLAIMS_BUCKETS];
+}
+
+/* The one whose place the session takes; NULL: there is none. */
+static struct claimant *find_same(struct list *bucket, const struct claimant *claimant)
+{
+    for (struct list *at = bucket->next; at != bucket; at = at->next) {
+        struct claimant *other = CONTAINER_OF(at, struct claimant, link);
+        if (are_same(other, claimant))
+            return other;
+    }
+    return NULL;
+}
+
 void claimant_begin(struct claimant *claimant, const uint8_t who[static PEER_WHO_BYTES])
 {
     struct claims *claims = claimant->claims;
     pthread_mutex_lock(&claims->lock);
     memcpy(claimant->who, who, sizeof claimant->who);
     claimant->has_begun = true;
-    for (struct list *at = claims->claimants.next; at != &claims->claimants; at = at->next) {
-        struct claimant *other = CONTAINER_OF(at, struct claimant, link);
-        if (other == claimant || other->is_replaced || !are_same(other, claimant))
-            continue;
+    struct list *bucket = bucket_of(claims, who);
+    struct claimant *other = find_same(bucket, claimant);
+    if (other != NULL) {
         other->is_replaced = true;
+        list_remove(&other->link);
         tell(other);
     }
+    list_append(bucket, &claimant->link);
     pthread_mutex_unlock(&claims->lock);
 }
 
@@ -104,15 +123,18 @@ void claimant_set_linked(struct claimant *claimant, bool is_linked)
 
 /* ---- addresses ---- */
 
-static struct claim *find(const struct claims *claims, const struct addr *addr)
+static struct list *port_of(struct claims *claims, const struct addr *addr)
 {
-    for (struct list *at = claims->claimants.next; at != &claims->claimants; at = at->next) {
-        struct claimant *claimant = CONTAINER_OF(at, struct claimant, link);
-        for (struct list *on = claimant->held.next; on != &claimant->held; on = on->next) {
-            struct claim *claim = CONTAINER_OF(on, struct claim, link);
-            if (!claim_is_lost(claim) && addr_equal(&claim->addr, addr, true))
-                return claim;
-        }
+    return &claims->ports[addr->port % CLAIMS_BUCKETS];
+}
+
+static struct claim *find(struct claims *claims, const struct addr *addr)
+{
+    struct list *port = port_of(claims, addr);
+    for (struct list *at = port->next; at != port; at = at->next) {
+        struct claim *claim = CONTAINER_OF(at, struct claim, link);
+        if (!claim_is_lost(claim) && addr_equal(&claim->addr, addr, true))
+            return claim;
     }
     return NULL;
 }
@@ -149,7 +171,7 @@ enum err claim_take(struct claim *claim, struct claimant *by, const struct addr 
         claim->by = by;
         claim->addr = *addr;
         atomic_store(&claim->is_lost, false);
-        list_append(&by->held, &claim->link);
+        list_append(port_of(claims, addr), &claim->link);
     }
     pthread_mutex_unlock(&claims->lock);
     *is_taken_over = other != NULL;

@@ -24,10 +24,14 @@
 #include "io/mailbox.h"
 #include "peer/peer.h"
 
-/* Of the process. */
+#define CLAIMS_BUCKETS 4096
+
+/* Of the process. Each new session takes the lock, so that what is done under it does not grow with their number. */
 struct claims {
     pthread_mutex_t lock;
-    struct list claimants;
+    struct list
+        peers[CLAIMS_BUCKETS]; /* the session of each that is not replaced, by its first bytes */
+    struct list ports[CLAIMS_BUCKETS]; /* claims */
 };
 
 void claims_init(struct claims *claims);
@@ -36,7 +40,7 @@ void claims_deinit(struct claims *claims); /* nobody claims anything */
 /* A session. */
 struct claimant {
     struct claims *claims;
-    struct list link, held; /* the claims that it has */
+    struct list link; /* once it has begun, until it is replaced */
     uint8_t who[PEER_WHO_BYTES];
     bool has_begun, is_linked;
     bool is_replaced;
@@ -44,7 +48,7 @@ struct claimant {
     struct mail mail;
     bool is_told; /* the mail is under way */
     /* On its own worker: it is replaced, or has lost some of what it had (claim_is_lost()). NULL: it is gone. */
-    void (*on_told)(struct claimant *);
+    void (*on_told)(struct claimant *, bool is_replaced);
     void *owner;
 };
 
@@ -59,7 +63,7 @@ struct claim {
 
 /* Returned owned; NULL: out of memory. */
 struct claimant *claimant_new(struct claims *claims, struct mailbox *mailbox,
-                              void (*on_told)(struct claimant *), void *owner);
+                              void (*on_told)(struct claimant *, bool is_replaced), void *owner);
 /* It has no claims any more. NULL is fine. */
 void claimant_free(struct claimant *claimant);
 /* From now on it is this peer's session, and no other is. */

@@ -304,7 +304,7 @@ void far_host_sign(struct far_host *host, struct peer_link *link)
 
 /* ---- listeners ---- */
 
-static void on_told(struct claimant *claimant);
+static void on_told(struct claimant *claimant, bool is_replaced);
 
 bool far_host_claims(struct far_host *host)
 {
@@ -346,12 +346,12 @@ static void on_settled(struct host *base, const struct peer_time *now)
     claimant_set_linked(host->claimant, is_linked);
 }
 
-static void on_told(struct claimant *claimant)
+static void on_told(struct claimant *claimant, bool is_replaced)
 {
     struct far_host *host = claimant->owner;
     far_listen_yield(host);
     /* One that drains has been replaced by its client's own will. */
-    if (claimant->is_replaced && !host->host.is_drained)
+    if (is_replaced && !host->host.is_drained)
         end(host, END_NO_RIGHT, "another session of the same peer's has taken its place");
 }
 

@@ -1,6 +1,8 @@
 /* Who has which address, among the sessions of several far ends: sessions of one peer follow each other, addresses change hands with their sockets. */
 #include "loops.h"
 
+#include <stdlib.h>
+
 #include "io/listener.h"
 #include "tcp.h"
 #include "tunnel/claims.h"
@@ -16,6 +18,7 @@ struct someone {
     struct claimant *claimant;
     struct claim claim;
     unsigned n_told;
+    bool is_replaced; /* as it was told */
 };
 
 static const uint8_t ann[PEER_WHO_BYTES] = "ann", bob[PEER_WHO_BYTES] = "bob";
@@ -33,16 +36,20 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    assert_true(list_empty(&all.claims.claimants));
+    for (size_t i = 0; i < CLAIMS_BUCKETS; i++)
+        assert_true(list_empty(&all.claims.peers[i]) && list_empty(&all.claims.ports[i]));
     mailbox_deinit(&all.mailbox);
     claims_deinit(&all.claims);
     loop_free(all.loop);
     return 0;
 }
 
-static void on_told(struct claimant *claimant)
+static void on_told(struct claimant *claimant, bool is_replaced)
 {
-    ((struct someone *)claimant->owner)->n_told++;
+    struct someone *who = claimant->owner;
+
+    who->n_told++;
+    who->is_replaced = is_replaced;
 }
 
 static void come(struct someone *who, const uint8_t name[static PEER_WHO_BYTES], bool is_linked)
@@ -113,7 +120,7 @@ static void a_peer_has_one_session(void **state)
     come(&new, ann, true);
     deliver();
     assert_int_equal(old.n_told, 1);
-    assert_true(old.claimant->is_replaced);
+    assert_true(old.is_replaced);
     assert_int_equal(other.n_told + new.n_told, 0);
     leave(&old);
     leave(&other);
@@ -157,7 +164,7 @@ static void from_who_has_none_it_is_taken_with_its_socket(void **state)
     assert_true(is_reached(&addr));
     deliver();
     assert_int_equal(first.n_told, 1);
-    assert_false(first.claimant->is_replaced);
+    assert_false(first.is_replaced);
     let_go(&first);
     assert_true(is_reached(&addr));
     /* It does not come back by itself, and nobody else's is told again. */
@@ -182,7 +189,7 @@ static void the_same_peers_next_session_has_it_at_once(void **state)
     assert_true(is_taken_over);
     deliver();
     assert_int_equal(old.n_told, 1);
-    assert_true(old.claimant->is_replaced && claim_is_lost(&old.claim));
+    assert_true(old.is_replaced && claim_is_lost(&old.claim));
     leave(&old);
     assert_true(is_reached(&addr));
     leave(&new);
@@ -232,6 +239,31 @@ static void who_is_gone_is_told_nothing(void **state)
     leave(&new);
 }
 
+/* As many as a busy server has: what would look at each of them with each new one takes minutes. */
+static void a_new_session_costs_the_same_among_many(void **state)
+{
+    enum { N = 200000 };
+    struct someone *many = calloc(N, sizeof *many), one;
+    uint8_t name[PEER_WHO_BYTES] = {0};
+
+    (void)state;
+    assert_non_null(many);
+    for (uint32_t i = 0; i < N; i++) {
+        uint32_t spread = i * 2654435761u; /* the names are hashes */
+        memcpy(name, &spread, sizeof spread);
+        come(&many[i], name, true);
+    }
+    come(&one, name, true);
+    deliver();
+    assert_true(many[N - 1].is_replaced);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(many[i].n_told, i == N - 1 ? 1 : 0);
+        leave(&many[i]);
+    }
+    leave(&one);
+    free(many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +274,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(twice_in_one_session_is_once_too_often, begin, end),
         cmocka_unit_test_setup_teardown(another_programs_address_is_in_use, begin, end),
         cmocka_unit_test_setup_teardown(who_is_gone_is_told_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(a_new_session_costs_the_same_among_many, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
