@@ -160,6 +160,10 @@ struct flows_setting {
         FLOWS_ON(test, "both in memory, hesitant", LOOP_EPOLL, BOTH_IN_MEMORY | HESITANT), \
         FLOWS_ON(test, "both lend, hesitant", LOOP_POLL, BOTH_IN_MEMORY | LENT | HESITANT)
 
+/* For a test that needs a client with a socket. */
+#define ON_BOTH_WITH_SOCKETS(test) \
+    FLOWS_ON(test, "epoll", LOOP_EPOLL, 0), FLOWS_ON(test, "poll", LOOP_POLL, 0)
+
 /* After flows_begin(), where one of these lists the test. */
 static inline void flows_set(void **state)
 {

@@ -398,9 +398,9 @@ int main(void)
         ON_ALL(bulk_comes_through_both_ways_at_once),
         ON_ALL_AND_HESITANT(a_reader_that_is_slow_holds_the_writer_up_and_loses_nothing),
         ON_ALL(carriers_that_die_change_no_byte),
-        ON_BOTH(a_link_speaks_on_when_streams_have_used_up_the_memory),
-        ON_BOTH(two_reloads_that_take_a_tunnel_away_and_back_leave_no_gap),
-        ON_BOTH(after_a_sleep_nothing_waits_for_a_pause_from_before),
+        ON_BOTH_WITH_SOCKETS(a_link_speaks_on_when_streams_have_used_up_the_memory),
+        ON_BOTH_WITH_SOCKETS(two_reloads_that_take_a_tunnel_away_and_back_leave_no_gap),
+        ON_BOTH_WITH_SOCKETS(after_a_sleep_nothing_waits_for_a_pause_from_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
