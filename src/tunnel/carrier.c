@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "io/socket.h"
+#include "tunnel/host.h"
 
 /* What one carrier reads or writes before the others of the loop have their turn. */
 #define BUDGET_BYTES ((size_t)1024 * 1024)
@@ -23,10 +24,13 @@
 /* How long the other end's fin is waited for behind ours. */
 #define LINGER_MS 5000
 
-/* What has no descriptor is a stream of another session. */
-static bool is_chained(const struct carrier *carrier)
+/* The session whose stream it is. NULL: it is no stream, or that session is over. */
+static struct host *ridden_by(const struct carrier *carrier)
 {
-    return carrier->endpoint->fd < 0;
+    if (!carrier->is_chained)
+        return NULL;
+    const struct tunnel_stream *stream = tunnel_stream_of(carrier->endpoint);
+    return stream->stream == NULL ? NULL : stream->host;
 }
 
 static void free_carrier(struct deferred *freeing)
@@ -39,6 +43,9 @@ static void free_carrier(struct deferred *freeing)
 static void retire(struct carrier *carrier)
 {
     struct loop *loop = carrier->env->flow->loop;
+    struct host *ridden = ridden_by(carrier);
+    if (ridden != NULL)
+        ridden->n_riders--;
     carrier->state = CARRIER_GONE;
     atomic_fetch_sub(&carrier->env->flow->shared->n_carriers, 1);
     timer_clear(loop_timers(loop), &carrier->lingering);
@@ -191,8 +198,11 @@ enum err carrier_new(struct carrier **out, struct tended *keeper, struct endpoin
     endpoint->owner = carrier;
     endpoint->on_ready = on_ready;
     sock_bound_unsent(endpoint, UNSENT_BYTES);
-    if (is_chained(carrier))
+    carrier->is_chained = endpoint->fd < 0;
+    if (carrier->is_chained)
         peer_link_set_chained(of);
+    if (ridden_by(carrier) != NULL)
+        ridden_by(carrier)->n_riders++;
     atomic_fetch_add(&env->flow->shared->n_carriers, 1);
     update_interest(carrier);
     *out = carrier;
@@ -235,7 +245,7 @@ static enum err end_by_fin(struct carrier *carrier)
 /* ERR_AGAIN: it takes no more now, or has had its turn. */
 static enum err write_some(struct carrier *carrier, const struct peer_time *now)
 {
-    const size_t most = is_chained(carrier) ? CHAINED_OUTPUT_BYTES : OUTPUT_BYTES;
+    const size_t most = carrier->is_chained ? CHAINED_OUTPUT_BYTES : OUTPUT_BYTES;
     for (size_t n_written = 0; n_written < BUDGET_BYTES;) {
         const uint8_t *bytes;
         size_t n = peer_link_output(carrier->of, most, now, &bytes), n_taken = 0;

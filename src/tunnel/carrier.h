@@ -33,6 +33,7 @@ struct carrier {
     bool is_clean;   /* it is closed by our own will, or the other end has said BYE */
     bool has_stood;  /* its link was up */
     bool is_brief;   /* there are many such, one after the other */
+    bool is_chained; /* it has no descriptor: it is a stream of another session */
     const char *why; /* it is closed, static; NULL: nothing to say */
     uint64_t n_received_bytes, n_sent_bytes; /* on the wire */
     /* It has ended, and is freed when the turn is over. `how` is ERR_EOF (the other's fin), ERR_NONE (ours), or what broke it. Called once; the link is gone. */

@@ -31,6 +31,7 @@ void tunnel_env_init(struct tunnel_env *env, struct tunnels *tunnels, size_t ind
     list_init(&env->touched);
     list_init(&env->hosts);
     list_init(&env->fars);
+    list_init(&env->resting);
     flow->tunnels = env;
 }
 
@@ -51,25 +52,14 @@ void tunnel_env_drain(struct tunnel_env *env, uint64_t seconds)
         host_drain(CONTAINER_OF(at, struct host, link), seconds);
 }
 
-bool tunnel_env_has_riders(const struct tunnel_env *env, const struct host *host)
-{
-    for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
-        struct host *other = CONTAINER_OF(at, struct host, link);
-        for (struct list *k = other->carriers.next; k != &other->carriers; k = k->next) {
-            struct endpoint *endpoint = CONTAINER_OF(k, struct carrier, link)->endpoint;
-            if (endpoint->fd < 0 && tunnel_stream_of(endpoint)->host == host)
-                return true;
-        }
-    }
-    return false;
-}
-
 bool tunnel_env_end(struct tunnel_env *env, bool is_now)
 {
     env->ends_now |= is_now;
+    env->awaits_riders = false;
     for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
         struct host *host = CONTAINER_OF(at, struct host, link);
-        if (is_now && !tunnel_env_has_riders(env, host))
+        env->awaits_riders |= host->n_riders > 0;
+        if (is_now && host->n_riders == 0)
             host_end(host, 0);
         else
             host_leave(host);

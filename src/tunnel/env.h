@@ -33,12 +33,15 @@ struct tunnel_env {
     struct list hosts; /* every host of this worker */
     uint64_t n_hosts;  /* ever */
     struct list fars;  /* and every far end (tunnel/far.h) */
+    struct list
+        resting; /* listeners of sessions' (tunnel/far_listen.h) for which there was no room */
     struct strangers strangers;
     struct tunnels *tunnels;  /* of the process */
     size_t index;             /* of the worker, among them */
     struct ruleset *in_force; /* by which far ends go; held by the worker */
     bool owes_listening;  /* there was no memory to ask for all that far ends are to listen on */
     bool ends_now;        /* the same, and no session waits for its last stream */
+    bool awaits_riders;   /* but for some, whose streams carry others of them */
     bool is_draining;     /* the program ends: no session takes further streams */
     struct peer_time now; /* as of the loop's turn with this number */
     uint64_t turn;
@@ -66,9 +69,6 @@ void tunnel_env_drain(struct tunnel_env *env, uint64_t seconds);
 /* The program ends: every session is ended with its last stream, or now, and says so where it can. True: there is none, and need not
  * be waited for; else on_empty() follows. */
 bool tunnel_env_end(struct tunnel_env *env, bool is_now);
-/* Whether streams of its are carriers of another of the worker's sessions, which has its last words to say by them. */
-struct host;
-bool tunnel_env_has_riders(const struct tunnel_env *env, const struct host *host);
 /* The same at once, without a word. */
 void tunnel_env_cut(struct tunnel_env *env);
 

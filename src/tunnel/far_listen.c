@@ -24,6 +24,7 @@ struct far_listener {
     struct addr at;
     struct claim claim;
     struct listener listener;
+    struct list resting; /* in the worker's */
     struct deferred freeing;
 };
 
@@ -73,10 +74,15 @@ static void advise(struct far_host *host, const struct addr *at)
 
 static bool has_room(struct listener *listener)
 {
-    const struct far_listener *mine = CONTAINER_OF(listener, struct far_listener, listener);
+    struct far_listener *mine = CONTAINER_OF(listener, struct far_listener, listener);
     struct flow_shared *shared = env_of(mine->host)->shared;
-    return !claim_is_lost(&mine->claim) &&
-           flow_shared_n_used(shared) < atomic_load(&shared->max_by_descriptors);
+    if (claim_is_lost(&mine->claim))
+        return false;
+    if (flow_shared_n_used(shared) < atomic_load(&shared->max_by_descriptors))
+        return true;
+    if (list_empty(&mine->resting))
+        list_append(&mine->host->host.tended.env->resting, &mine->resting);
+    return false;
 }
 
 static void on_accept(struct listener *listener, int fd, const struct addr *from)
@@ -164,6 +170,7 @@ static void stop(struct far_listener *listener, const char *why)
     claim_drop(&listener->claim);
     listener_stop(&listener->listener);
     list_remove(&listener->link);
+    list_remove(&listener->resting);
     loop_defer(env_of(listener->host)->loop, &listener->freeing, free_listener);
 }
 
@@ -235,6 +242,7 @@ static enum err listen_at(struct far_host *host, uint64_t number, const struct a
         free(listener);
         return ERR_MEMORY;
     }
+    list_init(&listener->resting);
     listener->host = host;
     listener->number = number;
     listener->at = *at;
@@ -317,12 +325,6 @@ void far_listen_stop_all(struct far_host *host)
         stop(listener_at(host->listeners.next), "the session is over");
 }
 
-static void wake(struct far_host *host)
-{
-    for (struct list *at = host->listeners.next; at != &host->listeners; at = at->next)
-        listener_wake(&listener_at(at)->listener);
-}
-
 static void for_all(struct tunnel_env *env, void (*what)(struct far_host *))
 {
     for (struct list *at = env->fars.next; at != &env->fars; at = at->next) {
@@ -334,7 +336,12 @@ static void for_all(struct tunnel_env *env, void (*what)(struct far_host *))
 
 void far_listen_wake_all(struct tunnel_env *env)
 {
-    for_all(env, wake);
+    while (!list_empty(&env->resting)) {
+        struct far_listener *listener =
+            CONTAINER_OF(env->resting.next, struct far_listener, resting);
+        list_remove(&listener->resting);
+        listener_wake(&listener->listener);
+    }
 }
 
 void far_listen_end_all(struct tunnel_env *env)

@@ -24,7 +24,7 @@ void far_listen_review(struct far_host *host);
 void far_listen_yield(struct far_host *host);
 /* None listens any more. */
 void far_listen_stop_all(struct far_host *host);
-/* There is room for connections again, in all of the worker's. */
+/* There is room for connections again, for all of the worker's that had none. */
 void far_listen_wake_all(struct tunnel_env *env);
 /* The program ends: no further connection is taken. */
 void far_listen_end_all(struct tunnel_env *env);

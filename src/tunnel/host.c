@@ -233,9 +233,8 @@ static void settle(struct tended *tended, const struct peer_time *now)
 /* Its time is up. Whose carriers are its streams ends first, if it does at all. */
 static void end_in_order(struct host *host, uint64_t now_us)
 {
-    bool has_riders = tunnel_env_has_riders(host->tended.env, host);
     host->end_us = now_us + RIDERS_US;
-    if (!has_riders || host->has_waited)
+    if (host->n_riders == 0 || host->has_waited)
         host_end(host, END_PROGRAM_ENDS);
     host->has_waited = true;
 }
@@ -326,7 +325,7 @@ void host_deinit(struct host *host)
     struct tunnel_env *env = host->tended.env;
     if (list_empty(&env->hosts) && env->on_empty != NULL)
         env->on_empty(env);
-    else if (env->ends_now)
+    else if (env->ends_now && env->awaits_riders)
         (void)tunnel_env_end(env, true); /* what has carried it may follow */
 }
 

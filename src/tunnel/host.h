@@ -51,6 +51,8 @@ struct host {
     const char *user;  /* far: whose session it is, likewise; NULL: there are no users */
     struct peer *peer; /* owned */
     struct list carriers, streams;
+    size_t
+        n_riders; /* carriers of other sessions' that are its streams, by which those have last words to say */
     struct timer deadline;
     uint64_t serial; /* of its worker's hosts */
     uint64_t n_cut;  /* carriers that ended without a word of either end, after their links stood */
