@@ -9,10 +9,26 @@
 
 /* ---- birth and end ---- */
 
-/* Whoever makes session after session and leaves them pays with those that were left first. */
+static struct crowd *crowd_of(struct gate *gate, const struct peer *peer)
+{
+    return &gate->crowds[peer->far.user_tag[0] % GATE_CROWDS];
+}
+
+static struct crowd *largest_crowd(struct gate *gate)
+{
+    struct crowd *largest = &gate->crowds[0];
+
+    for (size_t i = 1; i < GATE_CROWDS; i++)
+        if (gate->crowds[i].n > largest->n)
+            largest = &gate->crowds[i];
+    return largest;
+}
+
+/* Whoever makes session after session and leaves them pays with those that he left first, and not with other users'. */
 static void end_oldest(struct gate *gate)
 {
-    struct peer *oldest = CONTAINER_OF(gate->unlinked.next, struct peer, far.in_unlinked);
+    struct peer *oldest =
+        CONTAINER_OF(largest_crowd(gate)->unlinked.next, struct peer, far.in_unlinked);
 
     far_end(oldest, "too many sessions without a link");
     oldest->far.tells_end = true;
@@ -24,6 +40,7 @@ static void leave_unlinked(struct peer *peer)
     if (list_empty(&peer->far.in_unlinked))
         return;
     list_remove(&peer->far.in_unlinked);
+    crowd_of(peer->far.gate, peer)->n--;
     peer->far.gate->n_unlinked--;
 }
 
@@ -118,7 +135,8 @@ void far_linked(struct peer *peer, bool is_linked)
         far_end(peer, NULL);
         return;
     }
-    list_append(&gate->unlinked, &peer->far.in_unlinked);
+    list_append(&crowd_of(gate, peer)->unlinked, &peer->far.in_unlinked);
+    crowd_of(gate, peer)->n++;
     gate->n_unlinked++;
 }
 

@@ -20,7 +20,8 @@ enum err gate_new(struct gate **out, const struct gate_options *options)
     list_init(&gate->links);
     list_init(&gate->parked);
     list_init(&gate->silent);
-    list_init(&gate->unlinked);
+    for (size_t i = 0; i < GATE_CROWDS; i++)
+        list_init(&gate->crowds[i].unlinked);
     for (size_t i = 0; i < GATE_BUCKETS; i++)
         list_init(&gate->buckets[i]);
     *out = gate;

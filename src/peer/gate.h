@@ -31,7 +31,7 @@ struct gate_options {
     enum gate_early { GATE_EARLY_NONE, GATE_EARLY_OPEN, GATE_EARLY_FULL } early;
     uint64_t window_bytes, stream_window_bytes;
     size_t
-        max_unlinked; /* of sessions without a link: if there are more when another begins, the longest unlinked end; 0: no limit */
+        max_unlinked; /* of sessions without a link: if there are more when another begins, those end that were left first, of whom has the most; 0: no limit */
     bool
         signs_apart; /* GATE_SIGN is told where a signature is wanted; else it is made within the call */
     struct chunk_source *chunks;

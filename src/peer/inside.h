@@ -133,7 +133,7 @@ struct near {
 struct far {
     struct gate *gate;
     struct list in_bucket;   /* of the gate's table */
-    struct list in_unlinked; /* of the gate's, the longest unlinked first */
+    struct list in_unlinked; /* of its crowd's */
     struct peer *next_telling;
     const struct link_user *user;
     uint8_t server_tag[LINK_TAG_BYTES], user_tag[LINK_TAG_BYTES]; /* by which keys it came */
@@ -174,15 +174,24 @@ struct peer {
 
 #define GATE_BUCKETS 256
 
+/* Users are of so many crowds, by their tags. */
+#define GATE_CROWDS 256
+
+/* Sessions without a link of a crowd's users. */
+struct crowd {
+    struct list unlinked; /* the longest unlinked first */
+    size_t n;
+};
+
 struct gate {
     struct gate_options options;
     struct list links;  /* that no peer has */
     struct list parked; /* likewise, and another worker has their session */
     struct list silent; /* were told of, freed when the next event is asked for */
     struct list buckets[GATE_BUCKETS];
-    struct list unlinked;
+    struct crowd crowds[GATE_CROWDS];
     struct peer *telling; /* peers with a link that the gate has to tell of */
-    size_t n_unlinked;
+    size_t n_unlinked;    /* of all crowds */
 };
 
 /* ---- link.c: what every link does ---- */

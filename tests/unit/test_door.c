@@ -54,6 +54,26 @@ static size_t make_flight(uint8_t out[static FLIGHT_MAX_BYTES], const uint8_t *i
     return n;
 }
 
+/* A user's, of whom there are two. */
+static const char *const users[] = {"ann", "bob", NULL};
+static const char *const user_keys[] = {"the key of ann, who means no harm",
+                                        "the key of bob, who means a harm"};
+
+static void send_flight_of(int fd, size_t i)
+{
+    struct link_key server, user;
+    uint8_t flight[FLIGHT_MAX_BYTES];
+    struct handshake *handshake;
+    size_t n;
+    link_key_init(&server, ends_key, sizeof ends_key);
+    link_key_init(&user, (const uint8_t *)user_keys[i], 32);
+    struct handshake_offer offer = {.server = &server, .user = &user, .keep_s = 600};
+    assert_int_equal(handshake_start(&handshake, &offer, sys_wall_ms(), &system_rng), ERR_NONE);
+    assert_int_equal(handshake_write(handshake, 0, &system_rng, flight, &n), ERR_NONE);
+    handshake_free(handshake);
+    far_send_all(fd, flight, n);
+}
+
 static void send_flight(int fd, const uint8_t *id)
 {
     uint8_t flight[FLIGHT_MAX_BYTES];
@@ -150,6 +170,39 @@ static void of_sessions_without_a_link_there_are_only_so_many(void **state)
     ends_end();
 }
 
+static size_t n_sessions_of(const char *user)
+{
+    size_t n = 0;
+    for (struct list *at = ends.env.hosts.next; at != &ends.env.hosts; at = at->next) {
+        const struct host *host = CONTAINER_OF(at, struct host, link);
+        n += host->user != NULL && strcmp(host->user, user) == 0 ? 1 : 0;
+    }
+    return n;
+}
+
+static void begin_and_leave(size_t user)
+{
+    int fd = visit();
+    send_flight_of(fd, user);
+    FLOWS_UNTIL(has_answer(fd));
+    close(fd);
+    FLOWS_UNTIL(flows.shared.n_carriers == 0);
+}
+
+static void who_leaves_session_after_session_pays_with_his_own(void **state)
+{
+    begin_with(state, 3);
+    far_roster_free(ends.far.roster);
+    ends.far.roster = ends_make_roster(users, user_keys);
+    begin_and_leave(0);
+    for (int i = 0; i < 20; i++)
+        begin_and_leave(1);
+    FLOWS_UNTIL(n_sessions() == 4);
+    assert_int_equal(n_sessions_of("ann"), 1);
+    assert_int_equal(n_sessions_of("bob"), 3);
+    ends_end();
+}
+
 /* ---- silence behind a session ---- */
 
 static void nothing_is_asked_of_a_link_that_fell_silent(void **state)
@@ -179,6 +232,7 @@ int main(void)
         ON_BOTH(gone_is_said_once),
         ON_BOTH(worker_256_is_not_worker_0),
         ON_BOTH(of_sessions_without_a_link_there_are_only_so_many),
+        ON_BOTH(who_leaves_session_after_session_pays_with_his_own),
         ON_BOTH(nothing_is_asked_of_a_link_that_fell_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
