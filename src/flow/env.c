@@ -38,7 +38,8 @@ uint64_t flow_shared_n_used(const struct flow_shared *shared)
 {
     /* An association has as many sockets again as a connection. */
     return atomic_load(&shared->n_connections) + atomic_load(&shared->n_associations) +
-           atomic_load(&shared->n_carriers) + atomic_load(&shared->n_silent);
+           atomic_load(&shared->n_carriers) + atomic_load(&shared->n_silent) +
+           atomic_load(&shared->n_listened);
 }
 
 static uint64_t settle_ms(const struct flow_limits *limits)

@@ -47,6 +47,7 @@ struct flow_shared {
     _Atomic(uint64_t) n_associations; /* of the connections; each takes as much again */
     _Atomic(uint64_t) n_carriers; /* connections under links of tunnels, or that may become such */
     _Atomic(uint64_t) n_silent;   /* and those that never will */
+    _Atomic(uint64_t) n_listened; /* addresses that tunnels' clients have us listen on */
     _Atomic(uint64_t) max_by_descriptors; /* beyond it connections wait in the backlog */
     struct clients clients;
     struct counts counts;

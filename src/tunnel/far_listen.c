@@ -17,6 +17,9 @@
 /* How many refusals of a session are said in how long. */
 enum { ADVISE_EVERY_MS = 60000, ADVISE_MAX = 16 };
 
+/* All sessions' listeners have no more than such a part of the descriptors that there are for connections. */
+#define LISTENED_PART 8
+
 struct far_listener {
     struct list link; /* in its host's */
     struct far_host *host;
@@ -53,7 +56,7 @@ static void log_listener(const struct far_host *host, enum log_level level, cons
 }
 
 /* Each is said, but not as often as somebody may ask. */
-static void advise(struct far_host *host, const struct addr *at)
+static void warn(struct far_host *host, const struct addr *at, const char *why)
 {
     uint64_t now_ms = loop_now_ms(env_of(host)->loop);
     if (now_ms - host->advised_ms >= ADVISE_EVERY_MS) {
@@ -62,12 +65,17 @@ static void advise(struct far_host *host, const struct addr *at)
     }
     if (host->n_advised++ >= ADVISE_MAX)
         return;
+    log_listener(host, LOG_LEVEL_WARN, at, "refused", why);
+}
+
+static void advise(struct far_host *host, const struct addr *at)
+{
     char address[ADDR_TEXT_BYTES], advice[ADVICE_BYTES];
     addr_format(at, address);
     snprintf(advice, sizeof advice,
              "allow_reverse does not name it; to allow it write allow_reverse: ['%s'] here%s",
              address, host->user == NULL ? "" : " or with the user");
-    log_listener(host, LOG_LEVEL_WARN, at, "refused", advice);
+    warn(host, at, advice);
 }
 
 /* ---- connections ---- */
@@ -164,9 +172,25 @@ static void free_listener(struct deferred *deferred)
     free(CONTAINER_OF(deferred, struct far_listener, freeing));
 }
 
+static void leave_place(const struct far_host *host)
+{
+    atomic_fetch_sub(&env_of(host)->shared->n_listened, 1);
+}
+
+static enum err take_place(const struct far_host *host)
+{
+    struct flow_shared *shared = env_of(host)->shared;
+    uint64_t most = atomic_load(&shared->max_by_descriptors) / LISTENED_PART;
+    if (atomic_fetch_add(&shared->n_listened, 1) < most)
+        return ERR_NONE;
+    leave_place(host);
+    return ERR_DESCRIPTORS;
+}
+
 static void stop(struct far_listener *listener, const char *why)
 {
     log_listener(listener->host, LOG_LEVEL_INFO, &listener->at, "ended", why);
+    leave_place(listener->host);
     claim_drop(&listener->claim);
     listener_stop(&listener->listener);
     list_remove(&listener->link);
@@ -246,11 +270,16 @@ static enum err listen_at(struct far_host *host, uint64_t number, const struct a
     listener->host = host;
     listener->number = number;
     listener->at = *at;
-    enum err err = begin(listener);
-    if (err == ERR_NONE)
-        list_append(&host->listeners, &listener->link);
-    else
-        free(listener);
+    enum err err = take_place(host);
+    if (err == ERR_NONE) {
+        err = begin(listener);
+        if (err == ERR_NONE) {
+            list_append(&host->listeners, &listener->link);
+            return ERR_NONE;
+        }
+        leave_place(host);
+    }
+    free(listener);
     return err;
 }
 
@@ -269,8 +298,10 @@ static void on_listen(struct far_host *host, const struct session_event *event)
         return;
     }
     enum err err = listen_at(host, event->listener, &at);
-    log_listener(host, err == ERR_NONE ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, &at,
-                 err == ERR_NONE ? "listening" : "refused", err == ERR_NONE ? NULL : err_text(err));
+    if (err == ERR_NONE)
+        log_listener(host, LOG_LEVEL_INFO, &at, "listening", NULL);
+    else
+        warn(host, &at, err_text(err));
     answer(host, event->listener, err == ERR_NONE ? LISTENER_BOUND : code_of(err), &at);
 }
 

@@ -203,6 +203,40 @@ static void who_leaves_session_after_session_pays_with_his_own(void **state)
     ends_end();
 }
 
+/* ---- listeners ---- */
+
+/* Descriptors are for all, so that nobody has them all by listening. */
+static void listeners_have_a_part_of_the_descriptors(void **state)
+{
+    enum { WANTED = 10, ALLOWED = 4 };
+    static struct target_rule all = {.port_to = UINT16_MAX, .has_port = true};
+    struct inbound_listen listens[WANTED];
+    struct inbound inbounds[2];
+    for (size_t i = 0; i < WANTED; i++) {
+        listens[i] = (struct inbound_listen){.addr = tcp_addr("127.0.0.1", 0)};
+        close(tcp_listen(&listens[i].addr)); /* a port that is free */
+    }
+    begin(state);
+    flows.shared.max_by_descriptors = ALLOWED * 8;
+    ends.far.allow_reverse = (struct target_rule_list){&all, 1};
+    inbounds[0] = ends.far;
+    inbounds[1] = flows.inbound;
+    inbounds[1].listen_via = ends.outbound;
+    inbounds[1].listens = listens;
+    inbounds[1].n_listens = WANTED;
+    flows.ruleset.inbounds = inbounds;
+    flows.ruleset.n_inbounds = 2;
+    far_turn_all(&ends.env, &flows.ruleset);
+    near_turn_all(&ends.env, &flows.ruleset);
+    FLOWS_UNTIL(strstr(flows.lines, "is=refused") != NULL);
+    assert_int_equal(flows.shared.n_listened, ALLOWED);
+    assert_true(flow_shared_n_used(&flows.shared) >= ALLOWED);
+    flows.ruleset.n_inbounds = 1;
+    near_turn_all(&ends.env, &flows.ruleset);
+    FLOWS_UNTIL(flows.shared.n_listened == 0);
+    ends_end();
+}
+
 /* ---- silence behind a session ---- */
 
 static void nothing_is_asked_of_a_link_that_fell_silent(void **state)
@@ -233,6 +267,7 @@ int main(void)
         ON_BOTH(worker_256_is_not_worker_0),
         ON_BOTH(of_sessions_without_a_link_there_are_only_so_many),
         ON_BOTH(who_leaves_session_after_session_pays_with_his_own),
+        ON_BOTH(listeners_have_a_part_of_the_descriptors),
         ON_BOTH(nothing_is_asked_of_a_link_that_fell_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
