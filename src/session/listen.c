@@ -11,9 +11,9 @@
 
 #include "session/state.h"
 
-static struct session_listener *find(const struct session *session, uint64_t number)
+static struct session_listener *find_in(const struct list *listeners, uint64_t number)
 {
-    for (struct list *at = session->listeners.next; at != &session->listeners; at = at->next) {
+    for (struct list *at = listeners->next; at != listeners; at = at->next) {
         struct session_listener *listener = CONTAINER_OF(at, struct session_listener, in_session);
         if (listener->number == number)
             return listener;
@@ -21,11 +21,25 @@ static struct session_listener *find(const struct session *session, uint64_t num
     return NULL;
 }
 
+/* Those are few. What comes from the other end is about them alone: a frame is small, and many come at once. */
+static struct session_listener *find_there(const struct session *session, uint64_t number)
+{
+    return find_in(&session->listeners, number);
+}
+
+/* Of those that are not there any more the first was said first, and is acknowledged first. */
+static struct session_listener *find(const struct session *session, uint64_t number)
+{
+    struct session_listener *listener = find_there(session, number);
+
+    return listener != NULL ? listener : find_in(&session->listeners_closing, number);
+}
+
 bool listener_is_there(const struct session *session, uint64_t number, enum listener_kind kind)
 {
-    const struct session_listener *listener = find(session, number);
+    const struct session_listener *listener = find_there(session, number);
 
-    return listener != NULL && listener->is_there && listener->kind == kind;
+    return listener != NULL && listener->kind == kind;
 }
 
 /* UNLISTEN waits until it cannot overtake LISTEN. */
@@ -72,6 +86,8 @@ static void leave(struct session *session, struct session_listener *listener)
     if (!listener->is_there)
         return;
     listener->is_there = false;
+    list_remove(&listener->in_session);
+    list_append(&session->listeners_closing, &listener->in_session);
     session->n_listeners--;
     session->n_listeners_closing++;
 }
@@ -133,9 +149,9 @@ void session_unlisten(struct session *session, uint64_t number)
 void session_listening(struct session *session, uint64_t number, enum listener_code code,
                        const struct addr *bound)
 {
-    struct session_listener *listener = find(session, number);
+    struct session_listener *listener = find_there(session, number);
 
-    if (listener == NULL || !listener->is_there)
+    if (listener == NULL)
         return;
     listener->code = (uint8_t)code;
     listener->addr = *bound;
@@ -171,9 +187,9 @@ static enum err on_listen(struct session *session, const struct frame *frame)
 
 static void on_listening(struct session *session, const struct frame *frame)
 {
-    struct session_listener *listener = find(session, frame->id);
+    struct session_listener *listener = find_there(session, frame->id);
 
-    if (listener == NULL || !listener->is_there)
+    if (listener == NULL)
         return;
     listener->code = frame->code;
     listener->addr = frame->bound;
@@ -184,11 +200,11 @@ static void on_listening(struct session *session, const struct frame *frame)
 
 static void on_unlisten(struct session *session, const struct frame *frame)
 {
-    struct session_listener *listener = find(session, frame->id);
+    struct session_listener *listener = find_there(session, frame->id);
 
-    if (listener == NULL || listener->tells_unlisten)
-        return; /* it comes again after a loss, perhaps before the first was told */
-    if (!listener->is_there || listener->tells_listen) {
+    if (listener == NULL)
+        return; /* it comes again after a loss, or behind a refusal that is under way */
+    if (listener->tells_listen) {
         drop(session, listener); /* nobody knows of it */
         return;
     }
@@ -299,12 +315,9 @@ static bool tells(struct session *session, struct session_listener *listener,
     return true;
 }
 
-bool listeners_tell(struct session *session, struct session_event *event)
+static bool list_tells(struct session *session, struct list *listeners, struct session_event *event)
 {
-    if (!session->has_listener_events || session->state == SESSION_OVER)
-        return false;
-    *event = (struct session_event){0};
-    for (struct list *at = session->listeners.next; at != &session->listeners; at = at->next) {
+    for (struct list *at = listeners->next; at != listeners; at = at->next) {
         struct session_listener *listener = CONTAINER_OF(at, struct session_listener, in_session);
         if (!tells(session, listener, event))
             continue;
@@ -315,8 +328,17 @@ bool listeners_tell(struct session *session, struct session_event *event)
             drop(session, listener);
         return true;
     }
-    session->has_listener_events = false;
     return false;
+}
+
+bool listeners_tell(struct session *session, struct session_event *event)
+{
+    if (!session->has_listener_events || session->state == SESSION_OVER)
+        return false;
+    *event = (struct session_event){0};
+    session->has_listener_events = list_tells(session, &session->listeners, event) ||
+                                   list_tells(session, &session->listeners_closing, event);
+    return session->has_listener_events;
 }
 
 void listeners_quieten(struct session *session)
@@ -325,9 +347,15 @@ void listeners_quieten(struct session *session)
         list_remove(session->listener_needs.next);
 }
 
+static void free_all(struct session *session, struct list *listeners)
+{
+    while (!list_empty(listeners))
+        drop(session, CONTAINER_OF(listeners->next, struct session_listener, in_session));
+}
+
 void listeners_free(struct session *session)
 {
-    while (!list_empty(&session->listeners))
-        drop(session, CONTAINER_OF(session->listeners.next, struct session_listener, in_session));
+    free_all(session, &session->listeners);
+    free_all(session, &session->listeners_closing);
     ids_deinit(&session->listened);
 }

@@ -33,6 +33,7 @@ enum err session_new(struct session **out, const struct session_options *options
     list_init(&session->streams);
     list_init(&session->events);
     list_init(&session->listeners);
+    list_init(&session->listeners_closing);
     list_init(&session->listener_needs);
     queues_init(&session->queues);
     *out = session;

@@ -262,10 +262,11 @@ struct session {
     uint64_t urgent_run; /* urgent bytes sent while bulk was waiting */
     struct list events;
 
-    struct list listeners, listener_needs;
-    size_t n_listeners, n_listeners_closing; /* there, and not any more */
-    uint64_t newest_listener;                /* client: the last number given */
-    struct ids listened;                     /* server: the numbers that were used, from 0 on */
+    struct list listeners, listeners_closing; /* there, and not any more */
+    struct list listener_needs;
+    size_t n_listeners, n_listeners_closing;
+    uint64_t newest_listener; /* client: the last number given */
+    struct ids listened;      /* server: the numbers that were used, from 0 on */
     bool holds_listens, has_listener_events;
 
     uint64_t reserved; /* credit */

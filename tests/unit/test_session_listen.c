@@ -277,6 +277,28 @@ static void whoever_is_refused_without_end_is_ended(void **state)
     assert_true(i > 1000);
 }
 
+/* A client whose UNLISTEN crosses the refusal. */
+static void unlisten_of_one_that_is_refused_changes_nothing(void **state)
+{
+    struct pair *pair = *state;
+    uint8_t record[32];
+
+    listen_at(pair);
+    carry_all(pair, 0);
+    expect(pair, SERVER, SESSION_LISTEN);
+    session_listening(pair->ends[SERVER], 1, LISTENER_DENIED, &nowhere);
+    for (int i = 0; i < 2; i++) {
+        uint8_t *at = frame_write_unlisten(record, 1);
+        assert_int_equal(give(pair, SERVER, 0, record, (size_t)(at - record)), ERR_NONE);
+    }
+    expect_nothing(pair, SERVER);
+    assert_int_equal(n_listeners(pair, SERVER), 0);
+    uint8_t *at = frame_write_listener(record, FRAME_LISTEN, 2, LISTENER_CONNECTIONS, &port);
+    assert_int_equal(give(pair, SERVER, 0, record, (size_t)(at - record)), ERR_NONE);
+    assert_int_equal(expect(pair, SERVER, SESSION_LISTEN).listener, 2);
+    expect_nothing(pair, SERVER);
+}
+
 static void a_session_that_is_not_sure_of_its_client_tells_later(void **state)
 {
     struct pair *pair = *state;
@@ -371,6 +393,8 @@ int main(void)
             an_answer_that_comes_behind_the_one_that_takes_it_back_is_ignored, begin, end),
         cmocka_unit_test_setup_teardown(there_are_64_at_once, begin, end),
         cmocka_unit_test_setup_teardown(one_more_than_64_ends_the_session, begin, end),
+        cmocka_unit_test_setup_teardown(unlisten_of_one_that_is_refused_changes_nothing, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(whoever_is_refused_without_end_is_ended, begin, end),
         cmocka_unit_test_setup_teardown(a_session_that_is_not_sure_of_its_client_tells_later, begin,
                                         end),
