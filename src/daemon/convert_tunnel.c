@@ -159,6 +159,9 @@ enum err convert_tunnel_outbound(struct outbound **out, struct tunnels *tunnels,
 /* Of an inbound at one worker. Clients that sleep or travel have one each, for keep_s at most twice. */
 #define FAR_MAX_UNLINKED 4096
 
+/* Of a session. Each has a descriptor, and takes time with each record. A client asks for half as many. */
+#define FAR_MAX_LINKS 1024
+
 /* Not of its keys and users: who has one that is good still stays. But the public key is the identity's. */
 static void digest_inbound(uint8_t out[static SHA256_BYTES], const struct config_inbound *from,
                            const struct far_settings *settings)
@@ -223,6 +226,7 @@ static enum err make_spec(struct far_spec **out, struct tunnels *tunnels,
         .window_bytes = FAR_WINDOW_BYTES,
         .stream_window_bytes = FAR_STREAM_WINDOW_BYTES,
         .max_unlinked = FAR_MAX_UNLINKED,
+        .max_links = FAR_MAX_LINKS,
         .early = earlies[from->early_data],
     };
     enum err err = read_private(&settings.identity, &from->identity);

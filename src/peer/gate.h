@@ -32,6 +32,7 @@ struct gate_options {
     uint64_t window_bytes, stream_window_bytes;
     size_t
         max_unlinked; /* of sessions without a link: if there are more when another begins, those end that were left first, of whom has the most; 0: no limit */
+    size_t max_links; /* of a session, which all are looked at with each record; 0: no limit */
     bool
         signs_apart; /* GATE_SIGN is told where a signature is wanted; else it is made within the call */
     struct chunk_source *chunks;

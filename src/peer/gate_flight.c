@@ -133,6 +133,12 @@ static void join(struct peer_link *link, struct peer *peer, const struct peer_ti
         fail_by(link, err);
         return;
     }
+    size_t max_links = link->gate->options.max_links;
+
+    if (max_links > 0 && peer_count_links(peer) >= max_links) {
+        peer_link_fail(link, FLIGHT_JOIN, "too many links of one session");
+        return;
+    }
     if (!far_take_join(peer, info->join_number)) {
         fail(link, FLIGHT_JOIN);
         return;

@@ -174,6 +174,9 @@ struct peer {
 
 #define GATE_BUCKETS 256
 
+/* A client in distributed mode asks for no more links: with each record all are looked at. */
+#define NEAR_MAX_OWN_LINKS 512
+
 /* Users are of so many crowds, by their tags. */
 #define GATE_CROWDS 256
 
@@ -202,6 +205,8 @@ NODISCARD enum err peer_link_enter(struct peer_link *link, uint64_t number);
 /* And not any more: what it had goes out again elsewhere. */
 void peer_link_exit(struct peer_link *link);
 void peer_link_free(struct peer_link *link);
+/* How many a peer has, those that leave included. */
+size_t peer_count_links(const struct peer *peer);
 struct chunk_source *peer_link_chunks(const struct peer_link *link);
 /* The owner is to close the carrier now; the session has lost it. */
 void peer_link_close(struct peer_link *link, const char *why);

@@ -154,7 +154,8 @@ unsigned near_lack(const struct peer *peer)
         return !near_has_sound_link(peer);
     unsigned n_common = n_fresh_common(peer), wanted = n_common_wanted(peer);
     unsigned lack = n_common < wanted ? wanted - n_common : 0;
-    if (!near->options.is_distributed || n_common == 0)
+    if (!near->options.is_distributed || n_common == 0 ||
+        peer_count_links(peer) >= NEAR_MAX_OWN_LINKS)
         return lack;
     unsigned n_ready = (unsigned)session_ready_links(peer->reign->session);
     return lack + (n_ready < near->options.n_links ? near->options.n_links - n_ready : 0);

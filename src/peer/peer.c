@@ -143,6 +143,15 @@ bool peer_is_linked(const struct peer *peer)
     return false;
 }
 
+size_t peer_count_links(const struct peer *peer)
+{
+    size_t n = 0;
+
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
+        n++;
+    return n;
+}
+
 void peer_link_left(struct peer *peer, bool was_up)
 {
     if (peer_is_linked(peer))

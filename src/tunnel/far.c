@@ -378,6 +378,7 @@ static enum err new_gate(struct gate **out, const struct inbound *inbound, struc
         .window_bytes = settings->window_bytes,
         .stream_window_bytes = settings->stream_window_bytes,
         .max_unlinked = settings->max_unlinked,
+        .max_links = settings->max_links,
         .signs_apart = signer_is_for(settings->identity),
         .chunks = &env->pool.source,
         .rng = env->rng,

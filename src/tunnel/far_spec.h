@@ -29,6 +29,7 @@ struct far_settings {
     uint64_t keep_s;
     uint64_t window_bytes, stream_window_bytes;
     size_t max_unlinked; /* sessions of one worker without a link; 0: no limit */
+    size_t max_links;    /* of a session; 0: no limit */
     enum gate_early early;
     uint8_t digest[FAR_DIGEST_BYTES]; /* of all of this but its name */
 };

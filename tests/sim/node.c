@@ -80,6 +80,7 @@ static enum err start_gate(struct node *node, uint8_t worker)
         .worker = worker,
         .keep_s = KEEP_S,
         .early = world->scenario.early,
+        .max_links = world->scenario.max_links,
         .window_bytes = world->scenario.window_bytes,
         .stream_window_bytes = world->scenario.stream_window_bytes,
         .chunks = &node->chunks,

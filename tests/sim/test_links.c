@@ -103,6 +103,30 @@ static void further_links_join_when_the_first_stands(void **state)
     end();
 }
 
+static size_t n_links_at_server(void)
+{
+    struct session_link_stats stats;
+    size_t n = 0;
+
+    for (uint64_t number = 0; number < 100; number++)
+        n += session_link_stats(peer_session(world.far.peers[0]), number, &stats);
+    return n;
+}
+
+/* A client that wants more than any should. */
+static void a_server_takes_so_many_links_of_a_session(void **state)
+{
+    (void)state;
+    begin((struct scenario){.n_links = 8, .max_links = 5});
+    add_step(0, 0, 100);
+    add_step(0, 100 * SECOND, 100);
+    world_start(&world);
+    run_until(BEGIN_US + 60 * SECOND);
+    assert_int_equal(n_links_at_server(), 5);
+    (void)run_until_read(1, 200); /* which goes on */
+    end();
+}
+
 /* Whichever it is, and whoever sends: what it had goes by the other before anybody would call it stalled. */
 static void one_of_two_links_that_falls_silent_costs_little(void **state)
 {
@@ -194,6 +218,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(further_links_join_when_the_first_stands),
+        cmocka_unit_test(a_server_takes_so_many_links_of_a_session),
         cmocka_unit_test(one_of_two_links_that_falls_silent_costs_little),
         cmocka_unit_test(one_of_two_links_that_dies_costs_nothing),
         cmocka_unit_test(a_handover_by_time_costs_no_pause_and_sends_nothing_twice),

@@ -78,6 +78,7 @@ struct scenario {
     enum gate_early early;
     bool signs_apart;
     unsigned n_links;
+    size_t max_links; /* at the server; 0: no limit */
     struct near_range every, after;
     bool at_once;                     /* near ends have links before they have streams */
     uint64_t latency_us, ns_per_byte; /* of every carrier; 0: drawn */
