@@ -304,7 +304,8 @@ enum err session_add_link(struct session *session, uint64_t number, uint64_t now
         return err;
     forget_attempts(session);
     link->is_up = link->was_up = true;
-    session->n_up++;
+    if (++session->n_up > session->most_up)
+        session->most_up = session->n_up;
     link->last_received_us = now_us;
     return ERR_NONE;
 }

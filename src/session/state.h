@@ -28,7 +28,7 @@ enum {
     INITIAL_FULL = 65536, /* credit of a new stream, while little is granted */
     INITIAL_LOW = 4096,
     UNSENT_MAX = 64 * 1024, /* a stream takes no more from its application */
-    LOST_MAX = 256,         /* links that are lost and not forgotten */
+    LOST_MAX = 256, /* links that are lost and not forgotten, beside as many as were up at once */
     JOINS_REACH =
         64, /* so far below a link's highest number, one that was not used may still come */
     STREAMS_CLOSING_MAX = 8192,   /* beyond those that the cap has room for */
@@ -242,7 +242,7 @@ struct session {
 
     struct session_link **links; /* by age */
     size_t n_links, links_cap;
-    size_t n_up;
+    size_t n_up, most_up; /* now, and at once so far */
     bool has_had_link;
     uint64_t newest_link; /* the highest number so far */
     uint64_t joins;       /* bit n: newest_link - 1 - n was used */

@@ -897,14 +897,47 @@ static void too_many_lost_links_end_the_session(void **state)
 {
     struct pair *pair = *state;
 
-    for (uint64_t number = 1; number <= 256; number++) {
+    for (uint64_t number = 1; number <= 257; number++) {
         record_end = frame_write_lost(record_end, number, 0);
         assert_int_equal(give_record(pair, SERVER, 0), ERR_NONE);
     }
-    record_end = frame_write_lost(record_end, 257, 0);
+    record_end = frame_write_lost(record_end, 258, 0);
     assert_int_equal(give_record(pair, SERVER, 0), ERR_LIMIT);
     const struct sent_frames *frames = frames_of(pair, SERVER, 0);
     assert_int_equal(frame_of(frames, FRAME_END)->code, 3);
+}
+
+/* As where each stream has one of its own: the session joins again, and each end hears of all of them. */
+static void a_thousand_links_may_be_lost_at_once(void **state)
+{
+    enum { LINKS = 1000 };
+    struct pair *pair = *state;
+
+    for (uint64_t number = 1; number <= LINKS; number++)
+        for (int at = 0; at < 2; at++) {
+            assert_int_equal(session_add_link(pair->ends[at], number, pair->now_us), ERR_NONE);
+            session_link_stands(pair->ends[at], number);
+        }
+    for (uint64_t number = 0; number <= LINKS; number++)
+        for (int at = 0; at < 2; at++)
+            session_lose_link(pair->ends[at], number, pair->now_us);
+    for (int at = 0; at < 2; at++) {
+        assert_int_equal(session_add_link(pair->ends[at], LINKS + 1, pair->now_us), ERR_NONE);
+        session_link_stands(pair->ends[at], LINKS + 1);
+        for (struct session_event event; session_next_event(pair->ends[at], &event);)
+            assert_int_not_equal(event.kind, SESSION_ENDED);
+    }
+    static uint8_t bytes[SESSION_RECORD_MAX_BYTES];
+    struct frame frame;
+    uint64_t next = 0;
+    size_t n;
+    while ((n = take(pair, CLIENT, LINKS + 1, bytes)) > 0)
+        for (size_t begin = 0, used; begin < n; begin += used) {
+            assert_int_equal(frame_parse(bytes + begin, n - begin, &frame, &used), ERR_NONE);
+            if (frame.type == FRAME_LOST)
+                assert_int_equal(frame.id, next++);
+        }
+    assert_int_equal(next, LINKS + 1);
 }
 
 static void attempts_that_never_stood_are_forgotten(void **state)
@@ -1330,6 +1363,7 @@ int main(void)
         RULE(a_join_that_was_given_up_is_answered_and_its_number_used_up),
         RULE(a_number_64_below_the_highest_may_still_come_and_65_not),
         RULE(too_many_lost_links_end_the_session),
+        RULE(a_thousand_links_may_be_lost_at_once),
         RULE(attempts_that_never_stood_are_forgotten),
         RULE(a_stream_stays_on_the_link_of_its_opening),
         RULE(refused_early_records_were_never_sent),
