@@ -74,6 +74,7 @@ struct peer_link {
     bool was_moved;    /* another worker's gate has sent it here */
     bool had_gone;     /* a flight was answered with gone on this carrier */
     bool has_bye;      /* the other end's BYE has come */
+    bool was_used;     /* a record behind the flights has come */
     bool has_carried;  /* near: bytes of streams have come, or were acknowledged, since it stood */
     bool is_own;       /* near: of one stream */
     bool is_stalled;   /* near */

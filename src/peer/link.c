@@ -228,6 +228,7 @@ static void opened(struct peer_link *link, uint8_t *payload, size_t n)
     assert(peer != NULL);
     link->heard_bytes += n;
     link->was_probed = false;
+    link->was_used |= !is_early;
     if (link->state == LINK_UP)
         link->cut_us = NEVER_US;
     if (!peer->is_near && peer->far.holds_early && !is_early) {
@@ -347,7 +348,7 @@ void peer_link_received(struct peer_link *link, size_t n, const struct peer_time
 
 bool peer_link_is_done(const struct peer_link *link)
 {
-    return link->has_bye || link->state >= LINK_LEAVING;
+    return link->has_bye || link->state >= LINK_LEAVING || (link->gate != NULL && !link->was_used);
 }
 
 void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time *time)

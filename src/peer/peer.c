@@ -269,7 +269,13 @@ static void link_event(struct peer *peer, const struct reign *reign,
     if (link == NULL)
         return;
     if (event->kind == SESSION_LINK_LOST) {
-        peer_link_close(link, "the other end has given it up");
+        /* Who leaves reads to the end, behind which there may be this by another link before the fin has come by its own. */
+        if (link->state == LINK_LEAVING)
+            return;
+        if (link->state == LINK_UP && peer_link_is_done(link))
+            peer_link_leave(link, "the other end did not need it");
+        else
+            peer_link_close(link, "the other end has given it up");
         return;
     }
     bool has_bye = event->kind == SESSION_LINK_BYE;

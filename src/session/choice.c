@@ -70,23 +70,41 @@ static uint64_t waiting_bytes(const struct session *session)
     return n;
 }
 
-/* The best of the others that take what is bound to none; NULL: there is no other. */
-static const struct session_link *best_other(const struct session *session,
-                                             const struct session_link *link, bool is_common)
-{
-    const struct session_link *best = NULL;
-    uint64_t best_us = 0;
+struct best {
+    const struct session_link *link; /* NULL: there is none */
+    uint64_t us;
+};
 
-    for (size_t i = 0; i < session->n_links; i++) {
-        const struct session_link *other = session->links[i];
-        if (other == link || !is_open(other) || (is_common && other->is_own))
-            continue;
-        uint64_t us = link_arrival_us(session, other);
-        if (best == NULL || us < best_us) {
-            best = other;
-            best_us = us;
-        }
+static void compare(struct best *best, const struct session *session,
+                    const struct session_link *link)
+{
+    if (!is_open(link))
+        return;
+    uint64_t us = link_arrival_us(session, link);
+    if (best->link == NULL || us < best->us)
+        *best = (struct best){link, us};
+}
+
+/* The best of the other links that are nobody's own. */
+static struct best best_common(const struct session *session, const struct session_link *link)
+{
+    struct best best = {NULL, 0};
+
+    for (struct list *at = session->commons.next; at != &session->commons; at = at->next) {
+        const struct session_link *other = CONTAINER_OF(at, struct session_link, in_commons);
+        if (other != link)
+            compare(&best, session, other);
     }
+    return best;
+}
+
+static struct best best_other(const struct session *session, const struct session_link *link)
+{
+    struct best best = {NULL, 0};
+
+    for (size_t i = 0; i < session->n_links; i++)
+        if (session->links[i] != link)
+            compare(&best, session, session->links[i]);
     return best;
 }
 
@@ -94,21 +112,21 @@ enum link_takes link_takes(const struct session *session, const struct session_l
 {
     if (session->n_up <= 1)
         return TAKES_ALL;
-    const struct session_link *other = best_other(session, link, true);
-    if (link->is_own && other != NULL)
+    struct best other = best_common(session, link);
+    if (link->is_own && other.link != NULL)
         return TAKES_NOTHING;
     if (link->is_own)
-        other = best_other(session, link, false);
-    if (other == NULL)
+        other = best_other(session, link);
+    if (other.link == NULL)
         return TAKES_ALL;
     if (!is_open(link))
         return TAKES_NOTHING;
-    uint64_t ours_us = link_arrival_us(session, link), best_us = link_arrival_us(session, other);
-    if (ours_us <= best_us + best_us / SAME_SHARE + SAME_US)
+    uint64_t ours_us = link_arrival_us(session, link);
+    if (ours_us <= other.us + other.us / SAME_SHARE + SAME_US)
         return TAKES_ALL;
-    if (other->rate == 0)
+    if (other.link->rate == 0)
         return TAKES_NOTHING;
-    uint64_t behind_us = best_us + waiting_bytes(session) * 1000000 / other->rate;
+    uint64_t behind_us = other.us + waiting_bytes(session) * 1000000 / other.link->rate;
     return ours_us <= behind_us ? TAKES_BULK : TAKES_NOTHING;
 }
 

@@ -12,13 +12,25 @@
 /* What is larger than an idle link's ring is not kept when it is empty. */
 enum { MIN_LINKS = 4, MIN_RING = 16, IDLE_RING = 1024, RTT_SHARE = 8 };
 
+/* Where the first is whose number is not less. */
+static size_t place_of(const struct session *session, uint64_t number)
+{
+    size_t from = 0, to = session->n_links;
+
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (session->links[middle]->number < number)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
 struct session_link *link_find(const struct session *session, uint64_t number)
 {
-    for (size_t i = 0; i < session->n_links; i++) {
-        if (session->links[i]->number == number)
-            return session->links[i];
-    }
-    return NULL;
+    size_t i = place_of(session, number);
+    return i < session->n_links && session->links[i]->number == number ? session->links[i] : NULL;
 }
 
 bool link_was_used(const struct session *session, uint64_t number)
@@ -81,7 +93,11 @@ enum err link_make(struct session *session, uint64_t number, struct session_link
     link->lost_sent.link = NO_LINK;
     link->ack_at_us = UINT64_MAX;
     queues_init(&link->queues);
-    session->links[session->n_links++] = link;
+    list_append(&session->commons, &link->in_commons);
+    size_t place = place_of(session, number);
+    for (size_t i = session->n_links++; i > place; i--)
+        session->links[i] = session->links[i - 1];
+    session->links[place] = link;
     note_used(session, number);
     *out = link;
     return ERR_NONE;
@@ -89,15 +105,13 @@ enum err link_make(struct session *session, uint64_t number, struct session_link
 
 void link_free(struct session *session, struct session_link *link)
 {
-    size_t i = 0;
-
-    while (session->links[i] != link)
-        i++;
     session->n_links--;
-    for (; i < session->n_links; i++)
+    for (size_t i = place_of(session, link->number); i < session->n_links; i++)
         session->links[i] = session->links[i + 1];
     session->n_link_events -=
         (size_t)link->event_lost + (size_t)link->event_bye + (size_t)link->event_spent;
+    link_need_lost(session, link, false);
+    list_remove(&link->in_commons);
     free(link->sent);
     free(link);
 }
@@ -239,12 +253,15 @@ void link_sample_rtt(struct session *session, struct session_link *link, uint64_
         link->srtt_us = (link->srtt_us * (RTT_SHARE - 1) + rtt_us) / RTT_SHARE;
     if (link->min_rtt_us == 0 || rtt_us < link->min_rtt_us)
         link->min_rtt_us = rtt_us;
-    links_note_min_rtt(session);
+    if (session->min_rtt_us == 0 || rtt_us < session->min_rtt_us)
+        session->min_rtt_us = rtt_us;
 }
 
 /* The other end has got what was said of lost links. */
 static void note_told(struct session *session, const struct session_link *by)
 {
+    if (session->n_up == session->n_links)
+        return;
     for (size_t i = 0; i < session->n_links; i++) {
         struct session_link *link = session->links[i];
         if (!link->lost_needed && link->lost_sent.link == by->number &&
@@ -314,8 +331,10 @@ void session_own_link(struct session *session, uint64_t number)
 {
     struct session_link *link = link_find(session, number);
 
-    if (link != NULL)
-        link->is_own = true;
+    if (link == NULL)
+        return;
+    link->is_own = true;
+    list_remove(&link->in_commons);
 }
 
 void session_link_stands(struct session *session, uint64_t number)

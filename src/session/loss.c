@@ -4,6 +4,13 @@
  */
 #include "session/state.h"
 
+void link_need_lost(struct session *session, struct session_link *link, bool is_needed)
+{
+    session->n_lost_needed += is_needed;
+    session->n_lost_needed -= link->lost_needed;
+    link->lost_needed = is_needed;
+}
+
 static void frame_lost(struct session *session, const struct sent *sent)
 {
     if (sent->kind == SENT_END) {
@@ -36,7 +43,7 @@ static void frame_lost(struct session *session, const struct sent *sent)
 
 void link_send_again(struct session *session, struct session_link *link)
 {
-    link->lost_needed |= link->awaits_count;
+    link_need_lost(session, link, link->lost_needed || link->awaits_count);
     link->awaits_count = false;
     for (struct list *at = session->streams.next; at != &session->streams; at = at->next) {
         struct stream *stream = CONTAINER_OF(at, struct stream, in_session);
@@ -51,10 +58,10 @@ void link_send_again(struct session *session, struct session_link *link)
     for (uint32_t i = from; i != link->tail; i++)
         frame_lost(session, &link->sent[i & (link->cap - 1)]);
     link->again = link->tail;
-    for (size_t i = 0; i < session->n_links; i++) {
+    for (size_t i = 0; session->n_up < session->n_links && i < session->n_links; i++) {
         struct session_link *other = session->links[i];
         if (!other->is_up && slot_is_lost(&other->lost_sent, link))
-            other->lost_needed = true;
+            link_need_lost(session, other, true);
     }
     if (slot_is_lost(&session->initial_sent, link)) {
         session->initial_sent.link = NO_LINK;
@@ -67,23 +74,10 @@ void link_send_again(struct session *session, struct session_link *link)
     }
 }
 
-static bool has_link(const struct session *session)
-{
-    for (size_t i = 0; i < session->n_links; i++) {
-        if (session->links[i]->is_up)
-            return true;
-    }
-    return false;
-}
-
 /* A network that fails takes all links with it, which is nobody's fault. */
 static enum err check_lost(const struct session *session)
 {
-    size_t n_lost = 0;
-
-    for (size_t i = 0; i < session->n_links; i++)
-        n_lost += !session->links[i]->is_up;
-    return n_lost > LOST_MAX + session->most_up ? ERR_LIMIT : ERR_NONE;
+    return session->n_links - session->n_up > LOST_MAX + session->most_up ? ERR_LIMIT : ERR_NONE;
 }
 
 enum err link_lose(struct session *session, struct session_link *link)
@@ -97,13 +91,14 @@ enum err link_lose(struct session *session, struct session_link *link)
     link->unacked_since_us = 0;
     /* Whoever has said BYE before us reads to the end, and then says how much has come; our word could be there sooner than what is on its way. */
     link->awaits_count = link->bye_answers && link->head != link->tail;
-    link->lost_needed = !link->awaits_count;
+    link_need_lost(session, link, !link->awaits_count);
     if (link->awaits_count)
         link->resend_us = session->now_us + COUNT_US;
     else
         link_send_again(session, link);
-    links_note_min_rtt(session);
-    if (session->state == SESSION_ENDING && !has_link(session))
+    if (link->min_rtt_us == session->min_rtt_us)
+        links_note_min_rtt(session);
+    if (session->state == SESSION_ENDING && session->n_up == 0)
         session_over(session, STREAM_RESET_LOST);
     return check_lost(session);
 }
@@ -119,7 +114,7 @@ static enum err unknown_lost(struct session *session, uint64_t number)
     enum err err = link_make(session, number, &link);
     if (err != ERR_NONE)
         return err;
-    link->lost_needed = true;
+    link_need_lost(session, link, true);
     link->lost_received = true;
     link->event_lost = true;
     session->n_link_events++;
@@ -148,6 +143,8 @@ enum err link_lost_received(struct session *session, uint64_t number, uint64_t c
 
 void links_forget(struct session *session)
 {
+    if (session->n_up == session->n_links)
+        return;
     for (size_t i = session->n_links; i-- > 0;) {
         struct session_link *link = session->links[i];
         if (link->lost_told && link->lost_received && !link->event_lost && !link->event_bye &&

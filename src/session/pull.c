@@ -105,13 +105,13 @@ static void put_lost(struct filler *filler)
 {
     struct session *session = filler->session;
 
-    for (size_t i = 0; i < session->n_links; i++) {
+    for (size_t i = 0; session->n_lost_needed > 0 && i < session->n_links; i++) {
         struct session_link *link = session->links[i];
         uint8_t *at;
         if (!link->lost_needed || (at = room_for(filler, FRAME_HEAD_MAX_BYTES)) == NULL)
             continue;
         put_head(filler, frame_write_lost(at, link->number, link->n_accepted));
-        link->lost_needed = false;
+        link_need_lost(session, link, false);
         link->lost_sent = slot_here(filler);
         filler->asks = true;
     }
@@ -526,14 +526,10 @@ bool session_wants(const struct session *session, uint64_t number)
         return false;
     if (link->ack_due || link->ping_needed || link->pong_needed || link->bye_needed ||
         ((session->initial_needed || session->drain_needed) && session->state == SESSION_ALIVE) ||
-        session->end_needed || session->auth_out.bytes != NULL ||
+        session->end_needed || session->n_lost_needed > 0 || session->auth_out.bytes != NULL ||
         !list_empty(&link->queues.windows) || !list_empty(&session->queues.windows) ||
         !list_empty(&session->listener_needs))
         return true;
-    for (size_t i = 0; i < session->n_links; i++) {
-        if (session->links[i]->lost_needed)
-            return true;
-    }
     if (link->tail - link->head >= LINK_FRAMES_MAX)
         return false;
     if (!list_empty(&link->queues.urgent) || !list_empty(&link->queues.bulk) ||

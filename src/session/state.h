@@ -179,6 +179,7 @@ struct sent {
 
 struct session_link {
     uint64_t number;
+    struct list in_commons; /* unless it is one stream's own */
     bool is_up;
     bool was_up;                     /* else it is only known as lost */
     bool has_stood;                  /* both ends know of it */
@@ -240,9 +241,11 @@ struct session {
     bool datagrams_first; /* they and small streams take turns, record by record */
     uint64_t end_at_us;
 
-    struct session_link **links; /* by age */
+    struct session_link **links; /* by number */
     size_t n_links, links_cap;
     size_t n_up, most_up; /* now, and at once so far */
+    size_t n_lost_needed; /* links of which LOST is to be sent */
+    struct list commons;  /* those that are no stream's own: few, where there are thousands of links */
     bool has_had_link;
     uint64_t newest_link; /* the highest number so far */
     uint64_t joins;       /* bit n: newest_link - 1 - n was used */
@@ -429,6 +432,8 @@ void stream_leave_home(struct stream *stream);
 /* loss.c */
 /* What was sent on it, not acknowledged, and not sent again yet, is to be. */
 void link_send_again(struct session *session, struct session_link *link);
+/* Whether LOST is to be sent of it. */
+void link_need_lost(struct session *session, struct session_link *link, bool is_needed);
 /* ERR_LIMIT: too many are lost. */
 NODISCARD enum err link_lose(struct session *session, struct session_link *link);
 NODISCARD enum err link_lost_received(struct session *session, uint64_t number, uint64_t count);
