@@ -12,6 +12,8 @@
 
 /* Two links are as good as each other within so much: a share of the time, and what measuring is worth. */
 enum { SAME_SHARE = 4, SAME_US = 1000 };
+/* A stream's bulk keeps to its link as long as what is on that arrives within so much: what is shaped or far takes longer. */
+enum { HOLD_US = 20000 };
 /* A link that owes an answer for so long at least is stalled for who has another: sending again costs little, as copies are dropped. */
 enum { MIN_STALLED_US = 250000 };
 enum { MIN_RATE_US = 20000, RATE_SHARE = 4 };
@@ -128,6 +130,26 @@ enum link_takes link_takes(const struct session *session, const struct session_l
         return TAKES_NOTHING;
     uint64_t behind_us = other.us + waiting_bytes(session) * 1000000 / other.link->rate;
     return ours_us <= behind_us ? TAKES_BULK : TAKES_NOTHING;
+}
+
+/* Where nothing is far away one link carries whatever can be carried, and bytes that come by one need not be put in order. */
+static bool holds(const struct session *session, const struct session_link *link)
+{
+    return is_open(link) && !link->is_own && link->min_rtt_us != 0 && link->min_rtt_us < SAME_US &&
+           link_arrival_us(session, link) <= HOLD_US;
+}
+
+bool link_takes_bulk(const struct session *session, const struct session_link *link,
+                     const struct stream *stream, enum link_takes takes)
+{
+    uint64_t by = session->n_up <= 1 ? NO_LINK : stream->out.by;
+    const struct session_link *holder = by == link->number ? link
+                                        : by == NO_LINK    ? NULL
+                                                           : link_find(session, by);
+
+    if (holder == NULL || !holds(session, holder))
+        return takes != TAKES_NOTHING;
+    return holder == link;
 }
 
 /* ---- links that have fallen silent ---- */

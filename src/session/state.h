@@ -73,6 +73,7 @@ struct outgoing {
     uint64_t burst;      /* bytes sent of late: leaks away with time */
     uint64_t burst_us;   /* as of when */
     int32_t deficit;     /* of its turn in the bulk queue */
+    uint64_t by;         /* the link that had its last bytes of bulk; NO_LINK: none */
 };
 
 /* Offsets: consumed <= received <= highest <= limit. */
@@ -245,7 +246,8 @@ struct session {
     size_t n_links, links_cap;
     size_t n_up, most_up; /* now, and at once so far */
     size_t n_lost_needed; /* links of which LOST is to be sent */
-    struct list commons;  /* those that are no stream's own: few, where there are thousands of links */
+    struct list
+        commons; /* those that are no stream's own: few, where there are thousands of links */
     bool has_had_link;
     uint64_t newest_link; /* the highest number so far */
     uint64_t joins;       /* bit n: newest_link - 1 - n was used */
@@ -416,6 +418,9 @@ uint64_t link_arrival_us(const struct session *session, const struct session_lin
 /* Which of the frames that no link is bound to it takes, by where they arrive first. */
 enum link_takes { TAKES_NOTHING, TAKES_BULK, TAKES_ALL };
 enum link_takes link_takes(const struct session *session, const struct session_link *link);
+/* Whether it takes bulk of this stream, which is bound to none; `takes` is link_takes(). */
+bool link_takes_bulk(const struct session *session, const struct session_link *link,
+                     const struct stream *stream, enum link_takes takes);
 /* So many more of its bytes were acknowledged. */
 void link_measure(struct session *session, struct session_link *link, uint64_t n_bytes);
 /* When a link is to be looked at next; UINT64_MAX: not before something comes. */

@@ -122,6 +122,59 @@ static void bulk_goes_by_a_slower_link_only_where_it_arrives_earlier(void **stat
     assert_false(session_wants(pair->ends[CLIENT], 0));
 }
 
+/* Two links with such a round trip, a stream whose bulk went by link 0, and more of it. */
+static void begin_bulk(struct pair *pair, uint64_t rtt_us, struct stream *streams[2])
+{
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+    size_t n;
+
+    pair_link(pair, 1);
+    open_stream(pair, 0, streams);
+    for (uint64_t link = 0; link < 2; link++)
+        link_find(pair->ends[CLIENT], link)->min_rtt_us = rtt_us;
+    for (int i = 0; i < 4; i++) {
+        write_some(streams[CLIENT], 16384 - (i == 3));
+        while (i < 3 && (n = take(pair, CLIENT, 0, record)) > 0)
+            assert_int_equal(give(pair, SERVER, 0, record, n), ERR_NONE);
+    }
+    assert_true(session_wants(pair->ends[CLIENT], 0));
+}
+
+static void bulk_keeps_to_its_link_where_nothing_is_far_until_that_falls_silent(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+
+    begin_bulk(pair, MS / 2, streams);
+    assert_false(session_wants(pair->ends[CLIENT], 1));
+    assert_int_equal(take(pair, CLIENT, 1, record), 0);
+    advance(pair, 350 * MS);
+    assert_true(session_wants(pair->ends[CLIENT], 1));
+    assert_true(take(pair, CLIENT, 1, record) > 0);
+}
+
+static void bulk_of_one_stream_goes_by_all_links_that_are_far(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+
+    begin_bulk(pair, 10 * MS, streams);
+    assert_true(session_wants(pair->ends[CLIENT], 1));
+}
+
+static void bulk_does_not_wait_for_a_link_that_is_lost_or_leaves(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+
+    begin_bulk(pair, MS / 2, streams);
+    session_bye(pair->ends[CLIENT], 0);
+    assert_true(session_wants(pair->ends[CLIENT], 1));
+    session_lose_link(pair->ends[CLIENT], 0, pair->now_us);
+    assert_true(session_wants(pair->ends[CLIENT], 1));
+}
+
 static void a_link_that_does_not_stand_yet_gets_no_streams_frames_beside_one_that_does(void **state)
 {
     struct pair *pair = *state;
@@ -354,6 +407,9 @@ int main(void)
         TEST(what_is_urgent_goes_by_the_fastest_link),
         TEST(links_that_are_alike_are_used_alike),
         TEST(bulk_goes_by_a_slower_link_only_where_it_arrives_earlier),
+        TEST(bulk_keeps_to_its_link_where_nothing_is_far_until_that_falls_silent),
+        TEST(bulk_of_one_stream_goes_by_all_links_that_are_far),
+        TEST(bulk_does_not_wait_for_a_link_that_is_lost_or_leaves),
         TEST(a_link_that_does_not_stand_yet_gets_no_streams_frames_beside_one_that_does),
         TEST(what_a_silent_link_has_goes_once_more_by_another),
         TEST(a_silent_link_that_answers_is_as_good_as_before),
