@@ -167,6 +167,7 @@ struct peer {
     bool is_drained;      /* the other end takes no more streams */
     bool is_ending;       /* for good: told to, or the session of a far peer is over */
     bool was_told;        /* PEER_ENDED */
+    bool links_tell;      /* some link may have something to tell */
     uint64_t end_us;      /* by then it is over, whatever links do */
     const char *why;
     struct near near;

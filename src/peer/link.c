@@ -111,6 +111,12 @@ void peer_link_exit(struct peer_link *link)
         session_lose_link(reign->session, link->number, link->peer->time.now_us);
 }
 
+static void note_news(const struct peer_link *link)
+{
+    if (link->peer != NULL)
+        link->peer->links_tell = true;
+}
+
 static bool is_up(const struct peer_link *link)
 {
     return link->state == LINK_UP || link->state == LINK_LEAVING;
@@ -141,6 +147,7 @@ void peer_link_close(struct peer_link *link, const char *why)
     span_clear(&link->out);
     link->cut_us = NEVER_US;
     link->tells_close = true;
+    note_news(link);
     link->is_clean = false;
     link->why = why;
 }
@@ -170,6 +177,7 @@ void peer_link_leave(struct peer_link *link, const char *why)
     link->state = LINK_LEAVING;
     link->cut_us = link->peer->time.now_us + LEAVE_US;
     link->tells_close = link->is_clean = true;
+    note_news(link);
     link->why = why;
     peer_link_left(link->peer, true);
 }
@@ -190,6 +198,7 @@ void peer_link_stand(struct peer_link *link)
     link->state = LINK_UP;
     session_link_stands(link->reign->session, link->number);
     link->tells_up = true;
+    note_news(link);
     link->active_us = link->peer->time.now_us;
 }
 

@@ -207,6 +207,7 @@ static void prove_identity(struct peer_link *link)
 
     link->state = LINK_SIGNING;
     link->tells_sign = link->peer->near.options.signs_apart;
+    link->peer->links_tell = true;
     if (!link->tells_sign)
         near_signed(link, signature, peer_sign(link, signature));
 }

@@ -378,9 +378,10 @@ static bool silence_tells(struct peer *peer, struct peer_event *event)
 
 static bool links_tell(struct peer *peer, struct peer_event *event)
 {
-    for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
+    for (struct list *at = peer->links.next; peer->links_tell && at != &peer->links; at = at->next)
         if (link_tells(CONTAINER_OF(at, struct peer_link, in_owner), event))
             return true;
+    peer->links_tell = false;
     return silence_tells(peer, event);
 }
 
