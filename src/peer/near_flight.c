@@ -86,7 +86,10 @@ static enum err seal_early(struct peer_link *link, uint64_t number)
     secret_wipe(secret, sizeof secret);
     if (sealer == NULL)
         return ERR_MEMORY;
+    /* The flight goes before them, and is made when it is known what they are. */
+    budget_use(&link->out_budget, FLIGHT1_MOST_BYTES);
     err = peer_link_seal(link, sealer, MAX_EARLY_BYTES, peer->time.now_us);
+    link->out_budget.used -= budget_cost(FLIGHT1_MOST_BYTES);
     record_sealer_free(sealer);
     return err;
 }

@@ -1,4 +1,5 @@
 /* A process around peers, as small as one can be: the same calls in the same order as src/tunnel/ makes them. */
+#include "peer/inside.h"
 #include "world.h"
 
 #include <stdlib.h>
@@ -269,6 +270,10 @@ static void write_link(struct node *node, struct sim_carrier *carrier, unsigned 
             return;
         }
         peer_link_sent(at->link, n, &time);
+        const struct budget *budget = &at->link->out_budget;
+        if (budget->most > 0 && budget->used > budget->most)
+            world_fail(node->world, "carrier %u was given %llu bytes of %llu", carrier->number,
+                       (unsigned long long)budget->used, (unsigned long long)budget->most);
     }
     if (at->is_open && at->is_closing && at->linger_us == 0) {
         carrier_shut(carrier, end);
