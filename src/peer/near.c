@@ -288,8 +288,8 @@ void near_link_gone(struct peer_link *link, bool was_up)
     if (was_up && was_useful(link)) {
         peer->near.n_failures = 0;
         peer->near.next_try_us = 0;
-    } else
-        near_failed(peer);
+    } else if (peer->near.next_try_us <= peer->time.now_us)
+        near_failed(peer); /* once, however many a network takes with it */
 }
 
 /* ---- another session ---- */
