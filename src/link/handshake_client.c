@@ -101,8 +101,9 @@ enum err handshake_write(struct handshake *handshake, uint32_t n_early, struct r
 {
     uint8_t head[FLIGHT1_HEAD_BYTES], payload[FLIGHT_MAX_BYTES];
     assert(handshake->state == HANDSHAKE_BEGUN && n_early <= FLIGHT_MAX_EARLY_BYTES);
-    static_assert(FLIGHT1_HEAD_BYTES + 2 * HMAC16_BYTES + PAYLOAD1_MIN_BYTES + sizeof handshake->info.ciphers +
-                          PAYLOAD1_JOIN_BYTES + MAX_PADDING_BYTES + NOISE_TAG_BYTES <=
+    static_assert(FLIGHT1_HEAD_BYTES + 2 * HMAC16_BYTES + PAYLOAD1_MIN_BYTES +
+                          sizeof handshake->info.ciphers + PAYLOAD1_JOIN_BYTES + MAX_PADDING_BYTES +
+                          NOISE_TAG_BYTES <=
                       FLIGHT1_MOST_BYTES,
                   "a flight of ours that is longer");
     begin_head(handshake, head);
