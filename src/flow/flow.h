@@ -75,7 +75,8 @@ struct flow {
     bool is_last;                     /* the request that is served is the last */
     bool has_logged;                  /* a target that it is through with has had its line */
     bool has_more;                    /* bytes of the client's behind the login that is judged */
-    bool is_cut_off; /* an answer could not be given: the client is gone, or memory is */
+    bool is_cut_off;      /* an answer could not be given: the client is gone, or memory is */
+    bool has_stood_still; /* while OPENING: nothing moved when its time was over */
 };
 
 /*

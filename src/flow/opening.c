@@ -337,9 +337,12 @@ static bool stands_still(const struct flow *flow)
            flow->outbound->ops->is_suspended(flow->outbound, flow->opening);
 }
 
+/* What moves again has its whole time once more. */
 void opening_on_timeout(struct flow *flow)
 {
-    if (stands_still(flow)) {
+    bool stood_still = flow->has_stood_still;
+    flow->has_stood_still = stands_still(flow);
+    if (stood_still || flow->has_stood_still) {
         idle_enter(&flow->env->connecting, &flow->wait);
         return;
     }

@@ -212,3 +212,15 @@ def test_acc_41_a_stream_whose_own_link_dies_moves(tunnel):
     for seed, sock in enumerate(socks):
         exchange(sock, seed)
     transfer.end(60 * SLOWNESS)
+
+
+def test_acc_41_a_network_that_takes_hundreds_of_links_resets_nobody(tunnel):
+    n = 300 if SLOWNESS == 1 else 60
+    t = tunnel(near={"links": 2, "mode": "distributed"})
+    server = t.serve(echo)
+    socks = [t.connect(server, timeout=60 * SLOWNESS) for _ in range(n)]
+    until(lambda: len(carriers(t)) > n // 2, "a carrier for most", timeout=60)
+    t.joined.near.kill_connections(PORT)
+    for seed, sock in enumerate(socks):
+        exchange(sock, seed)
+    assert not t.near.records(event="session", is_="ended")

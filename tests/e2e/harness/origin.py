@@ -78,7 +78,7 @@ class Origin:
             except OSError:
                 return
             self.clients.append(peer[:2])
-            conn.settimeout(20 * SLOWNESS)
+            conn.settimeout(60 * SLOWNESS)
             with self._lock:
                 self._open.add(conn)
             threading.Thread(target=self._serve, args=(conn,), daemon=True).start()

@@ -1,6 +1,7 @@
 """Both ends of a tunnel, each in a network of its own, and transfers through it that check every byte."""
 
 import contextlib
+import socket
 import struct
 import threading
 
@@ -101,6 +102,8 @@ class Tunnel:
 def two_way(conn):
     """The server's side of Transfer."""
     conn.settimeout(None)
+    if not conn.recv(1, socket.MSG_PEEK):    # whose client did not wait for the answer
+        return 0
     n_up, n_down, seed = struct.unpack(">QQQ", client.receive_exactly(conn, 24))
     join = in_thread(send_and_end, conn, n_down, seed + 1)
     receive_pattern(conn, n_up, seed)
