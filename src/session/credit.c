@@ -1,7 +1,8 @@
 /*
  * How much each stream of the other end may send. A stream has a window: what it may be ahead of what was consumed. The session's
  * cap is shared by reserving windows, so what a stream has once it can always be given again, and no two
- * streams can starve each other.
+ * streams can starve each other. What any stream has at least is outside the cap: however many there are, one more can be opened, and
+ * those that rest leave room for one that does not.
  */
 #include "session/state.h"
 
@@ -13,28 +14,25 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static uint64_t beyond_least(uint64_t bytes)
+{
+    return bytes > INITIAL_LOW ? bytes - INITIAL_LOW : 0;
+}
+
 uint64_t credit_initial(struct session *session)
 {
     uint64_t half = session->options.window_bytes / 2;
     bool was_low = session->initial_told == INITIAL_LOW;
 
     /* It does not go back and forth with one stream, and in a small window no stream takes all. */
-    return session->reserved + INITIAL_FULL <= (was_low ? half / 4 * 3 : half) ? INITIAL_FULL
-                                                                               : INITIAL_LOW;
-}
-
-/* With what those of ours will be granted at least that are still to be sent: the large grants among them stop at half of the cap. */
-static uint64_t promised(const struct session *session)
-{
-    if (session->n_unborn == 0)
-        return session->reserved;
-    uint64_t half = session->options.window_bytes / 2;
-    return larger(session->reserved, half) + session->n_unborn * INITIAL_LOW;
+    uint64_t most = was_low ? half / 4 * 3 : half;
+    return session->reserved + beyond_least(INITIAL_FULL) <= most ? INITIAL_FULL : INITIAL_LOW;
 }
 
 bool credit_allows(const struct session *session, uint64_t claim)
 {
-    return promised(session) + larger(claim, INITIAL_LOW) <= session->options.window_bytes;
+    uint64_t more = beyond_least(claim);
+    return more == 0 || session->reserved + more <= session->options.window_bytes;
 }
 
 static void set_window(struct stream *stream, uint64_t window)
@@ -63,9 +61,9 @@ void credit_account(struct stream *stream)
     if (stream->is_dead)
         set_reserved(stream, 0);
     else if (stream->has_final)
-        set_reserved(stream, in->final_size - in->consumed);
+        set_reserved(stream, beyond_least(in->final_size - in->consumed));
     else
-        set_reserved(stream, larger(larger(granted, in->window), INITIAL_LOW));
+        set_reserved(stream, beyond_least(larger(granted, in->window)));
 }
 
 void credit_end(struct stream *stream)
@@ -110,7 +108,7 @@ static void grow(struct stream *stream)
         in->epoch_bytes = 0;
     }
     stream->was_short = false;
-    room = room > promised(session) ? room - promised(session) : 0;
+    room = room > session->reserved ? room - session->reserved : 0;
     if (want > window)
         window += want - window < room ? want - window : room;
     if (window > max && window > INITIAL_FULL)

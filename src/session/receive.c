@@ -72,8 +72,9 @@ static enum err on_open(struct session *session, struct session_link *link,
     enum err err = ids_add(&session->theirs, id_number(frame->id));
     if (err != ERR_NONE)
         return err == ERR_AGAIN ? ERR_NONE : err;
-    if (session->n_streams >= session->options.window_bytes / INITIAL_LOW + STREAMS_CLOSING_MAX)
+    if (session->n_streams >= STREAMS_MAX + STREAMS_CLOSING_MAX)
         return ERR_LIMIT;
+    bool is_one_too_many = session->n_streams >= STREAMS_MAX;
     err = stream_new(session, false, &stream);
     if (err != ERR_NONE)
         return err;
@@ -82,7 +83,7 @@ static enum err on_open(struct session *session, struct session_link *link,
         stream_settle(stream, link);
     stream->out.limit = frame->grant;
     stream->in.limit = frame->claim;
-    if (session_drain_is_known(session) || !credit_allows(session, frame->claim))
+    if (session_drain_is_known(session) || is_one_too_many || !credit_allows(session, frame->claim))
         return refuse(stream, 1);
     uint8_t why_not = judge_kind(session, frame);
     if (why_not != 0)

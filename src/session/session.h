@@ -32,8 +32,9 @@ struct stream;
 
 struct session_options {
     bool is_client;
-    uint64_t window_bytes;        /* what may be granted and not consumed, over all streams */
-    uint64_t stream_window_bytes; /* likewise for one */
+    uint64_t
+        window_bytes; /* what may be granted and not consumed, over all streams, beside 4,096 bytes for each */
+    uint64_t stream_window_bytes; /* the same for one */
     struct chunk_source *chunks;  /* borrowed */
 };
 
@@ -70,7 +71,7 @@ enum stream_reset {
 };
 
 /* Opens a stream; bytes may be written at once. ERR_MEMORY, ERR_LIMIT (no id is free until older
- * openings are acknowledged, or no credit could be given), ERR_EOF (the session has ended, or the other end takes no more). */
+ * openings are acknowledged, or there are too many streams), ERR_EOF (the session has ended, or the other end takes no more). */
 NODISCARD enum err session_open(struct session *session, const struct stream_request *request,
                                 struct stream **out);
 /* The request of a stream that the other end has opened; borrowed until it is answered. */
@@ -283,8 +284,8 @@ struct session_stats {
     uint64_t n_sent_bytes, n_received_bytes, n_resent_bytes; /* of streams */
     uint64_t n_acked_bytes;                                  /* likewise: each once */
     uint64_t n_sent_datagrams, n_received_datagrams, n_dropped_datagrams;
-    uint64_t n_held_bytes; /* in chunks, both ways */
-    uint64_t n_granted_bytes;
+    uint64_t n_held_bytes;    /* in chunks, both ways */
+    uint64_t n_granted_bytes; /* of window_bytes */
 };
 
 /* The links have stood still for so long, through no fault of theirs: what is awaited on them is not late by that, and no round trip

@@ -25,13 +25,14 @@
 #include "session/session.h"
 
 enum {
-    INITIAL_FULL = 65536, /* credit of a new stream, while little is granted */
-    INITIAL_LOW = 4096,
+    INITIAL_FULL = 65536,   /* credit of a new stream, while little is granted */
+    INITIAL_LOW = 4096,     /* which any stream has, outside the session's cap */
     UNSENT_MAX = 64 * 1024, /* a stream takes no more from its application */
     LOST_MAX = 256, /* links that are lost and not forgotten, beside as many as were up at once */
     JOINS_REACH =
         64, /* so far below a link's highest number, one that was not used may still come */
-    STREAMS_CLOSING_MAX = 8192,   /* beyond those that the cap has room for */
+    STREAMS_MAX = 32768,
+    STREAMS_CLOSING_MAX = 8192,   /* beyond these, refused or reset, which was not acknowledged */
     LISTENERS_CLOSING_MAX = 1024, /* refused, which was not acknowledged */
     ACK_DELAY_US = 25000,
     ACK_BYTES = 256 * 1024,
@@ -390,7 +391,7 @@ void listeners_quieten(struct session *session);
 
 /* credit.c */
 uint64_t credit_initial(struct session *session);
-/* Whether the cap allows one more stream, theirs with this claim. */
+/* Whether the cap allows one more stream of theirs with this claim. */
 bool credit_allows(const struct session *session, uint64_t claim);
 void credit_begin(struct stream *stream, uint64_t limit);
 void credit_consumed(struct stream *stream, size_t n);

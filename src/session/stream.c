@@ -22,9 +22,8 @@ enum err session_open(struct session *session, const struct stream_request *requ
 
     if (session->state != SESSION_ALIVE || session->is_drained)
         return ERR_EOF;
-    if (session->n_ours + session->n_unborn - session->ours.low >= IDS_PLACES / 2)
-        return ERR_LIMIT;
-    if (!frame_kind_has_datagrams(request->kind) && !credit_allows(session, INITIAL_LOW))
+    if (session->n_streams >= STREAMS_MAX ||
+        session->n_ours + session->n_unborn - session->ours.low >= IDS_PLACES / 2)
         return ERR_LIMIT;
     struct stream_request *copy = malloc(sizeof *copy);
     if (copy == NULL || stream_new(session, true, &stream) != ERR_NONE) {

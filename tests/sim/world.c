@@ -220,8 +220,7 @@ static void check_peer(struct world *world, struct peer *peer)
     struct session_stats stats;
 
     session_stats(peer_session(peer), &stats);
-    /* Whoever opens streams gives each of them the least, whatever there is. */
-    if (stats.n_granted_bytes > world->scenario.window_bytes + stats.n_streams * 4096)
+    if (stats.n_granted_bytes > world->scenario.window_bytes)
         world_fail(world, "%llu bytes of credit are granted",
                    (unsigned long long)stats.n_granted_bytes);
 }
