@@ -129,6 +129,9 @@ struct near {
         setup_us; /* what it takes from asking for a link until it stands, smoothed; 0: unknown */
     uint64_t spent_us,
         spending_us; /* when a link's bytes were used up, and how often they are, smoothed; 0: never */
+    uint64_t succeeded_us;  /* when an attempt last did */
+    size_t n_taken;         /* so many links of this session the server seems to take ... */
+    uint64_t n_taken_until; /* ... which is believed until then */
 };
 
 struct far {
@@ -175,9 +178,6 @@ struct peer {
 };
 
 #define GATE_BUCKETS 256
-
-/* A client in distributed mode asks for no more links: with each record all are looked at. */
-#define NEAR_MAX_OWN_LINKS 512
 
 /* Users are of so many crowds, by their tags. */
 #define GATE_CROWDS 256
@@ -291,6 +291,8 @@ bool near_has_sound_link(const struct peer *peer);
 bool near_has_fresh_common(const struct peer *peer);
 /* How many links are wanted beside those that there are; attempts do not count. */
 unsigned near_lack(const struct peer *peer);
+/* Nothing has answered its flight. Returns what may be the reason. */
+const char *near_unanswered(struct peer_link *link);
 /* Whether it is worn by now. The other end's BYE may come with what it has used up. */
 void near_wear(struct peer_link *link);
 /* Finds those that are worn, and ends those that others have taken the place of. */

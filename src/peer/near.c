@@ -237,6 +237,7 @@ void near_succeeded(struct peer_link *link)
     /* Until the link was of use it may be like those before it. */
     peer->near.n_failures = n_failures;
     peer->near.at_once = false;
+    peer->near.succeeded_us = peer->time.now_us;
     peer->near.next_try_us = 0;
     set_keepalive(link);
 }
@@ -376,7 +377,7 @@ static void give_up_old_attempts(struct peer *peer)
         next = at->next;
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
         if (link->state == LINK_AWAITING && link->started_us + GIVE_UP_US <= now_us)
-            peer_link_close(link, "no answer; wrong key, wrong clock or not a sockeye");
+            peer_link_close(link, near_unanswered(link));
     }
 }
 

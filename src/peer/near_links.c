@@ -20,6 +20,10 @@
 #define SMOOTH 4
 /* So many times as long as usual is none used up before fewer are opened ahead: they are used up together, and then come anew. */
 #define CALM_FACTOR 8
+/* A client in distributed mode asks for no more links: with each record all are looked at. */
+#define MAX_OWN_LINKS 512
+/* How long a server that seems to take no more is asked for none. */
+#define REFUSED_US (300 * SECOND_US)
 
 static uint64_t draw(struct peer *peer, struct near_range range)
 {
@@ -136,6 +140,44 @@ static unsigned n_common_wanted(const struct peer *peer)
     return (options->is_distributed ? 1 : options->n_links) + n_ahead(peer);
 }
 
+static size_t n_standing(const struct peer *peer)
+{
+    size_t n = 0;
+
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        n += link->state == LINK_UP || link->state == LINK_LEAVING;
+    }
+    return n;
+}
+
+/* A server that refuses a further link of a session says nothing to that. Without a limit one of those that were tried meanwhile would have succeeded. */
+const char *near_unanswered(struct peer_link *link)
+{
+    struct peer *peer = link->peer;
+    struct near *near = &peer->near;
+
+    if (!link->is_own || !near_has_fresh_common(peer) || near->succeeded_us >= link->started_us)
+        return "no answer; wrong key, wrong clock or not a sockeye";
+    near->n_taken = n_standing(peer);
+    near->n_taken_until = peer->time.now_us + REFUSED_US;
+    return "no answer; the server may take no more links of one session";
+}
+
+static unsigned n_own_lacking(const struct peer *peer)
+{
+    const struct near *near = &peer->near;
+    unsigned n_ready = (unsigned)session_ready_links(peer->reign->session);
+    size_t n = n_standing(peer), most = MAX_OWN_LINKS;
+
+    if (near->n_taken_until > peer->time.now_us && near->n_taken < most)
+        most = near->n_taken;
+    if (n >= most || n_ready >= near->options.n_links)
+        return 0;
+    unsigned lack = near->options.n_links - n_ready;
+    return most - n < lack ? (unsigned)(most - n) : lack;
+}
+
 unsigned near_lack(const struct peer *peer)
 {
     const struct near *near = &peer->near;
@@ -154,11 +196,7 @@ unsigned near_lack(const struct peer *peer)
         return !near_has_sound_link(peer);
     unsigned n_common = n_fresh_common(peer), wanted = n_common_wanted(peer);
     unsigned lack = n_common < wanted ? wanted - n_common : 0;
-    if (!near->options.is_distributed || n_common == 0 ||
-        peer_count_links(peer) >= NEAR_MAX_OWN_LINKS)
-        return lack;
-    unsigned n_ready = (unsigned)session_ready_links(peer->reign->session);
-    return lack + (n_ready < near->options.n_links ? near->options.n_links - n_ready : 0);
+    return near->options.is_distributed && n_common > 0 ? lack + n_own_lacking(peer) : lack;
 }
 
 /* ---- links that are worn or stalled ---- */

@@ -12,7 +12,7 @@
 
 static struct world world;
 
-static void begin(struct scenario scenario)
+static void begin_many(struct scenario scenario, size_t n_apps)
 {
     scenario.n_nears = scenario.n_workers = 1;
     scenario.latency_us = LATENCY;
@@ -22,9 +22,16 @@ static void begin(struct scenario scenario)
     scenario.heal_us = BEGIN_US;
     scenario.end_us = BEGIN_US + 600 * SECOND;
     world_init(&world, &scenario);
-    world_add_apps(&world, 1);
-    for (unsigned side = 0; side < 2; side++)
-        world.apps[0].scripts[side] = (struct script){.write_bytes = 65536, .read_bytes = 1 << 20};
+    world_add_apps(&world, n_apps);
+    for (size_t i = 0; i < n_apps; i++)
+        for (unsigned side = 0; side < 2; side++)
+            world.apps[i].scripts[side] =
+                (struct script){.write_bytes = 65536, .read_bytes = 1 << 20};
+}
+
+static void begin(struct scenario scenario)
+{
+    begin_many(scenario, 1);
 }
 
 static void end(void)
@@ -127,6 +134,59 @@ static void a_server_takes_so_many_links_of_a_session(void **state)
     end();
 }
 
+/* Each a second after the other, with a hundred bytes at once and a hundred much later. */
+static void add_streams(void)
+{
+    for (size_t i = 0; i < world.n_apps; i++) {
+        struct script *script = &world.apps[i].scripts[0];
+        world.apps[i].open_us = BEGIN_US + i * SECOND;
+        script->n_steps = 2;
+        script->steps[0].n_bytes = script->steps[1].n_bytes = 100;
+        script->steps[1].pause_us = 400 * SECOND;
+    }
+}
+
+static void assert_all_have_read(uint64_t n)
+{
+    for (size_t i = 0; i < world.n_apps; i++)
+        assert_int_equal(world.apps[i].n_read[1], n);
+}
+
+static void streams_beyond_a_servers_limit_share_the_links_there_are(void **state)
+{
+    (void)state;
+    begin_many((struct scenario){.n_links = 2, .max_links = 6, .knobs[KNOB_DISTRIBUTED] = true},
+               20);
+    add_streams();
+    world_start(&world);
+    run_until(BEGIN_US + 30 * SECOND);
+    assert_int_equal(n_links_at_server(), 6);
+    assert_all_have_read(100);
+    unsigned n_carriers = world.n_carriers;
+    run_until(BEGIN_US + 330 * SECOND);
+    assert_in_range(world.n_carriers - n_carriers, 0, 5);
+    for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next)
+        carrier_reset(CONTAINER_OF(at, struct sim_carrier, in_world));
+    run_until(BEGIN_US + 425 * SECOND);
+    assert_all_have_read(200);
+    end();
+}
+
+static void a_client_asks_for_so_many_links_and_no_more(void **state)
+{
+    (void)state;
+    begin_many((struct scenario){.n_links = 2, .knobs[KNOB_DISTRIBUTED] = true}, 530);
+    add_streams();
+    for (size_t i = 0; i < world.n_apps; i++)
+        world.apps[i].open_us = BEGIN_US + i * 50 * MS;
+    world_start(&world);
+    run_until(BEGIN_US + 60 * SECOND);
+    assert_all_have_read(100);
+    assert_int_equal(n_open(), 512);
+    assert_int_equal(world.n_carriers, 512);
+    end();
+}
+
 /* Whichever it is, and whoever sends: what it had goes by the other before anybody would call it stalled. */
 static void one_of_two_links_that_falls_silent_costs_little(void **state)
 {
@@ -219,6 +279,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(further_links_join_when_the_first_stands),
         cmocka_unit_test(a_server_takes_so_many_links_of_a_session),
+        cmocka_unit_test(streams_beyond_a_servers_limit_share_the_links_there_are),
+        cmocka_unit_test(a_client_asks_for_so_many_links_and_no_more),
         cmocka_unit_test(one_of_two_links_that_falls_silent_costs_little),
         cmocka_unit_test(one_of_two_links_that_dies_costs_nothing),
         cmocka_unit_test(a_handover_by_time_costs_no_pause_and_sends_nothing_twice),
