@@ -96,6 +96,25 @@ static uint8_t byte_at(const struct app *app, unsigned side, uint64_t offset)
 
 /* ---- its life ---- */
 
+static uint64_t next_us(const struct app_end *end)
+{
+    uint64_t heal_us = end->node->world->scenario.heal_us;
+    uint64_t next = end->wake_us;
+
+    if (end->is_done)
+        return NEVER;
+    if (end->answer_us > 0)
+        return end->answer_us;
+    if (end->app->scripts[end->side].reader == READS_NEVER && heal_us < next)
+        return heal_us;
+    return next;
+}
+
+static void set_due(struct world *world, struct app_end *end)
+{
+    queue_put(&world->ends, &end->due, next_us(end));
+}
+
 static struct app_end *end_new(struct world *world, struct app *app, struct node *node,
                                unsigned side, struct stream *stream)
 {
@@ -109,36 +128,38 @@ static struct app_end *end_new(struct world *world, struct app *app, struct node
     end->wake_us = world->now_us;
     stream_set_owner(stream, end);
     list_append(&world->app_ends, &end->in_world);
+    set_due(world, end);
     return end;
+}
+
+/* It is freed when the step is over. */
+static void end_done(struct world *world, struct app_end *end)
+{
+    end->stream = NULL;
+    end->is_done = true;
+    set_due(world, end);
+    list_remove(&end->in_world);
+    list_append(&world->done_ends, &end->in_world);
+    if (end->side == 1)
+        return;
+    end->app->is_over = true;
+    end->app->near_end = NULL;
+    world->n_apps_over++;
 }
 
 static void end_over(struct world *world, struct app_end *end)
 {
-    struct app *app = end->app;
-
-    world_trace(world, "over", app->key * 2 + end->side, end->n_read);
+    world_trace(world, "over", end->app->key * 2 + end->side, end->n_read);
     if (end->stream != NULL)
         stream_release(end->stream);
-    end->stream = NULL;
-    end->is_done = true;
-    end->wake_us = NEVER;
-    if (end->side == 0) {
-        app->is_over = true;
-        app->near_end = NULL;
-    }
+    end_done(world, end);
 }
 
 void app_end_orphan(struct world *world, struct app_end *end)
 {
-    (void)world;
-    end->stream = NULL;
-    end->is_done = true;
-    end->wake_us = NEVER;
-    if (end->side == 0) {
-        end->app->is_over = true;
+    if (end->side == 0)
         end->app->why = STREAM_RESET_LOST;
-        end->app->near_end = NULL;
-    }
+    end_done(world, end);
 }
 
 void app_open(struct world *world, struct app *app, struct node *near)
@@ -159,13 +180,13 @@ void app_open(struct world *world, struct app *app, struct node *near)
     world_trace(world, "open", app->key, (uint64_t)err);
     if (err == ERR_LIMIT || err == ERR_MEMORY || err == ERR_EOF) {
         /* Again a little later, as a client would. */
-        app->open_us = world->now_us + 200 * MS;
+        queue_put(&world->openings, &app->opening, world->now_us + 200 * MS);
         if (world->now_us > world->scenario.heal_us + 60 * SECOND)
             world_fail(world, "app %llu cannot be opened: %s", (unsigned long long)app->key,
                        err_text(err));
         return;
     }
-    app->opened_us = world->now_us;
+    queue_put(&world->openings, &app->opening, NEVER);
     app->near_end = end_new(world, app, is_reverse ? near->server : near, 0, stream);
 }
 
@@ -384,10 +405,8 @@ static void complete(struct world *world, struct app_end *end)
     end_over(world, end);
 }
 
-void app_end_run(struct world *world, struct app_end *end)
+static void run(struct world *world, struct app_end *end)
 {
-    if (end->is_done)
-        return;
     end->wake_us = NEVER;
     if (end->answer_us > world->now_us)
         return;
@@ -412,18 +431,10 @@ void app_end_run(struct world *world, struct app_end *end)
         complete(world, end);
 }
 
-uint64_t app_end_next_us(const struct app_end *end)
+void app_end_run(struct world *world, struct app_end *end)
 {
-    uint64_t heal_us = end->node->world->scenario.heal_us;
-    uint64_t next = end->wake_us;
-
-    if (end->is_done)
-        return NEVER;
-    if (end->answer_us > 0)
-        return end->answer_us;
-    if (end->app->scripts[end->side].reader == READS_NEVER && heal_us < next)
-        return heal_us;
-    return next;
+    run(world, end);
+    set_due(world, end);
 }
 
 /* ---- events ---- */

@@ -114,9 +114,10 @@ static void orphan_apps(struct node *node)
 {
     struct world *world = node->world;
 
-    for (struct list *at = world->app_ends.next; at != &world->app_ends; at = at->next) {
+    for (struct list *at = world->app_ends.next, *next; at != &world->app_ends; at = next) {
+        next = at->next;
         struct app_end *end = CONTAINER_OF(at, struct app_end, in_world);
-        if (end->node == node && !end->is_done)
+        if (end->node == node)
             app_end_orphan(world, end);
     }
 }

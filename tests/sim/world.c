@@ -124,6 +124,7 @@ void world_init(struct world *world, const struct scenario *scenario)
     world->memory_dice = seeded_with(scenario->seed * 8 + 5);
     list_init(&world->carriers);
     list_init(&world->app_ends);
+    list_init(&world->done_ends);
     memory_begin(world);
     if (crypto_load() != ERR_NONE)
         world_fail(world, "no libcrypto");
@@ -151,6 +152,8 @@ void world_add_apps(struct world *world, size_t n)
 
 void world_start(struct world *world)
 {
+    for (size_t i = 0; i < world->n_apps; i++)
+        queue_put(&world->openings, &world->apps[i].opening, world->apps[i].open_us);
     for (unsigned i = world->n_nodes; i-- > 0;)
         node_start(world->nodes[i]);
 }
@@ -174,15 +177,12 @@ void world_populate(struct world *world)
         draw_restart(world, &world->nears[0]);
 }
 
-static void free_ends(struct world *world, bool all)
+static void free_ends(struct list *ends)
 {
-    for (struct list *at = world->app_ends.next, *next; at != &world->app_ends; at = next) {
+    for (struct list *at = ends->next, *next; at != ends; at = next) {
         next = at->next;
-        struct app_end *end = CONTAINER_OF(at, struct app_end, in_world);
-        if (!end->is_done && !all)
-            continue;
         list_remove(at);
-        sim_free(end);
+        sim_free(CONTAINER_OF(at, struct app_end, in_world));
     }
 }
 
@@ -203,7 +203,10 @@ void world_free(struct world *world)
         node_stop(world->nodes[i]);
         sim_free(world->nodes[i]->peers);
     }
-    free_ends(world, true);
+    free_ends(&world->done_ends);
+    free_ends(&world->app_ends);
+    queue_deinit(&world->ends);
+    queue_deinit(&world->openings);
     free_carriers(world, true);
     for (unsigned i = 0; i < 2; i++)
         sign_key_free(world->identities[i]);
@@ -259,12 +262,7 @@ static uint64_t world_next_us(const struct world *world)
         next = sooner(next, node_next_us(world->nodes[i]));
     for (struct list *at = world->carriers.next; at != &world->carriers; at = at->next)
         next = sooner(next, carrier_next_us(CONTAINER_OF(at, struct sim_carrier, in_world)));
-    for (struct list *at = world->app_ends.next; at != &world->app_ends; at = at->next)
-        next = sooner(next, app_end_next_us(CONTAINER_OF(at, struct app_end, in_world)));
-    for (size_t i = 0; i < world->n_apps; i++)
-        if (world->apps[i].opened_us == 0)
-            next = sooner(next, world->apps[i].open_us);
-    return next;
+    return sooner(next, sooner(queue_next_us(&world->ends), queue_next_us(&world->openings)));
 }
 
 static void heal(struct world *world)
@@ -296,16 +294,12 @@ static void run_carriers(struct world *world)
 
 static void run_apps(struct world *world)
 {
-    for (size_t i = 0; i < world->n_apps; i++) {
-        struct app *app = &world->apps[i];
-        if (app->opened_us == 0 && app->open_us <= world->now_us)
-            app_open(world, app, world_near_of(world, app));
+    while (queue_next_us(&world->openings) <= world->now_us) {
+        struct app *app = CONTAINER_OF(queue_first(&world->openings), struct app, opening);
+        app_open(world, app, world_near_of(world, app));
     }
-    for (struct list *at = world->app_ends.next; at != &world->app_ends; at = at->next) {
-        struct app_end *end = CONTAINER_OF(at, struct app_end, in_world);
-        if (app_end_next_us(end) <= world->now_us)
-            app_end_run(world, end);
-    }
+    while (queue_next_us(&world->ends) <= world->now_us)
+        app_end_run(world, CONTAINER_OF(queue_first(&world->ends), struct app_end, due));
 }
 
 void world_settle(struct world *world)
@@ -341,7 +335,7 @@ bool world_step(struct world *world, uint64_t until_us)
         node_run(world->nodes[i]);
     run_apps(world);
     world_settle(world);
-    free_ends(world, false);
+    free_ends(&world->done_ends);
     free_carriers(world, false);
     check(world);
     return true;
@@ -388,10 +382,8 @@ static void judge(struct world *world, const struct app *app)
 
 static bool is_over(const struct world *world)
 {
-    for (size_t i = 0; i < world->n_apps; i++)
-        if (!world->apps[i].is_over)
-            return false;
-    return list_empty(&((struct world *)(uintptr_t)world)->app_ends);
+    return world->n_apps_over == world->n_apps &&
+           list_empty(&((struct world *)(uintptr_t)world)->app_ends);
 }
 
 bool world_run(struct world *world)

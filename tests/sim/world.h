@@ -7,6 +7,7 @@
  *     chain      a carrier that is a stream of another tunnel in the same world
  *     node       a process around peers, as src/tunnel/ is: near ones dial, far ones have gates
  *     app        what uses a stream at either end, and checks what it gets
+ *     queue      what is due when
  *     memory     allocations that fail, bytes that are held, keys and nonces that were used
  *     world      the clock, the order of things, and what must hold
  */
@@ -91,6 +92,25 @@ struct scenario {
 
 void scenario_draw(struct scenario *scenario, uint64_t seed, const bool allowed[N_KNOBS]);
 extern const char *const knob_names[N_KNOBS];
+
+/* ---- queue ---- */
+
+struct due {
+    uint64_t at_us;
+    size_t place; /* in the heap, from 1; 0: it is in none */
+};
+
+struct queue {
+    struct due **heap;
+    size_t n, cap;
+};
+
+/* It is due then, and not when it was to be before. NEVER takes it out. */
+void queue_put(struct queue *queue, struct due *due, uint64_t at_us);
+/* NULL: there is none. */
+struct due *queue_first(const struct queue *queue);
+uint64_t queue_next_us(const struct queue *queue);
+void queue_deinit(struct queue *queue);
 
 /* ---- carrier ---- */
 
@@ -196,7 +216,8 @@ struct script {
 };
 
 struct app_end {
-    struct list in_world;
+    struct list in_world; /* in those that are there, or that are done */
+    struct due due;
     struct app *app;
     struct node *node;
     unsigned side; /* 0: has opened it */
@@ -217,7 +238,7 @@ struct app {
     struct script scripts[2];
     uint8_t code; /* of the answer */
     uint64_t open_us;
-    uint64_t opened_us;
+    struct due opening;
     bool was_reset[2]; /* that end's application has */
     uint64_t n_read[2], n_written[2],
         n_finished[2]; /* the most, of all that there were; finished: 1 + the size */
@@ -249,7 +270,6 @@ void app_open(struct world *world, struct app *app, struct node *near);
 void app_incoming(struct world *world, struct node *far, const struct peer *peer,
                   struct stream *stream);
 void app_event(struct world *world, const struct session_event *event);
-uint64_t app_end_next_us(const struct app_end *end);
 void app_end_run(struct world *world, struct app_end *end);
 /* Its session is no more: the process has ended. */
 void app_end_orphan(struct world *world, struct app_end *end);
@@ -364,10 +384,11 @@ struct world {
     struct node
         *nodes[3 + 2 * CHAIN_MAX_DEEP]; /* all, the deepest first, and near ends before far ones */
     unsigned n_nodes;
-    struct list carriers, app_ends;
+    struct list carriers, app_ends, done_ends;
+    struct queue ends, openings; /* of apps */
     unsigned n_carriers;
     struct app *apps;
-    size_t n_apps;
+    size_t n_apps, n_apps_over;
     struct link_key key;
     struct sign_key *identities[2];
     const struct verify_key *accepted[1];
