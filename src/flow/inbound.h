@@ -37,7 +37,11 @@ enum inbound_step {
  * flow->client and flow->target itself, message by message. flow->exchange is its own object.
  */
 struct exchange_ops {
-    /* flow->target is open; flow->up holds what the client has sent beyond what was used up. */
+    /* flow->target is about to be opened for the request that flow->up holds, with what the client has sent behind it: puts
+     * the request in its place as the target shall get it, for the outbound may send it with the opening. Else why not, which
+     * reply() will say. */
+    NODISCARD enum err (*prepare)(struct flow *);
+    /* flow->target is open; flow->up holds what of the prepared request has not gone to it yet. */
     void (*begin)(struct flow *);
     void (*on_ready)(struct flow *, struct endpoint *, unsigned events);
     /* A time is over: handshake_ms where it waits for the client in env->handshaking, idle_ms or

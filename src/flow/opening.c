@@ -156,10 +156,9 @@ char *flow_target_text(const struct target *target)
     return copy;
 }
 
-/* A request of an exchange is yet to be put into its server's form. */
 static void offer_ahead(struct flow *flow)
 {
-    if (flow->command != REQUEST_CONNECT || flow->up.n_held == 0)
+    if (flow->up.n_held == 0)
         return;
     flow->opening->ahead = flow->up.held + flow->up.held_from;
     flow->opening->n_ahead = flow->up.n_held;
@@ -178,8 +177,13 @@ static enum err begin_opening(struct flow *flow)
         opening->bound = flow_own_addr(flow);
         return ops->bind(flow->outbound, opening);
     }
+    enum err err = ERR_NONE;
+    if (flow->command == REQUEST_EXCHANGE)
+        err = flow->protocol->exchange->prepare(flow);
+    if (err != ERR_NONE)
+        return err;
     offer_ahead(flow);
-    enum err err = ops->open(flow->outbound, opening);
+    err = ops->open(flow->outbound, opening);
     direction_forget(&flow->up, flow->env, opening->n_ahead_taken);
     return err;
 }
@@ -356,7 +360,7 @@ void opening_on_timeout(struct flow *flow)
 static enum err look_whether_gone(struct flow *flow)
 {
     struct flow_env *env = flow->env;
-    if (flow->up.n_held > 0)
+    if (flow->up.n_held > 0 || flow->command == REQUEST_EXCHANGE)
         return ERR_NONE;
     size_t n;
     if (endpoint_lends_bytes(flow->client)) {

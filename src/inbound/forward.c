@@ -211,20 +211,21 @@ static void on_ready(struct flow *flow, struct endpoint *ep, unsigned events)
 }
 
 /* The opening was asked for by the request that flow->up holds, which has been judged. */
-static void begin(struct flow *flow)
+static enum err prepare(struct flow *flow)
 {
     struct exchange *exchange = flow->exchange;
     if (exchange == NULL)
         exchange = flow->exchange = calloc(1, sizeof *exchange);
-    if (exchange == NULL) {
-        flow_break(flow, ERR_MEMORY);
-        return;
-    }
+    if (exchange == NULL)
+        return ERR_MEMORY;
     exchange->user = flow->user;
     exchange->is_reused = false;
-    size_t n = flow->up.n_held;
-    direction_take_held(&flow->up, flow->env);
-    if (forward_begin_request(flow, n))
+    return forward_prepare_request(flow);
+}
+
+static void begin(struct flow *flow)
+{
+    if (forward_begin_request(flow))
         update_interest(flow);
 }
 
@@ -277,6 +278,7 @@ void forward_deinit(struct flow *flow)
 }
 
 const struct exchange_ops forward_ops = {
+    .prepare = prepare,
     .begin = begin,
     .on_ready = on_ready,
     .on_expired = on_expired,

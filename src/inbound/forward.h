@@ -1,6 +1,7 @@
 /*
  * HTTP forwarding: the messages between a client of ours and the servers that it asks for, one
- * exchange after the other. It begins when flow->target is open for the first request.
+ * exchange after the other. It begins when flow->target is to be opened for the first request, which
+ * is put into the server's form before that: a tunnel sends it along with its opening.
  *
  *        up:    IDLE ---a whole head---> BODY ---its end---> DONE
  *                ^ reads the client's     |                   |
@@ -41,6 +42,8 @@
 
 extern const struct exchange_ops forward_ops;
 
+#define FORWARD_BAD_BODY "the request's body is malformed"
+
 enum forward_up { UP_IDLE, UP_BODY, UP_DONE, UP_BROKEN };
 enum forward_down { DOWN_IDLE, DOWN_HEAD, DOWN_BODY, DOWN_DONE };
 
@@ -79,8 +82,10 @@ static inline struct exchange *exchange_of(const struct flow *flow)
 
 /* forward_up.c */
 
-/* flow->target is open for the request at the beginning of the n bytes in env->scratch. */
-NODISCARD bool forward_begin_request(struct flow *flow, size_t n);
+/* As exchange_ops.prepare. ERR_BAD: the request's body is malformed, and `up` is BROKEN. */
+NODISCARD enum err forward_prepare_request(struct flow *flow);
+/* flow->target is open for it. */
+NODISCARD bool forward_begin_request(struct flow *flow);
 /* A request is next: takes what has come of it, n bytes in env->scratch. */
 NODISCARD bool forward_take_requests(struct flow *flow, size_t n);
 /* The client has sent something, or the server takes something. */

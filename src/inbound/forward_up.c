@@ -69,33 +69,40 @@ static bool send_up(struct flow *flow, const uint8_t *bytes, size_t n)
     return flow->up.is_sink_broken ? lose_server(flow) : break_with(flow, err);
 }
 
+static bool is_malformed(enum err err)
+{
+    return err == ERR_BAD || err == ERR_TOO_LONG;
+}
+
 static bool refuse_body(struct flow *flow)
 {
     if (exchange_of(flow)->down != DOWN_HEAD)
         return break_with(flow, ERR_BAD);
-    return forward_fail(flow, 400, FLOW_END_ERROR, "the request's body is malformed");
+    return forward_fail(flow, 400, FLOW_END_ERROR, FORWARD_BAD_BODY);
 }
 
 /*
- * Sends the request, which is n bytes in env->scratch from `at` on, and what of its body is there
- * already. What is behind it waits in from_client, and so does the request itself where it may have
- * to be sent again.
+ * Puts the request, which is n bytes in env->scratch from `at` on, into the server's form, n_made bytes in
+ * env->made, with what of its body is there already. What is behind it waits in from_client, and so does
+ * the request itself where it may have to be sent again. ERR_BAD, ERR_TOO_LONG: its body is malformed.
  */
-static bool send_request(struct flow *flow, const struct http_request *http, size_t at, size_t n)
+static enum err make_request(struct flow *flow, const struct http_request *http, size_t at,
+                             size_t n, size_t *n_made)
 {
     struct exchange *exchange = flow->exchange;
     struct flow_env *env = flow->env;
     uint8_t *bytes = env->scratch + at;
-    size_t n_made = 0, n_body = 0;
+    size_t n_body = 0;
+    *n_made = 0;
     begin_exchange(flow, &http->head);
-    enum err err = http1_forward_request((char *)env->made, HTTP1_FORWARD_MAX_BYTES, &n_made,
+    enum err err = http1_forward_request((char *)env->made, HTTP1_FORWARD_MAX_BYTES, n_made,
                                          &http->head, &http->uri, exchange->keeps_client);
     assert(err == ERR_NONE);
     exchange->up = UP_BODY;
     err = forward_body_take(&exchange->up_body, bytes + http->n_head, n - http->n_head, &n_body,
-                            env->made, &n_made);
+                            env->made, n_made);
     if (err != ERR_NONE)
-        return refuse_body(flow);
+        return err;
     if (http1_body_is_done(&exchange->up_body.body))
         exchange->up = UP_DONE;
 
@@ -105,21 +112,51 @@ static bool send_request(struct flow *flow, const struct http_request *http, siz
     size_t n_used = is_kept ? 0 : n_request;
     err = stash_put(&exchange->from_client, env, bytes + n_used, n - n_used);
     secret_wipe(bytes, http->n_head);
-    if (err != ERR_NONE)
-        return break_with(flow, err);
-    flow->up.is_bulk = flow->down.is_bulk = flow->up.is_sink_broken = false;
-    wait_for_server(flow);
-    return send_up(flow, env->made, n_made);
+    return err;
 }
 
-bool forward_begin_request(struct flow *flow, size_t n)
+static void begin_sending(struct flow *flow)
 {
+    flow->up.is_bulk = flow->down.is_bulk = flow->up.is_sink_broken = false;
+    wait_for_server(flow);
+}
+
+/* The request goes to the target that is open already. */
+static bool send_request(struct flow *flow, const struct http_request *http, size_t at, size_t n)
+{
+    size_t n_made;
+    enum err err = make_request(flow, http, at, n, &n_made);
+    if (is_malformed(err))
+        return refuse_body(flow);
+    if (err != ERR_NONE)
+        return break_with(flow, err);
+    begin_sending(flow);
+    return send_up(flow, flow->env->made, n_made);
+}
+
+enum err forward_prepare_request(struct flow *flow)
+{
+    struct flow_env *env = flow->env;
     struct http_request http;
-    enum err err = http1_parse_request(flow->env->scratch, n, &http.head, &http.n_head);
+    size_t n = flow->up.n_held, n_made;
+    direction_take_held(&flow->up, env);
+    enum err err = http1_parse_request(env->scratch, n, &http.head, &http.n_head);
     if (err == ERR_NONE)
         err = http1_parse_absolute(&http.uri, &http.head);
     assert(err == ERR_NONE);
-    return send_request(flow, &http, 0, n);
+    err = make_request(flow, &http, 0, n, &n_made);
+    if (is_malformed(err)) {
+        exchange_of(flow)->up = UP_BROKEN;
+        return ERR_BAD;
+    }
+    return err == ERR_NONE ? direction_hold(&flow->up, env, env->made, n_made) : err;
+}
+
+bool forward_begin_request(struct flow *flow)
+{
+    begin_sending(flow);
+    enum err err = direction_flush(&flow->up, flow->env, flow->target);
+    return err == ERR_NONE || err == ERR_AGAIN ? true : lose_server(flow);
 }
 
 /* ---- from one request to the next ---- */
@@ -227,7 +264,7 @@ static bool move_body(struct flow *flow)
     size_t n_rest;
     enum err err = forward_body_move(&exchange->up_body, &flow->up, flow->env, flow->client,
                                      flow->target, &rest, &n_rest);
-    if (err == ERR_BAD || err == ERR_TOO_LONG)
+    if (is_malformed(err))
         return refuse_body(flow);
     if (err == ERR_EOF)
         return break_with(flow, ERR_RESET);

@@ -24,6 +24,13 @@ void http_answer(struct flow *flow, unsigned status, const char *text, bool keep
     flow_answer(flow, reply, n);
 }
 
+static const char *why_not(const struct flow *flow, enum err err)
+{
+    bool has_bad_body =
+        err == ERR_BAD && flow->exchange != NULL && exchange_of(flow)->up == UP_BROKEN;
+    return has_bad_body ? FORWARD_BAD_BODY : err_text(err);
+}
+
 static void reply(struct flow *flow, enum err err, const struct addr *bound)
 {
     (void)bound;
@@ -34,7 +41,7 @@ static void reply(struct flow *flow, enum err err, const struct addr *bound)
     char text[HTTP1_BODY_MAX_BYTES];
     bool has_way = err == ERR_TUNNEL && flow->outbound != NULL;
     snprintf(text, sizeof text, "%s: %s%s%s", flow->to == NULL ? "the target" : flow->to,
-             err_text(err), has_way ? ": " : "", has_way ? flow->outbound->name : "");
+             why_not(flow, err), has_way ? ": " : "", has_way ? flow->outbound->name : "");
     http_answer(flow, http1_status(err), text, false);
 }
 

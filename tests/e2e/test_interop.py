@@ -1,6 +1,5 @@
 """The program beside the second implementation of the tunnel's protocol: its client at our far end, our near end at its server."""
 
-import base64
 import contextlib
 import hashlib
 import os
@@ -14,7 +13,7 @@ import pytest
 from harness import client
 from harness.beside import in_thread
 from harness.binary import SLOWNESS
-from harness.interop import KEY_OF, KEYS    # also makes tests/interop importable
+from harness.interop import KEY_OF, KEYS, NearEnds    # also makes tests/interop importable
 from harness.origin import echo
 from harness.pattern import CHUNK, pattern, receive_end, receive_pattern, send_and_end
 from harness.services import free_port
@@ -23,14 +22,13 @@ from harness.wait import until
 
 import client as interop
 from capture import read_capture
-from server import TestServer, monotonic_us
 from tunnel import frame
 from tunnel.frame import Address
 from tunnel.identity import Identity
 from tunnel.keys import Keys
-from tunnel.link import ClientLink, Server
+from tunnel.link import ClientLink
 from tunnel.listeners import Listening
-from tunnel.peer import Far, Habits
+from tunnel.peer import Habits
 from tunnel.session import Answer, Bytes, Datagram, Finished, LinkOver, Opening
 
 N = 10_000_000
@@ -465,25 +463,15 @@ class Application:
 
 @pytest.fixture
 def near(sockeye, place):
-    """Starts our near end before a server of the second implementation: near(key, **its options) -> (program, server)."""
-    started = []
-
-    def start(key=KEY_OF[32], cut_after=(), yaml="", keys=None, **options):
-        server = Server([keys or Keys(key)], draw=os.urandom, now_ms=lambda: time.time_ns() // 1_000_000, **options)
-        started.append(TestServer(Far(server, monotonic_us, Application()), cut_after))
-        key_text = f', key: "{base64.b64encode(key).decode()}"' if key else ""
-        return sockeye(f"state: {place}/near-state\n"
-                       'inbounds:\n  - {type: mixed, name: lan, listen: "127.0.0.1:0"}\n'
-                       "outbounds:\n  - {type: tunnel, name: home, "
-                       f'server: "127.0.0.1:{started[-1].listen()}"{key_text}{yaml}}}\n'), started[-1]
-    yield start
-    for server in started:
-        server.stop()
+    """near(**options of NearEnds.start) -> (our near end, the second implementation's server)."""
+    ends = NearEnds(sockeye, place)
+    yield lambda **options: ends.start(Application(), **options)
+    ends.stop()
 
 
 @pytest.mark.parametrize("n_key", [16, 24, 32])
 def test_our_near_end_gets_all_over_carriers_that_the_other_server_cuts(near, dial, n_key):
-    program, server = near(KEY_OF[n_key], cut_after=(200_000, 3_000_000, 700_000))
+    program, server = near(key=KEY_OF[n_key], cut_after=(200_000, 3_000_000, 700_000))
     sock = dial(program.addr(), timeout=60 * SLOWNESS)
     assert client.open_flow(sock, "socks5", "192.0.2.1", 1) == client.GRANTED["socks5"]
     receive_pattern(sock, N)

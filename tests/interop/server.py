@@ -18,12 +18,13 @@ class TestServer:
     """dial() gives the client's end of a new connection; listen() takes them at a TCP port, which it returns.
 
     cut_after: the bytes sent after which the connections, one after the other, are reset.
+    pause: (n, an Event): a connection over which something has been sent n times sends nothing more before the event.
     """
 
     __test__ = False    # no test of pytest's
 
-    def __init__(self, far, cut_after=()):
-        self.far, self.cut_after = far, list(cut_after)
+    def __init__(self, far, cut_after=(), pause=None):
+        self.far, self.cut_after, self.pause = far, list(cut_after), pause
         self.lock, self.stopping = threading.Lock(), False
         self.threads, self.n_cut, self.recordings = [], 0, []
 
@@ -61,14 +62,15 @@ class TestServer:
         self._run(self._serve, sock, carrier)
 
     def _serve(self, sock, carrier):
-        cut, n_sent = self.cut_after.pop(0) if self.cut_after else None, 0
+        cut, n_sent, n_times = self.cut_after.pop(0) if self.cut_after else None, 0, 0
         recorded = Recorded(carrier)
         self.recordings.append(recorded)
         with sock:
             try:
                 while not self.stopping:
                     with self.lock:
-                        output = carrier.take_output()
+                        output = b"" if self._pauses(n_times) else carrier.take_output()
+                    n_times += bool(output)
                     if cut is not None and n_sent + len(output) >= cut:
                         self._send(sock, output[:cut - n_sent])
                         self.n_cut += 1
@@ -83,6 +85,9 @@ class TestServer:
                 pass
         with self.lock:
             carrier.over()
+
+    def _pauses(self, n_times):
+        return self.pause is not None and n_times >= self.pause[0] and not self.pause[1].is_set()
 
     @staticmethod
     def _send(sock, output):

@@ -40,7 +40,10 @@ static struct {
     unsigned n_asked, n_cancelled;
     char asked[TARGET_TEXT_BYTES];
     struct addr bound;
-    int origin; /* the far end of what was opened; -1: none */
+    int origin;       /* the far end of what was opened; -1: none */
+    bool takes_ahead; /* some of what it may send with the opening, none and all of it too */
+    uint8_t ahead[4096];
+    size_t n_ahead;
 } flows;
 
 uint64_t __wrap_sys_monotonic_us(void)
@@ -72,6 +75,26 @@ static inline void flows_on_ended(struct flow_env *env)
 
 /* ---- the outbound ---- */
 
+static inline void flows_take_ahead(struct opening *opening)
+{
+    static size_t n_times;
+    size_t n = flows.takes_ahead ? opening->n_ahead * (n_times++ % 4) / 3 : 0;
+    assert_true(n <= sizeof flows.ahead);
+    if (n > 0)
+        memcpy(flows.ahead, opening->ahead, n);
+    flows.n_ahead = opening->n_ahead_taken = n;
+}
+
+static inline void flows_send_ahead(struct endpoint *endpoint)
+{
+    for (size_t at = 0, n = 0; at < flows.n_ahead; at += n) {
+        enum err err = endpoint_write(endpoint, flows.ahead + at, flows.n_ahead - at, &n);
+        assert_true(err == ERR_NONE || err == ERR_AGAIN);
+        if (err == ERR_AGAIN)
+            n = 0;
+    }
+}
+
 static inline void flows_make_endpoint(struct opening *opening)
 {
     int fds[2];
@@ -80,6 +103,7 @@ static inline void flows_make_endpoint(struct opening *opening)
     opening->bound = flows.bound;
     if (flows.target_is_stream) {
         opening->endpoint = memory_new(flows.env.loop, flows.target_kind, &flows.origin);
+        flows_send_ahead(opening->endpoint);
         return;
     }
     tcp_pair(fds);
@@ -87,6 +111,7 @@ static inline void flows_make_endpoint(struct opening *opening)
     assert_int_equal(sock_new(&sock, flows.env.loop, &flows.env.socks, fds[0], 0, NULL, NULL),
                      ERR_NONE);
     opening->endpoint = &sock->ep;
+    flows_send_ahead(opening->endpoint);
 }
 
 static inline enum err flows_on_open(struct outbound *outbound, struct opening *opening)
@@ -94,6 +119,7 @@ static inline enum err flows_on_open(struct outbound *outbound, struct opening *
     assert_ptr_equal(outbound, &flows.outbound);
     flows.n_asked++;
     target_format(&opening->target, flows.asked);
+    flows_take_ahead(opening);
     if (flows.answer == ERR_AGAIN)
         flows.pending = opening;
     if (flows.answer == ERR_NONE)
@@ -122,7 +148,14 @@ static inline void flows_open(enum err err)
 /* ---- beginning and end ---- */
 
 /* What a test listed by those below has for its state; backend_of() gives the first. */
-enum { CLIENT_IN_MEMORY = 1, TARGET_IN_MEMORY = 2, BOTH_IN_MEMORY = 3, LENT = 4, HESITANT = 8 };
+enum {
+    CLIENT_IN_MEMORY = 1,
+    TARGET_IN_MEMORY = 2,
+    BOTH_IN_MEMORY = 3,
+    LENT = 4,
+    HESITANT = 8,
+    AHEAD = 16
+};
 
 struct flows_setting {
     enum loop_backend backend;
@@ -154,6 +187,11 @@ struct flows_setting {
         FLOWS_ON(test, "both in memory, hesitant", LOOP_POLL, BOTH_IN_MEMORY | HESITANT), \
         FLOWS_ON(test, "both lend, hesitant", LOOP_EPOLL, BOTH_IN_MEMORY | LENT | HESITANT)
 
+/* By an outbound that sends with the opening what it may. */
+#define AHEAD_ON_BOTH(test)                            \
+    FLOWS_ON(test, "epoll, ahead", LOOP_EPOLL, AHEAD), \
+        FLOWS_ON(test, "target lends, ahead", LOOP_POLL, TARGET_IN_MEMORY | LENT | AHEAD)
+
 /* For a test that takes its time. */
 #define ON_BOTH_AND_HESITANT(test)                                                         \
     FLOWS_ON(test, "epoll", LOOP_EPOLL, 0), FLOWS_ON(test, "poll", LOOP_POLL, 0),          \
@@ -174,6 +212,7 @@ static inline void flows_set(void **state)
     random = 1;
     flows.client_kind.random = flows.target_kind.random = setting->how & HESITANT ? &random : NULL;
     flows.client_kind.lends = flows.target_kind.lends = setting->how & LENT;
+    flows.takes_ahead = setting->how & AHEAD;
 }
 
 /* Flows of one inbound; flows.inbound, flows.env.limits and flows.answer may be changed afterwards. */

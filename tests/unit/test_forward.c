@@ -811,13 +811,52 @@ static void a_client_that_reads_late_may_go_on_with_a_body_that_was_refused(void
     flows_end();
 }
 
+static void the_rules_may_change_while_what_went_ahead_of_a_target_is_under_way(void **state)
+{
+    flows_begin(backend_of(state), &inbound_mixed, (struct flow_limits){.idle_ms = IDLE_MS});
+    flows_set(state);
+    flows.answer = ERR_AGAIN;
+    client = flows_client();
+    flows_send(client, GET("/"), strlen(GET("/")), false);
+    FLOWS_UNTIL(flows.pending != NULL);
+    flow_end_exchanges(&flows.env, NULL);
+    flows_open(ERR_NONE);
+    flows_expect(flows.origin, GOT("/"), strlen(GOT("/")));
+    flows_send(flows.origin, OK("1") "a", strlen(OK("1") "a"), false);
+    flows_expect(client, LAST("1") "a", strlen(LAST("1") "a"));
+    flows_expect_end(client, 0);
+    close_if_open(&client);
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    flows_end();
+}
+
+static void a_request_whose_body_is_malformed_is_asked_for_nowhere(void **state)
+{
+    static const char post[] = "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\n"
+                               "Transfer-Encoding: chunked\r\n\r\nG";
+    static const char answer[] = REFUSED_400("43") "a.test:80: the request's body is malformed\n";
+    flows_begin(backend_of(state), &inbound_mixed, (struct flow_limits){.idle_ms = IDLE_MS});
+    flows_set(state);
+    client = flows_client();
+    flows_send(client, post, sizeof post - 1, false);
+    flows_expect(client, answer, sizeof answer - 1);
+    assert_int_equal(flows.n_asked, 0);
+    close_if_open(&client);
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    flows_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_ALL_AND_HESITANT(acc_39_exchanges_go_as_they_should),
         ON_ALL_AND_HESITANT(acc_39_who_it_is_is_asked_for_each_request),
         ON_ALL_AND_HESITANT(what_goes_wrong_is_told_or_cut),
+        AHEAD_ON_BOTH(acc_39_exchanges_go_as_they_should),
+        AHEAD_ON_BOTH(what_goes_wrong_is_told_or_cut),
         ON_ALL_AND_HESITANT(a_client_that_reads_late_may_go_on_with_a_body_that_was_refused),
+        AHEAD_ON_BOTH(the_rules_may_change_while_what_went_ahead_of_a_target_is_under_way),
+        ON_BOTH_WITH_SOCKETS(a_request_whose_body_is_malformed_is_asked_for_nowhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,9 @@ sys.path.insert(0, str(ROOT / "tests/interop"))
 import client    # noqa: E402
 from tunnel.frame import Address    # noqa: E402
 from tunnel.keys import Keys    # noqa: E402
-from tunnel.link import ClientLink    # noqa: E402
+from server import TestServer, monotonic_us    # noqa: E402
+from tunnel.link import ClientLink, Server    # noqa: E402
+from tunnel.peer import Far    # noqa: E402
 
 KEY_OF = {n: hashlib.sha512(b"the interop tests' key").digest()[:n] for n in (16, 24, 32)}
 KEYS = Keys(KEY_OF[32])
@@ -58,3 +60,25 @@ class FarEnd:
                 return bool(sock.recv(1))
             except TimeoutError:
                 return False
+
+
+class NearEnds:
+    """Starts the program's near end before a server of the second implementation."""
+
+    def __init__(self, sockeye, place):
+        self.sockeye, self.place, self.servers = sockeye, place, []
+
+    def start(self, application, key=KEY_OF[32], keys=None, cut_after=(), pause=None, yaml="", **options):
+        """`yaml` is the outbound's, `options` are the server's. Returns the program and the TestServer."""
+        server = Server([keys or Keys(key)], draw=os.urandom, now_ms=now_ms, **options)
+        self.servers.append(TestServer(Far(server, monotonic_us, application), cut_after, pause))
+        key_text = f', key: "{base64.b64encode(key).decode()}"' if key else ""
+        program = self.sockeye(f"state: {self.place}/near-state\n"
+                               'inbounds:\n  - {type: mixed, name: lan, listen: "127.0.0.1:0"}\n'
+                               "outbounds:\n  - {type: tunnel, name: home, "
+                               f'server: "127.0.0.1:{self.servers[-1].listen()}"{key_text}{yaml}}}\n')
+        return program, self.servers[-1]
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
