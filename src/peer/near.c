@@ -19,6 +19,7 @@
 #define MIN_STALL_US SECOND_US
 #define ACK_DELAY_US UINT64_C(25000)
 #define ASK_BYTES ((size_t)4096)
+#define MAX_KEEPALIVES 4 /* by so much the mean may be passed */
 
 enum err peer_new_near(struct peer **out, const struct near_options *options, bool at_once,
                        const struct peer_time *time)
@@ -191,10 +192,10 @@ void peer_network_changed(struct peer *peer, const struct peer_time *time)
 
 /* ---- what comes of them ---- */
 
-static uint64_t draw_keepalive_us(const struct peer *peer)
+/* Exponential with mean 1: -ln(u), u of 53 bits, by its binary digits and a series, since this folder has no libm. */
+static double draw_exponential(struct rng *rng)
 {
-    /* Exponential by the mean: -ln(u), u of 53 bits, by its binary digits and a series, since this folder has no libm. */
-    uint64_t u = rng_u64(peer->rng) >> 11 | 1;
+    uint64_t u = rng_u64(rng) >> 11 | 1;
     double x = 0, mantissa = (double)u / 9007199254740992.0;
 
     while (mantissa < 0.5) {
@@ -204,6 +205,16 @@ static uint64_t draw_keepalive_us(const struct peer *peer)
     double y = 1 - mantissa, power = y;
     for (int i = 1; i < 32; i++, power *= y)
         x += power / i;
+    return x;
+}
+
+/* A link that is dead without a word is not to stay so for ever, so what is too long is drawn again. */
+static uint64_t draw_keepalive_us(const struct peer *peer)
+{
+    double x = draw_exponential(peer->rng);
+
+    while (x > MAX_KEEPALIVES)
+        x = draw_exponential(peer->rng);
     return (uint64_t)(x * (double)(peer->near.options.keepalive_s * SECOND_US));
 }
 

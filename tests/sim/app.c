@@ -162,6 +162,10 @@ void app_end_orphan(struct world *world, struct app_end *end)
     end_done(world, end);
 }
 
+/* A near end that rests finds out by its keepalive that the server knows its listener no more: the second one at the latest, each after four
+ * times 20 s at most. */
+#define REVERSE_WITHIN_US ((60 + 2 * 4 * 20) * SECOND)
+
 void app_open(struct world *world, struct app *app, struct node *near)
 {
     struct stream_request request = {.has_target = true};
@@ -181,7 +185,8 @@ void app_open(struct world *world, struct app *app, struct node *near)
     if (err == ERR_LIMIT || err == ERR_MEMORY || err == ERR_EOF) {
         /* Again a little later, as a client would. */
         queue_put(&world->openings, &app->opening, world->now_us + 200 * MS);
-        if (world->now_us > world->scenario.heal_us + 60 * SECOND)
+        if (world->now_us >
+            world->scenario.heal_us + (is_reverse ? REVERSE_WITHIN_US : 60 * SECOND))
             world_fail(world, "app %llu cannot be opened: %s", (unsigned long long)app->key,
                        err_text(err));
         return;
