@@ -13,9 +13,11 @@
 
 #include <openssl/bio.h>
 #include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/provider.h>
 #include <openssl/rsa.h>
@@ -49,6 +51,7 @@
     X(EVP_MD_CTX_new) \
     X(EVP_PKEY_CTX_free) \
     X(EVP_PKEY_CTX_new) \
+    X(EVP_PKEY_CTX_new_from_name) \
     X(EVP_PKEY_CTX_set_rsa_mgf1_md) \
     X(EVP_PKEY_CTX_set_rsa_padding) \
     X(EVP_PKEY_CTX_set_rsa_pss_saltlen) \
@@ -57,6 +60,8 @@
     X(EVP_PKEY_derive_init) \
     X(EVP_PKEY_derive_set_peer) \
     X(EVP_PKEY_free) \
+    X(EVP_PKEY_fromdata) \
+    X(EVP_PKEY_fromdata_init) \
     X(EVP_PKEY_get_bits) \
     X(EVP_PKEY_get_raw_public_key) \
     X(EVP_PKEY_is_a) \

@@ -15,9 +15,10 @@ NODISCARD enum err x25519_generate(struct secret32 *key, uint8_t public_key[stat
 NODISCARD enum err x25519_public(uint8_t public_key[static X25519_BYTES],
                                  const struct secret32 *key);
 
-/* The secret that both ends share. ERR_BAD: it is all zeros, since the peer's key was one of the few
- * that make it so (section 6.1); ERR_MEMORY. */
+/* The secret that both ends share; `own` is the key's public one, which costs as much again where it has to be computed.
+ * ERR_BAD: it is all zeros, since the peer's key was one of the few that make it so (section 6.1); ERR_MEMORY. */
 NODISCARD enum err x25519_derive(struct secret32 *shared, const struct secret32 *key,
+                                 const uint8_t own[static X25519_BYTES],
                                  const uint8_t peer[static X25519_BYTES]);
 
 #endif

@@ -132,7 +132,7 @@ enum err handshake_mix_flight2(struct handshake *handshake,
 {
     struct noise *noise = &handshake->noise;
     noise_mix_ephemeral(noise, server_public);
-    enum err err = noise_mix_shared(noise, &handshake->private_key, peer);
+    enum err err = noise_mix_shared(noise, &handshake->private_key, handshake->public_key, peer);
     secret32_wipe(&handshake->private_key);
     memcpy(handshake->signed_hash, noise->h, sizeof noise->h);
     return err;

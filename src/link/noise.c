@@ -61,10 +61,11 @@ void noise_mix_ephemeral(struct noise *noise, const uint8_t public_key[static X2
 }
 
 enum err noise_mix_shared(struct noise *noise, const struct secret32 *key,
+                          const uint8_t own[static X25519_BYTES],
                           const uint8_t peer[static X25519_BYTES])
 {
     SECRET struct secret32 shared;
-    enum err err = x25519_derive(&shared, key, peer);
+    enum err err = x25519_derive(&shared, key, own, peer);
     if (err == ERR_NONE)
         mix_key(noise, piece_of(&shared));
     return err;

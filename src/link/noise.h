@@ -25,8 +25,9 @@ struct noise {
 void noise_begin(struct noise *noise, struct piece prologue, const struct secret32 *psk);
 /* The token e, of either end. */
 void noise_mix_ephemeral(struct noise *noise, const uint8_t public_key[static X25519_BYTES]);
-/* The token ee. ERR_BAD: the shared secret is all zeros; ERR_MEMORY. */
+/* The token ee, by our key, its public one and the other end's. ERR_BAD: the shared secret is all zeros; ERR_MEMORY. */
 NODISCARD enum err noise_mix_shared(struct noise *noise, const struct secret32 *key,
+                                    const uint8_t own[static X25519_BYTES],
                                     const uint8_t peer[static X25519_BYTES]);
 /* EncryptAndHash(): n bytes of payload where they lie, and NOISE_TAG_BYTES behind them. ERR_MEMORY. */
 NODISCARD enum err noise_seal(struct noise *noise, uint8_t *payload, size_t n);

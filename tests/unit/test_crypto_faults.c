@@ -153,7 +153,7 @@ static enum err agree(void *arg)
     uint8_t public_key[X25519_BYTES];
     (void)arg;
     enum err err = x25519_generate(&key, public_key, &seeded.rng);
-    return err == ERR_NONE ? x25519_derive(&shared, &key, public_key) : err;
+    return err == ERR_NONE ? x25519_derive(&shared, &key, public_key, public_key) : err;
 }
 
 static void agreeing_on_a_key(void **state)

@@ -956,7 +956,8 @@ static void acc_32_a_capture_stays_closed_to_all_long_term_keys(void **state)
         assert_int_equal(noise_open(&noise, payload, n_payload), ERR_NONE);
         noise_mix_ephemeral(&noise, head2 + FLIGHT2_EPHEMERAL);
         if (has_ephemeral)
-            assert_int_equal(noise_mix_shared(&noise, &ephemeral, head2 + FLIGHT2_EPHEMERAL),
+            assert_int_equal(noise_mix_shared(&noise, &ephemeral, ends->client->public_key,
+                                              head2 + FLIGHT2_EPHEMERAL),
                              ERR_NONE);
         n_payload = ends->n_flight2 - 75 - 16;
         memcpy(payload, ends->flight2 + 75, n_payload);

@@ -29,11 +29,12 @@ static void deriving_gives_the_vectors(void **state)
     (void)state;
     for (size_t i = 0; i < N_ITEMS(vectors); i++) {
         struct secret32 key, shared;
-        uint8_t peer[X25519_BYTES], expected[X25519_BYTES];
+        uint8_t own[X25519_BYTES], peer[X25519_BYTES], expected[X25519_BYTES];
         hex_bytes(key.bytes, sizeof key.bytes, vectors[i].key);
         hex_bytes(peer, sizeof peer, vectors[i].peer);
         hex_bytes(expected, sizeof expected, vectors[i].shared);
-        assert_int_equal(x25519_derive(&shared, &key, peer), ERR_NONE);
+        assert_int_equal(x25519_public(own, &key), ERR_NONE);
+        assert_int_equal(x25519_derive(&shared, &key, own, peer), ERR_NONE);
         assert_memory_equal(shared.bytes, expected, sizeof expected);
     }
 }
@@ -50,7 +51,7 @@ static void a_public_key_is_that_of_the_base_point(void **state)
               "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079");
     assert_int_equal(x25519_public(public_key, &key), ERR_NONE);
     assert_memory_equal(public_key, expected, sizeof expected);
-    assert_int_equal(x25519_derive(&shared, &key, base), ERR_NONE);
+    assert_int_equal(x25519_derive(&shared, &key, public_key, base), ERR_NONE);
     assert_memory_equal(shared.bytes, expected, sizeof expected);
 }
 
@@ -64,8 +65,8 @@ static void two_ends_share_a_secret_that_follows_from_the_seed(void **state)
     assert_int_equal(x25519_generate(&a, a_public, &seeded.rng), ERR_NONE);
     assert_int_equal(x25519_generate(&b, b_public, &seeded.rng), ERR_NONE);
     assert_memory_not_equal(a_public, b_public, sizeof a_public);
-    assert_int_equal(x25519_derive(&a_shared, &a, b_public), ERR_NONE);
-    assert_int_equal(x25519_derive(&b_shared, &b, a_public), ERR_NONE);
+    assert_int_equal(x25519_derive(&a_shared, &a, a_public, b_public), ERR_NONE);
+    assert_int_equal(x25519_derive(&b_shared, &b, b_public, a_public), ERR_NONE);
     assert_memory_equal(a_shared.bytes, b_shared.bytes, sizeof a_shared.bytes);
     assert_int_equal(x25519_generate(&a_again, public_again, &again.rng), ERR_NONE);
     assert_memory_equal(a_public, public_again, sizeof a_public);
@@ -85,13 +86,13 @@ static void a_secret_of_zeros_is_refused(void **state)
     };
     struct seeded seeded = seeded_with(2);
     struct secret32 key, shared;
-    uint8_t peer[X25519_BYTES];
+    uint8_t own[X25519_BYTES], peer[X25519_BYTES];
 
     (void)state;
-    assert_int_equal(x25519_generate(&key, peer, &seeded.rng), ERR_NONE);
+    assert_int_equal(x25519_generate(&key, own, &seeded.rng), ERR_NONE);
     for (size_t i = 0; i < N_ITEMS(points); i++) {
         hex_bytes(peer, sizeof peer, points[i]);
-        assert_int_equal(x25519_derive(&shared, &key, peer), ERR_BAD);
+        assert_int_equal(x25519_derive(&shared, &key, own, peer), ERR_BAD);
     }
 }
 
