@@ -183,11 +183,14 @@ static void use_listeners(struct state *state, unsigned what)
 {
     static const struct addr at = {.family = ADDR_V4, .port = 80};
     uint64_t number = 1 + (what >> 3);
-    const struct stream_request request = {.kind = STREAM_ACCEPTED, .listener = number};
+    const struct stream_request request = {.kind = STREAM_ACCEPTED, .of = number};
+    const struct stream_request relayed = {.kind = STREAM_RELAYED, .of = 2 * number + 1};
     struct stream **place = place_of(state, NULL);
 
     if (state->is_client && what % 8 == 3)
         (void)!session_listen(state->session, LISTENER_CONNECTIONS, &at, &number);
+    else if (state->is_client && what % 8 == 5 && place != NULL)
+        (void)!session_open(state->session, &relayed, place);
     else if (state->is_client)
         session_unlisten(state->session, number);
     else if (what % 8 == 3)

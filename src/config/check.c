@@ -75,19 +75,24 @@ static void check_far_listens(struct reading *reading, const struct node *node,
                      "reuse_port: with listen_via the far end listens, which shares no port");
 }
 
-/* Datagrams and BIND want further addresses at the far end. */
+/* Clients send their datagrams to the far end; whom BIND waits for is among the targets, on this side. */
 static void check_far_commands(struct reading *reading, const struct node *node,
-                               struct config_inbound *inbound)
+                               const struct config_inbound *inbound)
 {
     const struct node *udp = node_get(node, "udp"), *bind = node_get(node, "bind");
+    const char *key = inbound->udp.ports.from > 0                  ? "ports"
+                      : inbound->udp.advertise.family != ADDR_NONE ? "advertise"
+                                                                   : NULL;
 
-    if (udp != NULL && inbound->udp.enabled)
-        report_error(reading->report, udp->key->at,
-                     "udp: with listen_via this version does not serve datagrams");
-    if (bind != NULL && inbound->bind.enabled)
+    if (key != NULL)
+        report_error(reading->report, node_get(udp, key)->key->at,
+                     "udp: with listen_via clients send to the far end: \"%s\" is for its tunnel "
+                     "inbound to say",
+                     key);
+    if (inbound->bind.enabled && inbound->bind.advertise.family == ADDR_NONE)
         report_error(reading->report, bind->key->at,
-                     "bind: with listen_via this version does not serve BIND");
-    inbound->udp.enabled = inbound->bind.enabled = false;
+                     "bind: with listen_via it needs advertise, the address of this machine that "
+                     "peers are to connect to");
 }
 
 static void find_listen_via(struct reading *reading, const struct node *node,

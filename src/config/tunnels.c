@@ -373,22 +373,6 @@ static void check_early_data(struct reading *reading, const struct node *node,
                      "early_data: with peers nothing is done before the client has signed");
 }
 
-/* Clients send their datagrams to the near end. */
-static void check_udp(struct reading *reading, const struct node *node,
-                      const struct config_command *udp)
-{
-    const struct node *map = node_get(node, "udp");
-    const char *key = udp->ports.from > 0                  ? "ports"
-                      : udp->advertise.family != ADDR_NONE ? "advertise"
-                                                           : NULL;
-
-    if (key != NULL)
-        report_error(reading->report, node_get(map, key)->key->at,
-                     "udp: \"%s\" is for the near end's inbounds, to which clients send; a tunnel "
-                     "has \"enabled\" alone",
-                     key);
-}
-
 void tunnels_check_inbound(struct reading *reading, const struct node *node,
                            struct config_inbound *inbound)
 {
@@ -402,7 +386,6 @@ void tunnels_check_inbound(struct reading *reading, const struct node *node,
     if (inbound->n_peers > 0)
         read_peers(reading, peers, inbound);
     check_early_data(reading, node, inbound->early_data);
-    check_udp(reading, node, &inbound->udp);
     if (!is_shared && inbound->has_users)
         report_error(
             reading->report,

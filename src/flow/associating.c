@@ -1,6 +1,5 @@
 /* Associated: the TCP connection does no more than live; its end is the association's. */
 #include "flow/association.h"
-#include "flow/request.h"
 #include "flow/stages.h"
 #include "flow/way.h"
 
@@ -29,8 +28,8 @@ static struct addr address_to_tell(const struct flow *flow, const struct addr *a
     return told;
 }
 
-/* The way that is there already is the first of its ways. */
-static enum err take_way(struct flow *flow, struct packets *way)
+/* A way that is there already is the first. */
+static enum err take_way(struct flow *flow, struct packets *way, bool is_only)
 {
     if (way == NULL)
         return ERR_NONE;
@@ -38,16 +37,17 @@ static enum err take_way(struct flow *flow, struct packets *way)
     if (first == NULL)
         return ERR_MEMORY;
     way_take(first, way);
+    flow->association->only = is_only ? first : NULL;
     return ERR_NONE;
 }
 
-static enum err make_association(struct flow *flow, const struct request *request,
-                                 struct packets *way, struct addr *at)
+static enum err make_association(struct flow *flow, struct association_start *start,
+                                 struct packets *way, bool is_only)
 {
-    enum err err = association_new(&flow->association, flow, request, at);
+    enum err err = association_new(&flow->association, flow, start);
     if (err != ERR_NONE)
         return err;
-    err = take_way(flow, way);
+    err = take_way(flow, way, is_only);
     if (err != ERR_NONE) {
         association_free(flow->association);
         flow->association = NULL;
@@ -55,23 +55,23 @@ static enum err make_association(struct flow *flow, const struct request *reques
     return err;
 }
 
-enum err associating_begin(struct flow *flow, const struct request *request, struct packets *way)
+enum err associating_begin(struct flow *flow, struct association_start *start, struct packets *way,
+                           bool is_only)
 {
-    struct addr at;
-    const struct target *announced = &request->target;
-    bool says_where = request->packets == NULL &&
-                      (announced->name_bytes > 0 || !addr_is_unspecified(&announced->addr));
+    const struct target *announced = &start->announced;
+    bool says_where = announced->name_bytes > 0 || (announced->addr.family != ADDR_NONE &&
+                                                    !addr_is_unspecified(&announced->addr));
     if (says_where) {
         flow->to = flow_target_text(announced);
         if (flow->to == NULL)
             return ERR_MEMORY;
     }
-    enum err err = make_association(flow, request, way, &at);
+    enum err err = make_association(flow, start, way, is_only);
     if (err != ERR_NONE)
         return err;
     flow_set_state(flow, FLOW_ASSOCIATED);
     direction_take_held(&flow->up, flow->env); /* nothing is to follow the request */
-    struct addr told = address_to_tell(flow, &at);
+    struct addr told = address_to_tell(flow, &start->at);
     flow->protocol->reply(flow, ERR_NONE, &told);
     if (flow->is_cut_off) {
         flow_close(flow, FLOW_END_RESET, true);

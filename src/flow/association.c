@@ -1,8 +1,6 @@
 #include "flow/association.h"
 
-#include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "flow/flow.h"
 #include "flow/places.h"
@@ -11,16 +9,12 @@
 #include "flow/ruleset.h"
 #include "flow/stages.h"
 #include "flow/way.h"
-#include "wire/socks5.h"
 
 /* What rules have said of an address holds so long; which addresses are our own may change. */
 #define VERDICT_MS 1000
 
 /* Names whose addresses the rules wait for, at the same time. */
 #define QUESTIONS_MAX 16
-
-static_assert(PACKET_HEADROOM >= SOCKS5_UDP_HEADER_MAX_BYTES, "room for a header of SOCKS5");
-static_assert(DATAGRAM_HEADROOM >= PACKET_HEADROOM, "what a socket gives has the room");
 
 /* A target that rules cannot judge before they know its addresses. */
 struct question {
@@ -144,6 +138,10 @@ static void judge(struct association *association, const struct target *to)
 static void send_up(struct association *association, const struct target *to, uint8_t *bytes,
                     size_t n)
 {
+    if (association->only != NULL) {
+        send_by(association, association->only, to, bytes, n);
+        return;
+    }
     if (to->name_bytes > 0) {
         send_to_name(association, to, bytes, n);
         return;
@@ -165,38 +163,7 @@ static void touch(struct association *association)
     list_append(&flow->env->associated, &association->link);
 }
 
-static bool is_from_client(const struct association *association, const struct addr *from)
-{
-    return addr_equal(from, &association->client, association->client.port != 0);
-}
-
-static void on_client_datagram(struct datagram_sock *sock, const struct addr *from, uint8_t *bytes,
-                               size_t n)
-{
-    struct association *association = CONTAINER_OF(sock, struct association, sock);
-    struct counters *counters = &association->flow->env->counters;
-    if (!is_from_client(association, from)) {
-        counters->dropped[DROP_FOREIGN]++;
-        return;
-    }
-    struct socks5_datagram header;
-    size_t n_header;
-    if (socks5_parse_datagram(bytes, n, &header, &n_header) != ERR_NONE || header.fragment != 0 ||
-        header.target.addr.port == 0) {
-        counters->dropped[DROP_MALFORMED]++;
-        return;
-    }
-    if (association->client.port == 0) {
-        association->client.port = from->port;
-        datagram_connect(sock, from);
-    }
-    touch(association);
-    send_up(association, &header.target, bytes + n_header, n - n_header);
-}
-
-/* By a tunnel it is the near end that has looked who has sent it. */
-static void on_tunnel_packet(struct packets *packets, const struct target *to, uint8_t *bytes,
-                             size_t n)
+static void on_packet(struct packets *packets, const struct target *to, uint8_t *bytes, size_t n)
 {
     struct association *association = packets->owner;
     if (to->addr.port == 0) {
@@ -216,43 +183,10 @@ void association_on_packet(struct association *association, const struct target 
     touch(association);
     flow->down.n_bytes += n;
     flow->env->counters.datagrams_down++;
-    if (association->by_tunnel != NULL) {
-        association->by_tunnel->ops->send(association->by_tunnel, from, bytes, n);
-        return;
-    }
-    uint8_t *whole = socks5_put_udp_header(bytes, from);
-    datagram_send(&association->sock, &association->client, whole, (size_t)(bytes - whole) + n);
+    association->client->ops->send(association->client, from, bytes, n);
 }
 
 /* ---- beginning and end ---- */
-
-static enum err open_socket(struct association *association, struct addr *at)
-{
-    struct flow *flow = association->flow;
-    const struct inbound_command *udp = &flow->inbound->udp;
-    for (bool has_tried = false;; has_tried = true) {
-        enum err err = datagram_open_at(&association->sock, &flow->env->datagrams, at,
-                                        udp->port_from, udp->port_to, on_client_datagram);
-        bool is_short = err == ERR_PORTS || err == ERR_DESCRIPTORS;
-        if (!is_short || has_tried)
-            return err;
-        if (!places_make_room(flow, err == ERR_PORTS ? flow->inbound->counts : NULL))
-            return err;
-    }
-}
-
-/* Whose datagrams are taken. An announced address that is not the connection's was changed on the
- * way, and then the port was too. */
-static struct addr client_of(const struct flow *flow, const struct target *announced)
-{
-    struct addr client = flow->from;
-    struct addr said = announced->addr;
-    addr_unmap(&said);
-    said.scope = client.scope; /* the request has no room for it */
-    bool is_same = addr_is_unspecified(&said) || addr_equal(&said, &client, false);
-    client.port = announced->name_bytes == 0 && is_same ? said.port : 0;
-    return client;
-}
 
 static void free_association(struct deferred *deferred)
 {
@@ -260,23 +194,28 @@ static void free_association(struct deferred *deferred)
     slab_put(association->slab, association);
 }
 
+/* The stream that has brought the client's datagrams is gone; its connection may stand still. */
+static void on_broken(struct packets *packets, enum err err)
+{
+    const struct association *association = packets->owner;
+    flow_close(association->flow, flow_end_of(err), true);
+}
+
 /* Where the client's datagrams come in. */
-static enum err open_client_side(struct association *association, const struct request *request,
-                                 struct addr *at)
+static enum err open_client_side(struct association *association, struct association_start *start)
 {
     struct flow *flow = association->flow;
-    *at = (struct addr){.family = ADDR_NONE};
-    if (request->packets != NULL) {
-        association->by_tunnel = request->packets;
-        association->by_tunnel->on_packet = on_tunnel_packet;
-        association->by_tunnel->owner = association;
-        return ERR_NONE;
+    enum err err = ERR_NONE;
+    association->client = start->client;
+    association->is_own = start->is_own;
+    if (start->client == NULL) {
+        association->client = &association->relay.packets;
+        start->at = flow_own_addr(flow);
+        err = udp_relay_open(&association->relay, flow, &start->announced, &start->at);
     }
-    *at = flow_own_addr(flow);
-    association->client = client_of(flow, &request->target);
-    enum err err = open_socket(association, at);
-    if (err == ERR_NONE && association->client.port != 0)
-        datagram_connect(&association->sock, &association->client);
+    association->client->on_packet = on_packet;
+    association->client->on_broken = on_broken;
+    association->client->owner = association;
     return err;
 }
 
@@ -301,17 +240,17 @@ static bool has_come_by_ip(const struct flow *flow)
     return own.family != ADDR_NONE && own.family == flow->from.family;
 }
 
-enum err association_new(struct association **out, struct flow *flow, const struct request *request,
-                         struct addr *at)
+enum err association_new(struct association **out, struct flow *flow,
+                         struct association_start *start)
 {
     struct flow_env *env = flow->env;
-    if (request->packets == NULL && !has_come_by_ip(flow))
+    if (start->client == NULL && !has_come_by_ip(flow))
         return ERR_COMMAND;
     enum err err = places_enter(flow);
     if (err != ERR_NONE)
         return err;
     struct association *association = make(flow);
-    err = association == NULL ? ERR_MEMORY : open_client_side(association, request, at);
+    err = association == NULL ? ERR_MEMORY : open_client_side(association, start);
     if (err != ERR_NONE) {
         places_leave(flow);
         if (association != NULL)
@@ -336,7 +275,8 @@ void association_free(struct association *association)
     packet_queue_drop(&association->waiting, env, NULL, DROP_UNSENT);
     while (!list_empty(&association->ways))
         way_free(CONTAINER_OF(association->ways.next, struct way, link));
-    datagram_close(&association->sock);
+    if (!association->is_own)
+        association->client->ops->close(association->client);
     places_leave(flow);
     env->counters.associations_now--;
     loop_defer(env->loop, &association->freeing, free_association);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow/association.h"
 #include "flow/moving.h"
 #include "flow/routing.h"
 #include "flow/ruleset.h"
@@ -79,20 +80,33 @@ static enum err refuse_early(struct flow *flow)
     return ERR_UPSTREAM;
 }
 
+/* Whether it has come by the far end of a tunnel that listens for its inbound: that is where it sends its datagrams to. */
+static bool is_far_away(const struct flow *flow)
+{
+    return flow->inbound->listen_via != NULL;
+}
+
+/* What was opened is a way to targets, or the client's own side. */
 static void finish_association(struct flow *flow)
 {
-    const struct request request = {
-        .command = REQUEST_ASSOCIATE,
-        .target = flow->opening->target,
-        .packets = asked_by(flow)->packets,
+    const struct opening *opening = flow->opening;
+    const struct flow_opening *asked = asked_by(flow);
+    struct packets *opened = opening->packets;
+    bool is_far = is_far_away(flow), is_only = asked->by_name;
+    struct association_start start = {
+        .announced = opening->target,
+        .client = is_far ? opened : asked->packets,
+        .is_own = !is_far && asked->packets != NULL,
+        .at = is_far || is_only ? opening->bound : (struct addr){.family = ADDR_NONE},
     };
-    struct packets *way = flow->opening->packets;
     opening_drop(flow);
-    enum err why_not = associating_begin(flow, &request, way);
+    if (is_far)
+        flow->outbound = NULL;
+    enum err why_not = associating_begin(flow, &start, is_far ? NULL : opened, is_only);
     if (why_not == ERR_NONE)
         return;
-    if (way != NULL)
-        way->ops->close(way);
+    if (opened != NULL)
+        opened->ops->close(opened);
     fail(flow, why_not);
 }
 
@@ -170,6 +184,10 @@ static enum err begin_opening(struct flow *flow)
     struct opening *opening = flow->opening;
     if (flow->command == REQUEST_BIND && ops->bind == NULL)
         return ERR_COMMAND;
+    if (flow->command == REQUEST_ASSOCIATE && is_far_away(flow)) {
+        opening->client = flow->client;
+        return ops->relay(flow->outbound, opening);
+    }
     if (flow->command == REQUEST_ASSOCIATE)
         return ops->associate == NULL ? ERR_COMMAND : ops->associate(flow->outbound, opening);
     if (flow->command == REQUEST_BIND) {
@@ -242,6 +260,7 @@ static enum err set_up(struct flow *flow, const struct request *request)
         return ERR_MEMORY;
     asked->flow = flow;
     asked->packets = request->packets;
+    asked->by_name = request->by != NULL;
     asked->opening = (struct opening){
         .env = flow->env,
         .inbound = flow->inbound,
@@ -288,12 +307,17 @@ static enum err move_to_tunnel(struct flow *flow)
 }
 
 /* An association's ways are opened when they are needed. Where all go through a tunnel its far end is asked at once, so that the
- * client hears what it says. */
+ * client hears what it says; and where the client is far away it is asked for that side. */
 static enum err ask_to_associate(struct flow *flow, const struct request *request)
 {
     enum err err = set_up(flow, request);
     if (err != ERR_NONE)
         return err;
+    struct outbound *by = is_far_away(flow) ? flow->inbound->listen_via : request->by;
+    if (by != NULL) {
+        flow->outbound = by;
+        return begin_opening(flow);
+    }
     struct outbound *outbound = routing_only(flow);
     if (outbound == NULL)
         return move_to_tunnel(flow);

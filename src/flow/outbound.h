@@ -40,13 +40,14 @@ struct opening {
     bool is_speedtest;   /* for a tunnel: there is no target, its far end is to be measured */
     bool is_association; /* for associate(), set by outbounds for whom it is much the same */
     bool is_bind;        /* for bind(); `bound` is by which address of ours the client reached us */
+    struct endpoint *client; /* for relay(): whose datagrams they are */
     /* BIND: the peer shall connect to `at`, whose address may be left open; called once, before `done`. */
     void (*listening)(struct opening *, const struct addr *at);
     /* Called once, from the loop, never from inside open(). On ERR_NONE the results are set. */
     void (*done)(struct opening *, enum err);
 
     struct endpoint *endpoint; /* result: owned by who asked; nothing is wanted of it yet */
-    struct packets *packets;   /* result of associate(): likewise */
+    struct packets *packets;   /* result of associate() and relay(): likewise */
     uint8_t *early; /* result: bytes that the target has sent already, owned (free) by who
                                   asked, to be passed on before others; NULL: none */
     size_t n_early;
@@ -63,6 +64,9 @@ struct outbound_ops {
     NODISCARD enum err (*open)(struct outbound *, struct opening *);
     /* The same for a way for datagrams, whose targets come with each. NULL: carries none. */
     NODISCARD enum err (*associate)(struct outbound *, struct opening *);
+    /* The same for the datagrams of a client that has come by a listener of its far end's (`listen_via`), which become
+     * `packets`; `target` is where the client has said that it will send from, and `bound` becomes where it sends to. NULL: it has no far end. */
+    NODISCARD enum err (*relay)(struct outbound *, struct opening *);
     /* The same for one connection from the target, `listening` being called on the way. NULL: not
      * offered. `dialled` becomes the peer's address. */
     NODISCARD enum err (*bind)(struct outbound *, struct opening *);

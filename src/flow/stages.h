@@ -4,11 +4,14 @@
 
 #include "flow/flow.h"
 
+struct association_start;
+
 /* An opening that knows its flow. */
 struct flow_opening {
     struct opening opening;
     struct flow *flow;
     struct packets *packets; /* the client's, of an association by a tunnel; borrowed */
+    bool by_name;            /* the request says by which outbound */
     struct routing *routing; /* owned, where rules ask for the name's addresses; else NULL */
 };
 
@@ -52,9 +55,9 @@ void opening_drop(struct flow *flow);   /* the same for one that is over or was 
 void opening_go_on(struct flow *flow, const struct request *request);
 
 /* associating.c: on an error there is none, and the request is to be answered so. `way`: by flow->outbound, and open already,
- * which is taken when it succeeds; NULL: ways are opened when they are needed. */
-NODISCARD enum err associating_begin(struct flow *flow, const struct request *request,
-                                     struct packets *way);
+ * which is taken when it succeeds; NULL: ways are opened when they are needed. `is_only`: all datagrams go by it. */
+NODISCARD enum err associating_begin(struct flow *flow, struct association_start *start,
+                                     struct packets *way, bool is_only);
 void associating_on_ready(struct flow *flow);
 
 /* exchanging.c */

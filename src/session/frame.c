@@ -119,6 +119,12 @@ static bool take_name(struct reader *reader, struct target *target)
     return !reader->is_bad && target_set_host(target, (const char *)name, n, port) == ERR_NONE;
 }
 
+/* Whether OPEN names what the stream belongs to. */
+static bool is_of_another(enum stream_kind kind)
+{
+    return kind == STREAM_ACCEPTED || kind == STREAM_RELAYED;
+}
+
 static void take_open(struct reader *reader, struct frame *frame)
 {
     frame->id = take_varint(reader);
@@ -136,19 +142,16 @@ static void take_open(struct reader *reader, struct frame *frame)
         frame->request.has_target = frame->request.target.addr.family != ADDR_NONE;
     }
     take_addr(reader, &frame->request.source);
-    bool has_listener = frame->code == STREAM_ACCEPTED || frame->code == STREAM_LISTENER_DATAGRAMS;
-    frame->request.listener = has_listener ? take_varint(reader) : 0;
+    frame->request.of = is_of_another(frame->request.kind) ? take_varint(reader) : 0;
 }
 
-/* LISTEN: an address that is one, and a kind that there is. */
+/* LISTEN: an address that is one. What kinds there are is for who answers. */
 static void take_listen(struct reader *reader, struct frame *frame)
 {
     frame->id = take_varint(reader);
-    frame->code = take_code(reader, LISTENER_DATAGRAMS);
+    frame->code = take_u8(reader);
     take_addr(reader, &frame->bound);
-    bool may_choose = frame->code == LISTENER_DATAGRAMS;
-    if (frame->id == 0 || frame->bound.family == ADDR_NONE ||
-        (frame->bound.port == 0 && !may_choose))
+    if (frame->id == 0 || frame->bound.family == ADDR_NONE || frame->bound.port == 0)
         reader->is_bad = true;
 }
 
@@ -368,9 +371,7 @@ uint8_t *frame_write_open(uint8_t *out, uint64_t id, uint64_t claim, uint64_t gr
     else
         *out++ = TYPE_NOTHING;
     out = write_addr(out, &request->source);
-    bool has_listener =
-        request->kind == STREAM_ACCEPTED || request->kind == STREAM_LISTENER_DATAGRAMS;
-    return has_listener ? varint_write(out, request->listener) : out;
+    return is_of_another(request->kind) ? varint_write(out, request->of) : out;
 }
 
 uint8_t *frame_write_opened(uint8_t *out, uint64_t id, uint8_t code, const struct addr *bound)

@@ -67,7 +67,7 @@ struct frame {
 /* Whether streams of this kind carry datagrams, and no bytes in order. */
 static inline bool frame_kind_has_datagrams(enum stream_kind kind)
 {
-    return kind == STREAM_ASSOCIATION || kind == STREAM_LISTENER_DATAGRAMS;
+    return kind == STREAM_ASSOCIATION || kind == STREAM_RELAYED;
 }
 
 /* Takes the frame at the beginning of n > 0 bytes, *used of them. A run of PADDING is one. ERR_BAD: it is cut off,

@@ -35,11 +35,9 @@ static struct session_listener *find(const struct session *session, uint64_t num
     return listener != NULL ? listener : find_in(&session->listeners_closing, number);
 }
 
-bool listener_is_there(const struct session *session, uint64_t number, enum listener_kind kind)
+bool listener_is_there(const struct session *session, uint64_t number)
 {
-    const struct session_listener *listener = find_there(session, number);
-
-    return listener != NULL && listener->kind == kind;
+    return find_there(session, number) != NULL;
 }
 
 /* UNLISTEN waits until it cannot overtake LISTEN. */
@@ -62,15 +60,15 @@ static void queue(struct session *session, struct session_listener *listener)
         list_append(&session->listener_needs, &listener->in_needs);
 }
 
-static enum err add(struct session *session, uint64_t number, enum listener_kind kind,
-                    const struct addr *addr, struct session_listener **out)
+static enum err add(struct session *session, uint64_t number, uint8_t kind, const struct addr *addr,
+                    struct session_listener **out)
 {
     struct session_listener *listener = calloc(1, sizeof *listener);
 
     if (listener == NULL)
         return ERR_MEMORY;
     listener->number = number;
-    listener->kind = (uint8_t)kind;
+    listener->kind = kind;
     listener->addr = *addr;
     listener->is_there = true;
     list_init(&listener->in_needs);
@@ -120,7 +118,7 @@ enum err session_listen(struct session *session, enum listener_kind kind, const 
     /* Those count too of which the other end has not heard yet that they are not wanted. */
     if (session->n_listeners + session->n_listeners_closing >= SESSION_MAX_LISTENERS)
         return ERR_LIMIT;
-    enum err err = add(session, session->newest_listener + 1, kind, at, &listener);
+    enum err err = add(session, session->newest_listener + 1, (uint8_t)kind, at, &listener);
     if (err != ERR_NONE)
         return err;
     *number = ++session->newest_listener;
@@ -179,7 +177,7 @@ static enum err on_listen(struct session *session, const struct frame *frame)
     if (session->n_listeners >= SESSION_MAX_LISTENERS ||
         session->n_listeners_closing >= LISTENERS_CLOSING_MAX)
         return ERR_LIMIT;
-    err = add(session, frame->id, (enum listener_kind)frame->code, &frame->bound, &listener);
+    err = add(session, frame->id, frame->code, &frame->bound, &listener);
     if (err == ERR_NONE)
         tell(session, &listener->tells_listen);
     return err;

@@ -44,15 +44,16 @@ static enum err refuse(struct stream *stream, uint8_t code)
 /* 0, or the code that refuses a stream that is not for the other end to open, or that nobody here knows. */
 static uint8_t judge_kind(const struct session *session, const struct frame *frame)
 {
-    uint8_t kind = frame->code;
+    const struct stream_request *request = &frame->request;
+    bool is_for_client = request->kind == STREAM_ACCEPTED;
 
-    if (!session->options.is_client)
-        return kind == STREAM_CONNECTION || kind == STREAM_ASSOCIATION || kind == STREAM_SPEED ? 0
-                                                                                               : 7;
-    if (kind != STREAM_ACCEPTED && kind != STREAM_LISTENER_DATAGRAMS)
+    if (request->kind > STREAM_SPEED || is_for_client != session->options.is_client)
         return 7;
-    enum listener_kind of = kind == STREAM_ACCEPTED ? LISTENER_CONNECTIONS : LISTENER_DATAGRAMS;
-    return listener_is_there(session, frame->request.listener, of) ? 0 : 1;
+    if (request->kind == STREAM_ACCEPTED)
+        return listener_is_there(session, request->of) ? 0 : 1;
+    if (request->kind == STREAM_RELAYED)
+        return session_accepted(session, request->of) != NULL ? 0 : 1;
+    return 0;
 }
 
 static bool has_fair_credit(const struct frame *frame)

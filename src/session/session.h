@@ -50,14 +50,14 @@ enum stream_kind {
     STREAM_CONNECTION = 0,
     STREAM_ASSOCIATION = 1, /* datagrams to and from anywhere */
     STREAM_ACCEPTED =
-        2, /* a connection that a listener has taken; the target is where it came to */
-    STREAM_LISTENER_DATAGRAMS = 3,
-    STREAM_SPEED = 4, /* a client measures: the server discards what comes and sends zeros */
+        2,              /* a connection that a listener has taken; the target is where it came to */
+    STREAM_RELAYED = 3, /* datagrams of one whose connection a listener has taken */
+    STREAM_SPEED = 4,   /* a client measures: the server discards what comes and sends zeros */
 };
 
 struct stream_request {
     enum stream_kind kind;
-    uint64_t listener;    /* of ACCEPTED and LISTENER_DATAGRAMS: whose it is */
+    uint64_t of;          /* of ACCEPTED: its listener; of RELAYED: the connection's stream */
     bool has_target;      /* else it is the far end's own */
     struct target target; /* where it shall lead to */
     struct addr source;   /* the client's address, family NONE: unknown */
@@ -126,12 +126,14 @@ void stream_release(struct stream *stream);
 void stream_set_owner(struct stream *stream, void *owner);
 void *stream_owner(const struct stream *stream);
 uint64_t stream_id(const struct stream *stream); /* 0: its opening was not sent yet */
+/* What a request of kind RELAYED is about: the stream of the connection; NULL: it is gone. */
+struct stream *session_accepted(const struct session *session, uint64_t id);
 
 /* ---- listeners: at the server, for the client (doc/protocol.md, "Listening") ---- */
 
 #define SESSION_MAX_LISTENERS 64
 
-enum listener_kind { LISTENER_CONNECTIONS, LISTENER_DATAGRAMS };
+enum listener_kind { LISTENER_CONNECTIONS };
 
 /* LISTENING's codes. */
 enum listener_code { LISTENER_BOUND, LISTENER_FAILED, LISTENER_DENIED, LISTENER_IN_USE };

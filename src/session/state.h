@@ -380,7 +380,7 @@ NODISCARD enum err datagrams_received(struct session *session, const struct fram
 /* listen.c */
 NODISCARD enum err listener_received(struct session *session, const struct frame *frame);
 /* Whether a connection may come of it. */
-bool listener_is_there(const struct session *session, uint64_t number, enum listener_kind kind);
+bool listener_is_there(const struct session *session, uint64_t number);
 void listener_acked(struct session *session, const struct sent *sent);
 void listener_lost(struct session *session, const struct sent *sent);
 void listener_sent(struct session_listener *listener, enum listener_needs need);

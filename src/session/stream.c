@@ -203,3 +203,12 @@ uint64_t stream_id(const struct stream *stream)
 {
     return stream->id;
 }
+
+struct stream *session_accepted(const struct session *session, uint64_t id)
+{
+    struct stream *stream = stream_find(session, id);
+
+    if (stream == NULL || !stream->is_ours)
+        return NULL;
+    return stream->is_dead || stream->is_closed || stream->is_released ? NULL : stream;
+}

@@ -126,16 +126,35 @@ static enum err may_open(struct far_host *host)
     return count_session(host) ? ERR_NONE : ERR_LIMIT;
 }
 
-static enum err request_of(const struct far *far, const struct stream_request *asked,
+/* Of the datagrams of one whose connection a listener has taken. */
+static enum err relay_request(const struct far_host *host, const struct stream_request *asked,
+                              struct request *request)
+{
+    const struct session *session = peer_session(host->host.peer);
+    struct endpoint *client = far_listen_client(session_accepted(session, asked->of));
+    *request = (struct request){.command = REQUEST_ASSOCIATE,
+                                .target = asked->target,
+                                .by = &host->far->spec->reverse,
+                                .by_what = client};
+    return client == NULL ? ERR_RESET : ERR_NONE;
+}
+
+static enum err request_of(const struct far_host *host, const struct stream_request *asked,
                            struct request *request)
 {
+    const struct far *far = host->far;
     const struct inbound *inbound = far->inbound;
     const struct target *configured = &inbound->target;
     if (far->is_leaving)
         return ERR_DENIED;
+    bool is_udp = asked->kind == STREAM_ASSOCIATION || asked->kind == STREAM_RELAYED;
+    if (is_udp && !inbound->udp.is_enabled)
+        return ERR_COMMAND;
+    if (asked->kind == STREAM_RELAYED)
+        return relay_request(host, asked, request);
     if (asked->kind == STREAM_ASSOCIATION) {
         *request = (struct request){.command = REQUEST_ASSOCIATE};
-        return inbound->udp.is_enabled ? ERR_NONE : ERR_COMMAND;
+        return ERR_NONE;
     }
     if (asked->kind == STREAM_SPEED) {
         *request = (struct request){.command = REQUEST_CONNECT, .by = inbound->speedtest};
@@ -167,20 +186,31 @@ static enum err new_stream(struct tunnel_stream **out, struct host *host,
     return ERR_NONE;
 }
 
+/* Where the client is: whoever a listener has taken we know ourselves. A carrier of another tunnel, or a measurement, is nobody's but
+ * the near end's own. */
+static struct addr source_of(const struct far_host *host, const struct stream_request *asked,
+                             const struct request *request)
+{
+    if (asked->kind == STREAM_RELAYED) {
+        const struct endpoint *client = request->by_what;
+        const struct flow *flow = client->owner;
+        return flow->from;
+    }
+    bool is_own = asked->kind == STREAM_SPEED || asked->source.family == ADDR_NONE;
+    return is_own ? host->remote : asked->source;
+}
+
 static void on_incoming(struct host *base, struct stream *session_stream)
 {
     struct far_host *host = far_host_of(base);
     struct far *far = host->far;
     struct flow_env *env = base->tended.env->flow;
     const struct stream_request *asked = stream_request(session_stream);
-    /* A carrier of another tunnel, or a measurement, is nobody's but the near end's own. */
-    bool is_own = asked->kind == STREAM_SPEED || asked->source.family == ADDR_NONE;
-    struct addr source = is_own ? host->remote : asked->source;
     struct request request;
     struct tunnel_stream *stream;
     enum err err = may_open(host);
     if (err == ERR_NONE)
-        err = request_of(far, asked, &request);
+        err = request_of(host, asked, &request);
     if (err == ERR_NONE && !has_memory(env)) {
         flow_env_refuse(env, REFUSAL_MEMORY, far->inbound->name, &host->remote);
         err = ERR_MEMORY;
@@ -192,6 +222,7 @@ static void on_incoming(struct host *base, struct stream *session_stream)
         return;
     }
     host->n_streams++;
+    struct addr source = source_of(host, asked, &request);
     const struct link_user *user = gate_user_of(base->peer);
     err = flow_accept_request(env, far->inbound, user == NULL ? NULL : &user->flow, &stream->ep,
                               &host->remote, &source, &request);

@@ -8,6 +8,7 @@
 #include "io/socket.h"
 #include "io/sys.h"
 #include "tunnel/far_host.h"
+#include "tunnel/far_relay.h"
 #include "tunnel/far_roster.h"
 #include "tunnel/opening.h"
 #include "tunnel/report.h"
@@ -93,20 +94,27 @@ static bool has_room(struct listener *listener)
     return false;
 }
 
+/* What has been taken, for open_by(). */
+struct taken {
+    struct far_listener *listener;
+    struct endpoint *client;
+};
+
 static void on_accept(struct listener *listener, int fd, const struct addr *from)
 {
     struct far_listener *mine = CONTAINER_OF(listener, struct far_listener, listener);
     struct far_host *host = mine->host;
     struct flow_env *env = env_of(host);
-    const struct request request = {.command = REQUEST_CONNECT,
-                                    .target = {.addr = mine->at},
-                                    .by = &host->far->spec->reverse,
-                                    .by_what = mine};
     struct sock *sock;
     if (sock_new(&sock, env->loop, &env->socks, fd, LOOP_READ, NULL, NULL) != ERR_NONE) {
         sys_close(fd);
         return;
     }
+    struct taken taken = {.listener = mine, .client = &sock->ep};
+    const struct request request = {.command = REQUEST_CONNECT,
+                                    .target = {.addr = mine->at},
+                                    .by = &host->far->spec->reverse,
+                                    .by_what = &taken};
     host->n_streams++;
     const struct link_user *user = gate_user_of(host->host.peer);
     if (flow_accept_request(env, host->far->inbound, user == NULL ? NULL : &user->flow, &sock->ep,
@@ -126,15 +134,27 @@ static void on_shortage(struct listener *listener, enum err err)
 static enum err open_by(struct outbound *outbound, struct opening *opening)
 {
     (void)outbound;
-    const struct far_listener *listener = opening->state;
+    const struct taken taken = *(const struct taken *)opening->state;
     const struct stream_request request = {
         .kind = STREAM_ACCEPTED,
-        .listener = listener->number,
+        .of = taken.listener->number,
         .has_target = true,
         .target = opening->target,
         .source = opening->source,
     };
-    return tunnel_opening_begin(&listener->host->host, &request, opening);
+    enum err err = tunnel_opening_begin(&taken.listener->host->host, &request, opening);
+    if (err == ERR_AGAIN) { /* far_listen_client() finds the flow by it, from now on */
+        struct tunnel_stream *stream = opening->state;
+        stream->ep.owner = taken.client->owner;
+    }
+    return err;
+}
+
+struct endpoint *far_listen_client(const struct stream *stream)
+{
+    const struct tunnel_stream *taken = stream == NULL ? NULL : stream_owner(stream);
+    const struct flow *flow = taken == NULL ? NULL : taken->ep.owner;
+    return flow == NULL ? NULL : flow->client;
 }
 
 static void ahead(struct outbound *outbound, struct opening *opening, const uint8_t *bytes,
@@ -160,6 +180,7 @@ static void cancel(struct outbound *outbound, struct opening *opening)
 
 const struct outbound_ops far_listen_outbound = {
     .open = open_by,
+    .associate = far_relay_open,
     .ahead = ahead,
     .is_suspended = is_suspended,
     .cancel = cancel,

@@ -32,7 +32,10 @@ void far_listen_end_all(struct tunnel_env *env);
 /* As host_ops.report_listeners. */
 void far_listen_report(const struct far_host *host, struct tunnel_session_report *report);
 
-/* What its connections are opened by: one such outbound belongs to each specification. */
+/* The client of a connection that was taken, by its stream (NULL: none), for its datagrams; NULL: it is gone. */
+struct endpoint *far_listen_client(const struct stream *stream);
+
+/* What its connections are opened by, and their datagrams relayed: one such outbound belongs to each specification. */
 extern const struct outbound_ops far_listen_outbound;
 
 #endif

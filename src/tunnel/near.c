@@ -311,6 +311,21 @@ enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *vi
     return open_stream(near, opening);
 }
 
+enum err near_relay(struct opening *opening)
+{
+    const struct tunnel_stream *client = tunnel_stream_of(opening->client);
+    if (client->stream == NULL)
+        return ERR_TUNNEL;
+    const struct stream_request request = {
+        .kind = STREAM_RELAYED,
+        .of = stream_id(client->stream),
+        .has_target = !target_is_open(&opening->target),
+        .target = opening->target,
+    };
+    opening->is_association = true;
+    return tunnel_opening_begin(client->host, &request, opening);
+}
+
 bool near_is_suspended(const struct opening *opening)
 {
     const struct tunnel_stream *stream = opening->state;

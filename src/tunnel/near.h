@@ -40,6 +40,8 @@ void near_fill_options(struct near_options *options, const struct tunnel_spec *s
 /* As outbound_ops.open, on the worker whose session it is; `via` and the opening's inbound are of the same rules. */
 NODISCARD enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *via,
                              struct opening *opening);
+/* As outbound_ops.relay: by the session that the client has come by. */
+NODISCARD enum err near_relay(struct opening *opening);
 /* As outbound_ops.is_suspended. */
 bool near_is_suspended(const struct opening *opening);
 

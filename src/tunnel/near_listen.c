@@ -275,7 +275,7 @@ void near_listen_incoming(struct near *near, struct stream *session_stream)
 {
     struct host *host = &near->host;
     const struct stream_request *asked = stream_request(session_stream);
-    const struct near_listener *listener = find(near, asked->listener);
+    const struct near_listener *listener = find(near, asked->of);
     struct addr source = asked->source;
     struct tunnel_stream *stream;
     if (listener == NULL || host->tended.env->is_draining) {

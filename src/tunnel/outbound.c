@@ -56,6 +56,12 @@ static enum err associate_by(struct outbound *outbound, struct opening *opening)
     return open_by(outbound, opening);
 }
 
+static enum err relay_by(struct outbound *outbound, struct opening *opening)
+{
+    (void)outbound;
+    return near_relay(opening);
+}
+
 static struct flow_env *home(struct outbound *outbound, const struct opening *opening, size_t which)
 {
     struct tunnel_outbound *tunnel = of(outbound);
@@ -92,6 +98,7 @@ static void free_outbound(struct outbound *outbound)
 static const struct outbound_ops ops = {
     .open = open_by,
     .associate = associate_by,
+    .relay = relay_by,
     .ahead = ahead,
     .home = home,
     .is_suspended = is_suspended,

@@ -417,7 +417,7 @@ def test_acc_42_it_listens_at_our_far_end_and_over_another_link(far_end, dial):
         conn = dial(("127.0.0.1", port), timeout=20 * SLOWNESS)
         conn.sendall(b"question")
         opening = listener.wait(Opening)
-        assert (opening.target, opening.kind, opening.listener) == (address, 2, number)
+        assert (opening.target, opening.kind, opening.of) == (address, 2, number)
         assert opening.source == Address(*conn.getsockname())
         assert listener.wait(Bytes).data == b"question"
         near.half.answer(opening.id, 0)

@@ -195,14 +195,6 @@ def test_two_processes_with_one_state_folder_do_not_end_each_others_sessions(rev
     assert "ended" not in t.near.text and "ended" not in second.text
 
 
-def test_what_a_far_end_cannot_serve_is_refused(reverse):
-    t = reverse({}, lambda servers: inbound("socks", SOCKS))
-    wait_open(t, SOCKS)
-    for command in (client.BIND, client.UDP_ASSOCIATE):
-        sock = dial(t, SOCKS)
-        assert client.socks5(sock, "0.0.0.0", 0, command=command).code == 7
-
-
 def test_reloads_add_and_remove_listeners(reverse, place):
     t = reverse({RELAY: echo, OTHER: echo})
     wait_open(t, RELAY, OTHER)

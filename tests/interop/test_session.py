@@ -285,7 +285,7 @@ def test_a_connection_of_a_listener_opens_to_the_client():
     world = World()
     pair = world.connect()
     number, far = wanted(world, pair)
-    stream = far.open(PORT, Address("192.0.2.9", 7), kind=2, listener=number)
+    stream = far.open(PORT, Address("192.0.2.9", 7), kind=2, of=number)
     far.write(stream, b"question")
     world.settle(pair)
     near = world.near.half
@@ -307,7 +307,7 @@ def test_listeners_live_over_lost_links_and_openings_cross_their_end():
     pair = world.connect()
     world.settle(pair)
     assert far.listeners.there == {number: 0} == world.near.half.listeners.there
-    stream = far.open(PORT, kind=2, listener=number)
+    stream = far.open(PORT, kind=2, of=number)
     world.near.half.listeners.unlisten(number)
     heard = []
     world.far.on_event = lambda half, event: heard.append(event)

@@ -90,6 +90,6 @@ enum err listening_open(struct node *near, const struct stream_request *asked,
     if (listener->peer == NULL)
         return ERR_EOF;
     request.kind = STREAM_ACCEPTED;
-    request.listener = listener->number;
+    request.of = listener->number;
     return session_open(peer_session(listener->peer), &request, stream);
 }

@@ -131,8 +131,13 @@ static void what_a_far_end_cannot_do_is_refused(void **state)
         {NEAR("type: socks, listen: 1, reuse_port: true"),
          "s.yaml:1:55: reuse_port: with listen_via the far end listens, which shares no port\n"},
         {NEAR("type: socks, listen: 1, udp: {ports: 5000}, bind: {enabled: true}"),
-         "s.yaml:1:55: udp: with listen_via this version does not serve datagrams\n"
-         "s.yaml:1:75: bind: with listen_via this version does not serve BIND\n"},
+         "s.yaml:1:61: udp: with listen_via clients send to the far end: \"ports\" is for its "
+         "tunnel inbound to say\n"
+         "s.yaml:1:75: bind: with listen_via it needs advertise, the address of this machine that "
+         "peers are to connect to\n"},
+        {NEAR("type: mixed, listen: 1, udp: {advertise: 192.0.2.1}"),
+         "s.yaml:1:61: udp: with listen_via clients send to the far end: \"advertise\" is for its "
+         "tunnel inbound to say\n"},
         {NEAR("type: relay, listen: 1"),
          "s.yaml:1:12: the key \"target\" is missing in an inbound; for example target: "
          "\"192.0.2.5:22\"\n"},

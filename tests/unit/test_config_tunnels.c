@@ -429,13 +429,6 @@ static void what_tunnels_do_not_have_yet_is_said_plainly(void **state)
          "s.yaml:1:92: this version does not have the key \"sessions\"\n"
          "s.yaml:1:105: the key \"listen_via\" does not belong in an inbound of type tunnel; it is "
          "for socks, http, mixed or relay\n"},
-        {TUNNEL("key: " KEY16 ", udp: {enabled: false, ports: 5000}"),
-         "s.yaml:1:94: udp: \"ports\" is for the near end's inbounds, to which clients send; a "
-         "tunnel "
-         "has \"enabled\" alone\n"},
-        {TUNNEL("key: " KEY16 ", udp: {advertise: 192.0.2.1}"),
-         "s.yaml:1:78: udp: \"advertise\" is for the near end's inbounds, to which clients send; a "
-         "tunnel has \"enabled\" alone\n"},
         {SERVER("links: 2, mode: distributed, handover: {}, shape: {}"),
          "s.yaml:2:126: this version does not have the key \"shape\"\n"},
     };

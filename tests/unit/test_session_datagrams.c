@@ -195,8 +195,7 @@ static void credit_for_datagrams_is_out_of_range(void **state)
         struct pair pair;
         pair_init(&pair, MIB, MIB);
         pair_link(&pair, 0);
-        struct stream_request request = {.kind = what < 2 ? STREAM_ASSOCIATION
-                                                          : STREAM_LISTENER_DATAGRAMS};
+        struct stream_request request = {.kind = what < 2 ? STREAM_ASSOCIATION : STREAM_RELAYED};
         uint8_t *end = frame_write_open(record, 2, what % 2, 1 - what % 2, &request);
         assert_int_equal(give(&pair, SERVER, 0, record, (size_t)(end - record)), ERR_BAD);
         pair_deinit(&pair);

@@ -55,7 +55,7 @@ static uint64_t listener(struct pair *pair, uint64_t link)
 static struct stream_request accepted_by(uint64_t number)
 {
     return (struct stream_request){.kind = STREAM_ACCEPTED,
-                                   .listener = number,
+                                   .of = number,
                                    .has_target = true,
                                    .target = {.addr = port},
                                    .source = {.family = ADDR_V4, .ip = {192, 0, 2, 9}, .port = 7}};
@@ -104,7 +104,7 @@ static void a_connection_opens_to_the_client_and_bytes_go_both_ways(void **state
     near = expect(pair, CLIENT, STREAM_INCOMING).stream;
     assert_int_equal(stream_id(near), 3);
     assert_int_equal(stream_request(near)->kind, STREAM_ACCEPTED);
-    assert_int_equal(stream_request(near)->listener, 1);
+    assert_int_equal(stream_request(near)->of, 1);
     assert_true(addr_equal(&stream_request(near)->source, &request.source, true));
     assert_int_equal(read_all(near, bytes, sizeof bytes, &n), ERR_AGAIN);
     assert_memory_equal(bytes, "ask", 3);
@@ -323,9 +323,9 @@ static void frames_against_the_rules_end_the_session(void **state)
         {CLIENT, {0x12, 1}, 2},
         {SERVER, {0x11, 1, 0, 0}, 4},                            /* LISTENING to the server */
         {SERVER, {0x10, 0, 0, 1, 127, 0, 0, 1, 0x22, 0xb8}, 10}, /* number 0 */
-        {SERVER, {0x10, 1, 2, 1, 127, 0, 0, 1, 0x22, 0xb8}, 10}, /* no such kind */
         {SERVER, {0x10, 1, 0, 0}, 4},                            /* no address */
         {SERVER, {0x10, 1, 0, 1, 127, 0, 0, 1, 0, 0}, 10},       /* no port */
+        {SERVER, {0x10, 1, 9, 1, 127, 0, 0, 1, 0, 0}, 10},       /* nor of another kind */
         {SERVER, {0x10, 1, 0, 3, 1, 'x', 0, 80}, 8},             /* a name */
         {SERVER, {0x10, 1, 0, 1, 127, 0, 0, 1, 0x22}, 9},        /* cut off */
         {CLIENT, {0x11, 1, 4, 0}, 4},                            /* no such code */
@@ -337,6 +337,104 @@ static void frames_against_the_rules_end_the_session(void **state)
         pair_link(&pair, 0);
         assert_int_equal(give(&pair, cases[i].to, 0, cases[i].bytes, cases[i].n), ERR_BAD);
         pair_deinit(&pair);
+    }
+}
+
+static void what_kinds_of_listeners_there_are_is_for_the_server_to_say(void **state)
+{
+    static const uint8_t unknown[] = {0x10, 1, 9, 1, 127, 0, 0, 1, 0x22, 0xb8};
+    struct pair *pair = *state;
+
+    assert_int_equal(give(pair, SERVER, 0, unknown, sizeof unknown), ERR_NONE);
+    struct session_event event = expect(pair, SERVER, SESSION_LISTEN);
+    assert_int_equal(event.listener, 1);
+    assert_int_equal(event.code, 9);
+}
+
+/* ---- datagrams of who has come by one ---- */
+
+/* A connection that is there at both ends. */
+static void connect_both(struct pair *pair, struct stream *streams[2])
+{
+    static const struct addr unknown = {.family = ADDR_NONE};
+    struct stream_request request = accepted_by(listener(pair, 0));
+
+    assert_int_equal(session_open(pair->ends[SERVER], &request, &streams[SERVER]), ERR_NONE);
+    carry_all(pair, 0);
+    streams[CLIENT] = expect(pair, CLIENT, STREAM_INCOMING).stream;
+    assert_int_equal(stream_answer(streams[CLIENT], 0, &unknown), ERR_NONE);
+    carry_all(pair, 0);
+    expect(pair, SERVER, STREAM_ANSWERED);
+}
+
+static struct stream *relay(struct pair *pair, uint64_t of)
+{
+    const struct stream_request request = {
+        .kind = STREAM_RELAYED, .of = of, .has_target = true, .target = {.addr = port}};
+    struct stream *stream;
+
+    assert_int_equal(session_open(pair->ends[CLIENT], &request, &stream), ERR_NONE);
+    carry_all(pair, 0);
+    return stream;
+}
+
+static void datagrams_belong_to_a_connection_and_go_both_ways(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *connection[2], *relayed[2];
+    struct target from = {.addr = port}, address;
+    uint8_t *bytes;
+    struct addr bound;
+    size_t n;
+
+    connect_both(pair, connection);
+    relayed[CLIENT] = relay(pair, stream_id(connection[CLIENT]));
+    relayed[SERVER] = expect(pair, SERVER, STREAM_INCOMING).stream;
+    const struct stream_request *asked = stream_request(relayed[SERVER]);
+    assert_int_equal(asked->kind, STREAM_RELAYED);
+    assert_true(addr_equal(&asked->target.addr, &port, true));
+    assert_ptr_equal(session_accepted(pair->ends[SERVER], asked->of), connection[SERVER]);
+    assert_int_equal(stream_answer(relayed[SERVER], 0, &port), ERR_NONE);
+    carry_all(pair, 0);
+    expect(pair, CLIENT, STREAM_ANSWERED);
+    assert_int_equal(stream_code(relayed[CLIENT], &bound), 0);
+    assert_true(addr_equal(&bound, &port, true));
+    for (int end = 0; end < 2; end++) {
+        assert_int_equal(stream_take_datagram(relayed[1 - end], &address, &bytes, &n), ERR_AGAIN);
+        stream_send_datagram(relayed[end], &from, (const uint8_t *)"who?", 4, pair->now_us);
+        while (carry(pair, end, 0))
+            ;
+        assert_int_equal(stream_take_datagram(relayed[1 - end], &address, &bytes, &n), ERR_NONE);
+        assert_int_equal(n, 4);
+        assert_memory_equal(bytes, "who?", 4);
+        assert_true(addr_equal(&address.addr, &port, true));
+    }
+}
+
+/* One of the client's own, one that never was, and one that is over. */
+static void datagrams_of_no_such_connection_are_refused(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *connection[2], *own;
+    struct addr bound;
+
+    connect_both(pair, connection);
+    assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &own), ERR_NONE);
+    carry_all(pair, 0);
+    expect(pair, SERVER, STREAM_INCOMING);
+    uint64_t over = stream_id(connection[CLIENT]);
+    stream_reset(connection[SERVER], STREAM_RESET_APPLICATION);
+    const uint64_t ids[] = {0, 1, stream_id(own), over + 2, over, UINT64_MAX >> 2};
+    for (size_t i = 0; i < N_ITEMS(ids); i++) {
+        struct stream *stream = relay(pair, ids[i]);
+        struct session_event event;
+        while (session_next_event(pair->ends[SERVER], &event))
+            assert_int_not_equal(event.kind, STREAM_INCOMING);
+        while (session_next_event(pair->ends[CLIENT], &event) && event.kind != STREAM_ANSWERED)
+            ;
+        assert_ptr_equal(event.stream, stream);
+        assert_int_equal(stream_code(stream, &bound), 1);
+        stream_release(stream);
     }
 }
 
@@ -399,6 +497,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_session_that_is_not_sure_of_its_client_tells_later, begin,
                                         end),
         cmocka_unit_test(frames_against_the_rules_end_the_session),
+        cmocka_unit_test_setup_teardown(what_kinds_of_listeners_there_are_is_for_the_server_to_say,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(datagrams_belong_to_a_connection_and_go_both_ways, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(datagrams_of_no_such_connection_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(kinds_that_are_not_for_the_other_end_to_open_are_refused,
                                         begin, end),
         cmocka_unit_test_setup_teardown(listeners_end_with_their_session, begin, end),

@@ -256,7 +256,7 @@ static bool choose_request(struct model *model, int opener, struct stream_reques
     *request = *some_request();
     if (opener == SERVER)
         *request = (struct stream_request){
-            .kind = STREAM_ACCEPTED, .listener = number, .source = request->source};
+            .kind = STREAM_ACCEPTED, .of = number, .source = request->source};
     return opener == CLIENT || number != 0;
 }
 

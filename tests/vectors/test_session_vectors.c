@@ -83,8 +83,8 @@ static void assert_stream_frame(const json_t *vector, const struct frame *frame)
         assert_address(vector, "target", &frame->request.target.addr, frame->request.target.name,
                        frame->request.target.name_bytes);
         assert_address(vector, "source", &frame->request.source, "", 0);
-        if (json_object_get(vector, "listener") != NULL)
-            assert_number(vector, "listener", frame->request.listener);
+        if (json_object_get(vector, "of") != NULL)
+            assert_number(vector, "of", frame->request.of);
         break;
     case FRAME_OPENED:
         assert_number(vector, "code", frame->code);

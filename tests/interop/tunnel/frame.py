@@ -83,7 +83,7 @@ def decode_address(reader, names):
 # --- the frames ---------------------------------------------------------------------------------
 
 # How a field is written and read, by the field's name.
-VARINTS = {"id", "offset", "claim", "grant", "limit", "final_size", "link", "count", "delay", "listener", "seconds"}
+VARINTS = {"id", "offset", "claim", "grant", "of", "limit", "final_size", "link", "count", "delay", "listener", "seconds"}
 CODES = {"Opened": range(9), "Reset": (0, 1, 3), "End": range(4), "Listening": range(4)}
 
 
@@ -101,7 +101,7 @@ class Open:
     grant: int
     target: Address
     source: Address
-    listener: int = 0        # of kinds 2 and 3
+    of: int = 0              # of kinds 2 and 3
 
 
 @dataclass
@@ -231,7 +231,7 @@ TYPES = {c.type: c for c in (Padding, Open, Opened, Data, Fin, Reset, Window, In
 MAX_DATAGRAM = 65000
 DATAGRAM_KINDS = (1, 3)              # of streams that carry them, and nothing else
 LISTENERS = (Listen, Listening, Unlisten)
-LISTENER_KINDS = (2, 3)              # of streams that come of a listener
+KINDS_OF = (2, 3)                    # of streams that belong to something
 TRACKED = (Open, Opened, Data, Reset, End, *LISTENERS)
 
 
@@ -262,9 +262,9 @@ def decode_field(reader, name):
 
 
 def names_of(kind_of_frame, kind):
-    """Its fields in their order; OPEN has a listener in some kinds."""
+    """Its fields in their order; OPEN says in some kinds what it belongs to."""
     names = [x.name for x in fields(kind_of_frame)]
-    return names if kind_of_frame is not Open or kind in LISTENER_KINDS else names[:-1]
+    return names if kind_of_frame is not Open or kind in KINDS_OF else names[:-1]
 
 
 def encode_one(f):
@@ -312,7 +312,7 @@ def check_ranges(read):
         raise Violation("data beyond the largest offset")
     if hasattr(read, "id") and read.id < 2:
         raise Violation("a stream's id below 2")
-    if isinstance(read, Listen) and (read.kind > 1 or not read.listener or read.at == NOTHING or not (read.at.port or read.kind)):
+    if isinstance(read, Listen) and (not read.listener or read.at == NOTHING or not read.at.port):
         raise Violation("a listener that cannot be")
     most = 0 if getattr(read, "kind", 0) in DATAGRAM_KINDS else MAX_CLAIM
     if getattr(read, "claim", 0) > most or getattr(read, "grant", 0) > most:

@@ -17,7 +17,7 @@ MAX_LOST = 256
 ACK_AFTER_US, ACK_AT = 25_000, 256 << 10
 QUIET = (frame.Ack, frame.Pong, frame.Padding)
 
-Opening = namedtuple("Opening", "id target source kind listener")    # somebody wants a stream
+Opening = namedtuple("Opening", "id target source kind of")    # somebody wants a stream
 Answer = namedtuple("Answer", "id code bound")                 # client: OPENED
 Bytes = namedtuple("Bytes", "id data")
 Datagram = namedtuple("Datagram", "id address payload")
@@ -88,18 +88,22 @@ class Half:
 
     # --- the application's side ---
 
-    def open(self, target, source=NOTHING, kind=0, listener=0):
+    def open(self, target, source=NOTHING, kind=0, of=0):
         stream_id = self.next_id
         self.next_id += 2
         self.ids[self.own_bit].open(stream_id)
         claim, grant = (0, 0) if kind in frame.DATAGRAM_KINDS else (self.initial, FIRST_CREDIT)
         self.streams[stream_id] = Stream(stream_id, claim, grant, opened=False, kind=kind)
-        self.queue.append(frame.Open(stream_id, kind, claim, grant, target, source, listener))
+        self.queue.append(frame.Open(stream_id, kind, claim, grant, target, source, of))
         return stream_id
 
     def associate(self):
         """A stream of datagrams, which send() sends."""
         return self.open(NOTHING, kind=1)
+
+    def relay(self, connection, announced=NOTHING):
+        """The client's: what the other end of a connection that a listener has taken sends by UDP to the server."""
+        return self.open(announced, kind=3, of=connection)
 
     def send(self, stream_id, address, payload):
         """A datagram: it may be lost, and the oldest is where many wait."""
@@ -369,12 +373,18 @@ class Half:
             self.consume(f.id, 0)    # a claim of nothing has been consumed at once
         if self.drain is not None:
             self.answer(f.id, 1)
-        elif f.kind not in ((0, 1) if self.role == "server" else (2, 3)):
+        elif f.kind not in ((0, 1, 3) if self.role == "server" else (2,)):
             self.answer(f.id, 7)
-        elif self.role == "client" and self.listeners.there.get(f.listener) != f.kind - 2:
+        elif not self._has_what_it_is_of(f):
             self.answer(f.id, 1)
         else:
-            self.events.append(Opening(f.id, f.target, f.source, f.kind, f.listener))
+            self.events.append(Opening(f.id, f.target, f.source, f.kind, f.of))
+
+    def _has_what_it_is_of(self, f):
+        """Kind 2 belongs to a listener, kind 3 to a stream of kind 2."""
+        if f.kind == 2:
+            return f.of in self.listeners.there
+        return f.kind != 3 or getattr(self.streams.get(f.of), "kind", None) == 2
 
     def _on_listen(self, number, f):
         self.listeners.take(f)

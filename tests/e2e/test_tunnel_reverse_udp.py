@@ -1,0 +1,197 @@
+"""UDP ASSOCIATE and BIND for clients of a reverse inbound: they send to the far end, and what they send goes out of the near one."""
+
+import socket
+
+import pytest
+
+from harness import client
+from harness.binary import SLOWNESS
+from harness.client import UDP_ASSOCIATE
+from harness.losses import killed_here, killed_there, silence
+from harness.udp import Association, UdpEcho, header, udp_socket
+from harness.wait import until
+from test_tunnel_reverse import SOCKS, inbound, reverse, wait_open    # noqa: F401
+
+OPEN_TARGETS = {"allow_targets": '["127.0.0.0/8", "::1"]'}
+
+
+@pytest.fixture
+def net():
+    """Clients in the far network and servers in the near one, closed when it is over."""
+    made = []
+
+    class Net:
+        def associate(self, t, port=SOCKS, host="127.0.0.1", **options):
+            with t.joined.far.entered():
+                made.append(Association((host, port), **options))
+            return made[-1]
+
+        def echo(self, t, host="127.0.0.1"):
+            with t.joined.near.entered():
+                made.append(UdpEcho(host))
+            return made[-1]
+    yield Net()
+    for item in made:
+        item.close()
+
+
+def served(reverse, keys=None, **options):
+    t = reverse({}, lambda servers: inbound("socks", SOCKS, **OPEN_TARGETS, **(keys or {})), **options)
+    wait_open(t, SOCKS)
+    return t
+
+
+def exchange(association, server, payload, tries=60):
+    """Sends until an answer comes: datagrams may be lost while a link is."""
+    association.sock.settimeout(0.5 * SLOWNESS)
+    for _ in range(tries):
+        association.send(payload, *server.addr)
+        try:
+            while True:
+                host, port, data = association.receive()
+                if data == payload:
+                    assert (host, port) == server.addr
+                    return
+        except TimeoutError:
+            continue
+    pytest.fail("no answer")
+
+
+def is_refused(sock, addr):
+    """Whether nobody has that port: the system says so behind the next datagram."""
+    sock.connect(addr)
+    try:
+        sock.send(b"x")
+        sock.settimeout(0.2)
+        sock.recv(10)
+    except ConnectionRefusedError:
+        return True
+    except TimeoutError:
+        pass
+    return False
+
+
+def wait_gone(t, at):
+    with t.joined.far.entered(), udp_socket() as stranger:
+        until(lambda: is_refused(stranger, at), "the end of the port at the far end")
+
+
+def code_of(t, announce=("0.0.0.0", 0), command=UDP_ASSOCIATE):
+    with t.joined.far.entered(), client.dial(("127.0.0.1", SOCKS)) as control:
+        return client.socks5(control, *announce, command=command).code
+
+
+def test_acc_60_datagrams_of_every_size_go_there_and_back(reverse, net):
+    t = served(reverse)
+    server, association = net.echo(t), net.associate(t)
+    assert association.reply.code == 0 and association.at[0] == "127.0.0.1"
+    for size in (0, 1, 64, 1200, 1472, 9000, 40000, 64900):
+        payload = bytes(i % 251 for i in range(size))
+        assert association.exchange(payload, *server.addr) == (*server.addr, payload)
+    source = "{}:{}".format(*association.control.getsockname())
+    association.control.close()
+    t.near.wait_record(event="flow", out="direct", end="closed", up="116637", down="116637", **{"from": source})
+    t.far.wait_record(event="flow", end="closed", up="116637", down="116637", **{"from": source})
+    wait_gone(t, association.at)
+
+
+def test_acc_60_the_cone_is_full_at_the_near_end(reverse, net):
+    t = served(reverse)
+    association, first, second = net.associate(t), net.echo(t), net.echo(t)
+    association.exchange(b"one", *first.addr)
+    association.exchange(b"two", *second.addr)
+    assert first.seen == second.seen
+    with t.joined.near.entered(), udp_socket() as stranger:
+        stranger.sendto(b"from somebody else", first.seen[0])
+        assert association.receive() == (*stranger.getsockname(), b"from somebody else")
+
+
+def test_acc_60_a_name_is_asked_for_by_udp_in_the_near_network(reverse, net, spawn, place):
+    t = served(reverse)
+    spawn([*t.joined.near.prefix, "dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=", "--port=5353",
+           "--listen-address=127.0.0.1", "--bind-interfaces", "--address=/near.test/198.51.100.7", f"--pid-file={place}/dns.pid"])
+    association = net.associate(t)
+    query = b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + b"\x04near\x04test\0" + b"\0\1\0\1"
+    association.sock.settimeout(0.5 * SLOWNESS)
+    for _ in range(40):
+        association.send(query, "127.0.0.1", 5353)
+        try:
+            _, _, answer = association.receive()
+            break
+        except TimeoutError:
+            continue
+    assert answer[:2] == b"\x12\x34" and answer.endswith(socket.inet_aton("198.51.100.7"))
+
+
+@pytest.mark.parametrize("way", [killed_here, killed_there, silence])
+def test_an_association_survives_the_loss_of_its_carrier(reverse, net, way):
+    t = served(reverse)
+    server, association = net.echo(t), net.associate(t)
+    exchange(association, server, b"before")
+    way(t)
+    exchange(association, server, b"after")
+    assert len(set(server.seen)) == 1
+
+
+def test_only_the_client_is_heard_and_nothing_is_sent_to_who_has_not_sent(reverse, net):
+    """Of the client's host another port is another; of another host nothing is taken at all."""
+    t = served(reverse)
+    server, association = net.echo(t), net.associate(t)
+    with t.joined.far.entered(), udp_socket("127.0.0.2") as elsewhere, udp_socket() as beside:
+        elsewhere.sendto(header(*server.addr) + b"elsewhere", association.at)
+        association.sock.sendto(b"nonsense", association.at)
+        association.send(b"a part", *server.addr, fragment=1)
+        exchange(association, server, b"mine")
+        beside.sendto(header(*server.addr) + b"beside", association.at)
+        exchange(association, server, b"mine again")
+        for sock in (elsewhere, beside):
+            sock.settimeout(0.2)
+            with pytest.raises(OSError):
+                sock.recv(100)
+    assert len(set(server.seen)) == 1
+
+
+def test_an_announced_port_is_the_clients_and_no_other(reverse, net):
+    t = served(reverse)
+    server = net.echo(t)
+    with t.joined.far.entered(), udp_socket() as announced:
+        association = net.associate(t, announce=announced.getsockname())
+        association.send(b"from another port", *server.addr)
+        announced.sendto(header(*server.addr) + b"from the port", association.at)
+        assert announced.recv(100).endswith(b"from the port")
+        assert association.is_silent()
+
+
+@pytest.mark.workers
+@pytest.mark.parametrize("backend", ["epoll", "poll"])
+def test_many_clients_over_several_workers_and_links(reverse, net, backend):
+    t = served(reverse, near={"links": 2}, env={"SOCKEYE_BACKEND": backend})
+    server = net.echo(t)
+    associations = [net.associate(t) for _ in range(12)]
+    for i, association in enumerate(associations):
+        for k in range(10):
+            exchange(association, server, b"%d %d" % (i, k))
+    assert len(set(server.seen)) == 12
+
+
+def test_the_far_end_says_from_which_ports_and_at_which_address(reverse, net):
+    t = served(reverse, far={"udp": '{ports: "40000-40001", advertise: 192.0.2.77}'})
+    associations = [net.associate(t) for _ in range(2)]
+    assert {a.at for a in associations} == {("192.0.2.77", 40000), ("192.0.2.77", 40001)}
+    # The longest unused makes room for a third.
+    third = net.associate(t)
+    assert third.reply.code == 0 and third.at[1] == associations[0].at[1]
+    associations[0].control.settimeout(10 * SLOWNESS)
+    with pytest.raises(ConnectionResetError):
+        associations[0].control.recv(1)
+
+
+def test_acc_51_the_far_ends_refusal_is_the_answer(reverse):
+    t = served(reverse, far={"udp": "{enabled: false}"})
+    assert code_of(t) == 7
+
+
+def test_acc_51_the_near_ends_own_refusal_too(reverse):
+    t = served(reverse, keys={"udp": "{enabled: false}"})
+    assert code_of(t) == 7
+    assert code_of(t, command=client.BIND) == 7
