@@ -2,7 +2,6 @@
 long after the loss of its carrier bytes arrive again."""
 
 import contextlib
-import os
 import pathlib
 import socket
 import sys
@@ -10,6 +9,8 @@ import tempfile
 import threading
 import time
 
+from harness.line import Line
+from harness.standalone import Standalone
 from tables import median, number, table
 
 RATE_MBIT, DELAY_MS = 200, 50
@@ -131,12 +132,8 @@ def shares(world, way):
     return alone, beside_slow
 
 
-def measure(build, say):
+def measure(say):
     """The report. To be called in a network namespace of the bench's own."""
-    os.environ["SOCKEYE_BIN"] = f"{build}/sockeye"
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/e2e"))
-    from harness.line import Line
-    from harness.standalone import Standalone
     rows = []
     with tempfile.TemporaryDirectory(prefix="bench-line-") as place:
         line = Line(delay_ms=DELAY_MS, rate_mbit=RATE_MBIT, queue_kb=QUEUE_KB)
