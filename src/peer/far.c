@@ -131,7 +131,8 @@ void far_linked(struct peer *peer, bool is_linked)
     leave_unlinked(peer);
     if (is_linked)
         return;
-    if (!peer->stands) {
+    /* Before the signature nobody can join it. */
+    if (!peer->stands || peer->far.awaits_auth) {
         far_end(peer, NULL);
         return;
     }

@@ -360,6 +360,11 @@ bool peer_link_is_done(const struct peer_link *link)
     return link->has_bye || link->state >= LINK_LEAVING || (link->gate != NULL && !link->was_used);
 }
 
+bool peer_link_is_proved(const struct peer_link *link)
+{
+    return link->peer != NULL && link->was_used && !link->peer->far.awaits_auth;
+}
+
 void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time *time)
 {
     struct peer *peer = link->peer;

@@ -90,6 +90,8 @@ void peer_link_received(struct peer_link *link, size_t n, const struct peer_time
 /* Whether its carrier's end is no surprise: either end has said BYE on it, or given it up, or the near end has never used it: it was
  * an attempt that another was faster than. */
 bool peer_link_is_done(const struct peer_link *link);
+/* Far: whether its other end has shown that it is alive and, where that is demanded, who it is: a record has come behind the handshake. */
+bool peer_link_is_proved(const struct peer_link *link);
 /* The carrier has ended, by a fin or broken. The link is gone when this returns. */
 void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time *time);
 /* Lends sealed bytes to be sent now, at most about `most`. 0: none. */

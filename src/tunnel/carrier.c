@@ -4,6 +4,7 @@
 
 #include "io/socket.h"
 #include "tunnel/host.h"
+#include "tunnel/strangers.h"
 
 /* What one carrier reads or writes before the others of the loop have their turn. */
 #define BUDGET_BYTES ((size_t)1024 * 1024)
@@ -39,6 +40,19 @@ static void free_carrier(struct deferred *freeing)
     slab_put(&carrier->env->carriers, carrier);
 }
 
+struct stranger *carrier_take_stranger(struct carrier *carrier)
+{
+    struct stranger *stranger = carrier->stranger;
+    carrier->stranger = NULL;
+    return stranger;
+}
+
+void carrier_is_known(struct carrier *carrier)
+{
+    if (carrier->stranger != NULL)
+        stranger_leave(carrier_take_stranger(carrier));
+}
+
 /* It is in nobody's hands any more. */
 static void retire(struct carrier *carrier)
 {
@@ -47,6 +61,7 @@ static void retire(struct carrier *carrier)
     if (ridden != NULL)
         ridden->n_riders--;
     carrier->state = CARRIER_GONE;
+    carrier_is_known(carrier);
     atomic_fetch_sub(&carrier->env->flow->shared->n_carriers, 1);
     timer_clear(loop_timers(loop), &carrier->lingering);
     list_remove(&carrier->link);
@@ -62,7 +77,14 @@ static void lose(struct carrier *carrier, enum err how, bool reset)
     endpoint_close(carrier->endpoint, reset);
     tended_touch(carrier->keeper);
     retire(carrier);
-    carrier->on_gone(carrier, how);
+    if (carrier->on_gone != NULL)
+        carrier->on_gone(carrier, how);
+}
+
+void carrier_evict(struct carrier *carrier)
+{
+    carrier->is_clean = true;
+    lose(carrier, ERR_NONE, false);
 }
 
 /* The timer of one that does not linger lets it rest. */

@@ -6,6 +6,8 @@
  *      |                                   |      waited for a moment, as closing with unread bytes would be a reset
  *      +--its end, broken------------------+--> gone(): the link has ended, the endpoint is closed
  *      +--carrier_release()--> the endpoint is the caller's (the silent path, another worker)
+ *
+ * One that a far end has accepted is a stranger's (tunnel/strangers.h) until carrier_is_known(), whoever keeps it meanwhile.
  */
 #ifndef SOCKEYE_TUNNEL_CARRIER_H
 #define SOCKEYE_TUNNEL_CARRIER_H
@@ -19,6 +21,8 @@
 #include "tunnel/env.h"
 
 enum carrier_state { CARRIER_OPEN, CARRIER_CLOSING, CARRIER_LINGERING, CARRIER_GONE };
+
+struct stranger;
 
 struct carrier {
     struct list link; /* in the list of whoever keeps it */
@@ -36,10 +40,11 @@ struct carrier {
     bool is_chained; /* it has no descriptor: it is a stream of another session */
     const char *why; /* it is closed, static; NULL: nothing to say */
     uint64_t n_received_bytes, n_sent_bytes; /* on the wire */
-    /* It has ended, and is freed when the turn is over. `how` is ERR_EOF (the other's fin), ERR_NONE (ours), or what broke it. Called once; the link is gone. */
+    /* It has ended, and is freed when the turn is over. `how` is ERR_EOF (the other's fin), ERR_NONE (ours), or what broke it. Called once; the link is gone. NULL: nobody cares. */
     void (*on_gone)(struct carrier *, enum err how);
     void *owner;
-    struct timer lingering; /* or resting, as there was no memory */
+    struct stranger *stranger; /* whose it is, ended with it; NULL: it was none, or is known */
+    struct timer lingering;    /* or resting, as there was no memory */
     struct deferred freeing;
 };
 
@@ -57,10 +62,16 @@ void carrier_write(struct carrier *carrier, const struct peer_time *now);
 void carrier_settle_unknown(struct carrier *carrier);
 /* Closes it: by a fin when all is written, or else at once by a reset. on_gone() follows, not from within. */
 void carrier_close(struct carrier *carrier, bool by_fin);
+/* At once, as its descriptor is wanted for another. */
+void carrier_evict(struct carrier *carrier);
+/* Its link is proved: it is no stranger's any more. */
+void carrier_is_known(struct carrier *carrier);
 /* Another keeper from now on: a link at the gate has become a peer's. */
 void carrier_set_keeper(struct carrier *carrier, struct tended *keeper);
 /* Gives up the endpoint, of which nothing is wanted any more; the link was forgotten by its peer already. The carrier is freed when the
- * turn is over, and on_gone() is not called. */
+ * turn is over, and on_gone() is not called. Its stranger has left; carrier_take_stranger() before keeps him. */
 struct endpoint *carrier_release(struct carrier *carrier);
+/* NULL: it is nobody's. */
+struct stranger *carrier_take_stranger(struct carrier *carrier);
 
 #endif

@@ -97,26 +97,19 @@ static void silence(struct stranger *stranger, struct endpoint *endpoint)
 
 static void on_evicted(struct stranger *stranger)
 {
-    struct carrier *carrier = stranger->owner;
-    struct peer_time now = tunnel_now(carrier->env);
-    peer_link_ended(carrier->of, false, &now);
-    endpoint_close(carrier_release(carrier), false);
-    stranger_leave(stranger);
+    carrier_evict(stranger->owner);
 }
 
-void far_silence(struct far *far, struct endpoint *endpoint)
+void far_silence(struct far *far, struct carrier *carrier)
 {
-    silence(strangers_admit(&far->tended.env->strangers, on_evicted, NULL), endpoint);
+    struct stranger *stranger = carrier_take_stranger(carrier);
+    struct endpoint *endpoint = carrier_release(carrier);
+    if (stranger == NULL)
+        stranger = strangers_admit(&far->tended.env->strangers, on_evicted, NULL);
+    silence(stranger, endpoint);
 }
 
 /* ---- the gate ---- */
-
-/* Whoever stands at the gate is owned by the stranger that it is. */
-static void on_gone_from_gate(struct carrier *carrier, enum err how)
-{
-    (void)how;
-    stranger_leave(carrier->owner);
-}
 
 /* False: out of memory, and the link is gone. The stranger may be NULL for that reason. */
 static bool stand_at_gate(struct far *far, struct stranger *stranger, struct peer_link *link,
@@ -124,11 +117,12 @@ static bool stand_at_gate(struct far *far, struct stranger *stranger, struct pee
                           const struct peer_time *now)
 {
     struct carrier *carrier;
-    if (stranger == NULL || carrier_new(&carrier, &far->tended, endpoint, link, from,
-                                        on_gone_from_gate, stranger) != ERR_NONE) {
+    if (stranger == NULL ||
+        carrier_new(&carrier, &far->tended, endpoint, link, from, NULL, NULL) != ERR_NONE) {
         peer_link_ended(link, false, now);
         return false;
     }
+    carrier->stranger = stranger;
     stranger->owner = carrier;
     list_append(&far->carriers, &carrier->link);
     return true;
@@ -139,12 +133,6 @@ static bool is_at_gate(const struct far *far, const struct carrier *carrier)
     return carrier->keeper == &far->tended;
 }
 
-static void fall_silent(struct carrier *carrier)
-{
-    struct stranger *stranger = carrier->owner;
-    silence(stranger, carrier_release(carrier));
-}
-
 /* Nobody that stands at the gate is judged any more. */
 static void close_gate(struct far *far)
 {
@@ -152,14 +140,8 @@ static void close_gate(struct far *far)
     while (!list_empty(&far->carriers)) {
         struct carrier *carrier = CONTAINER_OF(far->carriers.next, struct carrier, link);
         peer_link_ended(carrier->of, false, &now);
-        fall_silent(carrier);
+        far_silence(far, carrier);
     }
-}
-
-static void adopt(struct far_host *host, struct carrier *carrier)
-{
-    stranger_leave(carrier->owner);
-    far_host_adopt(host, carrier);
 }
 
 /* The first that is heard of the peer is a signature that is wanted, or that its link stands. */
@@ -169,7 +151,7 @@ static struct far_host *begin_session(struct far *far, struct carrier *carrier, 
         return CONTAINER_OF((struct host *)carrier->owner, struct far_host, host);
     struct far_host *host = far_host_new(far, peer);
     if (host != NULL) {
-        adopt(host, carrier);
+        far_host_adopt(host, carrier);
         far_host_turn(host); /* it may have come by what has just ceased to be in force */
         if (far->tended.env->is_draining)
             host_drain(&host->host, far->tended.env->flow->limits.drain_s);
@@ -179,7 +161,7 @@ static struct far_host *begin_session(struct far *far, struct carrier *carrier, 
     struct peer_time now = tunnel_now(far->tended.env);
     peer_link_ended(carrier->of, false, &now);
     peer_free(peer);
-    fall_silent(carrier);
+    far_silence(far, carrier);
     return NULL;
 }
 
@@ -194,7 +176,7 @@ static void on_fresh(struct far *far, struct carrier *carrier, struct peer *peer
 static void on_joined(struct far *far, struct carrier *carrier, struct peer *peer)
 {
     far_roster_note(far->inbound->roster);
-    adopt(peer_owner(peer), carrier);
+    far_host_adopt(peer_owner(peer), carrier);
 }
 
 static void on_session_ended(struct far_host *host)
@@ -271,14 +253,13 @@ static struct tunnel_env *worker_of(const struct far *far, uint16_t index)
 
 static void on_elsewhere(struct far *far, struct carrier *carrier, uint16_t worker)
 {
-    struct stranger *stranger = carrier->owner;
     struct move *move = calloc(1, sizeof *move);
     struct gate_parcel *parcel = move == NULL ? NULL : gate_detach(carrier->of);
     if (parcel == NULL) {
         struct peer_time now = tunnel_now(carrier->env);
         free(move);
         peer_link_ended(carrier->of, false, &now);
-        fall_silent(carrier);
+        far_silence(far, carrier);
         return;
     }
     far_spec_hold_again(far->spec);
@@ -288,7 +269,6 @@ static void on_elsewhere(struct far *far, struct carrier *carrier, uint16_t work
                           .parcel = parcel,
                           .from = carrier->remote,
                           .fd = sock_release(carrier_release(carrier))};
-    stranger_leave(stranger);
     mailbox_post(move->to->flow->mailbox, &move->mail);
 }
 
@@ -297,7 +277,7 @@ static void on_elsewhere(struct far *far, struct carrier *carrier, uint16_t work
 static void on_silent(struct far *far, struct carrier *carrier, const struct gate_event *event)
 {
     tell_of_fault(far, event, &carrier->remote);
-    fall_silent(carrier);
+    far_silence(far, carrier);
 }
 
 static void tell(struct far *far, const struct gate_event *event)

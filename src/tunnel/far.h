@@ -18,6 +18,8 @@
 #include "tunnel/env.h"
 #include "tunnel/far_spec.h"
 
+struct carrier;
+
 #define FAR_FAULTS (FLIGHT_MEMORY + 1)
 
 struct far {
@@ -45,8 +47,8 @@ void far_free_all(struct tunnel_env *env);
 /* For its sessions. Says it at the first time, then at most once a minute with how often. The user may be NULL: nobody knows. */
 void far_complain(struct far *far, struct flow_complaint *complaint, const char *user,
                   const struct addr *from, const char *why);
-/* Takes the endpoint of a carrier that has no right to an answer any more. */
-void far_silence(struct far *far, struct endpoint *endpoint);
+/* The carrier has no right to an answer any more, and its link is gone already: its endpoint is read to its end. */
+void far_silence(struct far *far, struct carrier *carrier);
 
 /* The protocol of tunnel inbounds: their flows come with a request, and are answered through their stream. */
 extern const struct inbound_protocol inbound_tunnel;

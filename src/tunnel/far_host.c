@@ -247,18 +247,7 @@ static void begin_line(struct log_line *line, const struct far_host *host, const
 
 static void on_up(struct host *base, struct carrier *carrier)
 {
-    struct far_host *host = far_host_of(base);
-    struct flow_env *env = base->tended.env->flow;
-    host->remote = carrier->remote;
-    /* Who has vanished without a word is to be noticed, now that it is known who that is. */
-    if (env->limits.keepalive_s > 0)
-        endpoint_keep_alive(carrier->endpoint, env->limits.keepalive_s);
-    if (!host->has_stood && log_wants(env->log, LOG_LEVEL_INFO)) {
-        struct log_line line;
-        begin_line(&line, host, "begun");
-        log_end(&line);
-    }
-    host->has_stood = true;
+    far_host_of(base)->remote = carrier->remote;
 }
 
 /* It had the key, and is wanting all the same: it counts among strangers now. */
@@ -267,7 +256,7 @@ static void on_silent(struct host *base, struct carrier *carrier, const char *wh
     struct far *far = far_host_of(base)->far;
     struct addr remote = carrier->remote;
     far_complain(far, &far->bad_links, base->user, &remote, why);
-    far_silence(far, carrier_release(carrier));
+    far_silence(far, carrier);
 }
 
 void far_host_adopt(struct far_host *host, struct carrier *carrier)
@@ -356,6 +345,12 @@ bool far_host_claims(struct far_host *host)
 static void on_begun(struct host *base)
 {
     struct far_host *host = far_host_of(base);
+    host->has_begun = true;
+    if (log_wants(base->tended.env->flow->log, LOG_LEVEL_INFO)) {
+        struct log_line line;
+        begin_line(&line, host, "begun");
+        log_end(&line);
+    }
     (void)far_host_claims(host); /* else it tries again when it is to listen */
     if (!count_session(host))
         end(host, END_LIMIT, TOO_MANY);
@@ -366,9 +361,24 @@ static void on_listener(struct host *base, const struct session_event *event)
     far_listen_event(far_host_of(base), event);
 }
 
+/* Who vanishes without a word is to be noticed, now that it is known who that is. */
+static void know_who_is_proved(const struct host *host)
+{
+    unsigned keepalive_s = host->tended.env->flow->limits.keepalive_s;
+    for (struct list *at = host->carriers.next; at != &host->carriers; at = at->next) {
+        struct carrier *carrier = CONTAINER_OF(at, struct carrier, link);
+        if (carrier->stranger == NULL || !peer_link_is_proved(carrier->of))
+            continue;
+        carrier_is_known(carrier);
+        if (keepalive_s > 0)
+            endpoint_keep_alive(carrier->endpoint, keepalive_s);
+    }
+}
+
 static void on_settled(struct host *base, const struct peer_time *now)
 {
     struct far_host *host = far_host_of(base);
+    know_who_is_proved(base);
     bool is_linked = !base->is_over && peer_is_linked(base->peer);
     (void)now;
     if (host->is_linked == is_linked || host->claimant == NULL)
@@ -427,7 +437,7 @@ static void on_ended(struct host *base, const char *why)
     struct far_host *host = far_host_of(base);
     struct far *far = host->far;
     const struct flow_env *env = base->tended.env->flow;
-    if (host->has_stood && log_wants(env->log, LOG_LEVEL_INFO)) {
+    if (host->has_begun && log_wants(env->log, LOG_LEVEL_INFO)) {
         struct log_line line;
         begin_line(&line, host, "ended");
         log_u64(&line, "streams", host->n_streams);

@@ -21,7 +21,7 @@ struct far_host {
     bool is_linked;            /* as the claimant knows */
     uint64_t advised_ms, n_advised;
     struct far_signing *signing; /* under way; NULL: none */
-    bool has_stood;              /* a link was up */
+    bool has_begun;              /* its client has taken it, and has shown who he is */
     char *user;                  /* his name, owned: he may be forgotten before it has ended */
     uint8_t user_id[USER_ID_BYTES];
     bool is_counted;     /* among his sessions */

@@ -1,8 +1,9 @@
 /*
- * Connections at a tunnel inbound whose other end has not shown that it has the key (doc/protocol.md, section 9).
+ * Connections at a tunnel inbound whose other end has not shown that it has the key, is alive and, where that is demanded, who it
+ * is (doc/protocol.md, section 9): by a record behind the handshake.
  *
- *     strangers_admit() --> READING, at the gate --+--> stranger_leave(): it is known, or gone
- *                                                  +--> stranger_silence(): SILENT
+ *     strangers_admit() --> a carrier's, at the gate or of a session --+--> stranger_leave(): it is known, or gone
+ *                                                                      +--> stranger_silence(): SILENT
  *     SILENT: what comes is thrown away, unseen and not too fast, until the other side's fin; then it is closed
  *
  * Nothing is ever written to a silent one, and no timer, amount or list closes it. But when descriptors run
@@ -38,11 +39,11 @@ struct strangers {
 struct stranger {
     struct strangers *among;
     size_t place;
-    struct endpoint *endpoint; /* of a silent one; NULL: it stands at the gate */
+    struct endpoint *endpoint; /* of a silent one; NULL: it is a carrier's */
     size_t n_discarded;        /* since it last rested */
     struct idle_wait rest;
     struct deferred freeing;
-    /* It has to go, from the gate: the endpoint is closed, and stranger_leave() called. */
+    /* It has to go, not being silent: the endpoint is closed, and stranger_leave() called. */
     void (*on_evicted)(struct stranger *);
     void *owner;
 };

@@ -41,7 +41,7 @@ def test_a_far_end_is_replaced_by_another_process_under_running_transfers(tunnel
         exchange(t.connect(small))
     until(lambda: sessions(t.near, "drained"), "what the near end says of it", timeout=30)
     exchange(t.connect(small))
-    assert sessions(t.far, "begun")
+    until(lambda: sessions(t.far, "begun"), "the line of the new session")
     exchange(old)
     for transfer in transfers:
         transfer.end(timeout=DRAIN_S)

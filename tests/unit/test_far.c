@@ -476,6 +476,54 @@ static void a_server_that_is_another_gets_nothing(void **state)
     ends_end();
 }
 
+/* A connection of somebody who has the key: as far as the server's answer. */
+static int visit_with_key(void)
+{
+    uint8_t flight[FLIGHT_MAX_BYTES];
+    struct timespec wall;
+    struct link_key key;
+    struct handshake *handshake;
+    size_t n;
+    link_key_init(&key, ends_key, sizeof ends_key);
+    struct handshake_offer offer = {
+        .server = &key, .user = &key, .instance = "a visitor", .keep_s = 600, .has_aes = true};
+    clock_gettime(CLOCK_REALTIME, &wall);
+    assert_int_equal(handshake_start(&handshake, &offer, (uint64_t)wall.tv_sec * 1000, &system_rng),
+                     ERR_NONE);
+    assert_int_equal(handshake_write(handshake, 0, &system_rng, flight, &n), ERR_NONE);
+    handshake_free(handshake);
+    int fd = visit();
+    send_slowly(fd, flight, n, SIZE_MAX);
+    return fd;
+}
+
+/* They are strangers, like those without a key, until they have proved who they are: one of all goes for each that comes. */
+static void who_has_the_key_alone_keeps_nobody_out(void **state)
+{
+    int fds[60];
+    begin_identities(state, SIGN_ED25519, RIGHT, RIGHT);
+    flows.shared.max_by_descriptors = 40;
+    int first = open_one();
+    flows.log.level = LOG_LEVEL_WARN; /* of links that come and go */
+    for (size_t i = 0; i < N_ITEMS(fds); i++) {
+        fds[i] = visit_with_key();
+        turn_at_once(flows.env.loop, 3);
+    }
+    FLOWS_UNTIL(flows.env.counters.strangers_evicted >= 40);
+    assert_int_equal(ends.env.strangers.n, 20);
+    /* None of them has had the time after which such a one falls silent. */
+    assert_int_equal(flows.env.counters.strangers_silenced, 0);
+    far_send_all(first, "more", 4);
+    flows_expect(flows.origin, "more", 4);
+    /* Nor is it in the way of who comes now. */
+    tap_cut_all(true);
+    far_send_all(first, "and more", 8);
+    flows_expect(flows.origin, "and more", 8);
+    for (size_t i = 0; i < N_ITEMS(fds); i++)
+        close(fds[i]);
+    finish(first);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -496,6 +544,7 @@ int main(void)
         ON_BOTH(both_ends_prove_who_they_are),
         ON_BOTH(who_is_not_among_the_peers_is_met_with_silence),
         ON_BOTH(a_server_that_is_another_gets_nothing),
+        ON_BOTH(who_has_the_key_alone_keeps_nobody_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
