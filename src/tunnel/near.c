@@ -316,13 +316,15 @@ enum err near_relay(struct opening *opening)
     const struct tunnel_stream *client = tunnel_stream_of(opening->client);
     if (client->stream == NULL)
         return ERR_TUNNEL;
+    const struct target *announced = &opening->target;
     const struct stream_request request = {
         .kind = STREAM_RELAYED,
         .of = stream_id(client->stream),
-        .has_target = !target_is_open(&opening->target),
-        .target = opening->target,
+        .has_target = announced->name_bytes == 0, /* a name says nothing about who sends */
+        .target = *announced,
     };
     opening->is_association = true;
+    opening->late = has_link(near_of(client->host)) ? ERR_TIMEOUT : ERR_TUNNEL;
     return tunnel_opening_begin(client->host, &request, opening);
 }
 

@@ -8,7 +8,7 @@ from harness import client
 from harness.binary import SLOWNESS
 from harness.client import UDP_ASSOCIATE
 from harness.losses import killed_here, killed_there, silence
-from harness.udp import Association, UdpEcho, header, udp_socket
+from harness.udp import Association, UdpEcho, header, is_refused, udp_socket
 from harness.wait import until
 from test_tunnel_reverse import SOCKS, inbound, reverse, wait_open    # noqa: F401
 
@@ -55,20 +55,6 @@ def exchange(association, server, payload, tries=60):
         except TimeoutError:
             continue
     pytest.fail("no answer")
-
-
-def is_refused(sock, addr):
-    """Whether nobody has that port: the system says so behind the next datagram."""
-    sock.connect(addr)
-    try:
-        sock.send(b"x")
-        sock.settimeout(0.2)
-        sock.recv(10)
-    except ConnectionRefusedError:
-        return True
-    except TimeoutError:
-        pass
-    return False
 
 
 def wait_gone(t, at):

@@ -17,7 +17,7 @@ from harness.origin import echo
 from harness.pattern import receive_pattern, send_pattern
 from harness.program import run_cli
 from harness.tunnel import SOCKS_PORT
-from harness.udp import Association, UdpEcho, udp_socket
+from harness.udp import Association, UdpEcho, is_refused, udp_socket
 from harness.wait import until
 
 
@@ -222,20 +222,6 @@ def test_acc_75_both_ends_let_go_of_it_with_its_connection(tunnel, net, ends):
     t.far.wait_record(event="flow", out="direct", up="5")
     with t.joined.far.entered(), udp_socket() as stranger:
         until(lambda: is_refused(stranger, server.seen[0]), "the far socket's end")
-
-
-def is_refused(sock, addr):
-    """Whether nobody has that port: the system says so behind the next datagram."""
-    sock.connect(addr)
-    try:
-        sock.send(b"x")
-        sock.settimeout(0.2)
-        sock.recv(10)
-    except ConnectionRefusedError:
-        return True
-    except TimeoutError:
-        pass
-    return False
 
 
 def test_a_flood_over_a_slow_line_is_dropped_and_streams_go_on(tunnel, net, place):

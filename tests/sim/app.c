@@ -176,7 +176,7 @@ void app_open(struct world *world, struct app *app, struct node *near)
     request.target.name_bytes = (uint8_t)n;
     request.target.addr.port = 80;
     if (app->is_association)
-        request = association_request(app);
+        request = association_request(app, near);
     bool is_reverse = app->is_reverse && listening_is_for(near);
     enum err err = is_reverse           ? listening_open(near, &request, &stream)
                    : near->peer == NULL ? ERR_EOF
@@ -195,17 +195,16 @@ void app_open(struct world *world, struct app *app, struct node *near)
     app->near_end = end_new(world, app, is_reverse ? near->server : near, 0, stream);
 }
 
-void app_incoming(struct world *world, struct node *far, const struct peer *peer,
-                  struct stream *stream)
+void app_incoming(struct world *world, struct node *far, struct peer *peer, struct stream *stream)
 {
     const struct stream_request *request = stream_request(stream);
     uint64_t key = 0;
 
     for (unsigned i = 3; i < request->target.name_bytes; i++)
         key = key * 10 + (uint64_t)(request->target.name[i] - '0');
-    if (request->kind == STREAM_ASSOCIATION)
-        key = association_key(request);
-    bool is_asked = request->has_target != (request->kind == STREAM_ASSOCIATION);
+    bool is_asked = stream_has_datagrams(stream)
+                        ? association_key(world, peer_session(peer), request, &key)
+                        : request->has_target;
     if (!is_asked || key >= world->n_apps) {
         world_fail(world, "a stream with a target that nobody has asked for");
         return;

@@ -48,21 +48,65 @@ void association_draw(struct app *app, struct rng *dice)
     }
 }
 
-struct stream_request association_request(const struct app *app)
+static struct addr addr_of(uint64_t key)
 {
-    struct stream_request request = {.kind = STREAM_ASSOCIATION};
+    struct addr addr = {.family = ADDR_V4, .port = 1};
 
-    request.source = (struct addr){.family = ADDR_V4, .port = 1};
-    memcpy(request.source.ip, &(uint32_t){(uint32_t)app->key}, 4);
-    return request;
+    memcpy(addr.ip, &(uint32_t){(uint32_t)key}, 4);
+    return addr;
 }
 
-uint64_t association_key(const struct stream_request *request)
+static uint64_t key_of(const struct addr *addr)
 {
     uint32_t key;
 
-    memcpy(&key, request->source.ip, sizeof key);
+    memcpy(&key, addr->ip, sizeof key);
     return key;
+}
+
+/* A connection that a listener of the node's has taken and that is answered; NULL: there is none. */
+static const struct app_end *accepted_at(const struct node *near)
+{
+    const struct list *ends = &near->world->app_ends;
+
+    for (struct list *at = ends->next; at != ends; at = at->next) {
+        const struct app_end *end = CONTAINER_OF(at, struct app_end, in_world);
+        if (end->node == near && end->side == 1 && end->stream != NULL && end->answer_us == 0)
+            return end;
+    }
+    return NULL;
+}
+
+struct stream_request association_request(const struct app *app, const struct node *near)
+{
+    struct stream_request request = {.kind = STREAM_ASSOCIATION, .source = addr_of(app->key)};
+    const struct app_end *accepted = listening_is_for(near) ? accepted_at(near) : NULL;
+
+    if (accepted != NULL) {
+        request.kind = STREAM_RELAYED;
+        request.of = stream_id(accepted->stream);
+        request.has_target = true;
+        request.target.addr = addr_of(accepted->app->key);
+    }
+    return request;
+}
+
+bool association_key(struct world *world, const struct session *session,
+                     const struct stream_request *request, uint64_t *key)
+{
+    bool is_relayed = request->kind == STREAM_RELAYED;
+
+    *key = key_of(&request->source);
+    if (request->has_target != is_relayed) {
+        world_fail(world, "datagrams with a target that nobody has asked for");
+        return false;
+    }
+    const struct stream *stream = is_relayed ? session_accepted(session, request->of) : NULL;
+    const struct app_end *accepted = stream == NULL ? NULL : stream_owner(stream);
+    if (accepted == NULL || accepted->app->key == key_of(&request->target.addr))
+        return true; /* it may have ended meanwhile */
+    world_fail(world, "datagrams of another connection than was meant");
+    return false;
 }
 
 void association_send(struct world *world, struct app_end *end)

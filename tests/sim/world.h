@@ -257,9 +257,11 @@ struct app {
 
 /* Makes the app one of datagrams. */
 void association_draw(struct app *app, struct rng *dice);
-struct stream_request association_request(const struct app *app);
-/* Which app asks so. */
-uint64_t association_key(const struct stream_request *request);
+/* What it opens by at the near node: of kind RELAYED where a connection of the node's listener is there. */
+struct stream_request association_request(const struct app *app, const struct node *near);
+/* Whether an app has asked so, and which. False: that was said. */
+bool association_key(struct world *world, const struct session *session,
+                     const struct stream_request *request, uint64_t *key);
 /* Sends one. */
 void association_send(struct world *world, struct app_end *end);
 /* Takes and checks what has come. True: that was the last. */
@@ -267,8 +269,7 @@ bool association_receive(struct world *world, struct app_end *end);
 
 void app_draw(struct app *app, const struct scenario *scenario, struct seeded *dice, uint64_t key);
 void app_open(struct world *world, struct app *app, struct node *near);
-void app_incoming(struct world *world, struct node *far, const struct peer *peer,
-                  struct stream *stream);
+void app_incoming(struct world *world, struct node *far, struct peer *peer, struct stream *stream);
 void app_event(struct world *world, const struct session_event *event);
 void app_end_run(struct world *world, struct app_end *end);
 /* Its session is no more: the process has ended. */

@@ -68,13 +68,14 @@ class NearEnds:
     def __init__(self, sockeye, place):
         self.sockeye, self.place, self.servers = sockeye, place, []
 
-    def start(self, application, key=KEY_OF[32], keys=None, cut_after=(), pause=None, yaml="", **options):
-        """`yaml` is the outbound's, `options` are the server's. Returns the program and the TestServer."""
+    def start(self, application, key=KEY_OF[32], keys=None, cut_after=(), pause=None, yaml="", inbounds="", **options):
+        """`yaml` is the outbound's, `inbounds` are more of them, `options` are the server's. Returns the program and the TestServer."""
         server = Server([keys or Keys(key)], draw=os.urandom, now_ms=now_ms, **options)
         self.servers.append(TestServer(Far(server, monotonic_us, application), cut_after, pause))
         key_text = f', key: "{base64.b64encode(key).decode()}"' if key else ""
         program = self.sockeye(f"state: {self.place}/near-state\n"
                                'inbounds:\n  - {type: mixed, name: lan, listen: "127.0.0.1:0"}\n'
+                               f"{inbounds}"
                                "outbounds:\n  - {type: tunnel, name: home, "
                                f'server: "127.0.0.1:{self.servers[-1].listen()}"{key_text}{yaml}}}\n')
         return program, self.servers[-1]

@@ -36,6 +36,20 @@ def udp_socket(host="127.0.0.1", port=0, timeout=10):
     return sock
 
 
+def is_refused(sock, addr):
+    """Whether nobody has that port: the system says so behind the next datagram."""
+    sock.connect(addr)
+    try:
+        sock.send(b"x")
+        sock.settimeout(0.2)
+        sock.recv(10)
+    except ConnectionRefusedError:
+        return True
+    except TimeoutError:
+        pass
+    return False
+
+
 class Association:
     """A client's TCP connection and UDP socket."""
 
