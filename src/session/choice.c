@@ -207,7 +207,7 @@ void links_check(struct session *session)
 
 /* ---- links of one stream's own ---- */
 
-static bool is_ready(const struct session_link *link)
+bool link_is_ready(const struct session_link *link)
 {
     return link->is_own && !link->had_owner && is_open(link);
 }
@@ -217,7 +217,7 @@ size_t session_ready_links(const struct session *session)
     size_t n = 0;
 
     for (size_t i = 0; i < session->n_links; i++)
-        n += is_ready(session->links[i]);
+        n += link_is_ready(session->links[i]);
     return n;
 }
 
@@ -225,7 +225,7 @@ struct session_link *link_ready(const struct session *session)
 {
     for (size_t i = 0; session->n_up > 1 && i < session->n_links; i++) {
         struct session_link *link = session->links[i];
-        if (is_ready(link))
+        if (link_is_ready(link))
             return link;
     }
     return NULL;

@@ -80,7 +80,8 @@ static enum err on_open(struct session *session, struct session_link *link,
     if (err != ERR_NONE)
         return err;
     stream_set_id(stream, frame->id);
-    if (link->is_own && !link->had_owner)
+    /* Even this record may have ended it. */
+    if (link_is_ready(link))
         stream_settle(stream, link);
     stream->out.limit = frame->grant;
     stream->in.limit = frame->claim;

@@ -428,7 +428,9 @@ void link_measure(struct session *session, struct session_link *link, uint64_t n
 uint64_t links_deadline_us(const struct session *session);
 /* What is not acknowledged for too long goes again by another, while its link is still up. */
 void links_check(struct session *session);
-/* A link that is for one stream, and has none yet; NULL: there is none. */
+/* It is for one stream, has had none yet, and takes new frames. */
+bool link_is_ready(const struct session_link *link);
+/* The first that is ready; NULL: there is none. */
 struct session_link *link_ready(const struct session *session);
 /* The stream's home from now on. */
 void stream_settle(struct stream *stream, struct session_link *link);

@@ -399,6 +399,32 @@ static void without_a_common_link_all_go_by_any(void **state)
     assert_true(session_wants(pair->ends[CLIENT], 1));
 }
 
+static void a_stream_does_not_take_a_link_that_the_same_record_ended(void **state)
+{
+    struct pair *pair = *state;
+    const struct addr bound = {.family = ADDR_NONE};
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+
+    own_link(pair, 1);
+    /* In place of the client's record there is one that it would not write. */
+    session_ping(pair->ends[CLIENT], 1, pair->now_us);
+    (void)take(pair, CLIENT, 1, record);
+    uint8_t *end = frame_write_lost(record, 1, 0);
+    end = frame_write_open(end, 2, 4096, 4096, some_request());
+    assert_int_equal(give(pair, SERVER, 1, record, (size_t)(end - record)), ERR_NONE);
+    struct stream *stream = expect(pair, SERVER, STREAM_INCOMING).stream;
+    assert_null(stream->pin);
+    /* The link is forgotten, and the stream's answer goes by the other. */
+    assert_int_equal(expect(pair, SERVER, SESSION_LINK_LOST).link, 1);
+    carry_all(pair, 0);
+    advance(pair, 30 * MS);
+    carry_all(pair, 0);
+    assert_null(link_find(pair->ends[SERVER], 1));
+    assert_int_equal(stream_answer(stream, 0, &bound), ERR_NONE);
+    assert_true(session_wants(pair->ends[SERVER], 0));
+    assert_true(take(pair, SERVER, 0, record) > 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
 
 int main(void)
@@ -421,6 +447,7 @@ int main(void)
         TEST(a_stream_whose_own_link_is_lost_goes_by_the_common_one),
         TEST(the_client_hears_that_the_stream_of_a_link_is_closed),
         TEST(without_a_common_link_all_go_by_any),
+        TEST(a_stream_does_not_take_a_link_that_the_same_record_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
