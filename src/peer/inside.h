@@ -297,7 +297,7 @@ const char *near_unanswered(struct peer_link *link);
 void near_wear(struct peer_link *link);
 /* Finds those that are worn, and ends those that others have taken the place of. */
 void near_look_at_links(struct peer *peer);
-/* An idle one that was opened ahead, and is not needed any more. */
+/* An idle one that was opened ahead, or has few bytes left, and is not needed any more. */
 bool near_is_surplus(const struct peer_link *link);
 
 /* ---- gate.c, gate_flight.c, far.c ---- */

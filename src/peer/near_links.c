@@ -278,5 +278,6 @@ void near_look_at_links(struct peer *peer)
 
 bool near_is_surplus(const struct peer_link *link)
 {
-    return !link->is_own && n_fresh_common(link->peer) > n_common_wanted(link->peer);
+    unsigned n_others = n_fresh_common(link->peer) - is_fresh(link);
+    return !link->is_own && n_others >= n_common_wanted(link->peer);
 }

@@ -260,6 +260,23 @@ static void links_of_few_bytes_are_opened_ahead(void **state)
     }
 }
 
+/* Whether the last one has few bytes left is chance: so several amounts. */
+static void links_that_went_fast_leave_one_behind(void **state)
+{
+    (void)state;
+    for (uint64_t n = 2000000; n < 2600000; n += 100000) {
+        begin((struct scenario){.after = {200000, 300000}});
+        add_step(0, 0, n);
+        add_step(0, 550 * SECOND, 100);
+        world_start(&world);
+        run_until(BEGIN_US + 540 * SECOND);
+        assert_int_equal(n_read(1), n);
+        assert_int_equal(n_open(), 1);
+        (void)run_until_read(1, n + 100);
+        end();
+    }
+}
+
 static void an_idle_session_hands_over_and_keeps_one_link(void **state)
 {
     (void)state;
@@ -285,6 +302,7 @@ int main(void)
         cmocka_unit_test(one_of_two_links_that_dies_costs_nothing),
         cmocka_unit_test(a_handover_by_time_costs_no_pause_and_sends_nothing_twice),
         cmocka_unit_test(links_of_few_bytes_are_opened_ahead),
+        cmocka_unit_test(links_that_went_fast_leave_one_behind),
         cmocka_unit_test(an_idle_session_hands_over_and_keeps_one_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
