@@ -5,12 +5,13 @@ import os
 import pty
 import re
 import subprocess
+import time
 
 import pytest
 
 from harness import client
 from harness.binary import BIN, SLOWNESS
-from harness.client import receive_exactly
+from harness.client import receive_all, receive_exactly
 from harness.origin import echo
 from harness.program import environment, run_cli
 from harness.services import free_port
@@ -116,6 +117,21 @@ def test_ping_explains_silence_and_what_the_servers_log_says_of_a_wrong_key(serv
         assert cause in result.err
     line = end.wait_record(event="flight")
     assert line["level"] == "debug" and f'why="{line["why"]}"' in result.err
+
+
+def test_ping_explains_silence_and_what_the_servers_log_says_of_a_wrong_clock(server, origin, write, cli, key):
+    """As it is where the clocks differ, the flight comes later than it says by more than clock_skew_s."""
+    end = server(", clock_skew_s: 1")
+
+    def late(conn):
+        flight = conn.recv(1 << 16)
+        time.sleep(3)
+        with client.dial(end.addr()) as sock:
+            sock.sendall(flight)
+            receive_all(conn)
+    result = cli("ping", "-c", write(near(origin(late).port, key)), timeout=60)
+    line = end.wait_record(event="flight", level="warn")
+    assert result.code == 69 and f'why="{line["why"]}"' in result.err and "clock" in line["why"]
 
 
 def test_ping_tells_a_server_that_hangs_up(origin, write, cli, key):

@@ -55,7 +55,7 @@ def test_acc_02_five_links_carry_what_one_does(tunnel):
 
 
 def test_acc_02_what_dies_or_stalls_of_several_links_is_replaced_and_nothing_is_lost(tunnel):
-    t = tunnel(near={"links": 3})
+    t = tunnel(near={"links": 3, "keepalive_s": 1})    # one that stalls behind the last transfer's end is found out too
     sock = t.connect(t.serve(echo), timeout=60)
     traffic = Traffic(t, 4, (8 << 20) // SLOWNESS, timeout=90)
     for turn in range(3):
@@ -102,18 +102,12 @@ def test_acc_02_a_link_that_never_finishes_joining_expires(tunnel):
 # --- links that take the place of others --------------------------------------------------------
 
 def test_acc_43_handovers_during_a_transfer_change_the_port_and_no_byte(tunnel):
-    size = 100 << 20 if SLOWNESS == 1 else 20 << 20
-    t = tunnel(near={"handover": f"{{after: 4M-8M, ports: [{FURTHER}]}}"}, far={"listen": LISTEN})
-    transfer = Transfer(t.connect(t.serve(two_way), timeout=90), 1000, size, 43)
-    seen = set()
-
-    def is_over():
-        seen.update(carriers(t))
-        return not transfer.is_alive()
-    until(is_over, "the end of the transfer", timeout=120)
-    transfer.end(1)
-    assert {port_of(peer) for _, peer in seen} == {PORT, FURTHER} and len(seen) >= 4
-    until(lambda: len(carriers(t)) <= 2, "the end of the old carriers", timeout=30)
+    t = tunnel(near={"handover": f"{{after: 4M-8M, ports: [{FURTHER}]}}", "keepalive_s": 1}, far={"listen": LISTEN},
+               near_more="log: {level: debug}\n")    # where they come so often they are details
+    Transfer(t.connect(t.serve(two_way), timeout=90), 1000, 100 << 20, 43).end(120 * SLOWNESS)
+    up = t.near.records(event="link", is_="up")
+    assert {port_of(link["server"]) for link in up} == {PORT, FURTHER} and len(up) >= 4
+    wait_carriers(t, 1)    # not the old ones, nor what was opened ahead while they went so fast
     assert not t.near.records(event="link", is_="cut")
     # An attempt that the near end needs no more may be one that the far end has just answered.
     n_superseded = len(t.near.records(event="link", is_="given up", why="another link took its place"))

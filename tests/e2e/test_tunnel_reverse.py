@@ -7,6 +7,7 @@ import time
 import pytest
 
 from harness import client
+from harness.binary import SLOWNESS
 from harness.losses import killed_here, killed_there
 from harness.origin import echo, swallow
 from harness.pattern import receive_end, receive_pattern, send_and_end, send_pattern
@@ -14,7 +15,7 @@ from harness.program import complete
 from harness.tunnel import KEY, PORT, SERVER4, Transfer, two_way
 from harness.wait import until
 
-RELAY, SOCKS, HTTP, OTHER = 8001, 8002, 8003, 8004
+RELAY, SOCKS, HTTP, OTHER, MIXED = 8001, 8002, 8003, 8004, 8005
 MADE = "reloaded: the new configuration is in force"
 
 
@@ -72,10 +73,10 @@ def wait_listener(program, port, state, n=1):
 
 
 def test_acc_42_an_intranet_service_is_reached_from_outside(reverse):
-    """By relay, SOCKS and HTTP; the near end's log has where the client is."""
-    t = reverse({RELAY: echo}, lambda servers: inbound("socks", SOCKS, allow_targets='["127.0.0.1"]') +
-                inbound("http", HTTP, allow_targets='["127.0.0.1"]'))
-    wait_open(t, RELAY, SOCKS, HTTP)
+    """By relay, SOCKS, HTTP and both on one port; the near end's log has where the client is."""
+    t = reverse({RELAY: echo}, lambda servers: "".join(inbound(type, port, allow_targets='["127.0.0.1"]')
+                                                       for type, port in (("socks", SOCKS), ("http", HTTP), ("mixed", MIXED))))
+    wait_open(t, RELAY, SOCKS, HTTP, MIXED)
     server = t.servers[RELAY].addr
     sock = dial(t)
     source = "{}:{}".format(*sock.getsockname())
@@ -83,7 +84,7 @@ def test_acc_42_an_intranet_service_is_reached_from_outside(reverse):
     receive_pattern(sock, 100_000, 1)
     receive_end(sock)
     until(lambda: f"from={source} to=127.0.0.1:{server[1]}" in t.near.text, "the client's address in the near end's log")
-    for port, protocol in ((SOCKS, "socks5"), (SOCKS, "socks4"), (HTTP, "http")):
+    for port, protocol in ((SOCKS, "socks5"), (SOCKS, "socks4"), (HTTP, "http"), (MIXED, "socks5"), (MIXED, "socks4"), (MIXED, "http")):
         sock = dial(t, port)
         assert client.open_flow(sock, protocol, *server) == client.GRANTED[protocol]
         exchange(sock)
@@ -118,14 +119,14 @@ def test_acc_42_it_survives_reconnection_and_streams_without_an_answer(reverse):
 
 def test_acc_42_connections_wait_while_there_is_no_link(reverse):
     """Longer than connect_ms: nobody can say yet how long is too long."""
-    t = reverse({RELAY: echo}, far_limits="connect_ms: 1000")
+    t = reverse({RELAY: echo}, far_limits=f"connect_ms: {1500 * SLOWNESS}")
     wait_open(t, RELAY)
     exchange(dial(t))
     t.near.send_signal(signal.SIGSTOP)
     t.joined.far.kill_connections(PORT)
     sock = dial(t)
     send_pattern(sock, 2000, 0)
-    time.sleep(3)
+    time.sleep(2 * SLOWNESS)
     t.near.send_signal(signal.SIGCONT)
     receive_pattern(sock, 2000, 0)
 

@@ -15,10 +15,12 @@ from harness.binary import ROOT, SLOWNESS
 from harness.namespaces import FAR4
 from harness.origin import echo
 from harness.pattern import receive_pattern, send_pattern
+from harness.sandbox import with_descriptors
 from harness.tunnel import KEY_BYTES, PORT
 from harness.wait import until
 
 sys.path.insert(0, str(ROOT / "tests/interop"))
+from tunnel import frame    # noqa: E402
 from tunnel.keys import Keys    # noqa: E402
 from tunnel.link import ClientLink    # noqa: E402
 
@@ -129,6 +131,70 @@ def test_the_same_flight_twice_gets_an_answer_once(far):
     second = stranger(far, whole)
     assert_quiet([second])
     assert_ends_after_us([second])
+
+
+class Member:
+    """Who has the key, with a session that stands; what he has sent has been answered."""
+
+    def __init__(self, t):
+        self.link = ClientLink(Keys(KEY_BYTES), draw=os.urandom, now_ms=lambda: int(time.time() * 1000))
+        self.sock = stranger(t, self.link.start())
+        while self.link.state != "ESTABLISHED":
+            self.link.receive(self.sock.recv(1 << 16))
+        self.sock.sendall(self.link.seal(frame.encode(frame.Ping(1))))
+        until(lambda: frame.Pong(1) in self.receive(), "an answer")
+
+    def receive(self):
+        """The frames of one read."""
+        data = self.sock.recv(1 << 16)
+        assert data, "it was closed"
+        return [f for payload in self.link.receive(data) for f in frame.decode(payload)]
+
+
+def test_a_record_with_any_byte_changed_gets_no_answer_nor_does_what_comes_behind_it(far):
+    """As a changed flight, the connection is then read to its other side's end."""
+    members = []
+    while True:
+        member = Member(far)
+        record = member.link.seal(frame.encode(frame.Ping(2)))
+        at = len(members)
+        if at >= len(record):
+            break
+        behind = member.link.seal(frame.encode(frame.Ping(3)))
+        member.sock.sendall(record[:at] + bytes([record[at] ^ 1 << at % 8]) + record[at + 1:] + behind)
+        members.append(member)
+    assert len(members) > 16
+    time.sleep(QUIET_S)
+    for member in members:
+        member.sock.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            while True:    # an acknowledgement of the first record may come late
+                assert not any(isinstance(f, frame.Pong) for f in member.receive()), "it was taken"
+        member.sock.settimeout(20)
+    assert_ends_after_us([member.sock for member in members])
+
+
+def test_a_crowd_of_strangers_keeps_nobody_out(tunnel):
+    """With more connections than the far end has descriptors for. Some of them are closed, those of who has a key are not."""
+    t = tunnel(wait=False)
+    t.far = t.start(t.configs["far"], prefix=[*t.joined.far.prefix, *with_descriptors(64)])
+    t.start_near()
+    t.wait_linked()
+    sock, carriers = t.connect(t.serve(echo)), t.carriers()
+    crowd = [stranger(t, b"x" * 50) for _ in range(200)]
+    send_pattern(sock, 10_000)
+    receive_pattern(sock, 10_000)
+    assert carriers <= t.carriers()
+    server = t.serve(echo)
+    until(lambda: t.is_served(server), "a descriptor for a target's connection too", timeout=20)
+    t.joined.near.kill_connections(PORT)    # the crowd's too
+    crowd += [stranger(t, b"x" * 50) for _ in range(200)]
+    send_pattern(sock, 10_000, 1)
+    receive_pattern(sock, 10_000, 1)
+    with selectors.DefaultSelector() as selector:
+        for one in crowd[200:]:
+            selector.register(one, selectors.EVENT_READ)
+        assert len(selector.select(0)) >= 200 - 64, "what has no descriptor is closed"
 
 
 class Tap:
