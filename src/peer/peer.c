@@ -475,7 +475,7 @@ static void give_up_links(struct peer *peer)
         if (link->cut_us > peer->time.now_us)
             continue;
         if (link->state == LINK_LEAVING)
-            peer_link_close(link, "the other end does not take what is left to be said");
+            peer_link_close(link, "the other end has not ended it in time");
         else
             far_give_up(link);
     }

@@ -22,9 +22,6 @@
 /* How soon memory is asked for again that there was none of. */
 #define MEMORY_MS 100
 
-/* How long the other end's fin is waited for behind ours. */
-#define LINGER_MS 5000
-
 /* The session whose stream it is. NULL: it is no stream, or that session is over. */
 static struct host *ridden_by(const struct carrier *carrier)
 {
@@ -63,7 +60,7 @@ static void retire(struct carrier *carrier)
     carrier->state = CARRIER_GONE;
     carrier_is_known(carrier);
     atomic_fetch_sub(&carrier->env->flow->shared->n_carriers, 1);
-    timer_clear(loop_timers(loop), &carrier->lingering);
+    timer_clear(loop_timers(loop), &carrier->resting);
     list_remove(&carrier->link);
     list_remove(&carrier->freeing.link); /* it may have waited to be cut */
     loop_defer(loop, &carrier->freeing, free_carrier);
@@ -87,23 +84,18 @@ void carrier_evict(struct carrier *carrier)
     lose(carrier, ERR_NONE, false);
 }
 
-/* The timer of one that does not linger lets it rest. */
-static bool rests(const struct carrier *carrier)
-{
-    return carrier->state < CARRIER_LINGERING && timer_is_set(&carrier->lingering);
-}
-
 static void update_interest(struct carrier *carrier)
 {
-    endpoint_want(carrier->endpoint, (rests(carrier) || carrier->has_eof ? 0u : LOOP_READ) |
-                                         (carrier->is_full ? LOOP_WRITE : 0u));
+    endpoint_want(carrier->endpoint,
+                  (timer_is_set(&carrier->resting) || carrier->has_eof ? 0u : LOOP_READ) |
+                      (carrier->is_full ? LOOP_WRITE : 0u));
 }
 
 /* There is no memory to read into: what comes waits in the kernel until there may be some. */
 static enum err rest(struct carrier *carrier)
 {
     struct loop *loop = carrier->env->flow->loop;
-    enum err err = timer_set(loop_timers(loop), &carrier->lingering, loop_now_ms(loop) + MEMORY_MS);
+    enum err err = timer_set(loop_timers(loop), &carrier->resting, loop_now_ms(loop) + MEMORY_MS);
     if (err == ERR_NONE)
         update_interest(carrier);
     return err;
@@ -169,7 +161,7 @@ static void on_ready(struct endpoint *ep, unsigned events)
         carrier_settle_unknown(carrier);
     if (err == ERR_EOF && carrier->has_stood)
         hear_last_words(carrier);
-    if (err == ERR_MEMORY && carrier->has_stood && carrier->state < CARRIER_LINGERING)
+    if (err == ERR_MEMORY && carrier->has_stood && carrier->state < CARRIER_CUTTING)
         err = rest(carrier);
     if (carrier->state == CARRIER_GONE)
         return;
@@ -189,9 +181,9 @@ static void on_ready(struct endpoint *ep, unsigned events)
     }
 }
 
-static void on_lingered(struct timer *timer)
+static void on_rested(struct timer *timer)
 {
-    struct carrier *carrier = CONTAINER_OF(timer, struct carrier, lingering);
+    struct carrier *carrier = CONTAINER_OF(timer, struct carrier, resting);
     if (carrier->state < CARRIER_LINGERING)
         update_interest(carrier);
     else
@@ -215,7 +207,7 @@ enum err carrier_new(struct carrier **out, struct tended *keeper, struct endpoin
     carrier->remote = *remote;
     carrier->on_gone = on_gone;
     carrier->owner = owner;
-    timer_init(&carrier->lingering, on_lingered);
+    timer_init(&carrier->resting, on_rested);
     peer_link_set_owner(of, carrier);
     endpoint->owner = carrier;
     endpoint->on_ready = on_ready;
@@ -251,17 +243,12 @@ enum err carrier_give(struct carrier *carrier, const uint8_t *bytes, size_t n)
     return ERR_NONE;
 }
 
-/* All that its link had to send is written. */
+/* All that its link had to send is written. The peer says when the other's fin was waited for long enough. */
 static enum err end_by_fin(struct carrier *carrier)
 {
-    struct loop *loop = carrier->env->flow->loop;
     carrier->state = CARRIER_LINGERING;
     enum err err = endpoint_shutdown(carrier->endpoint);
-    if (err == ERR_NONE && carrier->has_eof)
-        return ERR_EOF;
-    if (err == ERR_NONE)
-        err = timer_set(loop_timers(loop), &carrier->lingering, loop_now_ms(loop) + LINGER_MS);
-    return err;
+    return err == ERR_NONE && carrier->has_eof ? ERR_EOF : err;
 }
 
 /* ERR_AGAIN: it takes no more now, or has had its turn. */
@@ -309,14 +296,14 @@ static void cut(struct deferred *cutting)
 
 void carrier_close(struct carrier *carrier, bool by_fin)
 {
-    if (carrier->state >= CARRIER_LINGERING)
+    if (carrier->state >= (by_fin ? CARRIER_LINGERING : CARRIER_CUTTING))
         return;
     if (by_fin) {
         carrier->state = CARRIER_CLOSING;
         tended_touch(carrier->keeper);
         return;
     }
-    carrier->state = CARRIER_LINGERING;
+    carrier->state = CARRIER_CUTTING;
     endpoint_want(carrier->endpoint, 0);
     loop_defer(carrier->env->flow->loop, &carrier->freeing, cut);
 }

@@ -2,9 +2,9 @@
  * A carrier in the program: an endpoint under one link of a peer, at either end. What comes is read into the room that the link
  * lends, what the link has to send is written from where it lies.
  *
- *     OPEN --carrier_close(by a fin)--> CLOSING: what the link has is written, then our fin; the other's fin is
- *      |                                   |      waited for a moment, as closing with unread bytes would be a reset
- *      +--its end, broken------------------+--> gone(): the link has ended, the endpoint is closed
+ *     OPEN --carrier_close(by a fin)--> CLOSING: what the link has is written, then our fin --> LINGERING: the other's
+ *      |                                   |      fin is waited for, as closing with unread bytes would be a reset
+ *      +--its end, broken, carrier_close()-+--> gone(): the link has ended, the endpoint is closed
  *      +--carrier_release()--> the endpoint is the caller's (the silent path, another worker)
  *
  * One that a far end has accepted is a stranger's (tunnel/strangers.h) until carrier_is_known(), whoever keeps it meanwhile.
@@ -20,7 +20,13 @@
 #include "io/timer.h"
 #include "tunnel/env.h"
 
-enum carrier_state { CARRIER_OPEN, CARRIER_CLOSING, CARRIER_LINGERING, CARRIER_GONE };
+enum carrier_state {
+    CARRIER_OPEN,
+    CARRIER_CLOSING,
+    CARRIER_LINGERING,
+    CARRIER_CUTTING,
+    CARRIER_GONE
+};
 
 struct stranger;
 
@@ -44,7 +50,7 @@ struct carrier {
     void (*on_gone)(struct carrier *, enum err how);
     void *owner;
     struct stranger *stranger; /* whose it is, ended with it; NULL: it was none, or is known */
-    struct timer lingering;    /* or resting, as there was no memory */
+    struct timer resting;      /* as there was no memory */
     struct deferred freeing;
 };
 

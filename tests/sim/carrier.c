@@ -283,8 +283,6 @@ static uint64_t end_next_us(const struct sim_carrier *carrier, unsigned end)
         next = chain_next_us(at);
     if (at->signs_us != 0)
         next = sooner(next, at->signs_us);
-    if (at->linger_us != 0)
-        next = sooner(next, at->linger_us);
     /* Writable when half of the queue is empty. */
     if (at->wants_write && !carrier->is_chained)
         next = sooner(next, out->free_us - sooner(out->free_us,

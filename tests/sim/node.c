@@ -236,9 +236,6 @@ void node_network_changed(struct node *near)
 
 /* ---- carriers ---- */
 
-/* How long the other end's fin is waited for behind ours. */
-#define LINGER_US (5 * SECOND)
-
 static void end_link(struct node *node, struct carrier_end *end)
 {
     struct peer_time time = node_time(node);
@@ -276,13 +273,13 @@ static void write_link(struct node *node, struct sim_carrier *carrier, unsigned 
             world_fail(node->world, "carrier %u was given %llu bytes of %llu", carrier->number,
                        (unsigned long long)budget->used, (unsigned long long)budget->most);
     }
-    if (at->is_open && at->is_closing && at->linger_us == 0) {
+    if (at->is_open && at->is_closing && !at->has_shut) {
         carrier_shut(carrier, end);
         if (at->has_fin) {
             end_link(node, at);
             return;
         }
-        at->linger_us = node->world->now_us + LINGER_US;
+        at->has_shut = true;
     }
 }
 
@@ -327,7 +324,7 @@ static bool read_link(struct node *node, struct sim_carrier *carrier, unsigned e
         return false;
     case CARRIER_FIN:
         peer_link_received(at->link, 0, &time);
-        at->has_fin = at->is_closing && at->linger_us == 0;
+        at->has_fin = at->is_closing && !at->has_shut;
         if (at->has_fin)
             return false;
         carrier_shut(carrier, end);
@@ -375,8 +372,6 @@ void node_carrier(struct node *node, struct sim_carrier *carrier, unsigned end)
     at->retry_us = 0;
     if (at->signs_us != 0 && at->signs_us <= node->world->now_us)
         sign_for(node, at);
-    if (at->is_open && at->linger_us != 0 && at->linger_us <= node->world->now_us)
-        end_link(node, at);
     if (at->is_open && at->has_fin)
         notice_reset(node, carrier, end);
     do {
@@ -428,8 +423,7 @@ static void silence(struct node *node, struct peer_link *link, const char *why)
     at->link = NULL;
     at->is_silent = true;
     at->is_closing = at->wants_write = false;
-    at->linger_us = 0;
-    at->has_fin = false;
+    at->has_shut = at->has_fin = false;
     read_silent(carrier, end);
 }
 
@@ -571,7 +565,7 @@ static void write_all(struct node *node)
         struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
         struct carrier_end *ours = &carrier->ends[end];
         if (ours->node == node && ours->is_open && ours->link != NULL && !ours->wants_write &&
-            ours->linger_us == 0)
+            !ours->has_shut)
             write_link(node, carrier, end);
     }
 }

@@ -243,6 +243,40 @@ static void a_handover_by_time_costs_no_pause_and_sends_nothing_twice(void **sta
     }
 }
 
+static bool near_has(unsigned number)
+{
+    for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next) {
+        const struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+        if (carrier->number == number)
+            return carrier->ends[0].is_open;
+    }
+    return false;
+}
+
+/* What has come on it by then need not come again. But it does not wait for ever. */
+static void an_old_link_waits_half_a_minute_for_the_others_fin(void **state)
+{
+    (void)state;
+    for (unsigned comes = 0; comes < 2; comes++) {
+        begin((struct scenario){.every = {2 * SECOND, 2 * SECOND}});
+        add_step(0, 0, 100);
+        add_step(0, 100 * SECOND, 100);
+        world_start(&world);
+        run_until(BEGIN_US + 1900 * MS);
+        struct sim_carrier *old = CONTAINER_OF(world.carriers.next, struct sim_carrier, in_world);
+        unsigned number = old->number;
+        old->lines[1].frozen_from_us = world.now_us;
+        old->lines[1].frozen_until_us = comes ? world.now_us + 25 * SECOND : NEVER;
+        run_until(BEGIN_US + 26 * SECOND);
+        assert_true(near_has(number));
+        run_until(BEGIN_US + 30 * SECOND);
+        assert_int_equal(near_has(number), !comes);
+        run_until(BEGIN_US + 34 * SECOND);
+        assert_false(near_has(number));
+        end();
+    }
+}
+
 static void links_of_few_bytes_are_opened_ahead(void **state)
 {
     (void)state;
@@ -301,6 +335,7 @@ int main(void)
         cmocka_unit_test(one_of_two_links_that_falls_silent_costs_little),
         cmocka_unit_test(one_of_two_links_that_dies_costs_nothing),
         cmocka_unit_test(a_handover_by_time_costs_no_pause_and_sends_nothing_twice),
+        cmocka_unit_test(an_old_link_waits_half_a_minute_for_the_others_fin),
         cmocka_unit_test(links_of_few_bytes_are_opened_ahead),
         cmocka_unit_test(links_that_went_fast_leave_one_behind),
         cmocka_unit_test(an_idle_session_hands_over_and_keeps_one_link),

@@ -136,11 +136,11 @@ struct pipe_line {
 struct carrier_end {
     struct node *node;
     struct peer_link *link;
-    bool is_open;       /* the node has not closed it */
-    bool is_silent;     /* it is read, and nothing else */
-    bool is_closing;    /* a fin goes when the link has no more */
-    bool has_fin;       /* the other's has come, and it has something to write still */
-    uint64_t linger_us; /* it has gone; until then the other's is read for; 0: not yet */
+    bool is_open;    /* the node has not closed it */
+    bool is_silent;  /* it is read, and nothing else */
+    bool is_closing; /* a fin goes when the link has no more */
+    bool has_fin;    /* the other's has come, and it has something to write still */
+    bool has_shut;   /* it has gone, and the other's is read for */
     bool wants_write;
     uint64_t
         signs_us; /* when the signature that the link waits for is made; 0: it waits for none */

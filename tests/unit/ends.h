@@ -39,6 +39,7 @@ static struct {
     struct sign_key *near_identity; /* taken by the near end */
     struct verify_key *near_server; /* likewise: whom it expects */
     bool near_sends_early;
+    uint64_t near_every_us; /* its links are replaced; 0: not */
     char state[64];         /* the far end's directory */
     uint64_t clock_skew_ms; /* its */
 } ends;
@@ -131,6 +132,7 @@ static inline void ends_make_near(void)
                                        .stream_window_bytes = 16 << 20,
                                        .n_sessions = 1,
                                        .sends_early = ends.near_sends_early,
+                                       .every = {ends.near_every_us, ends.near_every_us},
                                        .identity = ends.near_identity,
                                        .server = ends.near_server};
     link_key_init(&settings.key, ends.near_key, sizeof ends.near_key);
@@ -193,6 +195,7 @@ static inline void ends_prepare(void)
     ends.near_identity = NULL;
     ends.near_server = NULL;
     ends.near_sends_early = false;
+    ends.near_every_us = 0;
     memcpy(ends.near_key, ends_key, sizeof ends_key);
 }
 

@@ -29,6 +29,7 @@ static struct {
     uint8_t *seen;  /* of the first client's bytes, and of all that follow */
     size_t n_seen[TAP_MAX];
     bool is_frozen;  /* nothing is passed on */
+    size_t n_held;   /* of the first connections: nothing comes back by them */
     size_t flips_at; /* this byte of what the first client sends is changed; 0: none */
 } tap;
 
@@ -136,8 +137,9 @@ static inline void tap_pump(void)
         struct tap_conn *conn = &tap.conns[i];
         if (conn->client < 0)
             continue;
-        bool is_fine = tap_move(&conn->up, conn->client, conn->server, i, true) &&
-                       tap_move(&conn->down, conn->server, conn->client, i, false);
+        bool is_fine = tap_move(&conn->up, conn->client, conn->server, i, true);
+        if (is_fine && i >= tap.n_held)
+            is_fine = tap_move(&conn->down, conn->server, conn->client, i, false);
         if (!is_fine)
             tap_close(conn, true);
         else if (conn->up.is_ended && conn->down.is_ended)

@@ -383,6 +383,41 @@ static void two_reloads_that_take_a_tunnel_away_and_back_leave_no_gap(void **sta
     finish(far);
 }
 
+static size_t n_lingering(void)
+{
+    size_t n = 0;
+    for (struct list *at = ends.env.hosts.next; at != &ends.env.hosts; at = at->next) {
+        const struct host *host = CONTAINER_OF(at, struct host, link);
+        for (struct list *in = host->carriers.next; in != &host->carriers; in = in->next)
+            n += CONTAINER_OF(in, struct carrier, link)->state == CARRIER_LINGERING;
+    }
+    return n;
+}
+
+/* Up to half a minute; closed before, it would be answered by a reset. */
+static void a_carrier_whose_link_has_left_waits_for_the_others_fin(void **state)
+{
+    flows_begin(backend_of(state), &inbound_relay, (struct flow_limits){.connect_ms = 20000});
+    flows_set(state);
+    assert_int_equal(target_parse(&flows.inbound.target, "example.test:80", 15), ERR_NONE);
+    ends_prepare();
+    ends.near_every_us = 1000000;
+    ends_begin_with(ends_far_settings());
+    int far = open_one();
+    FLOWS_UNTIL(tap.n_conns == 2);
+    tap.n_held = 1;
+    FLOWS_UNTIL(n_lingering() > 0);
+    turn_for(flows.env.loop, 6000);
+    assert_in_range(n_lingering(), 1, 2); /* the others end as soon as they have left */
+    assert_true(tap.conns[0].client >= 0);
+    tap.n_held = 0;
+    FLOWS_UNTIL(tap.conns[0].client < 0);
+    assert_null(strstr(flows.lines, "is=cut"));
+    far_send_all(far, "hello", 5);
+    flows_expect(flows.origin, "hello", 5);
+    finish(far);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -400,6 +435,7 @@ int main(void)
         ON_ALL(carriers_that_die_change_no_byte),
         ON_BOTH_WITH_SOCKETS(a_link_speaks_on_when_streams_have_used_up_the_memory),
         ON_BOTH_WITH_SOCKETS(two_reloads_that_take_a_tunnel_away_and_back_leave_no_gap),
+        FLOWS_ON(a_carrier_whose_link_has_left_waits_for_the_others_fin, "epoll", LOOP_EPOLL, 0),
         ON_BOTH_WITH_SOCKETS(after_a_sleep_nothing_waits_for_a_pause_from_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
