@@ -152,7 +152,7 @@ static void learn_clock(struct peer *peer, const struct peer_time *time, uint64_
     peer->near.offset_ms = server_ms - time->boot_ms;
 }
 
-/* The session is gone, the carrier is not: a fresh flight follows on it, behind what was announced. */
+/* The session is gone, the carrier is not: a fresh flight follows on it, behind what was announced, if that is within what it may carry. */
 static void start_afresh(struct peer_link *link, const struct peer_time *time)
 {
     if (link->had_gone || !link->peer->stands) {
@@ -163,10 +163,13 @@ static void start_afresh(struct peer_link *link, const struct peer_time *time)
     link->is_own = false;
     peer_link_exit(link);
     near_start_over(link->peer, "the other end has not got the session any more");
-    if (!link->peer->near.needs_session)
-        near_begin(link, time);
-    else
+    if (link->peer->near.needs_session)
         peer_link_close(link, "out of memory");
+    else if (budget_room(&link->out_budget, FLIGHT1_MOST_BYTES) <
+             RECORD_OVERHEAD_BYTES + SESSION_LAST_ROOM_BYTES)
+        peer_link_close(link, "the carrier has no room for a fresh flight");
+    else
+        near_begin(link, time);
 }
 
 static void adopt_session(struct peer *peer, const struct flight_info *info,

@@ -325,6 +325,26 @@ static void an_idle_session_hands_over_and_keeps_one_link(void **state)
     end();
 }
 
+/* The join that finds the session gone has used up what the carrier may carry: the fresh flight goes by another. */
+static void a_session_that_is_gone_is_replaced_within_what_a_carrier_may_carry(void **state)
+{
+    (void)state;
+    begin_many((struct scenario){.after = {4800, 4900}, .at_once = true}, 2);
+    world.apps[1].open_us = BEGIN_US + 5 * SECOND;
+    add_step(0, 0, 100);
+    add_step(0, SECOND, 4000);
+    world_start(&world);
+    (void)run_until_read(1, 100);
+    node_stop(&world.far);
+    run_until(world.now_us + SECOND);
+    node_start(&world.far);
+    run_until(BEGIN_US + 20 * SECOND);
+    assert_true(world.apps[0].is_over);
+    assert_int_equal(world.apps[0].why, STREAM_RESET_LOST);
+    assert_true(world.apps[1].completed);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +359,7 @@ int main(void)
         cmocka_unit_test(links_of_few_bytes_are_opened_ahead),
         cmocka_unit_test(links_that_went_fast_leave_one_behind),
         cmocka_unit_test(an_idle_session_hands_over_and_keeps_one_link),
+        cmocka_unit_test(a_session_that_is_gone_is_replaced_within_what_a_carrier_may_carry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
