@@ -1,6 +1,9 @@
 """UDP ASSOCIATE and BIND for clients of a reverse inbound: they send to the far end, and what they send goes out of the near one."""
 
+import json
 import socket
+import threading
+import time
 
 import pytest
 
@@ -8,9 +11,14 @@ from harness import client
 from harness.binary import SLOWNESS
 from harness.client import UDP_ASSOCIATE
 from harness.losses import killed_here, killed_there, silence
+from harness.namespaces import FAR4, FAR6
+from harness.origin import echo
+from harness.pattern import receive_pattern, send_pattern
+from harness.program import run_cli
+from harness.tunnel import items
 from harness.udp import Association, UdpEcho, header, is_refused, udp_socket
 from harness.wait import until
-from test_tunnel_reverse import SOCKS, inbound, reverse, wait_open    # noqa: F401
+from test_tunnel_reverse import RELAY, SOCKS, dial, inbound, reverse, wait_open    # noqa: F401
 
 OPEN_TARGETS = {"allow_targets": '["127.0.0.0/8", "::1"]'}
 
@@ -67,7 +75,7 @@ def code_of(t, announce=("0.0.0.0", 0), command=UDP_ASSOCIATE):
         return client.socks5(control, *announce, command=command).code
 
 
-def test_acc_60_datagrams_of_every_size_go_there_and_back(reverse, net):
+def test_acc_60_datagrams_of_a_reverse_client_of_every_size_go_there_and_back(reverse, net):
     t = served(reverse)
     server, association = net.echo(t), net.associate(t)
     assert association.reply.code == 0 and association.at[0] == "127.0.0.1"
@@ -181,3 +189,72 @@ def test_acc_51_the_near_ends_own_refusal_too(reverse):
     t = served(reverse, keys={"udp": "{enabled: false}"})
     assert code_of(t) == 7
     assert code_of(t, command=client.BIND) == 7
+
+
+@pytest.mark.parametrize("listen, host", [('"0.0.0.0:8002"', FAR4), ('"[::]:8002"', FAR6)])
+def test_the_client_is_told_the_address_that_it_has_come_to(reverse, net, listen, host):
+    """Where the far end listens on all of them; datagrams of another family go out all the same."""
+    t = reverse({}, lambda servers: f"  - {{type: mixed, name: open, listen_via: home, listen: {listen}, allow: ['*'], "
+                                    f"{items(OPEN_TARGETS)}}}\n", allow=f"[{listen}]")
+    t.far.wait_record(timeout=60, event="listener", is_="listening")
+    association = net.associate(t, host=host)
+    assert association.at[0] == host
+    for server in (net.echo(t), net.echo(t, "::1")):
+        exchange(association, server, b"there and back")
+
+
+def test_acc_60_bind_waits_in_the_near_network(reverse):
+    t = served(reverse, keys={"bind": "{enabled: true, advertise: 127.0.0.1}"})
+    with t.joined.far.entered():
+        control = t.open_client(("127.0.0.1", SOCKS), timeout=30)
+    reply = client.socks5(control, "127.0.0.1", 0, command=client.BIND)
+    assert (reply.code, reply.host) == (0, "127.0.0.1")
+    with t.joined.near.entered():
+        peer = t.open_client((reply.host, reply.port), timeout=30)
+    second = client.receive_socks5_reply(control)
+    assert (second.code, second.host, second.port) == (0, *peer.getsockname())
+    send_pattern(peer, 100_000, 1)
+    receive_pattern(control, 100_000, 1)
+
+
+def test_a_clients_flood_over_a_slow_line_is_dropped_and_streams_go_on(reverse, net, place):
+    """8 Mbit/s, and several times that of datagrams: the far end drops and counts the oldest, a connection beside them gets its part."""
+    t = reverse({RELAY: echo}, lambda servers: inbound("socks", SOCKS, **OPEN_TARGETS), joined="line",
+                far_more=f"admin: {{socket: '{place}/admin'}}\n")
+    wait_open(t, RELAY, SOCKS)
+    association, beside = net.associate(t), dial(t)
+    with t.joined.near.entered():
+        sink = udp_socket()
+    t.joined.set(delay_ms=5, rate_mbit=8, queue_kb=64)
+    over = threading.Event()
+
+    def flood():
+        while not over.is_set():
+            for _ in range(16):
+                association.send(bytes(1200), *sink.getsockname())
+            time.sleep(0.002)
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    try:
+        time.sleep(1)
+        for seed in range(3):
+            send_pattern(beside, 20_000, seed)
+            receive_pattern(beside, 20_000, seed)
+        told = json.loads(run_cli("status", "--json", "--socket", place / "admin", home=place).out)
+        assert told["together"]["dropped"]["full"] > 0
+    finally:
+        over.set()
+        flooding.join()
+        sink.close()
+    exchange(association, net.echo(t), b"and goes on")
+
+
+def test_both_ends_let_go_of_it_when_the_session_is_over(reverse, net):
+    t = served(reverse)
+    server, association = net.echo(t), net.associate(t)
+    exchange(association, server, b"there")
+    t.near.stop()
+    wait_gone(t, association.at)
+    association.control.settimeout(10 * SLOWNESS)
+    with pytest.raises(ConnectionResetError):
+        association.control.recv(1)
