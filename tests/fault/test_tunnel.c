@@ -8,11 +8,11 @@
  */
 #include "../unit/allocator.h"
 #include "../unit/ends.h"
+#include "../unit/reverse.h"
 #include "outbound/outbounds.h"
 #include "resources.h"
 #include "tunnel/near.h"
 
-#include <fcntl.h>
 #include <signal.h>
 
 enum { N_CUSTOMERS = 2, N_CONNS = 8, UP_BYTES = 30000, DOWN_BYTES = 50000 };
@@ -40,9 +40,6 @@ static struct {
     size_t n_conns;
     struct customer customers[N_CUSTOMERS];
     bool is_reverse;
-    struct inbound inbounds[2]; /* the far end's, and what it listens for */
-    struct inbound_listen listens[1];
-    struct target_rule allowed[1];
 } stage;
 
 static uint8_t byte_at(int who, bool is_up, size_t i)
@@ -178,26 +175,6 @@ static bool is_over(void)
     return list_empty(&flows.env.live);
 }
 
-/* Once the far end listens. */
-static int reverse_client(void)
-{
-    uint64_t give_up = now_ms() + PATIENCE_MS;
-    int fd = -1;
-
-    while (fd < 0 && now_ms() < give_up) {
-        struct sockaddr_storage sa;
-        socklen_t n = sys_addr_to_sockaddr(&stage.listens[0].addr, &sa);
-        (void)loop_turn(flows.env.loop, 10);
-        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (connect(fd, (struct sockaddr *)&sa, n) == 0)
-            break; /* it waits in the backlog */
-        close(fd);
-        fd = -1;
-    }
-    assert_true(fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
-    return fd;
-}
-
 static void play(void)
 {
     uint64_t give_up = now_ms() + PATIENCE_MS;
@@ -228,26 +205,6 @@ static unsigned n_suffering(void)
     return n;
 }
 
-static void listen_by_far_end(void)
-{
-    struct addr addr = tcp_addr("127.0.0.1", 0);
-
-    close(tcp_listen(&addr)); /* a port that is free */
-    stage.listens[0] = (struct inbound_listen){.addr = addr};
-    stage.allowed[0] = (struct target_rule){.port_to = UINT16_MAX, .has_port = true};
-    ends.far.allow_reverse = (struct target_rule_list){stage.allowed, 1};
-    stage.inbounds[0] = ends.far;
-    stage.inbounds[1] = flows.inbound;
-    stage.inbounds[1].outbound = &stage.direct.base;
-    stage.inbounds[1].listen_via = ends.outbound;
-    stage.inbounds[1].listens = stage.listens;
-    stage.inbounds[1].n_listens = 1;
-    flows.ruleset.inbounds = stage.inbounds;
-    flows.ruleset.n_inbounds = 2;
-    far_turn_all(&ends.env, &flows.ruleset);
-    near_turn_all(&ends.env, &flows.ruleset);
-}
-
 static void begin(enum loop_backend backend)
 {
     struct addr addr = tcp_addr("127.0.0.1", 0);
@@ -258,7 +215,7 @@ static void begin(enum loop_backend backend)
     stage.direct = (struct outbound_direct){.base = {.ops = &outbound_direct, .name = "direct"}};
     ends.far.outbound = &stage.direct.base;
     if (stage.is_reverse)
-        listen_by_far_end();
+        reverse_begin(&stage.direct.base);
 }
 
 static void end(void)

@@ -1,0 +1,223 @@
+/*
+ * ACCEPTANCE 60, 70, 75: UDP ASSOCIATE by a listener of the far end, while each system call and each allocation fails in its turn.
+ * A datagram may get lost, and memory that runs out may end the session; but what comes is what was sent, afterwards there is service
+ * again, by the same association where it lives, and when all is over nothing is left at either end.
+ */
+#include "../unit/allocator.h"
+#include "../unit/ends.h"
+#include "../unit/reverse.h"
+#include "../unit/udp.h"
+#include "outbound/outbounds.h"
+#include "resources.h"
+#include "wire/socks5.h"
+
+#include <signal.h>
+
+#define REQUEST "\5\1\0\5\3\0\1\0\0\0\0\0\0"
+#define N_REQUEST 13
+#define N_REPLY 12
+#define STEPS 20
+#define PAYLOAD "payload"
+#define N_PAYLOAD 7
+
+static struct {
+    struct outbound_direct direct;
+    int control; /* -1: closed */
+    int client, target;
+    struct addr client_at, target_at, relay_at;
+    uint8_t reply[N_REPLY];
+    size_t n_reply;
+    bool is_over; /* its connection was ended for it */
+    unsigned n_back;
+} stage;
+
+/* ---- what the client and its target do ---- */
+
+static void associate(void)
+{
+    stage.control = reverse_client();
+    tcp_send(stage.control, REQUEST, N_REQUEST);
+    stage.n_reply = 0;
+    stage.is_over = false;
+}
+
+static void leave(void)
+{
+    close(stage.control);
+    stage.control = -1;
+}
+
+static bool is_granted(void)
+{
+    return stage.n_reply == N_REPLY && stage.reply[3] == 0;
+}
+
+static void take_reply(void)
+{
+    uint8_t byte;
+    while (stage.n_reply < N_REPLY && !stage.is_over) {
+        ssize_t got = recv(stage.control, stage.reply + stage.n_reply, N_REPLY - stage.n_reply, 0);
+        if (got < 0 && errno == EAGAIN)
+            return;
+        stage.is_over = got <= 0;
+        stage.n_reply += got > 0 ? (size_t)got : 0;
+    }
+    if (!stage.is_over)
+        stage.is_over = recv(stage.control, &byte, 1, 0) >= 0 || errno != EAGAIN;
+    stage.relay_at = tcp_addr("127.0.0.1", (uint16_t)(stage.reply[10] << 8 | stage.reply[11]));
+}
+
+static void send_one(void)
+{
+    uint8_t room[SOCKS5_UDP_HEADER_MAX_BYTES + N_PAYLOAD];
+    struct target to = {.addr = stage.target_at};
+    uint8_t *payload = room + SOCKS5_UDP_HEADER_MAX_BYTES;
+    memcpy(payload, PAYLOAD, N_PAYLOAD);
+    const uint8_t *at = socks5_put_udp_header(payload, &to);
+    udp_send(stage.client, &stage.relay_at, at, (size_t)(payload - at) + N_PAYLOAD);
+}
+
+static void turn(void)
+{
+    uint8_t bytes[512];
+    struct addr from;
+    struct socks5_datagram header;
+    size_t n_header;
+    ssize_t n;
+    (void)loop_turn(flows.env.loop, 0);
+    take_reply();
+    while ((n = udp_receive(stage.target, bytes, sizeof bytes, &from)) >= 0) {
+        assert_int_equal(n, N_PAYLOAD);
+        assert_memory_equal(bytes, PAYLOAD, N_PAYLOAD);
+        udp_send(stage.target, &from, bytes, N_PAYLOAD);
+    }
+    while ((n = udp_receive(stage.client, bytes, sizeof bytes, &from)) >= 0) {
+        assert_int_equal(socks5_parse_datagram(bytes, (size_t)n, &header, &n_header), ERR_NONE);
+        assert_int_equal((size_t)n - n_header, N_PAYLOAD);
+        assert_memory_equal(bytes + n_header, PAYLOAD, N_PAYLOAD);
+        stage.n_back++;
+    }
+}
+
+/* ---- the play ---- */
+
+static void play(void)
+{
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+    associate();
+    while (stage.n_reply < N_REPLY && !stage.is_over) {
+        assert_true(now_ms() < give_up);
+        turn();
+    }
+    for (int i = 0; i < STEPS && is_granted() && !stage.is_over; i++) {
+        if (i % 5 == 0)
+            send_one();
+        turn();
+    }
+}
+
+/* Whoever was turned away comes again, and a way that failed is tried again after a moment. */
+static void assert_serves(void)
+{
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+    unsigned before = stage.n_back;
+    for (unsigned i = 0; stage.n_back == before; i++) {
+        assert_true(now_ms() < give_up);
+        if (stage.is_over || (stage.n_reply == N_REPLY && !is_granted())) {
+            leave();
+            associate();
+        }
+        if (is_granted() && i % 50 == 0)
+            send_one();
+        turn();
+        if (i > 100)
+            usleep(1000);
+    }
+}
+
+static void begin(enum loop_backend backend)
+{
+    flows_begin(backend, &inbound_socks, (struct flow_limits){.connect_ms = 8000});
+    flows.inbound.udp.is_enabled = true;
+    ends_begin();
+    stage.direct = (struct outbound_direct){.base = {.ops = &outbound_direct, .name = "direct"}};
+    reverse_begin(&stage.direct.base);
+    stage.client_at = stage.target_at = tcp_addr("127.0.0.1", 0);
+    stage.client = udp_open(&stage.client_at);
+    stage.target = udp_open(&stage.target_at);
+    stage.n_back = 0;
+    close(reverse_client()); /* from now on it listens */
+}
+
+static void end(void)
+{
+    leave();
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    turn_at_once(flows.env.loop, 2);
+    assert_int_equal(flows.shared.n_associations, 0);
+    assert_int_equal(flows.env.associations.n_used, 0);
+    assert_int_equal(flows.env.ways.n_used, 0);
+    assert_int_equal(flows.env.senders.n_used, 0);
+    close(stage.client);
+    close(stage.target);
+    ends_end();
+    assert_int_equal(n_bad_closes, 0);
+}
+
+struct plan {
+    enum loop_backend backend;
+    enum sys_fault fault; /* NONE: allocations fail */
+};
+
+/* Returns false when the nth comes after the play's end. */
+static bool play_with_fault(const struct plan *plan, uint64_t n)
+{
+    begin(plan->backend);
+    if (plan->fault == SYS_FAULT_NONE)
+        allocator_fail(n);
+    else
+        sys_fault_set(plan->fault, n);
+    play();
+    bool was_hit = plan->fault == SYS_FAULT_NONE ? n_allocations >= n : sys_fault_hit() != NULL;
+    allocator_fail(0);
+    sys_fault_set(SYS_FAULT_NONE, 0);
+    assert_serves();
+    end();
+    return was_hit;
+}
+
+static void each_fault(void **state)
+{
+    int64_t n_blocks_before = n_blocks, n_mapped_before = n_mapped_bytes;
+    uint64_t n = 1;
+    while (play_with_fault(*state, n)) {
+        if (n_blocks != n_blocks_before || n_mapped_bytes != n_mapped_before)
+            fail_msg("fault %u: %d blocks and %d bytes are left", (unsigned)n,
+                     (int)(n_blocks - n_blocks_before), (int)(n_mapped_bytes - n_mapped_before));
+        n++;
+    }
+    print_message("             %u faults\n", (unsigned)n - 1);
+    assert_true(n > 20);
+}
+
+static int forget_faults(void **state)
+{
+    (void)state;
+    sys_fault_set(SYS_FAULT_NONE, 0);
+    allocator_fail(0);
+    return 0;
+}
+
+int main(void)
+{
+    static struct plan fail_epoll = {LOOP_EPOLL, SYS_FAULT_FAIL};
+    static struct plan fail_poll = {LOOP_POLL, SYS_FAULT_FAIL};
+    static struct plan no_memory = {LOOP_EPOLL, SYS_FAULT_NONE};
+    signal(SIGPIPE, SIG_IGN);
+    const struct CMUnitTest tests[] = {
+        {"acc_70_each_call_fails (epoll)", each_fault, NULL, forget_faults, &fail_epoll},
+        {"acc_70_each_call_fails (poll)", each_fault, NULL, forget_faults, &fail_poll},
+        {"acc_70_each_allocation_fails", each_fault, NULL, forget_faults, &no_memory},
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
