@@ -1,6 +1,9 @@
 /*
  * Authenticated encryption: AES-GCM (NIST SP 800-38D) and ChaCha20-Poly1305 (RFC 8439), one key with
- * a counter for its nonces. A key's context is made once, and each call sets only the nonce.
+ * a counter for its nonces. A key's contexts are made once, and each call sets only the nonce.
+ *
+ * OpenSSL does it, which is the fastest for long messages; short ones, for which finding the way to the cipher takes longer than the
+ * cipher, go through libsodium, where that is there and has the cipher.
  */
 #ifndef SOCKEYE_CRYPTO_AEAD_H
 #define SOCKEYE_CRYPTO_AEAD_H
@@ -25,6 +28,7 @@ enum aead_use { AEAD_SEAL, AEAD_OPEN };
 
 struct aead_key {
     void *context;
+    void *small; /* libsodium's, for messages of few bytes; NULL: it has none for this cipher */
     enum aead aead;
     enum aead_use use;
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "crypto/crypto.h"
+#include "crypto/libsodium.h"
 
 struct libcrypto libcrypto;
 
@@ -144,7 +145,11 @@ static enum err load(void)
     if (library == NULL)
         return ERR_NOT_FOUND;
     enum err err = find_functions(library);
-    return err == ERR_NONE ? fetch_ciphers() : err;
+    if (err == ERR_NONE)
+        err = fetch_ciphers();
+    if (err == ERR_NONE)
+        libsodium_load();
+    return err;
 }
 
 enum err crypto_load(void)

@@ -270,6 +270,39 @@ static void large_records_come_back_whatever_their_pieces(void **state)
     free(plain);
 }
 
+/* Of two keys that are one: OpenSSL's alone and whatever goes through libsodium. */
+static void either_library_opens_what_the_other_has_sealed(void **state)
+{
+    static const struct piece ad = {"not sealed", 10};
+    uint8_t plain[MAX_BYTES - AEAD_TAG_BYTES], sealed[2][MAX_BYTES];
+    uint64_t seed = 43;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof plain; i++)
+        plain[i] = (uint8_t)random_u64(&seed);
+    for (unsigned aead = 0; aead < N_AEADS; aead++) {
+        struct aead_key sealing = key_of(aead, AEAD_SEAL, plain);
+        struct aead_key opening = key_of(aead, AEAD_OPEN, plain);
+        struct aead_key plainly_sealing = sealing, plainly_opening = opening;
+        plainly_sealing.small = plainly_opening.small = NULL;
+        if (aead == AEAD_CHACHA20_POLY1305) /* whatever the processor */
+            assert_non_null(sealing.small);
+        for (size_t n = 0; n <= sizeof plain; n++) {
+            const struct piece pieces[] = {{plain, n / 3}, {plain + n / 3, n - n / 3}};
+            assert_int_equal(aead_seal(&sealing, n, ad, pieces, 2, sealed[0]), ERR_NONE);
+            assert_int_equal(aead_seal(&plainly_sealing, n, ad, pieces, 2, sealed[1]), ERR_NONE);
+            assert_memory_equal(sealed[0], sealed[1], n + AEAD_TAG_BYTES);
+            assert_int_equal(aead_open(&opening, n, ad, sealed[0], n + AEAD_TAG_BYTES), ERR_NONE);
+            assert_int_equal(aead_open(&plainly_opening, n, ad, sealed[1], n + AEAD_TAG_BYTES),
+                             ERR_NONE);
+            assert_memory_equal(sealed[0], plain, n);
+            assert_memory_equal(sealed[1], plain, n);
+        }
+        aead_key_deinit(&sealing);
+        aead_key_deinit(&opening);
+    }
+}
+
 static void a_key_that_is_none_may_be_deinited(void **state)
 {
     (void)state;
@@ -293,6 +326,7 @@ int main(void)
         cmocka_unit_test(another_key_does_not_open),
         cmocka_unit_test(a_key_may_be_replaced),
         cmocka_unit_test(large_records_come_back_whatever_their_pieces),
+        cmocka_unit_test(either_library_opens_what_the_other_has_sealed),
         cmocka_unit_test(a_key_that_is_none_may_be_deinited),
     };
     return cmocka_run_group_tests(tests, load, NULL);
