@@ -93,6 +93,8 @@ enum err link_make(struct session *session, uint64_t number, struct session_link
     link->lost_sent.link = NO_LINK;
     link->ack_at_us = UINT64_MAX;
     queues_init(&link->queues);
+    list_init(&link->pinned);
+    list_init(&link->told);
     list_append(&session->commons, &link->in_commons);
     size_t place = place_of(session, number);
     for (size_t i = session->n_links++; i > place; i--)
@@ -105,6 +107,7 @@ enum err link_make(struct session *session, uint64_t number, struct session_link
 
 void link_free(struct session *session, struct session_link *link)
 {
+    assert(list_empty(&link->pinned) && list_empty(&link->told));
     session->n_links--;
     for (size_t i = place_of(session, link->number); i < session->n_links; i++)
         session->links[i] = session->links[i + 1];

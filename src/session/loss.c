@@ -41,19 +41,27 @@ static void frame_lost(struct session *session, const struct sent *sent)
     stream_queue(stream);
 }
 
+/* Of all streams only those are looked at that had something on it: links may be many, and fall silent again and again. */
+static void let_streams_go(struct session_link *link)
+{
+    while (!list_empty(&link->pinned)) {
+        struct stream *stream = CONTAINER_OF(link->pinned.next, struct stream, in_pinned);
+        stream_leave_home(stream);
+        stream_pin(stream, NULL);
+    }
+    while (!list_empty(&link->told)) {
+        struct stream *stream = CONTAINER_OF(link->told.next, struct stream, in_told);
+        list_remove(&stream->in_told);
+        if (slot_is_lost(&stream->in.window_sent, link) && !stream->has_final)
+            credit_window_needed(stream);
+    }
+}
+
 void link_send_again(struct session *session, struct session_link *link)
 {
     link_need_lost(session, link, link->lost_needed || link->awaits_count);
     link->awaits_count = false;
-    for (struct list *at = session->streams.next; at != &session->streams; at = at->next) {
-        struct stream *stream = CONTAINER_OF(at, struct stream, in_session);
-        if (stream->pin == link) {
-            stream_leave_home(stream);
-            stream_pin(stream, NULL);
-        }
-        if (slot_is_lost(&stream->in.window_sent, link) && !stream->has_final)
-            credit_window_needed(stream);
-    }
+    let_streams_go(link);
     uint32_t from = (int32_t)(link->again - link->head) > 0 ? link->again : link->head;
     for (uint32_t i = from; i != link->tail; i++)
         frame_lost(session, &link->sent[i & (link->cap - 1)]);

@@ -58,6 +58,9 @@ void stream_pin(struct stream *stream, struct session_link *link)
     list_remove(&stream->in_windows);
     if (stream->datagrams != NULL)
         list_remove(&stream->datagrams->in_queue);
+    list_remove(&stream->in_pinned);
+    if (link != NULL)
+        list_append(&link->pinned, &stream->in_pinned);
     stream->queue = QUEUE_NONE;
     stream->pin = link;
     stream_queue(stream);

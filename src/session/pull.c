@@ -159,6 +159,8 @@ static void put_windows(struct filler *filler, struct queues *queues)
         list_remove(&stream->in_windows);
         put_head(filler, frame_write_window(at, stream->id, stream->in.limit));
         stream->in.window_sent = slot_here(filler);
+        list_remove(&stream->in_told);
+        list_append(&filler->link->told, &stream->in_told);
         filler->asks = true;
     }
 }

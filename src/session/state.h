@@ -111,6 +111,8 @@ struct stream {
     struct stream *next_of_bucket;
     struct list in_session, in_events, in_queue, in_windows;
     struct session_link *pin;
+    struct list in_pinned;          /* of that link */
+    struct list in_told;            /* of the link by which its last WINDOW went */
     struct session_link *home;      /* its own link, to which it is pinned then; NULL: none */
     struct datagrams *datagrams;    /* owned; NULL: it carries bytes */
     struct stream_request *request; /* until OPEN was acknowledged, or answered */
@@ -198,7 +200,9 @@ struct session_link {
     bool awaits_count;      /* our BYE has answered theirs: what had not come is told soon */
     uint64_t resend_us;     /* or else is sent again then */
     struct stream *owner;   /* whose home it is; NULL: nobody's */
-    struct queues queues;   /* of the streams that are pinned to it */
+    struct list pinned;     /* streams: to it */
+    struct queues queues;   /* theirs */
+    struct list told;       /* streams: WINDOW by it, which may be lost with it */
     struct slot lost_sent;
 
     /* Records that were sent and not acknowledged: a ring, cap a power of two. */

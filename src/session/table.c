@@ -91,6 +91,8 @@ enum err stream_new(struct session *session, bool is_ours, struct stream **out)
     list_init(&stream->in_events);
     list_init(&stream->in_queue);
     list_init(&stream->in_windows);
+    list_init(&stream->in_pinned);
+    list_init(&stream->in_told);
     list_append(&session->streams, &stream->in_session);
     session->n_streams++;
     session->n_live++;
@@ -146,6 +148,7 @@ void stream_close(struct stream *stream)
         datagrams_clear(stream);
         stream_leave_home(stream);
         stream_queue(stream);
+        list_remove(&stream->in_pinned);
         stream->pin = NULL;
         credit_account(stream);
     }
@@ -168,6 +171,8 @@ void stream_delete(struct stream *stream)
     list_remove(&stream->in_events);
     list_remove(&stream->in_queue);
     list_remove(&stream->in_windows);
+    list_remove(&stream->in_pinned);
+    list_remove(&stream->in_told);
     session->n_streams--;
     free(stream);
 }

@@ -1,4 +1,6 @@
 /* Several links of a session: which of them a frame goes by, what becomes of those of one that falls silent, and links of one stream's own. */
+#include <time.h>
+
 #include "sessions.h"
 
 #include "session/state.h"
@@ -248,6 +250,47 @@ static void the_only_link_is_not_given_up(void **state)
     assert_int_equal(session_deadline_us(pair->ends[CLIENT]), UINT64_MAX);
 }
 
+/* The processor time that it takes to lose a link, the least of some hundreds. */
+static clock_t loss_costs(struct pair *pair, uint64_t first_link)
+{
+    clock_t least = 0;
+
+    for (uint64_t link = first_link; link < first_link + 200; link += 50) {
+        for (uint64_t i = link; i < link + 50; i++)
+            pair_link(pair, i);
+        clock_t begun = clock();
+        for (uint64_t i = link; i < link + 50; i++)
+            session_lose_link(pair->ends[SERVER], i, pair->now_us);
+        clock_t took = clock() - begun + 1;
+        least = least == 0 || took < least ? took : least;
+    }
+    return least;
+}
+
+static void a_lost_link_costs_nothing_for_streams_that_had_nothing_on_it(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *stream;
+    struct session_event event;
+
+    clock_t among_none = loss_costs(pair, 1);
+    for (int i = 0; i < 20000; i++) {
+        assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &stream), ERR_NONE);
+        if (i % 100 != 99)
+            continue;
+        carry(pair, CLIENT, 0);
+        advance(pair, 25 * MS);
+        carry(pair, SERVER, 0);
+    }
+    for (int i = 0; i < 20000; i++)
+        assert_int_equal(expect(pair, SERVER, STREAM_INCOMING).kind, STREAM_INCOMING);
+    clock_t among_many = loss_costs(pair, 1000);
+    /* To look at each of them would take hundreds of times as long. */
+    assert_true(among_many < 50 * among_none);
+    while (session_next_event(pair->ends[SERVER], &event))
+        continue;
+}
+
 /* ---- a clean end ---- */
 
 /* The client ends link 0 while the server has something on its way by it. */
@@ -440,6 +483,7 @@ int main(void)
         TEST(what_a_silent_link_has_goes_once_more_by_another),
         TEST(a_silent_link_that_answers_is_as_good_as_before),
         TEST(the_only_link_is_not_given_up),
+        TEST(a_lost_link_costs_nothing_for_streams_that_had_nothing_on_it),
         TEST(what_was_on_its_way_when_a_link_ended_cleanly_is_not_sent_again),
         TEST(what_did_not_come_by_a_link_that_ended_cleanly_is_sent_again),
         TEST(who_hears_no_count_sends_again_after_a_second),
