@@ -10,6 +10,7 @@ from harness import client
 from harness.origin import echo
 from harness.pattern import receive_pattern, send_pattern
 from harness.program import complete
+from harness.services import free_port, is_listening
 from harness.tunnel import KEY, Transfer, two_way
 from harness.wait import until
 
@@ -51,9 +52,9 @@ class Bed:
         self.far.send_signal(signal.SIGHUP)
         until(lambda: self.far.text.count(MADE) > before, "the reload", timeout=60)
 
-    def near_end(self, clients):
-        """clients: {name: its key}."""
-        inbounds = "".join(f"  - {{type: socks, name: in-{name}, listen: 127.0.0.1:0, outbound: {name}}}\n" for name in clients)
+    def near_end(self, clients, more=""):
+        """clients: {name: its key}; more: further inbounds."""
+        inbounds = more + "".join(f"  - {{type: socks, name: in-{name}, listen: 127.0.0.1:0, outbound: {name}}}\n" for name in clients)
         outbounds = "".join(f"  - {{type: tunnel, name: {name}, server: 127.0.0.1:{self.port}, key: \"{text}\"}}\n"
                             for name, text in clients.items())
         state = self.place / f"near-{'-'.join(clients)}"
@@ -171,6 +172,32 @@ def test_a_user_has_as_many_sessions_as_he_may(bed, origin):
     bed.reload(users=users(user("ann", sessions=2), user("bob")))
     exchange(bed.connect("second", server))
     exchange(first)
+
+
+def test_a_user_listens_where_he_may_and_others_nowhere(bed, origin):
+    server, ports = origin(echo), {"ann": free_port(), "bob": free_port()}
+    bed.far_end(users=users(user("ann", allow_reverse=f"[{ports['ann']}]"), user("bob")))
+    bed.near_end({name: f"{KEY}:{key(name)}" for name in ports},
+                 "".join(f'  - {{type: relay, name: from-{name}, listen_via: {name}, listen: "127.0.0.1:{port}", target: "127.0.0.1:{server.port}"}}\n'
+                         for name, port in ports.items()))
+    until(lambda: is_listening(ports["ann"]), "ann's port", timeout=30)
+    exchange(bed.dial_addr(("127.0.0.1", ports["ann"]), timeout=30))
+    for program in (bed.near, bed.far):
+        until(lambda: f"allow_reverse: ['127.0.0.1:{ports['bob']}']" in program.text, "what bob lacks", timeout=30)
+    assert not is_listening(ports["bob"])
+
+
+def test_a_user_has_as_many_connections_as_he_may(bed, origin):
+    server = origin(echo)
+    bed.far_end(users=users(user("ann", per_client=2), user("bob")))
+    bed.near_end({name: f"{KEY}:{key(name)}" for name in ("ann", "bob")})
+    kept = [bed.connect("ann", server) for _ in range(2)]
+    assert bed.code("ann", server) == 1
+    several = [bed.connect("bob", server) for _ in range(4)]
+    for sock in kept + several:
+        exchange(sock)
+    kept.pop().close()
+    exchange(bed.connect("ann", server))
 
 
 def test_a_hundred_thousand_users_in_a_file(bed, origin, place):
