@@ -130,6 +130,16 @@ void sock_bound_unsent(struct endpoint *ep, unsigned bytes)
         set_option(ep->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)bytes);
 }
 
+void sock_acknowledge(struct endpoint *ep)
+{
+#ifdef TCP_QUICKACK
+    if (ep->fd >= 0)
+        set_option(ep->fd, IPPROTO_TCP, TCP_QUICKACK, 1); /* until the system thinks otherwise */
+#else
+    (void)ep;
+#endif
+}
+
 uint64_t sock_retransmits(const struct endpoint *ep)
 {
     struct tcp_info info = {0};

@@ -56,6 +56,10 @@ NODISCARD enum err sock_connect_result(struct sock *sock, unsigned events);
  * endpoints that are no sockets. */
 void sock_bound_unsent(struct endpoint *ep, unsigned bytes);
 
+/* Acknowledges what was read now, and does not wait for something to send along with it. Harmless where the system knows no such thing, and for
+ * endpoints that are no sockets. */
+void sock_acknowledge(struct endpoint *ep);
+
 /* How many segments it has sent again since it was connected; 0 where the system does not tell, and for endpoints that are no TCP sockets. */
 uint64_t sock_retransmits(const struct endpoint *ep);
 

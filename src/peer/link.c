@@ -355,6 +355,11 @@ void peer_link_received(struct peer_link *link, size_t n, const struct peer_time
         span_shrink(&link->in, peer_link_chunks(link));
 }
 
+bool peer_link_has_part(const struct peer_link *link)
+{
+    return span_bytes(&link->in) > 0;
+}
+
 bool peer_link_is_done(const struct peer_link *link)
 {
     return link->has_bye || link->state >= LINK_LEAVING || (link->gate != NULL && !link->was_used);

@@ -87,6 +87,8 @@ void peer_link_set_chained(struct peer_link *link);
 NODISCARD enum err peer_link_room(struct peer_link *link, uint8_t **bytes, size_t *n);
 /* So many bytes were read into it; 0 gives the room back. */
 void peer_link_received(struct peer_link *link, size_t n, const struct peer_time *time);
+/* Whether bytes wait for more of the same record. */
+bool peer_link_has_part(const struct peer_link *link);
 /* Whether its carrier's end is no surprise: either end has said BYE on it, or given it up, or the near end has never used it: it was
  * an attempt that another was faster than. */
 bool peer_link_is_done(const struct peer_link *link);

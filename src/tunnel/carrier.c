@@ -22,6 +22,14 @@
 /* How soon memory is asked for again that there was none of. */
 #define MEMORY_MS 100
 
+/* Systems put acknowledgements off by 40 to 200 ms, or till something is sent along with them, as ours are after 25. A proxy on the way that has left
+ * Nagle's algorithm on (RFC 896) waits for them, with what does not fill a segment: the rest of a record comes so late. */
+#define LATE_MIN_US 20000u
+#define LATE_MAX_US 250000u
+
+/* After so many times it is taken for that, and what comes is acknowledged at once. */
+#define LATE_TIMES 3
+
 /* The session whose stream it is. NULL: it is no stream, or that session is over. */
 static struct host *ridden_by(const struct carrier *carrier)
 {
@@ -101,6 +109,19 @@ static enum err rest(struct carrier *carrier)
     return err;
 }
 
+/* Something has come, and was taken. */
+static void note_received(struct carrier *carrier, uint64_t now_us)
+{
+    uint64_t pause_us = now_us - carrier->heard_us;
+    bool was_late = carrier->has_part && pause_us >= LATE_MIN_US && pause_us <= LATE_MAX_US;
+    carrier->has_part = peer_link_has_part(carrier->of);
+    carrier->heard_us = now_us;
+    if (was_late && carrier->n_late < LATE_TIMES)
+        carrier->n_late++;
+    if (carrier->n_late == LATE_TIMES)
+        sock_acknowledge(carrier->endpoint);
+}
+
 /* One read into what the link lends. */
 static enum err read_once(struct carrier *carrier, size_t *n)
 {
@@ -116,6 +137,7 @@ static enum err read_once(struct carrier *carrier, size_t *n)
     peer_link_received(carrier->of, *n, &now); /* nothing was there: the room goes back */
     if (err != ERR_NONE)
         return err;
+    note_received(carrier, now.now_us);
     tended_touch(carrier->keeper);
     return ERR_NONE;
 }

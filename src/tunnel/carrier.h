@@ -37,14 +37,17 @@ struct carrier {
     struct peer_link *of;
     struct endpoint *endpoint;
     struct addr remote;
-    uint8_t state;   /* enum carrier_state */
-    bool is_full;    /* the endpoint takes nothing now */
-    bool has_eof;    /* the other's fin has come, and not all is written */
-    bool is_clean;   /* it is closed by our own will, or the other end has said BYE */
-    bool has_stood;  /* its link was up */
-    bool is_brief;   /* there are many such, one after the other */
-    bool is_chained; /* it has no descriptor: it is a stream of another session */
-    const char *why; /* it is closed, static; NULL: nothing to say */
+    uint8_t state;     /* enum carrier_state */
+    bool is_full;      /* the endpoint takes nothing now */
+    bool has_eof;      /* the other's fin has come, and not all is written */
+    bool is_clean;     /* it is closed by our own will, or the other end has said BYE */
+    bool has_stood;    /* its link was up */
+    bool is_brief;     /* there are many such, one after the other */
+    bool has_part;     /* of a record, when something came last */
+    uint8_t n_late;    /* how often its rest was late by as much as acknowledgements are */
+    bool is_chained;   /* it has no descriptor: it is a stream of another session */
+    const char *why;   /* it is closed, static; NULL: nothing to say */
+    uint64_t heard_us; /* when something came last */
     uint64_t n_received_bytes, n_sent_bytes; /* on the wire */
     /* It has ended, and is freed when the turn is over. `how` is ERR_EOF (the other's fin), ERR_NONE (ours), or what broke it. Called once; the link is gone. NULL: nobody cares. */
     void (*on_gone)(struct carrier *, enum err how);

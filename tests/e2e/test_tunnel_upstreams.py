@@ -47,8 +47,8 @@ def cut(port):
     return len(out.stdout.splitlines())
 
 
-def carry_through_a_cut(connect, server, port):
-    transfer = Transfer(connect(server), MB, MB, 1)
+def carry_through_a_cut(connect, server, port, n):
+    transfer = Transfer(connect(server), n, n, 1)
     until(lambda: transfer.n_received > 0, "the first bytes", timeout=30)
     assert cut(port) >= 1
     transfer.end(120 * SLOWNESS)
@@ -59,11 +59,20 @@ def test_acc_46_the_carriers_of_a_tunnel_go_through_another_proxy(tunnelled, oth
     """And when they are cut between us and the proxy, the next ones do, without a byte lost."""
     type, port, keys = other(which)
     near, connect = tunnelled(upstream("up", type, port, **keys))
-    carry_through_a_cut(connect, origin(two_way), port)
+    carry_through_a_cut(connect, origin(two_way), port, 16 * MB)
     assert {record["server"] for record in near.records(event="link", is_="up")} == {f"127.0.0.1:{port}"}
 
 
+def test_acc_46_a_proxy_that_waits_for_acknowledgements_does_not_wait_long(tunnelled, other, origin):
+    """By Nagle's algorithm, which it has left on, it sends what does not fill a segment of 64 KB when all before that is
+    acknowledged. Were that put off by 40 ms each time, this would take half a minute."""
+    type, port, keys = other("microsocks")
+    _, connect = tunnelled(upstream("up", type, port, **keys))
+    Transfer(connect(origin(two_way)), 24 * MB, 24 * MB, 1).end(15 * SLOWNESS)
+
+
 def test_acc_46_the_carriers_of_a_tunnel_go_through_three_proxies(tunnelled, other, origin):
+    """Two of them wait for each other's acknowledgements, so it is not much that they carry."""
     outbounds, ports = "", []
     names = ["up", "second", "third"]
     for i, which in enumerate(("squid", "microsocks-login", "tinyproxy-login")):
@@ -72,5 +81,5 @@ def test_acc_46_the_carriers_of_a_tunnel_go_through_three_proxies(tunnelled, oth
         outbounds += upstream(names[i], type, port, **keys, **via)
         ports.append(port)
     near, connect = tunnelled(outbounds)
-    carry_through_a_cut(connect, origin(two_way), ports[2])
+    carry_through_a_cut(connect, origin(two_way), ports[2], MB)
     assert {record["server"] for record in near.records(event="link", is_="up")} == {f"127.0.0.1:{ports[2]}"}
