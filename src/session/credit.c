@@ -9,9 +9,17 @@
 /* A shorter round trip than this counts as this: what a busy machine takes for a turn would throttle otherwise. */
 enum { MIN_ROUND_US = 2000, UNKNOWN_ROUND_US = 100000, MAX_ROUND_US = 10000000 };
 
+/* Of a large window an eighth is given anew, so much at least: else a sender could have but half of it under way at times. */
+enum { GIVEN_SHARE = 8, GIVEN_BYTES = 1 << 20 };
+
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 static uint64_t beyond_least(uint64_t bytes)
@@ -85,8 +93,8 @@ static uint64_t most(const struct session *session)
 }
 
 /*
- * A sender that waits for credit has between half and all of the window consumed in a round trip, as half of it is given at once: twice
- * that more is about to double it. Four times what is consumed is enough for one that does not wait. Where parts come late, as over several
+ * A sender that waits for credit has between half and all of the window consumed in a round trip, as up to half of it is given at once:
+ * twice that more is about to double it. Four times what is consumed is enough for one that does not wait. Where parts come late, as over several
  * links some do, a window has to last for longer than a round trip: it doubles when all of it has come but for a gap.
  */
 static void grow(struct stream *stream)
@@ -116,13 +124,18 @@ static void grow(struct stream *stream)
     set_window(stream, larger(window, INITIAL_LOW));
 }
 
-/* Half of the window is used up: it is given anew. */
+/* What is used up of the window when it is given anew. */
+static uint64_t given_anew(uint64_t window)
+{
+    return smaller(window / 2, larger(window / GIVEN_SHARE, GIVEN_BYTES));
+}
+
 static void check_window(struct stream *stream)
 {
     struct incoming *in = &stream->in;
 
     if (stream->has_final || stream->is_dead || stream->is_closed ||
-        in->limit - in->consumed > in->window / 2)
+        in->limit - in->consumed > in->window - given_anew(in->window))
         return;
     grow(stream);
     if (in->consumed + in->window > in->limit) {

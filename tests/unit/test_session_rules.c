@@ -648,6 +648,13 @@ static void fill_up(struct pair *pair, struct stream *stream, uint64_t *sent, ui
     session_settle(pair->ends[SERVER]);
 }
 
+/* What the stream's limit is after the window that the server has to send, or as it was. */
+static uint64_t limit_now(struct pair *pair, uint64_t limit)
+{
+    const struct frame *window = frame_of(frames_of(pair, SERVER, 0), FRAME_WINDOW);
+    return window != NULL ? window->value : limit;
+}
+
 static void a_stream_that_is_drained_grows_beside_many_that_rest(void **state)
 {
     struct pair *pair = *state;
@@ -658,11 +665,33 @@ static void a_stream_that_is_drained_grows_beside_many_that_rest(void **state)
         (void)incoming_small(pair, id);
     for (int round = 0; round < 40; round++) {
         fill_up(pair, stream, &sent, limit);
-        const struct frame *window = frame_of(frames_of(pair, SERVER, 0), FRAME_WINDOW);
-        limit = window != NULL ? window->value : limit;
+        limit = limit_now(pair, limit);
         advance(pair, 20000);
     }
     assert_true(limit - sent > CAP / 8);
+}
+
+static void of_a_large_window_an_eighth_is_given_anew(void **state)
+{
+    struct pair pair;
+    uint64_t limit = 65536, now = 0, sent = 0;
+    (void)state;
+
+    pair_init(&pair, 64 * MIB, 16 * MIB);
+    pair_link(&pair, 0);
+    struct stream *stream = incoming(&pair, 2);
+    for (int round = 0; round < 40; round++) {
+        fill_up(&pair, stream, &sent, limit);
+        limit = limit_now(&pair, limit);
+        advance(&pair, 20000);
+    }
+    for (now = limit; now == limit; now = limit_now(&pair, limit)) {
+        assert_true(sent < limit);
+        fill_up(&pair, stream, &sent, sent + 30000);
+    }
+    assert_int_equal(now - sent, 16 * MIB);
+    assert_true(now - limit >= 2 * MIB && now - limit < 2 * MIB + 30000);
+    pair_deinit(&pair);
 }
 
 static void windows_that_grow_share_what_there_is(void **state)
@@ -1392,6 +1421,7 @@ int main(void)
         RULE(half_of_the_cap_makes_new_streams_small_and_only_too_many_are_refused),
         RULE(a_claim_that_would_pass_the_cap_is_refused),
         RULE(a_stream_that_is_drained_grows_beside_many_that_rest),
+        cmocka_unit_test(of_a_large_window_an_eighth_is_given_anew),
         RULE(windows_that_grow_share_what_there_is),
         RULE(a_stream_takes_no_more_from_its_application_than_it_may_keep),
         RULE(an_acknowledgement_goes_with_what_is_sent_or_after_its_delay),
