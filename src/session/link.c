@@ -299,11 +299,7 @@ enum err link_acked(struct session *session, struct session_link *link, uint64_t
         link->sent = NULL;
         link->cap = 0;
     }
-    if (session->is_full && session->n_outgoing_bytes < session->options.window_bytes) {
-        session->is_full = false;
-        for (struct list *at = session->streams.next; at != &session->streams; at = at->next)
-            outgoing_check_room(CONTAINER_OF(at, struct stream, in_session));
-    }
+    outgoing_make_room(session);
     return ERR_NONE;
 }
 

@@ -31,6 +31,7 @@ enum err session_new(struct session **out, const struct session_options *options
     session->initial_told = session->initial_theirs = INITIAL_FULL;
     session->initial_sent.link = session->drain_sent.link = NO_LINK;
     list_init(&session->streams);
+    list_init(&session->crowded_out);
     list_init(&session->commons);
     list_init(&session->events);
     list_init(&session->listeners);

@@ -113,6 +113,7 @@ struct stream {
     struct session_link *pin;
     struct list in_pinned;          /* of that link */
     struct list in_told;            /* of the link by which its last WINDOW went */
+    struct list in_crowded_out;     /* of the session */
     struct session_link *home;      /* its own link, to which it is pinned then; NULL: none */
     struct datagrams *datagrams;    /* owned; NULL: it carries bytes */
     struct stream_request *request; /* until OPEN was acknowledged, or answered */
@@ -289,7 +290,7 @@ struct session {
     bool drain_needed, event_drain;
     size_t n_grown; /* streams with a window larger than the first */
     uint64_t n_outgoing_bytes;
-    bool is_full; /* some stream met ERR_AGAIN for the sake of all */
+    struct list crowded_out; /* streams that met ERR_AGAIN for the sake of all */
 
     struct loan *loans;
     uint32_t n_loans, loans_cap;
@@ -351,6 +352,8 @@ void outgoing_clear(struct stream *stream);
 bool outgoing_is_done(const struct stream *stream);
 /* Tells the application if it waits for room and there is some. */
 void outgoing_check_room(struct stream *stream);
+/* Tells all of those that all together have left none. */
+void outgoing_make_room(struct session *session);
 
 /* incoming.c */
 /* ERR_BAD: against the rules. ERR_MEMORY: the stream is killed. */

@@ -99,6 +99,19 @@ void outgoing_check_room(struct stream *stream)
     }
 }
 
+/* Each hears of its own bytes' acknowledgement anyway. The others are told when an eighth is free: thousands may wait, and whoever is
+ * first takes what one acknowledgement frees. */
+void outgoing_make_room(struct session *session)
+{
+    if (session->n_outgoing_bytes > session->options.window_bytes / 8 * 7)
+        return;
+    while (!list_empty(&session->crowded_out)) {
+        struct list *first = session->crowded_out.next;
+        list_remove(first);
+        outgoing_check_room(CONTAINER_OF(first, struct stream, in_crowded_out));
+    }
+}
+
 enum err stream_reserve(struct stream *stream, uint8_t **bytes, size_t *n)
 {
     struct session *session = stream->session;
@@ -108,8 +121,9 @@ enum err stream_reserve(struct stream *stream, uint8_t **bytes, size_t *n)
         return ERR_RESET;
     if (!may_write(stream, UNSENT_MAX)) {
         stream->awaits_write = true;
-        session->is_full =
-            session->is_full || session->n_outgoing_bytes >= session->options.window_bytes;
+        if (session->n_outgoing_bytes >= session->options.window_bytes &&
+            list_empty(&stream->in_crowded_out))
+            list_append(&session->crowded_out, &stream->in_crowded_out);
         return ERR_AGAIN;
     }
     if (out->part_bytes == 0)

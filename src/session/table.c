@@ -93,6 +93,7 @@ enum err stream_new(struct session *session, bool is_ours, struct stream **out)
     list_init(&stream->in_windows);
     list_init(&stream->in_pinned);
     list_init(&stream->in_told);
+    list_init(&stream->in_crowded_out);
     list_append(&session->streams, &stream->in_session);
     session->n_streams++;
     session->n_live++;
@@ -173,6 +174,7 @@ void stream_delete(struct stream *stream)
     list_remove(&stream->in_windows);
     list_remove(&stream->in_pinned);
     list_remove(&stream->in_told);
+    list_remove(&stream->in_crowded_out);
     session->n_streams--;
     free(stream);
 }

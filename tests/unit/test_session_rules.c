@@ -1,6 +1,8 @@
 /* The rules of doc/protocol.md, sections 7 and 8, against another end whose frames are written here by hand. */
 #include "sessions.h"
 
+#include "session/state.h"
+
 #define MIB ((uint64_t)1024 * 1024)
 #define CAP MIB
 
@@ -742,6 +744,56 @@ static void a_stream_takes_no_more_from_its_application_than_it_may_keep(void **
     assert_int_equal(stream_write(streams[CLIENT], bytes, sizeof bytes, &n), ERR_NONE);
 }
 
+/* The client's application writes all that it may to each of the streams. */
+static void write_all(struct stream *streams[], size_t n_streams)
+{
+    static uint8_t bytes[4096];
+    size_t n;
+
+    for (size_t i = 0; i < n_streams; i++)
+        while (stream_write(streams[i], bytes, sizeof bytes, &n) == ERR_NONE)
+            continue;
+}
+
+/* How many of those hear that there is room of whose bytes none was acknowledged. */
+static size_t n_told_for_others(struct session *session)
+{
+    struct session_event event;
+    size_t n = 0;
+
+    while (session_next_event(session, &event))
+        n += event.kind == STREAM_WRITABLE && event.stream->out.base == 0;
+    return n;
+}
+
+static void those_whom_all_have_left_no_room_hear_of_it_when_an_eighth_is_free(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[32], *ends[2];
+    struct session *client = pair->ends[CLIENT];
+
+    for (size_t i = 0; i < N_ITEMS(streams); i++) {
+        open_stream(pair, 0, ends);
+        streams[i] = ends[CLIENT];
+    }
+    advance(pair, 25000);
+    carry_all(pair, 0);
+    write_all(streams, N_ITEMS(streams));
+    assert_true(client->n_outgoing_bytes >= CAP);
+    while (take(pair, CLIENT, 0, record) > 0)
+        continue;
+    (void)n_told_for_others(client);
+    write_all(streams, N_ITEMS(streams));
+    const struct session_link *link = link_find(client, 0);
+    while (client->n_outgoing_bytes > CAP / 8 * 7) {
+        assert_int_equal(n_told_for_others(client), 0);
+        record_end = frame_write_ack(record, 0, link->n_acked + 1, 0);
+        assert_int_equal(give_record(pair, CLIENT, 0), ERR_NONE);
+    }
+    assert_true(client->n_outgoing_bytes > CAP / 4 * 3);
+    assert_true(n_told_for_others(client) > 0);
+}
+
 /* ---- acknowledgements ---- */
 
 static void an_acknowledgement_goes_with_what_is_sent_or_after_its_delay(void **state)
@@ -1424,6 +1476,7 @@ int main(void)
         cmocka_unit_test(of_a_large_window_an_eighth_is_given_anew),
         RULE(windows_that_grow_share_what_there_is),
         RULE(a_stream_takes_no_more_from_its_application_than_it_may_keep),
+        RULE(those_whom_all_have_left_no_room_hear_of_it_when_an_eighth_is_free),
         RULE(an_acknowledgement_goes_with_what_is_sent_or_after_its_delay),
         RULE(much_is_acknowledged_at_once),
         RULE(what_does_not_ask_is_not_acknowledged),
