@@ -124,9 +124,12 @@ static void forget_oldest_dial(struct near *near)
     memmove(near->dials_us, near->dials_us + 1, near->n_dials * sizeof near->dials_us[0]);
 }
 
+/* What fails before another may be tried, fails with what failed before: all that a network takes with it are one failure. */
 void near_failed(struct peer *peer)
 {
     struct near *near = &peer->near;
+    if (near->next_try_us > peer->time.now_us)
+        return;
     uint64_t pause = near->n_failures < 7 ? MIN_BACK_OFF_US << near->n_failures : MAX_BACK_OFF_US;
 
     near->n_failures += near->n_failures < 7;
@@ -300,8 +303,8 @@ void near_link_gone(struct peer_link *link, bool was_up)
     if (was_up && was_useful(link)) {
         peer->near.n_failures = 0;
         peer->near.next_try_us = 0;
-    } else if (peer->near.next_try_us <= peer->time.now_us)
-        near_failed(peer); /* once, however many a network takes with it */
+    } else
+        near_failed(peer);
 }
 
 /* ---- another session ---- */

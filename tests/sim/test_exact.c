@@ -311,6 +311,32 @@ static void a_dial_that_fails_for_want_of_memory_counts_once(void **state)
     end();
 }
 
+/* Dials are refused in a moment, all at the same time. */
+static void dials_that_fail_together_are_one_failure(void **state)
+{
+    (void)state;
+    begin((struct scenario){.n_links = 8}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 2 * SECOND, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    run_until(BEGIN_US + SECOND);
+    struct node *near = &world.nears[0];
+    uint64_t cut_us = world.now_us;
+    for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next)
+        carrier_reset(CONTAINER_OF(at, struct sim_carrier, in_world));
+    for (; world.now_us < cut_us + 4 * SECOND; run_until(world.now_us + MS))
+        for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
+            near->dials_fail[i] = true;
+    assert_int_equal(n_read(0, 1), 100);
+    for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
+        near->dials_fail[i] = false;
+    run_until_read(0, 1, 200);
+    /* 0.25, 0.5, 1, 2 and at most 4 s behind the fifth, times 1.5. */
+    assert_in_range(world.now_us - cut_us, 4 * SECOND, 12 * SECOND);
+    end();
+}
+
 static struct session *sender_of(unsigned side)
 {
     return peer_session(side == 0 ? world.nears[0].peer : world.far.peers[0]);
@@ -760,6 +786,7 @@ int main(void)
         cmocka_unit_test(a_reader_notices_that_its_link_is_frozen),
         cmocka_unit_test(attempts_from_before_a_change_of_network_hold_nothing_up),
         cmocka_unit_test(a_dial_that_fails_for_want_of_memory_counts_once),
+        cmocka_unit_test(dials_that_fail_together_are_one_failure),
         cmocka_unit_test(a_server_that_hangs_up_again_and_again_is_asked_less_and_less_often),
         cmocka_unit_test(links_that_carry_something_are_replaced_at_once),
         cmocka_unit_test(what_was_under_way_is_sent_again_once),

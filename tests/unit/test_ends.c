@@ -348,7 +348,8 @@ static void after_a_sleep_nothing_waits_for_a_pause_from_before(void **state)
     FLOWS_UNTIL(flows.shared.n_carriers == 0);
     struct host *host = host_of(true);
     struct peer_time now = tunnel_now(&ends.env);
-    for (unsigned i = 0; i < 10; i++)
+    /* Each behind the pause that the one before it has made. */
+    for (unsigned i = 0; i < 10; i++, now.now_us += 60 * 1000000)
         peer_dial_failed(host->peer, &now);
     tap.listening = tcp_listen(&tap.addr);
     uint64_t before_ms = now_ms();
