@@ -3,11 +3,6 @@
 #include "flow/env.h"
 #include "tunnel/host.h"
 
-static struct flow_env *env_of(const struct tunnel_datagrams *datagrams)
-{
-    return datagrams->stream.host->tended.env->flow;
-}
-
 struct tunnel_datagrams *tunnel_datagrams_of(struct tunnel_stream *stream)
 {
     return CONTAINER_OF(stream, struct tunnel_datagrams, stream);
@@ -16,7 +11,7 @@ struct tunnel_datagrams *tunnel_datagrams_of(struct tunnel_stream *stream)
 static void count_dropped(struct tunnel_datagrams *datagrams)
 {
     struct stream *stream = datagrams->stream.stream;
-    env_of(datagrams)->counters.dropped[DROP_FULL] += stream_dropped_datagrams(stream);
+    datagrams->env->counters.dropped[DROP_FULL] += stream_dropped_datagrams(stream);
 }
 
 /* ---- as a way ---- */
@@ -24,7 +19,7 @@ static void count_dropped(struct tunnel_datagrams *datagrams)
 static void send_packet(struct packets *packets, const struct target *to, uint8_t *bytes, size_t n)
 {
     struct tunnel_datagrams *datagrams = CONTAINER_OF(packets, struct tunnel_datagrams, packets);
-    struct flow_env *env = env_of(datagrams);
+    struct flow_env *env = datagrams->env;
     struct tunnel_stream *stream = &datagrams->stream;
     if (stream->stream == NULL) {
         env->counters.dropped[DROP_UNSENT]++;
@@ -53,14 +48,14 @@ static enum err give_all(struct tunnel_datagrams *datagrams)
     uint8_t *bytes;
     size_t n;
     enum err err = ERR_RESET;
-    datagram_pool_gather(&env_of(datagrams)->datagrams, true);
+    datagram_pool_gather(&datagrams->env->datagrams, true);
     while (stream->stream != NULL && !datagrams->is_closed) {
         err = stream_take_datagram(stream->stream, &address, &bytes, &n);
         if (err != ERR_NONE)
             break;
         packets->on_packet(packets, &address, bytes, n);
     }
-    datagram_pool_gather(&env_of(datagrams)->datagrams, false);
+    datagram_pool_gather(&datagrams->env->datagrams, false);
     return err;
 }
 
@@ -118,6 +113,7 @@ enum err tunnel_datagrams_new(struct tunnel_datagrams **out, struct host *host,
     if (datagrams == NULL)
         return ERR_MEMORY;
     tunnel_stream_init(&datagrams->stream, slab, host, session_stream, &ep_ops);
+    datagrams->env = host->tended.env->flow;
     datagrams->packets.ops = &way_ops;
     *out = datagrams;
     return ERR_NONE;

@@ -14,6 +14,7 @@
 struct tunnel_datagrams {
     struct tunnel_stream stream; /* first: it is what is freed */
     struct packets packets;
+    struct flow_env *env; /* which outlives its session */
     bool is_closed;
 };
 

@@ -228,6 +228,7 @@ void tunnel_stream_tell(struct tunnel_stream *stream, enum session_event_kind ki
 void tunnel_stream_orphan(struct tunnel_stream *stream)
 {
     stream->stream = NULL;
+    stream->host = NULL;
     list_remove(&stream->link);
     tunnel_stream_tell(stream, STREAM_DEAD);
 }

@@ -17,7 +17,7 @@ struct tunnel_stream {
     struct list link; /* in its host's */
     struct endpoint ep;
     struct watch watch;
-    struct host *host;
+    struct host *host;       /* NULL: likewise */
     struct stream *stream;   /* NULL: it has gone with its session */
     struct opening *opening; /* near: whose answer is awaited; NULL: none */
     bool is_dead;            /* reset by the other end, or its session is over */

@@ -3,6 +3,8 @@
 
 #include <signal.h>
 
+#include "tunnel/datagrams.h"
+
 static void begin(void **state)
 {
     flows_begin(backend_of(state), &inbound_relay, (struct flow_limits){.connect_ms = 20000});
@@ -384,6 +386,36 @@ static void two_reloads_that_take_a_tunnel_away_and_back_leave_no_gap(void **sta
     finish(far);
 }
 
+static void ignore_end(struct packets *packets, enum err err)
+{
+    (void)packets;
+    (void)err;
+}
+
+/* The session is over, and who has its way has not given that up yet. */
+static void a_datagram_for_a_session_that_is_gone_is_dropped_and_counted(void **state)
+{
+    begin(state);
+    int far = open_one();
+    struct host *host = host_of(true);
+    const struct stream_request request = {.kind = STREAM_ASSOCIATION};
+    const struct target to = {.addr = {.family = ADDR_V4, .port = 53}};
+    struct stream *stream;
+    struct tunnel_datagrams *datagrams;
+    uint8_t bytes[] = "question";
+    assert_int_equal(session_open(peer_session(host->peer), &request, &stream), ERR_NONE);
+    assert_int_equal(tunnel_datagrams_new(&datagrams, host, stream), ERR_NONE);
+    datagrams->packets.on_broken = ignore_end;
+    tunnel_datagrams_begin(datagrams);
+    tunnel_stream_orphan(&datagrams->stream);
+    datagrams->packets.ops->send(&datagrams->packets, &to, bytes, sizeof bytes);
+    assert_int_equal(flows.env.counters.dropped[DROP_UNSENT], 1);
+    datagrams->packets.ops->close(&datagrams->packets);
+    stream_reset(stream, STREAM_RESET_APPLICATION);
+    stream_release(stream);
+    finish(far);
+}
+
 static size_t n_lingering(void)
 {
     size_t n = 0;
@@ -436,6 +468,7 @@ int main(void)
         ON_ALL(carriers_that_die_change_no_byte),
         ON_BOTH_WITH_SOCKETS(a_link_speaks_on_when_streams_have_used_up_the_memory),
         ON_BOTH_WITH_SOCKETS(two_reloads_that_take_a_tunnel_away_and_back_leave_no_gap),
+        ON_BOTH_WITH_SOCKETS(a_datagram_for_a_session_that_is_gone_is_dropped_and_counted),
         FLOWS_ON(a_carrier_whose_link_has_left_waits_for_the_others_fin, "epoll", LOOP_EPOLL, 0),
         ON_BOTH_WITH_SOCKETS(after_a_sleep_nothing_waits_for_a_pause_from_before),
     };
