@@ -458,26 +458,8 @@ static void drain_hosts(struct far *far)
     tended_touch(&far->tended);
 }
 
-static bool has_name(const struct ruleset *ruleset, const char *name)
+static void go_by(struct far *far, struct inbound *inbound)
 {
-    for (size_t i = 0; i < ruleset->n_inbounds; i++)
-        if (strcmp(ruleset->inbounds[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-/* No inbound: that one is in force no more, and what had to do with its key has no right any more where another has its place. */
-static void turn(struct far *far, struct inbound *inbound, const struct ruleset *ruleset)
-{
-    if (inbound == NULL) {
-        far->is_leaving = true;
-        close_gate(far);
-        if (has_name(ruleset, far->inbound->name))
-            end_hosts(far, END_NO_RIGHT);
-        else
-            drain_hosts(far);
-        return;
-    }
     struct inbound *before = far->inbound;
     ruleset_hold(inbound->ruleset);
     far->inbound = inbound;
@@ -488,13 +470,61 @@ static void turn(struct far *far, struct inbound *inbound, const struct ruleset 
     ruleset_release(before->ruleset); /* nothing of it is asked for any more */
 }
 
+static bool has_peer(const struct far_settings *settings, const struct verify_key *peer)
+{
+    size_t n;
+    const uint8_t *spki = verify_key_spki(peer, &n);
+    for (size_t i = 0; i < settings->n_peers; i++)
+        if (verify_key_is(settings->peers[i], spki, n))
+            return true;
+    return false;
+}
+
+/* Whoever has shown by the old settings who he is may come by the new ones. */
+static bool accepts_all_of(const struct far_settings *new, const struct far_settings *old)
+{
+    bool all = new->n_peers == 0 || old->n_peers > 0;
+    for (size_t i = 0; new->n_peers > 0 && i < old->n_peers; i++)
+        all = all && has_peer(new, old->peers[i]);
+    return all;
+}
+
+static struct inbound *find_name(const struct ruleset *ruleset, const char *name)
+{
+    for (size_t i = 0; i < ruleset->n_inbounds; i++)
+        if (strcmp(ruleset->inbounds[i].name, name) == 0)
+            return &ruleset->inbounds[i];
+    return NULL;
+}
+
+/* It is in force no more. Where another has its place, with other settings, those end at once who would not be let in by that. */
+static void leave(struct far *far, struct inbound *next)
+{
+    bool is_tunnel = next != NULL && next->far != NULL;
+    far->is_leaving = true;
+    close_gate(far);
+    if (is_tunnel && accepts_all_of(&next->far->settings, &far->spec->settings)) {
+        far->has_heir = true;
+        go_by(far, next);
+    } else if (next != NULL) {
+        end_hosts(far, END_NO_RIGHT);
+        return;
+    }
+    drain_hosts(far);
+}
+
 void far_turn_all(struct tunnel_env *env, struct ruleset *ruleset)
 {
     env->in_force = ruleset;
     for (struct list *at = env->fars.next; at != &env->fars; at = at->next) {
         struct far *far = CONTAINER_OF(at, struct far, link);
-        if (!far->is_leaving)
-            turn(far, find_inbound(ruleset, far->spec), ruleset);
+        struct inbound *inbound = find_inbound(ruleset, far->spec);
+        if (far->is_leaving)
+            continue;
+        if (inbound != NULL)
+            go_by(far, inbound);
+        else
+            leave(far, find_name(ruleset, far->inbound->name));
     }
 }
 

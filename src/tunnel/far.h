@@ -8,7 +8,7 @@
  *
  * It is made when the first connection for its specification comes, and lives over reloads as long as an inbound with
  * the same settings is in force; its sessions then go by the new rules, and those whose key or user is not in force any more are
- * ended. Else all are.
+ * ended. Where an inbound of its name has other settings its sessions are drained, as far as their clients would be let in by those.
  */
 #ifndef SOCKEYE_TUNNEL_FAR_H
 #define SOCKEYE_TUNNEL_FAR_H
@@ -29,7 +29,8 @@ struct far {
     struct inbound *inbound; /* by whose rules; its ruleset is held */
     struct gate *gate;
     struct list hosts, carriers; /* its sessions, and those that stand at the gate */
-    bool is_leaving;             /* the configuration knows it no more */
+    bool is_leaving;             /* the configuration knows it no more ... */
+    bool has_heir;               /* ... but another in its place, by whose rules it ends */
     struct deferred freeing;
     struct flow_complaint faults[FAR_FAULTS], unwelcome, bad_links, too_many;
 };

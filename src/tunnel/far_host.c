@@ -145,7 +145,7 @@ static enum err request_of(const struct far_host *host, const struct stream_requ
     const struct far *far = host->far;
     const struct inbound *inbound = far->inbound;
     const struct target *configured = &inbound->target;
-    if (far->is_leaving)
+    if (far->is_leaving && !far->has_heir)
         return ERR_DENIED;
     bool is_udp = asked->kind == STREAM_ASSOCIATION || asked->kind == STREAM_RELAYED;
     if (is_udp && !inbound->udp.is_enabled)

@@ -88,6 +88,24 @@ def test_what_a_tunnel_carries_that_the_far_end_has_no_more_is_reset_after_drain
     assert [record["s"] for record in t.near.records(event="session") if record["is"] == "drained"] == ["1"]
 
 
+def test_another_setting_at_the_far_end_lets_what_is_there_end_and_new_connections_go_by_it(tunnel, reload):
+    t = tunnel()
+    t.configs["far"] = t.configs["far"].replace("drain_s: 1,", "drain_s: 60,")
+    reload(t, "far")
+    server = t.serve(echo)
+    sock, carriers = t.connect(server), t.carriers()
+    exchange(sock)
+    reload(t, "far", "key:", "keep_s: 500, key:")
+    until(lambda: [r for r in t.near.records(event="session") if r["is"] == "drained"], "what the near end hears")
+    exchange(sock)
+    exchange(t.connect(server))
+    assert len(t.carriers()) == 2 and carriers < t.carriers()
+    exchange(sock)
+    sock.close()
+    t.wait_lost(carriers)
+    assert not [r for r in t.near.records(event="session") if "no right" in r.get("why", "")]
+
+
 def test_a_tunnel_that_the_near_end_has_no_more_goes_on_until_its_last_connection_ends(tunnel, reload):
     t = tunnel()
     sock, carriers = t.connect(t.serve(echo)), t.carriers()

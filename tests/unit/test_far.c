@@ -476,6 +476,50 @@ static void a_server_that_is_another_gets_nothing(void **state)
     ends_end();
 }
 
+/* Another list of peers: who is in both goes on until drain_s is over, who is not has no right any more. */
+static void a_session_whose_peer_is_on_the_new_list_too_is_drained(void **state)
+{
+    static const char *const whys[] = {"why=\"the other end says that there is no right",
+                                       "is=drained s=1000"};
+    for (size_t is_listed = 0; is_listed < 2; is_listed++) {
+        struct ruleset next;
+        struct inbound inbound;
+        struct sign_key *other = new_key(SIGN_ED25519);
+        begin_identities(state, SIGN_ED25519, RIGHT, RIGHT);
+        flows.env.limits.drain_s = 1000;
+        int far = open_one();
+        struct far_settings settings = ends_far_settings();
+        settings.digest[0] = 1;
+        settings.peers = calloc(2, sizeof(struct verify_key *));
+        settings.peers[settings.n_peers++] = public_of(other);
+        if (is_listed)
+            settings.peers[settings.n_peers++] = public_of(ends.near_identity);
+        ruleset_init(&next, NULL);
+        inbound = ends.far;
+        inbound.ruleset = &next;
+        assert_int_equal(far_spec_hold(&ends.tunnels.fars, &settings, &inbound.far), ERR_NONE);
+        next.inbounds = &inbound;
+        next.n_inbounds = 1;
+        far_turn_all(&ends.env, &next);
+        FLOWS_UNTIL(strstr(flows.lines, whys[is_listed]) != NULL);
+        if (is_listed) {
+            far_send_all(far, "more", 4);
+            flows_expect(flows.origin, "more", 4);
+        } else {
+            flows_expect_end(far, ECONNRESET);
+        }
+        far_close(far);
+        far_close(flows.origin);
+        flows.origin = -1;
+        FLOWS_UNTIL(list_empty(&flows.env.live));
+        FLOWS_UNTIL(list_empty(&ends.env.fars));
+        assert_int_equal(next.n_holders, 1);
+        far_spec_release(inbound.far);
+        sign_key_free(other);
+        ends_end();
+    }
+}
+
 /* A connection of somebody who has the key: as far as the server's answer. */
 static int visit_with_key(void)
 {
@@ -544,6 +588,7 @@ int main(void)
         ON_BOTH(both_ends_prove_who_they_are),
         ON_BOTH(who_is_not_among_the_peers_is_met_with_silence),
         ON_BOTH(a_server_that_is_another_gets_nothing),
+        ON_BOTH(a_session_whose_peer_is_on_the_new_list_too_is_drained),
         ON_BOTH(who_has_the_key_alone_keeps_nobody_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
