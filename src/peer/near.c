@@ -166,24 +166,24 @@ void peer_dial_failed(struct peer *peer, const struct peer_time *time)
 }
 
 /* They have left from an address that may be no more. What their flights said of the time was not the reason. */
-static void give_up_attempts(struct peer *peer)
+static void give_up_attempts(struct peer *peer, const char *why)
 {
     peer->near.n_dials = peer->near.n_wanted = 0;
     for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
         next = at->next;
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
         if (link->state == LINK_AWAITING)
-            peer_link_close(link, "the network has changed");
+            peer_link_close(link, why);
     }
     peer->near.dates_by_wall = false;
+    peer->near.n_failures = 0;
+    peer->near.next_try_us = peer->time.now_us;
 }
 
 void peer_network_changed(struct peer *peer, const struct peer_time *time)
 {
     peer_at(peer, time);
-    give_up_attempts(peer);
-    peer->near.n_failures = 0;
-    peer->near.next_try_us = time->now_us;
+    give_up_attempts(peer, "the network has changed");
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
         if (link->state == LINK_UP && !link->was_probed) {
@@ -191,6 +191,14 @@ void peer_network_changed(struct peer *peer, const struct peer_time *time)
             session_ping(link->reign->session, link->number, time->now_us);
         }
     }
+}
+
+void peer_move(struct peer *peer, const struct peer_time *time)
+{
+    peer_at(peer, time);
+    give_up_attempts(peer, "the way to the server has changed");
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
+        CONTAINER_OF(at, struct peer_link, in_owner)->retire_us = time->now_us;
 }
 
 /* ---- what comes of them ---- */

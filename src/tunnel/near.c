@@ -351,6 +351,26 @@ static void make_listening(struct tunnel_env *env, const struct ruleset *ruleset
     env->owes_listening = true;
 }
 
+/* A tunnel that is the same by both readings has kept its sessions; another does not go on with what goes through the one before. */
+static bool is_another(struct outbound *via, struct outbound *before)
+{
+    if (via == NULL || before == NULL)
+        return false; /* the settings that tell are others then too */
+    const struct tunnel_spec *spec = tunnel_outbound_spec(via), *old = tunnel_outbound_spec(before);
+    return spec != old || strcmp(via->name, before->name) != 0;
+}
+
+static void go_on_by(struct near *near, const struct inbound *inbound, struct outbound *via)
+{
+    bool moves = near->inbound != NULL && is_another(via, near->via);
+    go_by(near, inbound, via);
+    if (!moves)
+        return;
+    struct peer_time now = tunnel_now(near->host.tended.env);
+    near_dial_cancel_all(near);
+    peer_move(near->host.peer, &now);
+}
+
 static void turn(struct near *near, const struct ruleset *ruleset)
 {
     struct tunnel_env *env = near->host.tended.env;
@@ -360,7 +380,7 @@ static void turn(struct near *near, const struct ruleset *ruleset)
     near->host.is_leaving = is_leaving;
     near_listen_turn(near, listens ? ruleset : NULL, outbound);
     if (outbound != NULL)
-        go_by(near, &ruleset->inbounds[0], tunnel_outbound_via(outbound));
+        go_on_by(near, &ruleset->inbounds[0], tunnel_outbound_via(outbound));
     host_touch(&near->host);
 }
 

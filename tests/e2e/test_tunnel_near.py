@@ -77,6 +77,30 @@ def test_a_tunnel_leads_through_a_tunnel(loop, origin, dial):
     Transfer(sock, 3_000_000, 3_000_000, 7).end(120 * SLOWNESS)
 
 
+@pytest.mark.workers
+def test_a_tunnel_moves_to_what_a_reload_makes_of_the_one_that_it_leads_through(loop, origin, dial, rewrite, place):
+    """Its clients notice nothing, and the session of the old settings ends."""
+    inner, outer = free_port(), free_port()
+    inbounds = LAN + far(inner, "inner") + far(outer, "outer", OTHER_KEY, f', target: "127.0.0.1:{inner}"').replace('["127.0.0.0/8"]', f'["127.0.0.1:{inner}"]')
+    around = near(outer, "around", OTHER_KEY)
+    program = loop(inbounds, near(inner, more=", via: around") + around)
+    sock = dial(program.addr("lan"), timeout=30)
+    assert client.socks5(sock, *origin(echo).addr).code == 0
+    transfer = dial(program.addr("lan"), timeout=90)
+    assert client.socks5(transfer, *origin(two_way).addr).code == 0
+    transfer = Transfer(transfer, 20_000_000 // SLOWNESS, 20_000_000 // SLOWNESS, 7)
+    until(lambda: transfer.n_received > 1 << 20, "some bytes")
+    for seconds in (77, 78):
+        rewrite(program, config(place, inbounds, near(inner, more=", via: around") + near(outer, "around", OTHER_KEY, f", keepalive_s: {seconds}")))
+        n = seconds - 76
+        until(lambda: len(program.records(event="session", out="around", is_="ended")) == n, "the end of the outer session", timeout=60)
+        send_pattern(sock, 1000)
+        receive_pattern(sock, 1000)
+    transfer.end(120 * SLOWNESS)
+    assert not program.records(event="session", out="home", is_="ended")
+    assert not program.records(event="link", out="home", level="warn"), "it was handed over"
+
+
 def test_the_addresses_of_a_server_are_tried_one_after_the_other(loop, origin, dial):
     closed, port = free_port(), free_port()
     program = loop(LAN + far(port), near(port).replace("server: ", f'server: ["127.0.0.1:{closed}", ').replace(", key", "], key", 1))
