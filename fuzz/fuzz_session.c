@@ -184,12 +184,12 @@ static void use_listeners(struct state *state, unsigned what)
     static const struct addr at = {.family = ADDR_V4, .port = 80};
     uint64_t number = 1 + (what >> 3);
     const struct stream_request request = {.kind = STREAM_ACCEPTED, .of = number};
-    const struct stream_request relayed = {.kind = STREAM_RELAYED, .of = 2 * number + 1};
+    static const struct stream_request relayed = {.kind = STREAM_RELAYED, .of = 3};
     struct stream **place = place_of(state, NULL);
 
-    if (state->is_client && what % 8 == 3)
+    if (state->is_client && what == 3)
         (void)!session_listen(state->session, LISTENER_CONNECTIONS, &at, &number);
-    else if (state->is_client && what % 8 == 5 && place != NULL)
+    else if (state->is_client && what == 11 && place != NULL)
         (void)!session_open(state->session, &relayed, place);
     else if (state->is_client)
         session_unlisten(state->session, number);
