@@ -106,6 +106,16 @@ def test_our_far_end_relays_for_connections_that_are_there_alone(accepted):
     assert listener.wait(Answer).code == 1
 
 
+def test_our_far_end_has_no_listeners_of_other_kinds(far_end):
+    port = free_port()
+    end = far_end(allow_reverse=f"[{port}]")
+    near = end.near()
+    numbers = [near.half.listeners.listen(Address("127.0.0.1", port), kind) for kind in (1, 255, 0)]
+    listener = Listener(end, near).connect()
+    assert [listener.wait(Listening)[:2] for _ in numbers] == list(zip(numbers, (1, 1, 0)))
+    listener.cut()
+
+
 class OneClient:
     """At the second implementation's server: who comes by a listener, asks for UDP ASSOCIATE, sends a datagram and goes."""
 

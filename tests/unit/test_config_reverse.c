@@ -157,6 +157,24 @@ static void what_a_far_end_cannot_do_is_refused(void **state)
     assert_all_refused(bad, N_ITEMS(bad), NULL, 0);
 }
 
+static void datagrams_go_to_the_far_end_and_bind_waits_here(void **state)
+{
+    (void)state;
+    struct config *config = parse_good(
+        NEAR("type: socks, listen: 1, bind: {enabled: true, advertise: 192.0.2.1}"), NULL, 0);
+    assert_true(config->inbounds[0].udp.enabled);
+    assert_true(config->inbounds[0].bind.enabled);
+    config_free(config);
+    config =
+        parse_good("inbounds: [{type: tunnel, listen: 4194, key: " KEY
+                   ", allow_reverse: [1], udp: {ports: '40000-40009', advertise: 192.0.2.1}}]\n",
+                   NULL, 0);
+    assert_int_equal(config->inbounds[0].udp.ports.from, 40000);
+    assert_int_equal(config->inbounds[0].udp.ports.to, 40009);
+    assert_int_equal(config->inbounds[0].udp.advertise.family, ADDR_V4);
+    config_free(config);
+}
+
 static void a_tunnel_has_64_addresses_at_most(void **state)
 {
     char text[4096];
@@ -197,6 +215,7 @@ int main(void)
         cmocka_unit_test(an_inbound_may_be_listened_for_by_a_far_end),
         cmocka_unit_test(acc_42_what_would_be_open_to_all_at_the_far_end_is_refused),
         cmocka_unit_test(what_a_far_end_cannot_do_is_refused),
+        cmocka_unit_test(datagrams_go_to_the_far_end_and_bind_waits_here),
         cmocka_unit_test(a_tunnel_has_64_addresses_at_most),
         cmocka_unit_test(it_prints_as_itself),
     };
