@@ -36,7 +36,7 @@ def test_acc_39_chromium_gets_a_page_of_a_hundred_objects_and_speaks_by_websocke
     # The page itself says when it is done: a browser's own idea of that is another's on a busy machine.
     browser = spawn(["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={place}/chromium",
                      f"--proxy-server=http://127.0.0.1:{proxy.port}", "--proxy-bypass-list=<-loopback>", f"http://127.0.0.1:{port}/page.html"])
-    until(lambda: outcome.exists() and "outcome?" in outcome.read_text(), "the page's outcome", timeout=60 * SLOWNESS)
+    until(lambda: outcome.exists() and "outcome?" in outcome.read_text(), "the page's outcome", timeout=180)
     assert f"got {N_OBJECTS} heard hello" in urllib.parse.unquote(outcome.read_text())
     browser.terminate()
     browser.wait(20 * SLOWNESS)

@@ -207,7 +207,7 @@ def test_chromium_gets_a_page_of_a_hundred_objects_over_three_hops(bed, spawn, p
     browser = spawn([*bed.client.prefix, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                      f"--user-data-dir={place}/chromium", f"--proxy-server=socks5://{NEAR}:{SOCKS_PORT}",
                      f"http://{TARGET}:{port}/page.html"])
-    until(lambda: outcome.exists() and "outcome?" in outcome.read_text(), "the page's outcome", timeout=60 * SLOWNESS)
+    until(lambda: outcome.exists() and "outcome?" in outcome.read_text(), "the page's outcome", timeout=180)
     assert "got 100" in urllib.parse.unquote(outcome.read_text())
     browser.terminate()
     browser.wait(20 * SLOWNESS)

@@ -13,11 +13,27 @@ from harness.client import GRANTED, http_connect, open_flow, receive_exactly, so
 from harness.dnsserver import Answer
 from harness.origin import echo
 from harness.sandbox import private_etc, replace_file, with_private
-from harness.wait import Stopwatch, until
+from harness.wait import Stopwatch, any_of, until
+
+TRIES = 5
 
 
 def connect_by_name(proxy, dial, name, port):
     return socks5(dial(proxy.addr()), name, port)
+
+
+def several(answer):
+    """As many names as a test has attempts, so that none finds what another has learnt."""
+    return {f"{i}.test": answer for i in range(TRIES)}
+
+
+def assert_quick(proxy, dial, port, seconds):
+    """A connection by one of several() names takes less than that."""
+    def attempt(name):
+        watch = Stopwatch()
+        assert connect_by_name(proxy, dial, name, port).code == 0
+        return watch.s < seconds * SLOWNESS
+    any_of((lambda name=name: attempt(name) for name in several(None)), f"a connection within {seconds} s")
 
 
 def test_acc_52_a_slow_dns_server_delays_no_other_session(sockeye, origin, dns, dial):
@@ -58,61 +74,51 @@ def test_acc_52_several_addresses_are_tried_until_one_answers(sockeye, origin, d
 def test_acc_52_a_dead_ipv6_address_costs_less_than_400_ms(sockeye, origin, dns, dial):
     network.need_own_network()
     server = origin(echo)
-    names = dns({"dual.test": Answer(a=["127.0.0.1"], aaaa=[network.SILENT6])})
+    names = dns(several(Answer(a=["127.0.0.1"], aaaa=[network.SILENT6])))
     proxy = sockeye(inbound() + names.yaml)
     before = proxy.n_descriptors()
     connect_by_name(proxy, dial, "127.0.0.1", server.port)
-    watch = Stopwatch()
-    sock = dial(proxy.addr())
-    assert socks5(sock, "dual.test", server.port).code == 0
-    assert watch.s < 0.4 * SLOWNESS
+    assert_quick(proxy, dial, server.port, 0.4)
     # The attempt that lost is closed.
     until(lambda: not [s for s in proc.tcp(proxy.pid) if network.SILENT6 in s.peer], "the end of the losing attempt")
-    assert proxy.n_descriptors() <= before + 8
+    assert proxy.n_descriptors() <= before + 6 + 2 * TRIES
 
 
 def test_acc_52_a_dead_ipv4_address_beside_a_good_ipv6_one_costs_nothing_much(sockeye, origin, dns, dial):
     network.need_own_network()
     server = origin(echo, "::1")
-    names = dns({"dual.test": Answer(a=[network.SILENT4], aaaa=["::1"])})
-    proxy = sockeye(inbound() + names.yaml)
-    watch = Stopwatch()
-    assert connect_by_name(proxy, dial, "dual.test", server.port).code == 0
-    assert watch.s < 0.4 * SLOWNESS
+    names = dns(several(Answer(a=[network.SILENT4], aaaa=["::1"])))
+    assert_quick(sockeye(inbound() + names.yaml), dial, server.port, 0.4)
 
 
 def test_acc_52_a_missing_aaaa_answer_does_not_hold_up_the_a_answer(sockeye, origin, dns, dial):
     """RFC 8305 section 3: 50 ms resolution delay, not the resolver's time-out."""
     server = origin(echo)
-    names = dns({"lame.test": Answer(a=["127.0.0.1"], delay_aaaa_s=4)})
-    proxy = sockeye(inbound() + names.yaml)
-    watch = Stopwatch()
-    assert connect_by_name(proxy, dial, "lame.test", server.port).code == 0
-    assert watch.s < 1 * SLOWNESS
+    names = dns(several(Answer(a=["127.0.0.1"], delay_aaaa_s=4)))
+    assert_quick(sockeye(inbound() + names.yaml), dial, server.port, 0.9)
 
 
 def test_acc_52_families_are_tried_in_turn(sockeye, origin, dns, dial):
     """Six dead IPv6 addresses do not come before the first IPv4 one (RFC 8305 section 4)."""
     network.need_own_network()
     server = origin(echo)
-    names = dns({"dual.test": Answer(a=["127.0.0.1"], aaaa=[f"2001:db8:0:1::{i}" for i in range(0x10, 0x16)])})
-    proxy = sockeye(inbound() + names.yaml)
-    watch = Stopwatch()
-    assert connect_by_name(proxy, dial, "dual.test", server.port).code == 0
-    assert watch.s < 0.6 * SLOWNESS
+    names = dns(several(Answer(a=["127.0.0.1"], aaaa=[f"2001:db8:0:1::{i}" for i in range(0x10, 0x16)])))
+    assert_quick(sockeye(inbound() + names.yaml), dial, server.port, 0.6)
 
 
 @pytest.mark.parametrize("prefer,winner", [("4", "127.0.0.1"), ("6", "::1")])
 def test_acc_52_prefer_decides_who_goes_first(sockeye, origin, dns, dial, prefer, winner):
     four = origin(echo)
     six = origin(echo, "::1", four.port)
-    names = dns({"dual.test": Answer(a=["127.0.0.1"], aaaa=["::1"])})
+    names = dns(several(Answer(a=["127.0.0.1"], aaaa=["::1"])))
     proxy = sockeye(inbound() + names.yaml.replace("}", f", prefer: {prefer}}}"))
-    for _ in range(3):
-        assert connect_by_name(proxy, dial, "dual.test", four.port).host == winner
     first, second = (four, six) if prefer == "4" else (six, four)
-    first.wait_for_clients(3)
-    assert not second.clients
+
+    def attempt(name):
+        """Unless the preferred family's answer came so late that nobody waits for it."""
+        others = len(second.clients)
+        return {connect_by_name(proxy, dial, name, four.port).host for _ in range(3)} == {winner} and len(second.clients) == others
+    any_of((lambda name=name: attempt(name) for name in several(None)), f"{winner}, and nobody else")
 
 
 @pytest.mark.parametrize("option,family,other", [("-4", "127.0.0.1", "::1"), ("-6", "::1", "127.0.0.1")])
@@ -138,7 +144,7 @@ def test_acc_76_a_truncated_answer_is_asked_again_over_tcp(sockeye, origin, dns,
 
 def test_acc_76_an_answer_over_tcp_may_come_byte_by_byte(sockeye, origin, dns, dial):
     server = origin(echo, "0.0.0.0")
-    names = dns({"big.test": Answer(a=[f"127.0.0.{i}" for i in range(1, 41)], truncated=True, tcp_bytewise=True)})
+    names = dns({"big.test": Answer(a=[f"127.0.0.{i}" for i in range(1, 9)], truncated=True, tcp_bytewise=True)})
     proxy = sockeye(inbound() + names.yaml)
     assert connect_by_name(proxy, dial, "big.test", server.port).code == 0
 

@@ -17,6 +17,11 @@ def until(condition, what, timeout=10.0):
         time.sleep(0.01)
 
 
+def any_of(attempts, what):
+    """What a busy machine spoils now and then: one of a few attempts, which are functions, has to come true."""
+    assert any(attempt() for attempt in attempts), f"none of the attempts: {what}"
+
+
 class Stopwatch:
     """Seconds since it was made."""
 
