@@ -71,9 +71,22 @@ static bool small_takes(const struct aead_key *key, size_t n)
 
 static void put_nonce(uint8_t nonce[static NONCE_BYTES], uint64_t counter)
 {
-    memset(nonce, 0, NONCE_BYTES - sizeof counter);
-    for (size_t i = 0; i < sizeof counter; i++)
-        nonce[NONCE_BYTES - 1 - i] = (uint8_t)(counter >> 8 * i);
+    /* Written out, compilers make one store of it. */
+    const uint8_t bytes[NONCE_BYTES] = {
+        0,
+        0,
+        0,
+        0,
+        (uint8_t)(counter >> 56),
+        (uint8_t)(counter >> 48),
+        (uint8_t)(counter >> 40),
+        (uint8_t)(counter >> 32),
+        (uint8_t)(counter >> 24),
+        (uint8_t)(counter >> 16),
+        (uint8_t)(counter >> 8),
+        (uint8_t)counter,
+    };
+    memcpy(nonce, bytes, sizeof bytes);
 }
 
 /* `from` may be `out`. */

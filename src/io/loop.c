@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "io/loop_backend.h"
@@ -225,8 +226,8 @@ static int wait_ms(const struct loop *loop, int max_wait_ms)
     uint64_t next = timer_heap_next(&loop->timers);
     if (next == UINT64_MAX)
         return max_wait_ms;
-    uint64_t now = sys_monotonic_us() / 1000;
-    uint64_t wait = next <= now ? 0 : next - now;
+    /* Reading the clock once more would make a timer no later than the turn has taken. */
+    uint64_t wait = next <= loop->now_ms ? 0 : next - loop->now_ms;
     if (max_wait_ms >= 0 && wait > (uint64_t)max_wait_ms)
         return max_wait_ms;
     return wait > INT_MAX ? INT_MAX : (int)wait;
@@ -245,8 +246,17 @@ bool loop_turn(struct loop *loop, int max_wait_ms)
     return ok;
 }
 
+/* Nobody cancels a thread here. Where that is said so, and that it would be at any time, glibc's calls that could be cancelled do not
+ * announce themselves, which takes two locked operations for each. */
+static void be_uncancellable(void)
+{
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    (void)pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+}
+
 void loop_run(struct loop *loop)
 {
+    be_uncancellable();
     while (!loop->is_stopping) {
         /* It fails for want of memory only, which others may give back. */
         if (!loop_turn(loop, -1))

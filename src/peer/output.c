@@ -137,12 +137,18 @@ size_t peer_link_output(struct peer_link *link, size_t most, const struct peer_t
     return n < most ? n : most;
 }
 
+/* What was sent may have been the last of the carrier's bytes, or have taken a link along: how many there are is looked at again. */
+static bool uses_up(const struct peer_link *link)
+{
+    return link->out_budget.most > 0 || link->is_own;
+}
+
 void peer_link_sent(struct peer_link *link, size_t n, const struct peer_time *time)
 {
     link->out.start += n;
     link->active_us = time->now_us;
     measure(link, n, time->now_us);
-    if (link->peer != NULL)
+    if (link->peer != NULL && uses_up(link))
         peer_at(link->peer, time);
     span_shrink(&link->out, peer_link_chunks(link));
 }

@@ -323,6 +323,8 @@ static bool session_tells(struct peer *peer, struct reign *reign, struct peer_ev
 
 static bool sessions_tell(struct peer *peer, struct peer_event *event)
 {
+    if (list_empty(&peer->retired) && !session_has_event(peer->reign->session))
+        return false;
     for (struct list *at = peer->retired.next; at != &peer->retired; at = at->next)
         if (session_tells(peer, CONTAINER_OF(at, struct reign, in_peer), event))
             return true;
@@ -346,16 +348,14 @@ static bool take_flag(bool *flag)
 static bool link_tells(struct peer_link *link, struct peer_event *event)
 {
     if (take_flag(&link->tells_up))
-        event->kind = PEER_LINK_UP;
+        *event = (struct peer_event){.kind = PEER_LINK_UP, .link = link};
     else if (take_flag(&link->tells_sign))
-        event->kind = PEER_SIGN;
-    else if (take_flag(&link->tells_close)) {
-        event->kind = PEER_LINK_CLOSE;
-        event->is_clean = link->is_clean;
-        event->why = link->why;
-    } else
+        *event = (struct peer_event){.kind = PEER_SIGN, .link = link};
+    else if (take_flag(&link->tells_close))
+        *event = (struct peer_event){
+            .kind = PEER_LINK_CLOSE, .link = link, .is_clean = link->is_clean, .why = link->why};
+    else
         return false;
-    event->link = link;
     return true;
 }
 
@@ -388,9 +388,9 @@ static bool links_tell(struct peer *peer, struct peer_event *event)
 static bool turn_tells(struct peer *peer, struct peer_event *event)
 {
     if (peer->is_near && take_flag(&peer->near.tells_renewed))
-        event->kind = PEER_RENEWED;
+        *event = (struct peer_event){.kind = PEER_RENEWED};
     else if (!peer->is_near && take_flag(&peer->far.tells_begun))
-        event->kind = PEER_BEGUN;
+        *event = (struct peer_event){.kind = PEER_BEGUN};
     else
         return false;
     return true;
@@ -407,7 +407,6 @@ static bool end_tells(struct peer *peer, struct peer_event *event)
 
 bool peer_next_event(struct peer *peer, struct peer_event *event)
 {
-    *event = (struct peer_event){0};
     if (!peer->is_near && peer->far.gate != NULL)
         gate_sweep(peer->far.gate);
     if (turn_tells(peer, event) || sessions_tell(peer, event))
@@ -419,7 +418,7 @@ bool peer_next_event(struct peer *peer, struct peer_event *event)
         return true;
     if (peer->is_near && peer->near.n_wanted > 0) {
         peer->near.n_wanted--;
-        event->kind = PEER_WANTS_CARRIER;
+        *event = (struct peer_event){.kind = PEER_WANTS_CARRIER};
         return true;
     }
     return end_tells(peer, event);

@@ -29,7 +29,12 @@ static size_t place_of(const struct session *session, uint64_t number)
 
 struct session_link *link_find(const struct session *session, uint64_t number)
 {
-    size_t i = place_of(session, number);
+    size_t i = session->n_links;
+
+    /* The newest is asked for most often, and mostly there is no other. */
+    if (i > 0 && session->links[i - 1]->number == number)
+        return session->links[i - 1];
+    i = place_of(session, number);
     return i < session->n_links && session->links[i]->number == number ? session->links[i] : NULL;
 }
 

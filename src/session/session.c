@@ -118,6 +118,12 @@ static bool next_of_streams(struct session *session, struct session_event *event
     return true;
 }
 
+bool session_has_event(const struct session *session)
+{
+    return session->event_auth || session->has_listener_events || !list_empty(&session->events) ||
+           session->n_link_events > 0 || session->event_drain || session->event_ended;
+}
+
 bool session_next_event(struct session *session, struct session_event *event)
 {
     if (session->event_auth) {

@@ -179,6 +179,8 @@ struct session_event {
     uint64_t seconds; /* of SESSION_DRAIN */
 };
 
+/* Whether there may be one: cheap, for those who ask with each record. */
+bool session_has_event(const struct session *session);
 /* False: nothing more. Each thing is told once until it happens anew. */
 bool session_next_event(struct session *session, struct session_event *event);
 
