@@ -169,9 +169,10 @@ struct peer {
     uint64_t unlinked_us; /* since when there is no link; meaningful if none is up */
     bool is_drained;      /* the other end takes no more streams */
     bool is_ending;       /* for good: told to, or the session of a far peer is over */
-    bool was_told;        /* PEER_ENDED */
-    bool links_tell;      /* some link may have something to tell */
-    uint64_t end_us;      /* by then it is over, whatever links do */
+    bool is_told_to_end;
+    bool was_told;   /* PEER_ENDED */
+    bool links_tell; /* some link may have something to tell */
+    uint64_t end_us; /* by then it is over, whatever links do */
     const char *why;
     struct near near;
     struct far far;

@@ -36,15 +36,28 @@ static void reign_free(struct reign *reign)
     free(reign);
 }
 
-static bool is_used(const struct peer *peer, const struct reign *reign)
+static bool has_streams(const struct reign *reign)
 {
     struct session_stats stats;
 
+    session_stats(reign->session, &stats);
+    return stats.n_streams + stats.n_closed > 0;
+}
+
+static bool is_used(const struct peer *peer, const struct reign *reign)
+{
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
         if (CONTAINER_OF(at, struct peer_link, in_owner)->reign == reign)
             return true;
-    session_stats(reign->session, &stats);
-    return stats.n_streams > 0;
+    return has_streams(reign);
+}
+
+bool peer_has_streams(const struct peer *peer)
+{
+    for (struct list *at = peer->retired.next; at != &peer->retired; at = at->next)
+        if (has_streams(CONTAINER_OF(at, struct reign, in_peer)))
+            return true;
+    return has_streams(peer->reign);
 }
 
 static void free_unused(struct peer *peer)
@@ -182,9 +195,12 @@ void peer_end(struct peer *peer, uint8_t code, const struct peer_time *time)
     peer_at(peer, time);
     if (peer->is_ending)
         return;
-    peer->is_ending = true;
+    peer->is_ending = peer->is_told_to_end = true;
     peer->end_us = time->now_us + END_US;
     session_end(peer->reign->session, code, time->now_us);
+    session_kill_closed(peer->reign->session);
+    for (struct list *at = peer->retired.next; at != &peer->retired; at = at->next)
+        session_kill_closed(CONTAINER_OF(at, struct reign, in_peer)->session);
     if (!peer_is_linked(peer))
         peer_finish(peer, NULL);
 }
@@ -399,6 +415,9 @@ static bool turn_tells(struct peer *peer, struct peer_event *event)
 static bool end_tells(struct peer *peer, struct peer_event *event)
 {
     if (!peer->is_ending || peer->was_told || !list_empty(&peer->links))
+        return false;
+    /* What has come whole before the other end has ended it is delivered, however slowly that is taken. */
+    if (!peer->is_told_to_end && peer_has_streams(peer))
         return false;
     peer->was_told = true;
     *event = (struct peer_event){.kind = PEER_ENDED, .why = peer->why};

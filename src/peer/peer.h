@@ -47,7 +47,7 @@ enum peer_event_kind {
     PEER_LINK_SILENT, /* far: its carrier takes the silent path; the link is freed when the next event is asked for */
     PEER_DRAIN, /* the other end takes no more streams in this session, and ends it in so many `seconds` */
     PEER_SIGN,  /* a signature is wanted off the loop: peer_sign_job(), peer_signed() */
-    PEER_ENDED, /* the session is over, its last link gone, and the peer to be freed */
+    PEER_ENDED, /* the session is over, its last link gone, and the peer to be freed. Unless peer_end() was called, streams that were closed before were released */
 };
 
 struct peer_event {
@@ -138,6 +138,8 @@ bool peer_drain_is_known(const struct peer *peer);
 void peer_end(struct peer *peer, uint8_t code, const struct peer_time *time);
 void peer_free(struct peer *peer); /* at any time; NULL is fine */
 
+/* Whether there are streams that go on, or that are over and were not released. */
+bool peer_has_streams(const struct peer *peer);
 /* Whether it has a link now. */
 bool peer_is_linked(const struct peer *peer);
 

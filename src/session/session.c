@@ -199,13 +199,16 @@ void session_deliver(struct session *session, bool is_on)
 
 /* ---- the end ---- */
 
-static void kill_all(struct session *session, enum stream_reset code)
+/* Of one that is closed all has come, and may be read still. */
+static void kill_all(struct session *session, bool are_closed, enum stream_reset code)
 {
     struct list *next;
 
     for (struct list *at = session->streams.next; at != &session->streams; at = next) {
         struct stream *stream = CONTAINER_OF(at, struct stream, in_session);
         next = at->next;
+        if (stream->is_closed != are_closed)
+            continue;
         stream_die(stream, code, true);
         stream_close(stream);
     }
@@ -219,7 +222,12 @@ void session_over(struct session *session, enum stream_reset code)
     session->event_ended = true;
     session->end_needed = false;
     listeners_quieten(session);
-    kill_all(session, code);
+    kill_all(session, false, code);
+}
+
+void session_kill_closed(struct session *session)
+{
+    kill_all(session, true, STREAM_RESET_LOST);
 }
 
 void session_drain(struct session *session, uint64_t seconds)
@@ -250,7 +258,7 @@ void session_end(struct session *session, uint8_t code, uint64_t now_us)
     session->end_needed = true;
     session->end_at_us = now_us + END_US;
     listeners_quieten(session);
-    kill_all(session, code == 0 ? STREAM_RESET_DRAIN : STREAM_RESET_LOST);
+    kill_all(session, false, code == 0 ? STREAM_RESET_DRAIN : STREAM_RESET_LOST);
     for (size_t i = 0; i < session->n_links; i++)
         has_link = has_link || session->links[i]->is_up;
     if (!has_link)
@@ -308,6 +316,7 @@ void session_stats(const struct session *session, struct session_stats *stats)
 {
     *stats = (struct session_stats){
         .n_streams = session->n_live,
+        .n_closed = session->n_closed,
         .n_opened = session->n_ever,
         .n_listeners = session->n_listeners,
         .n_sent_bytes = session->n_sent_bytes,

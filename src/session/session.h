@@ -260,8 +260,10 @@ void session_bye(struct session *session, uint64_t link);
 void session_drain(struct session *session, uint64_t seconds);
 /* Whether the other end knows of that. */
 bool session_drain_is_known(const struct session *session);
-/* Ends the session: streams die, END is sent. */
+/* Ends the session: streams die that are not closed, END is sent. */
 void session_end(struct session *session, uint8_t code, uint64_t now_us);
+/* Those that are closed and were not released die too. */
+void session_kill_closed(struct session *session);
 
 /* When session_advance() wants to be called next; UINT64_MAX: not before something comes. */
 uint64_t session_deadline_us(const struct session *session);
@@ -283,7 +285,8 @@ struct session_link_stats {
 };
 
 struct session_stats {
-    uint64_t n_streams, n_opened;                            /* now, ever */
+    uint64_t n_streams, n_opened; /* now, ever */
+    uint64_t n_closed; /* that are over, and were not released: there may be something to be read */
     uint64_t n_listeners;                                    /* that the client wants */
     uint64_t n_sent_bytes, n_received_bytes, n_resent_bytes; /* of streams */
     uint64_t n_acked_bytes;                                  /* likewise: each once */

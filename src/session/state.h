@@ -263,6 +263,7 @@ struct session {
     struct list streams;
     size_t n_streams;      /* all that exist */
     size_t n_live, n_ever; /* neither dead nor closed */
+    size_t n_closed;       /* and there still: not released */
     struct stream **buckets;
     size_t n_buckets, n_in_table;
     struct ids ours, theirs; /* ours: whose OPEN was acknowledged */

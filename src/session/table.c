@@ -143,6 +143,7 @@ void stream_close(struct stream *stream)
             stream->session->n_live--;
         leave_table(stream);
         stream->is_closed = true;
+        stream->session->n_closed++;
         stream->needs = 0;
         list_remove(&stream->in_windows);
         outgoing_clear(stream);
@@ -161,7 +162,9 @@ void stream_delete(struct stream *stream)
 {
     struct session *session = stream->session;
 
-    if (!stream->is_closed)
+    if (stream->is_closed)
+        session->n_closed--;
+    else
         leave_table(stream);
     if (!stream->is_closed && !stream->is_dead)
         session->n_live--;

@@ -351,7 +351,9 @@ static void on_begun(struct host *base)
         begin_line(&line, host, "begun");
         log_end(&line);
     }
-    (void)far_host_claims(host); /* else it tries again when it is to listen */
+    /* One that drains is not the one that its client stays with, though the other may have begun before. */
+    if (!base->is_drained)
+        (void)far_host_claims(host); /* else it tries again when it is to listen */
     if (!count_session(host))
         end(host, END_LIMIT, TOO_MANY);
 }

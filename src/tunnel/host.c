@@ -204,13 +204,6 @@ static bool awaits_more(struct host *host, const struct peer_time *now)
     return host->wait_us > 0;
 }
 
-static bool has_streams(const struct host *host)
-{
-    struct session_stats stats;
-    session_stats(peer_session(host->peer), &stats);
-    return stats.n_streams > 0;
-}
-
 static void settle(struct tended *tended, const struct peer_time *now)
 {
     struct host *host = CONTAINER_OF(tended, struct host, tended);
@@ -226,7 +219,7 @@ static void settle(struct tended *tended, const struct peer_time *now)
     move_deadline(host, deadline_us(host));
     if (host->is_over)
         settle_over(host);
-    else if (host->is_leaving && !has_streams(host) && !awaits_more(host, now))
+    else if (host->is_leaving && !peer_has_streams(host->peer) && !awaits_more(host, now))
         host_end(host, END_PROGRAM_ENDS);
 }
 

@@ -1241,6 +1241,37 @@ static void an_end_kills_all_streams_and_is_answered_with_bye(void **state)
     assert_int_equal(session_open(pair->ends[SERVER], some_request(), &streams[0]), ERR_EOF);
 }
 
+/* Whoever takes it slowly loses nothing. */
+static void what_has_come_whole_can_be_read_behind_an_end(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    struct session_stats stats;
+    uint8_t bytes[8];
+    size_t n;
+
+    open_stream(pair, 0, streams);
+    assert_int_equal(stream_write(streams[SERVER], "whole", 5, &n), ERR_NONE);
+    for (int end = 0; end < 2; end++)
+        stream_finish(streams[end]);
+    pair->now_us += 30000;
+    carry_all(pair, 0);
+    stream_release(streams[SERVER]);
+    session_end(pair->ends[SERVER], 0, pair->now_us);
+    assert_int_equal(carry(pair, SERVER, 0), 1);
+    assert_ptr_equal(expect(pair, CLIENT, STREAM_READABLE).stream, streams[CLIENT]);
+    assert_int_equal(expect(pair, CLIENT, SESSION_ENDED).code, 0);
+    session_stats(pair->ends[CLIENT], &stats);
+    assert_int_equal(stats.n_streams, 0);
+    assert_int_equal(stats.n_closed, 1);
+    assert_int_equal(read_all(streams[CLIENT], bytes, sizeof bytes, &n), ERR_EOF);
+    assert_int_equal(n, 5);
+    assert_memory_equal(bytes, "whole", 5);
+    stream_release(streams[CLIENT]);
+    session_stats(pair->ends[CLIENT], &stats);
+    assert_int_equal(stats.n_closed, 0);
+}
+
 static void an_end_that_nobody_acknowledges_is_over_after_its_time(void **state)
 {
     struct pair *pair = *state;
@@ -1495,6 +1526,7 @@ int main(void)
         RULE(bye_is_the_last_that_is_sent_and_the_last_that_is_taken),
         RULE(a_frame_behind_bye_ends_the_session),
         RULE(an_end_kills_all_streams_and_is_answered_with_bye),
+        RULE(what_has_come_whole_can_be_read_behind_an_end),
         RULE(an_end_that_nobody_acknowledges_is_over_after_its_time),
         RULE(an_end_without_a_link_is_over_at_once),
         RULE(nothing_is_acted_on_before_the_identity_that_is_demanded),
