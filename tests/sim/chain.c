@@ -2,6 +2,7 @@
  * Carriers that are streams: a near end dials by opening a stream of another near end's session, and that one's far end hands it to the
  * gate that it is for, as a relay between them would.
  */
+#include "peer/inside.h"
 #include "world.h"
 
 #include <string.h>
@@ -44,7 +45,7 @@ static struct sim_carrier *carrier_new(struct node *near)
     return carrier;
 }
 
-bool chain_dial(struct node *near)
+bool chain_dial(struct node *near, struct peer *peer)
 {
     struct world *world = near->world;
     struct stream_request request = {.has_target = true};
@@ -56,7 +57,10 @@ bool chain_dial(struct node *near)
     if (near->via->peer == NULL ||
         session_open(peer_session(near->via->peer), &request, &stream) != ERR_NONE)
         return false;
-    struct carrier_end *at = &carrier_new(near)->ends[0];
+    struct sim_carrier *carrier = carrier_new(near);
+    struct carrier_end *at = &carrier->ends[0];
+    carrier->by = near->via->peer;
+    at->peer = peer;
     at->is_open = at->is_dialling = true;
     at->stream = stream;
     return true;
@@ -68,8 +72,8 @@ static void fail(struct carrier_end *near)
     struct peer_time time = node_time(near->node);
 
     near->is_dialling = near->is_open = false;
-    if (near->node->peer != NULL)
-        peer_dial_failed(near->node->peer, &time);
+    if (near->peer != NULL)
+        peer_dial_failed(near->peer, &time);
 }
 
 static void answered(struct sim_carrier *carrier)
@@ -86,7 +90,7 @@ static void answered(struct sim_carrier *carrier)
     }
     near->is_dialling = false;
     near->is_ready = true;
-    near->link = peer_dialled(near->node->peer, &time);
+    near->link = peer_dialled(near->peer, &time);
     if (near->link == NULL) {
         fail(near);
         return;
@@ -202,6 +206,21 @@ void chain_orphan(struct node *node)
     }
 }
 
+void chain_forget(struct world *world, const struct peer *peer)
+{
+    for (struct list *at = world->carriers.next; at != &world->carriers; at = at->next) {
+        struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+        struct carrier_end *near = &carrier->ends[0];
+        if (carrier->by == peer)
+            carrier->by = NULL;
+        if (near->peer != peer)
+            continue;
+        near->peer = NULL;
+        if (near->is_dialling)
+            near->is_dialling = near->is_open = false;
+    }
+}
+
 void chain_sweep(struct world *world)
 {
     for (struct list *at = world->carriers.next; at != &world->carriers; at = at->next) {
@@ -266,19 +285,30 @@ uint64_t chain_next_us(const struct carrier_end *at)
 
 /* ---- standing still ---- */
 
-void chain_review(struct node *near)
+/* Whether streams of the session that carries it move. */
+static bool is_moving(const struct sim_carrier *carrier)
 {
-    struct world *world = near->world;
+    return carrier->by != NULL && peer_is_moving(carrier->by) && !carrier->by->near.is_suspended;
+}
+
+static void review(const struct node *near, struct peer *peer)
+{
+    const struct world *world = near->world;
     struct peer_time time = node_time(near);
-    bool any = false;
+    bool any = false, any_moves = false;
 
     for (struct list *at = world->carriers.next; at != &world->carriers; at = at->next) {
-        const struct carrier_end *end = &CONTAINER_OF(at, struct sim_carrier, in_world)->ends[0];
-        any |= end->node == near && end->is_open;
+        const struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+        if (carrier->ends[0].peer != peer || !carrier->ends[0].is_open)
+            continue;
+        any = true;
+        any_moves |= is_moving(carrier);
     }
-    bool is_moving =
-        near->via->peer != NULL && peer_is_moving(near->via->peer) && !near->via->is_suspended;
-    near->is_suspended = any && !is_moving;
-    if (near->peer != NULL)
-        peer_suspend(near->peer, near->is_suspended, &time);
+    peer_suspend(peer, any && !any_moves, &time);
+}
+
+void chain_review(const struct node *near)
+{
+    for (size_t i = 0; i < near->n_peers; i++)
+        review(near, near->peers[i]);
 }

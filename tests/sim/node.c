@@ -39,7 +39,37 @@ struct peer_time node_time(const struct node *node)
     };
 }
 
-static void start_near(struct node *node)
+static void add_peer(struct node *node, struct peer *peer)
+{
+    for (size_t i = 0; i < node->n_peers; i++)
+        if (node->peers[i] == peer)
+            return; /* since its signature was wanted */
+    if (node->n_peers == node->peers_cap) {
+        size_t cap = node->peers_cap * 2 + 8;
+        struct peer **peers = sim_alloc(cap * sizeof(struct peer *));
+        if (node->n_peers > 0)
+            memcpy(peers, node->peers, node->n_peers * sizeof(struct peer *));
+        sim_free(node->peers);
+        node->peers = peers;
+        node->peers_cap = cap;
+    }
+    node->peers[node->n_peers++] = peer;
+}
+
+static void free_peer(struct node *node, struct peer *peer)
+{
+    for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
+        if (node->dials[i].peer == peer)
+            node->dials[i] = (struct sim_dial){0};
+    if (node->peer == peer)
+        node->peer = NULL;
+    listening_forget(node, peer);
+    chain_forget(node->world, peer);
+    drain_forget(peer);
+    peer_free(peer);
+}
+
+void node_renew(struct node *node)
 {
     struct world *world = node->world;
     struct peer_time time = node_time(node);
@@ -66,7 +96,9 @@ static void start_near(struct node *node)
         options.server = sign_key_public(world->identities[1]);
     }
     memcpy(options.instance, node->instance, sizeof options.instance);
-    if (peer_new_near(&node->peer, &options, world->scenario.at_once, &time) != ERR_NONE) {
+    if (peer_new_near(&node->peer, &options, world->scenario.at_once, &time) == ERR_NONE)
+        add_peer(node, node->peer);
+    else {
         node->peer = NULL;
         node->restart_us = world->now_us + 100 * MS; /* again a little later */
     }
@@ -102,7 +134,7 @@ void node_start(struct node *node)
     world_trace(node->world, "start", node->number, 0);
     node->chunks = (struct chunk_source){.get = get_chunk, .put = put_chunk};
     if (node->is_near) {
-        start_near(node);
+        node_renew(node);
         return;
     }
     for (unsigned i = 0; i < node->world->scenario.n_workers; i++)
@@ -145,12 +177,8 @@ void node_stop(struct node *node)
     orphan_apps(node);
     chain_orphan(node);
     drop_carriers(node);
-    peer_free(node->peer);
-    node->peer = NULL;
-    for (size_t i = 0; i < node->n_peers; i++)
-        peer_free(node->peers[i]);
-    node->n_peers = 0;
-    listening_forget(node, NULL);
+    while (node->n_peers > 0)
+        free_peer(node, node->peers[--node->n_peers]);
     for (unsigned i = 0; i < FAR_MAX_WORKERS; i++) {
         gate_free(node->gates[i]);
         node->gates[i] = NULL;
@@ -158,60 +186,59 @@ void node_stop(struct node *node)
     if (node->n_chunk_bytes > 0)
         world_fail(node->world, "node %u: %zu bytes of chunks were not given back", node->number,
                    node->n_chunk_bytes);
-    memset(node->dials_us, 0, sizeof node->dials_us);
 }
 
 /* ---- dialling ---- */
 
-static void draw_dial(struct node *node, uint64_t *at_us, bool *fails)
+static void draw_dial(struct node *node, struct sim_dial *dial)
 {
     struct world *world = node->world;
     struct rng *dice = &node->dice.rng;
 
-    *at_us = world->now_us + 2 * MS + rng_below(dice, 200 * MS);
-    *fails = false;
+    dial->at_us = world->now_us + 2 * MS + rng_below(dice, 200 * MS);
     if (world->scenario.latency_us > 0)
-        *at_us = world->now_us + 2 * world->scenario.latency_us;
+        dial->at_us = world->now_us + 2 * world->scenario.latency_us;
     if (!world->scenario.knobs[KNOB_DIALS] || world_is_healed(world))
         return;
     uint64_t what = rng_below(dice, 4);
-    *fails = what == 0;
+    dial->fails = what == 0;
     if (what == 1)
-        *at_us += rng_below(dice, 20 * SECOND);
+        dial->at_us += rng_below(dice, 20 * SECOND);
 }
 
-static void want_carrier(struct node *node)
+static void want_carrier(struct node *node, struct peer *peer)
 {
-    bool cannot = node->via != NULL && !chain_dial(node);
+    bool cannot = node->via != NULL && !chain_dial(node, peer);
     if (node->via != NULL && !cannot)
         return;
     world_trace(node->world, "dial", node->number, 0);
     node->world->new_syn_us = node->world->now_us;
     for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
-        if (node->dials_us[i] == 0) {
-            draw_dial(node, &node->dials_us[i], &node->dials_fail[i]);
-            node->dials_fail[i] |= cannot;
+        if (node->dials[i].peer == NULL) {
+            node->dials[i].peer = peer;
+            draw_dial(node, &node->dials[i]);
+            node->dials[i].fails |= cannot;
             return;
         }
     world_fail(node->world, "node %u has %d attempts under way", node->number, NODE_MAX_DIALS);
 }
 
-static void dial_done(struct node *near, bool fails)
+static void dial_done(struct node *near, const struct sim_dial *dial)
 {
     struct world *world = near->world;
     struct peer_time time = node_time(near);
 
-    world_trace(world, fails ? "dial failed" : "dialled", near->number, world->n_carriers);
-    if (fails) {
-        peer_dial_failed(near->peer, &time);
+    world_trace(world, dial->fails ? "dial failed" : "dialled", near->number, world->n_carriers);
+    if (dial->fails) {
+        peer_dial_failed(dial->peer, &time);
         return;
     }
     struct sim_carrier *carrier = carrier_open(world, near, near->server);
     unsigned worker = (unsigned)rng_below(&world->carrier_dice.rng, world->scenario.n_workers);
     struct peer_time far_time = node_time(near->server);
-    carrier->ends[0].link = peer_dialled(near->peer, &time);
+    carrier->ends[0].link = peer_dialled(dial->peer, &time);
     if (carrier->ends[0].link == NULL)
-        peer_dial_failed(near->peer, &time);
+        peer_dial_failed(dial->peer, &time);
     carrier->ends[1].link = near->server->gates[worker] == NULL
                                 ? NULL
                                 : gate_accept(near->server->gates[worker], &far_time);
@@ -229,7 +256,7 @@ void node_network_changed(struct node *near)
 {
     struct peer_time time = node_time(near);
 
-    memset(near->dials_us, 0, sizeof near->dials_us);
+    memset(near->dials, 0, sizeof near->dials);
     peer_network_changed(near->peer, &time);
     node_settle(near);
 }
@@ -456,13 +483,14 @@ static bool tell_peer(struct node *node, struct peer *peer, bool *any)
             listening_begun(node, peer);
             break;
         case PEER_RENEWED:
-            listening_begin(node);
+            if (node->peer == peer)
+                listening_begin(node);
             break;
         case PEER_LISTENER:
             listening_event(node, peer, &event.session_event);
             break;
         case PEER_WANTS_CARRIER:
-            want_carrier(node);
+            want_carrier(node, peer);
             break;
         case PEER_LINK_UP:
             node->world->n_links += node->is_near;
@@ -476,6 +504,7 @@ static bool tell_peer(struct node *node, struct peer *peer, bool *any)
             break;
         case PEER_DRAIN:
             world_trace(node->world, "drained", node->number, event.seconds);
+            drain_heard(node, peer);
             break;
         case PEER_SIGN:
             want_signature(node, event.link);
@@ -486,23 +515,6 @@ static bool tell_peer(struct node *node, struct peer *peer, bool *any)
         }
     }
     return true;
-}
-
-static void add_peer(struct node *node, struct peer *peer)
-{
-    for (size_t i = 0; i < node->n_peers; i++)
-        if (node->peers[i] == peer)
-            return; /* since its signature was wanted */
-    if (node->n_peers == node->peers_cap) {
-        size_t cap = node->peers_cap * 2 + 8;
-        struct peer **peers = sim_alloc(cap * sizeof(struct peer *));
-        if (node->n_peers > 0)
-            memcpy(peers, node->peers, node->n_peers * sizeof(struct peer *));
-        sim_free(node->peers);
-        node->peers = peers;
-        node->peers_cap = cap;
-    }
-    node->peers[node->n_peers++] = peer;
 }
 
 static void send_elsewhere(struct node *node, const struct gate_event *event)
@@ -578,15 +590,13 @@ static bool settle_once(struct node *node)
         if (node->gates[i] != NULL)
             any |= tell_gate(node, node->gates[i]);
     listening_ask(node);
-    if (node->peer != NULL && tell_peer(node, node->peer, &any))
-        session_settle(peer_session(node->peer));
     for (size_t i = 0; i < node->n_peers; i++) {
         if (tell_peer(node, node->peers[i], &any)) {
             session_settle(peer_session(node->peers[i]));
+            drain_review(node, node->peers[i]);
             continue;
         }
-        listening_forget(node, node->peers[i]);
-        peer_free(node->peers[i]);
+        free_peer(node, node->peers[i]);
         node->peers[i--] = node->peers[--node->n_peers];
     }
     write_all(node);
@@ -611,15 +621,13 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 uint64_t node_next_us(const struct node *node)
 {
-    uint64_t next = node->restart_us == 0 ? NEVER : node->restart_us;
+    uint64_t next = sooner(node->restart_us == 0 ? NEVER : node->restart_us, drain_next_us(node));
 
-    if (node->peer != NULL)
-        next = sooner(next, peer_deadline_us(node->peer));
     for (size_t i = 0; i < node->n_peers; i++)
         next = sooner(next, peer_deadline_us(node->peers[i]));
-    for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
-        if (node->dials_us[i] != 0)
-            next = sooner(next, node->dials_us[i]);
+    for (unsigned i = 0; node->is_near && i < NODE_MAX_DIALS; i++)
+        if (node->dials[i].peer != NULL)
+            next = sooner(next, node->dials[i].at_us);
     return next;
 }
 
@@ -640,14 +648,14 @@ void node_run(struct node *node)
         node_stop(node);
         node_start(node);
     }
-    for (unsigned i = 0; i < NODE_MAX_DIALS && node->peer != NULL; i++)
-        if (node->dials_us[i] != 0 && node->dials_us[i] <= now) {
-            node->dials_us[i] = 0;
-            dial_done(node, node->dials_fail[i]);
+    for (unsigned i = 0; node->is_near && i < NODE_MAX_DIALS; i++)
+        if (node->dials[i].peer != NULL && node->dials[i].at_us <= now) {
+            struct sim_dial dial = node->dials[i];
+            node->dials[i] = (struct sim_dial){0};
+            dial_done(node, &dial);
             node_settle(node->server);
         }
-    if (node->peer != NULL)
-        advance(node, node->peer);
+    drain_run(node);
     for (size_t i = 0; i < node->n_peers; i++)
         advance(node, node->peers[i]);
     node_settle(node);

@@ -28,6 +28,7 @@ const char *const knob_names[N_KNOBS] = {
     [KNOB_DATAGRAMS] = "datagrams",
     [KNOB_REVERSE] = "reverse",
     [KNOB_USERS] = "users",
+    [KNOB_DRAIN] = "drain",
 };
 
 /* One seed in so many has it. */
@@ -38,7 +39,7 @@ static const unsigned rarity[N_KNOBS] = {
     [KNOB_REFUSALS] = 4,     [KNOB_WORKERS] = 3,       [KNOB_NEARS] = 5,      [KNOB_IDENTITY] = 5,
     [KNOB_EARLY] = 5,        [KNOB_THOUSANDS] = 100,   [KNOB_LINKS] = 3,      [KNOB_HANDOVER] = 5,
     [KNOB_DISTRIBUTED] = 6,  [KNOB_CHAINS] = 10,       [KNOB_DATAGRAMS] = 4,  [KNOB_REVERSE] = 4,
-    [KNOB_USERS] = 6,
+    [KNOB_USERS] = 6,        [KNOB_DRAIN] = 5,
 };
 
 static void draw_links(struct scenario *scenario, struct rng *rng)

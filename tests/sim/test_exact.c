@@ -245,7 +245,7 @@ static unsigned n_dials(const struct node *node)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
-        n += node->dials_us[i] != 0;
+        n += node->dials[i].peer != NULL;
     return n;
 }
 
@@ -253,7 +253,7 @@ static void run_with_hanging_dials(struct node *near, uint64_t us)
 {
     for (; world.now_us < us; run_until(world.now_us + MS))
         for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
-            near->dials_us[i] = near->dials_us[i] == 0 ? 0 : NEVER;
+            near->dials[i].at_us = NEVER;
 }
 
 /* Of what is under way when the network changes nothing is waited for, be it a dial or an answer. */
@@ -298,7 +298,7 @@ static void a_dial_that_fails_for_want_of_memory_counts_once(void **state)
     run_with_hanging_dials(near, cut_us + 5 * SECOND);
     assert_int_equal(n_dials(near), 2);
     struct peer_time time = node_time(near);
-    near->dials_us[0] = 0;
+    near->dials[0].peer = NULL;
     memory_fail_one_of(1);
     assert_null(peer_dialled(near->peer, &time));
     memory_fail_one_of(0);
@@ -486,7 +486,7 @@ static void a_listener_that_is_asked_for_early_is_there_at_once(void **state)
     scenario.knobs[KNOB_EARLY] = scenario.knobs[KNOB_REVERSE] = true;
     begin(scenario, 0);
     world_start(&world);
-    while (world.far.listeners[1].peer == NULL)
+    while (world.far.n_listeners == 0)
         assert_true(world_step(&world, BEGIN_US + 5 * SECOND));
     assert_in_range(world.now_us - world.new_syn_us, 5 * LATENCY, 5 * LATENCY + SLACK_US);
     end();
@@ -668,7 +668,7 @@ static void outage(uint64_t seconds)
         freeze(outer_carrier(), i);
     run_with_hanging_dials(&world.nears[0], until_us);
     for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
-        world.nears[0].dials_us[i] = 0;
+        world.nears[0].dials[i].peer = NULL;
     node_network_changed(&world.nears[0]);
 }
 

@@ -175,6 +175,8 @@ void world_populate(struct world *world)
         draw_restart(world, &world->far);
     if (scenario->knobs[KNOB_NEAR_RESTARTS])
         draw_restart(world, &world->nears[0]);
+    for (unsigned i = 0; i < world->n_nodes; i++)
+        drain_draw(world->nodes[i]);
 }
 
 static void free_ends(struct list *ends)
@@ -238,8 +240,6 @@ static void check(struct world *world)
         world_fail(world, "%zu bytes are held", held);
     for (unsigned i = 0; i < world->n_nodes; i++) {
         const struct node *node = world->nodes[i];
-        if (node->peer != NULL)
-            check_peer(world, node->peer);
         for (size_t k = 0; k < node->n_peers; k++)
             check_peer(world, node->peers[k]);
     }
@@ -357,13 +357,24 @@ static bool may_lose_sessions(const struct world *world, const struct app *app)
            knobs[KNOB_IDENTITY];
 }
 
-static bool has_reason(const struct world *world, const struct app *app)
+/* Whether a node that drains has ended its session, as its time was up. That this is why may be lost on its way. */
+static bool was_drained(struct world *world, const struct app *app)
+{
+    const struct node *near = world_near_of(world, app);
+    bool by_near = near->drain_end_us != 0 && near->drain_end_us <= app->over_us;
+    bool by_far = near->server->drain_end_us != 0 && near->server->drain_end_us <= app->over_us;
+
+    return (app->why == STREAM_RESET_DRAIN || app->why == STREAM_RESET_LOST) && (by_near || by_far);
+}
+
+static bool has_reason(struct world *world, const struct app *app)
 {
     if (app->was_reset[0] || app->was_reset[1] || app->why & 0x80)
         return true;
     if (app->why == STREAM_RESET_LIMIT && world->scenario.knobs[KNOB_MEMORY])
         return true;
-    return may_lose_sessions(world, app) && app->why == STREAM_RESET_LOST;
+    return (may_lose_sessions(world, app) && app->why == STREAM_RESET_LOST) ||
+           was_drained(world, app);
 }
 
 static void judge(struct world *world, const struct app *app)

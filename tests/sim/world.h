@@ -8,6 +8,7 @@
  *     node       a process around peers, as src/tunnel/ is: near ones dial, far ones have gates
  *     app        what uses a stream at either end, and checks what it gets
  *     queue      what is due when
+ *     drain      nodes that take no more streams
  *     memory     allocations that fail, bytes that are held, keys and nonces that were used
  *     world      the clock, the order of things, and what must hold
  */
@@ -66,6 +67,7 @@ enum knob {
     KNOB_DATAGRAMS,   /* some apps exchange datagrams */
     KNOB_REVERSE,     /* near ends have a listener, and some apps are opened by the far end */
     KNOB_USERS,       /* near ends are users, who are removed and come back */
+    KNOB_DRAIN,       /* some nodes drain */
     N_KNOBS
 };
 
@@ -146,6 +148,7 @@ struct carrier_end {
         signs_us; /* when the signature that the link waits for is made; 0: it waits for none */
     uint64_t reset_us; /* when it sees a reset */
     /* Of one that is chained. */
+    struct peer *peer;     /* near: who has asked for it; NULL: that is no more */
     struct stream *stream; /* NULL: it has gone, or is not there yet */
     bool is_dialling;
     bool is_ready;     /* there may be something to be read, or room */
@@ -156,7 +159,8 @@ struct sim_carrier {
     struct list in_world;
     unsigned number;
     struct world *world;
-    bool is_chained;            /* then it has ends only */
+    bool is_chained;            /* then it has ends only ... */
+    struct peer *by;            /* ... and streams of this one's session; NULL: that is no more */
     struct pipe_line lines[2];  /* by the end that writes */
     struct carrier_end ends[2]; /* 0 near, 1 far */
 };
@@ -178,15 +182,17 @@ bool carrier_is_due(const struct sim_carrier *carrier, unsigned end);
 /* ---- chain ---- */
 
 /* Opens a stream of the session that the node goes by; the peer is told what comes of it. False: it cannot be done now. */
-bool chain_dial(struct node *near);
+bool chain_dial(struct node *near, struct peer *peer);
 /* What a session tells. False: it is about no carrier. */
 bool chain_event(struct world *world, const struct session_event *event);
 /* The node's sessions are about to be freed. */
 void chain_orphan(struct node *node);
+/* The peer is no more. */
+void chain_forget(struct world *world, const struct peer *peer);
 /* Lets go of the streams of ends that are closed. */
 void chain_sweep(struct world *world);
-/* Whether it stands still. */
-void chain_review(struct node *near);
+/* Whether its peers stand still. */
+void chain_review(const struct node *near);
 size_t chain_write(struct carrier_end *at, const uint8_t *bytes, size_t n);
 enum carrier_read chain_read(struct carrier_end *at, uint8_t *bytes, size_t cap, size_t *n);
 void chain_shut(struct carrier_end *at);
@@ -220,7 +226,8 @@ struct app_end {
     struct due due;
     struct app *app;
     struct node *node;
-    unsigned side; /* 0: has opened it */
+    const struct peer *peer; /* in whose session it has come; NULL: it has opened it */
+    unsigned side;           /* 0: has opened it */
     struct stream *stream;
     unsigned step;
     uint64_t step_left, step_from_us;
@@ -239,6 +246,7 @@ struct app {
     uint8_t code; /* of the answer */
     uint64_t open_us;
     struct due opening;
+    uint64_t over_us;
     bool was_reset[2]; /* that end's application has */
     uint64_t n_read[2], n_written[2],
         n_finished[2]; /* the most, of all that there were; finished: 1 + the size */
@@ -282,8 +290,17 @@ void app_end_orphan(struct world *world, struct app_end *end);
 
 #define SIM_MAX_NODES (3 + 2 * CHAIN_MAX_DEEP)
 
+struct sim_dial {
+    struct peer *peer; /* who has asked for it; NULL: none */
+    uint64_t at_us;    /* when it comes through or fails */
+    bool fails;
+};
+
+#define SIM_MAX_LISTENERS 16
+
 struct sim_listener {
-    struct peer *peer; /* NULL: none */
+    struct peer *peer;
+    unsigned near; /* the node that has asked for it */
     uint64_t number;
 };
 
@@ -297,25 +314,28 @@ struct node {
     struct chunk_source chunks;
     size_t n_chunk_bytes;
 
-    struct peer *peer;   /* near */
+    struct peer **peers;
+    size_t n_peers, peers_cap;
+    struct peer *peer;   /* near: by which it opens streams */
     struct node *server; /* near: whom it dials */
     struct node *via; /* near: the one whose streams are its carriers; NULL: they are connections */
-    bool is_suspended;
     uint8_t instance[INSTANCE_BYTES];
-    uint64_t dials_us[NODE_MAX_DIALS]; /* when they come through or fail; 0: none */
-    bool dials_fail[NODE_MAX_DIALS];
+    struct sim_dial dials[NODE_MAX_DIALS];
     uint64_t restart_us;
+    uint64_t drain_us, drain_s; /* when it drains, 0: not (any more); and how long */
+    uint64_t drain_end_us;      /* when that is over, 0: it has not begun */
 
     bool wants_listener; /* near: has to ask for it */
 
-    struct gate *gates[FAR_MAX_WORKERS];          /* far */
-    struct sim_listener listeners[SIM_MAX_NODES]; /* far: of each near node, by its number */
-    struct peer **peers;
-    size_t n_peers, peers_cap;
+    struct gate *gates[FAR_MAX_WORKERS];              /* far */
+    struct sim_listener listeners[SIM_MAX_LISTENERS]; /* far: as they were asked for */
+    size_t n_listeners;
 };
 
 void node_start(struct node *node);
 void node_stop(struct node *node);
+/* Near: from now on it opens streams by another peer. */
+void node_renew(struct node *near);
 /* The time by its clocks. */
 struct peer_time node_time(const struct node *node);
 uint64_t node_next_us(const struct node *node);
@@ -339,11 +359,26 @@ void listening_ask(struct node *near);
 void listening_event(struct node *node, struct peer *peer, const struct session_event *event);
 /* Of this peer's sessions this is the one. */
 void listening_begun(struct node *far, struct peer *peer);
-/* The peer is no more; NULL: none is. */
+/* Nothing is opened by the peer's listener any more. */
 void listening_forget(struct node *far, const struct peer *peer);
 /* Opens a stream by the listener that the near node has. As session_open(); ERR_EOF: it has none now. */
 NODISCARD enum err listening_open(struct node *near, const struct stream_request *asked,
                                   struct stream **stream);
+
+/* ---- draining ---- */
+
+void drain_draw(struct node *node);
+/* Does what is due. */
+void drain_run(struct node *node);
+uint64_t drain_next_us(const struct node *node);
+/* The other end takes no more streams. */
+void drain_heard(struct node *node, struct peer *peer);
+/* Ends it where that was the last stream. */
+void drain_review(const struct node *node, struct peer *peer);
+/* Whether either end drains. */
+bool drain_has(const struct peer *peer);
+/* The peer is about to be freed. */
+void drain_forget(struct peer *peer);
 
 /* ---- users ---- */
 
