@@ -59,76 +59,73 @@ void link_measure(struct session *session, struct session_link *link, uint64_t n
     link->is_limited = link->unacked_since_us == 0;
 }
 
-/* Of the streams' bytes, those that are on no link. */
-static uint64_t waiting_bytes(const struct session *session)
-{
-    uint64_t n = session->n_outgoing_bytes;
+/* ---- which is the fastest? ---- */
 
-    for (size_t i = 0; i < session->n_links; i++) {
-        const struct session_link *link = session->links[i];
-        uint64_t n_there = link->is_up && !link->is_stalled ? link->n_unacked_bytes : 0;
-        n -= n_there < n ? n_there : n;
-    }
-    return n;
-}
-
-struct best {
-    const struct session_link *link; /* NULL: there is none */
-    uint64_t us;
-};
-
-static void compare(struct best *best, const struct session *session,
-                    const struct session_link *link)
+static void rank(const struct session *session, struct ranking *ranking,
+                 const struct session_link *link)
 {
     if (!is_open(link))
         return;
     uint64_t us = link_arrival_us(session, link);
-    if (best->link == NULL || us < best->us)
-        *best = (struct best){link, us};
-}
-
-/* The best of the other links that are nobody's own. */
-static struct best best_common(const struct session *session, const struct session_link *link)
-{
-    struct best best = {NULL, 0};
-
-    for (struct list *at = session->commons.next; at != &session->commons; at = at->next) {
-        const struct session_link *other = CONTAINER_OF(at, struct session_link, in_commons);
-        if (other != link)
-            compare(&best, session, other);
+    if (ranking->best == NULL || us < link_arrival_us(session, ranking->best)) {
+        ranking->second = ranking->best;
+        ranking->best = link;
+    } else if (ranking->second == NULL || us < link_arrival_us(session, ranking->second)) {
+        ranking->second = link;
     }
-    return best;
 }
 
-static struct best best_other(const struct session *session, const struct session_link *link)
+/* All are asked one after the other whether they take what waits, and there may be a thousand. */
+static struct ranking *ranking_of(struct session *session)
 {
-    struct best best = {NULL, 0};
+    struct ranking *ranking = &session->ranking;
 
-    for (size_t i = 0; i < session->n_links; i++)
-        if (session->links[i] != link)
-            compare(&best, session, session->links[i]);
-    return best;
+    if (ranking->is_known)
+        return ranking;
+    *ranking = (struct ranking){.is_known = true, .n_unacked_bytes = UINT64_MAX};
+    for (struct list *at = session->commons.next; at != &session->commons; at = at->next)
+        rank(session, ranking, CONTAINER_OF(at, struct session_link, in_commons));
+    bool has_common = ranking->best != NULL;
+    for (size_t i = 0; !has_common && i < session->n_links; i++)
+        rank(session, ranking, session->links[i]);
+    return ranking;
 }
 
-enum link_takes link_takes(const struct session *session, const struct session_link *link)
+/* Of the streams' bytes, those that are on no link. */
+static uint64_t waiting_bytes(const struct session *session, struct ranking *ranking)
+{
+    if (ranking->n_unacked_bytes == UINT64_MAX) {
+        ranking->n_unacked_bytes = 0;
+        for (size_t i = 0; i < session->n_links; i++) {
+            const struct session_link *link = session->links[i];
+            if (link->is_up && !link->is_stalled)
+                ranking->n_unacked_bytes += link->n_unacked_bytes;
+        }
+    }
+    return session->n_outgoing_bytes > ranking->n_unacked_bytes
+               ? session->n_outgoing_bytes - ranking->n_unacked_bytes
+               : 0;
+}
+
+enum link_takes link_takes(struct session *session, const struct session_link *link)
 {
     if (session->n_up <= 1)
         return TAKES_ALL;
-    struct best other = best_common(session, link);
-    if (link->is_own && other.link != NULL)
+    struct ranking *ranking = ranking_of(session);
+    const struct session_link *other = ranking->best == link ? ranking->second : ranking->best;
+    if (link->is_own && other != NULL && !other->is_own)
         return TAKES_NOTHING;
-    if (link->is_own)
-        other = best_other(session, link);
-    if (other.link == NULL)
+    if (other == NULL || other->is_own != link->is_own)
         return TAKES_ALL;
     if (!is_open(link))
         return TAKES_NOTHING;
     uint64_t ours_us = link_arrival_us(session, link);
-    if (ours_us <= other.us + other.us / SAME_SHARE + SAME_US)
+    uint64_t theirs_us = link_arrival_us(session, other);
+    if (ours_us <= theirs_us + theirs_us / SAME_SHARE + SAME_US)
         return TAKES_ALL;
-    if (other.link->rate == 0)
+    if (other->rate == 0)
         return TAKES_NOTHING;
-    uint64_t behind_us = other.us + waiting_bytes(session) * 1000000 / other.link->rate;
+    uint64_t behind_us = theirs_us + waiting_bytes(session, ranking) * 1000000 / other->rate;
     return ours_us <= behind_us ? TAKES_BULK : TAKES_NOTHING;
 }
 

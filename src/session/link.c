@@ -105,6 +105,7 @@ enum err link_make(struct session *session, uint64_t number, struct session_link
     for (size_t i = session->n_links++; i > place; i--)
         session->links[i] = session->links[i - 1];
     session->links[place] = link;
+    session->ranking.is_known = false;
     note_used(session, number);
     *out = link;
     return ERR_NONE;
@@ -113,6 +114,7 @@ enum err link_make(struct session *session, uint64_t number, struct session_link
 void link_free(struct session *session, struct session_link *link)
 {
     assert(list_empty(&link->pinned) && list_empty(&link->told));
+    session->ranking.is_known = false;
     session->n_links--;
     for (size_t i = place_of(session, link->number); i < session->n_links; i++)
         session->links[i] = session->links[i + 1];
@@ -338,6 +340,7 @@ void session_own_link(struct session *session, uint64_t number)
     if (link == NULL)
         return;
     link->is_own = true;
+    session->ranking.is_known = false;
     list_remove(&link->in_commons);
 }
 
@@ -345,8 +348,10 @@ void session_link_stands(struct session *session, uint64_t number)
 {
     struct session_link *link = link_find(session, number);
 
-    if (link != NULL)
-        link->has_stood = true;
+    if (link == NULL)
+        return;
+    link->has_stood = true;
+    session->ranking.is_known = false;
 }
 
 static uint64_t excused(uint64_t since_us, uint64_t pause_us, uint64_t now_us)

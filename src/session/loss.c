@@ -94,6 +94,7 @@ enum err link_lose(struct session *session, struct session_link *link)
         return ERR_NONE;
     link->is_up = false;
     session->n_up--;
+    session->ranking.is_known = false;
     link->ack_at_us = UINT64_MAX;
     link->ack_due = link->asks = false;
     link->unacked_since_us = 0;
@@ -177,6 +178,7 @@ void session_retract(struct session *session, uint64_t number, uint64_t now_us)
     session->now_us = now_us;
     if (link == NULL || !link->is_up)
         return;
+    session->ranking.is_known = false;
     link_send_again(session, link);
     link->head = link->tail = link->again = 0;
     link->n_sent = link->n_acked = link->n_asking = link->n_unacked_bytes = 0;

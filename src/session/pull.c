@@ -539,11 +539,12 @@ size_t session_pull(struct session *session, uint64_t number, size_t room, uint6
         return 0;
     link->is_limited |= queues_are_empty(&link->queues) && queues_are_empty(&session->queues);
     link_end_record(link, now_us, filler.asks);
+    session->ranking.is_known = false;
     links_forget(session);
     return fill->n_bytes;
 }
 
-bool session_wants(const struct session *session, uint64_t number)
+bool session_wants(struct session *session, uint64_t number)
 {
     const struct session_link *link = link_find(session, number);
 

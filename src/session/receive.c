@@ -376,6 +376,7 @@ enum err session_receive(struct session *session, uint64_t number, struct chunk 
         .link = link_find(session, number), .at = payload, .end = payload + n, .is_first = true};
 
     session->now_us = now_us;
+    session->ranking.is_known = false;
     if (record.link == NULL || !record.link->is_up || record.link->has_ended ||
         session->state == SESSION_OVER)
         return ERR_NONE;
@@ -397,6 +398,7 @@ enum err session_admit(struct session *session, uint64_t now_us)
     uint8_t *rest = session->auth_rest;
 
     session->now_us = now_us;
+    session->ranking.is_known = false;
     session->demands_auth = false;
     if (rest == NULL)
         return ERR_NONE;

@@ -280,8 +280,10 @@ void session_bye(struct session *session, uint64_t number)
 {
     struct session_link *link = link_find(session, number);
 
-    if (link != NULL && link->is_up && !link->bye_sent)
-        link->bye_needed = true;
+    if (link == NULL || !link->is_up || link->bye_sent)
+        return;
+    link->bye_needed = true;
+    session->ranking.is_known = false;
 }
 
 /* ---- time ---- */
@@ -302,6 +304,7 @@ uint64_t session_deadline_us(const struct session *session)
 void session_advance(struct session *session, uint64_t now_us)
 {
     session->now_us = now_us;
+    session->ranking.is_known = false;
     for (size_t i = 0; i < session->n_links; i++) {
         struct session_link *link = session->links[i];
         if (link->is_up && link->ack_at_us <= now_us)

@@ -237,7 +237,7 @@ size_t session_pull(struct session *session, uint64_t link, size_t room, uint64_
 #define SESSION_LAST_ROOM_BYTES 26
 
 /* Whether session_pull() would give anything. */
-bool session_wants(const struct session *session, uint64_t link);
+bool session_wants(struct session *session, uint64_t link);
 /* The next record of the link begins with AUTH; the signature is copied. ERR_MEMORY. */
 NODISCARD enum err session_put_auth(struct session *session, const uint8_t *spki, size_t n_spki,
                                     const uint8_t *signature, size_t n_signature);

@@ -229,6 +229,14 @@ struct session_link {
     bool is_limited;              /* it has had nothing more to send meanwhile */
 };
 
+/* What is found by looking at all links, until something becomes of one of them. */
+struct ranking {
+    bool is_known;
+    /* Where frames arrive first, of the common links that take new ones; where there is none of streams' own. */
+    const struct session_link *best, *second;
+    uint64_t n_unacked_bytes; /* on those that are not stalled; UINT64_MAX: nobody has asked */
+};
+
 enum session_state { SESSION_ALIVE, SESSION_ENDING, SESSION_OVER };
 
 /* A key and what it has signed. */
@@ -259,6 +267,7 @@ struct session {
     uint64_t joins;       /* bit n: newest_link - 1 - n was used */
     size_t n_link_events;
     uint64_t min_rtt_us; /* of all links; 0: unknown */
+    struct ranking ranking;
 
     struct list streams;
     size_t n_streams;      /* all that exist */
@@ -426,7 +435,7 @@ void links_note_min_rtt(struct session *session);
 uint64_t link_arrival_us(const struct session *session, const struct session_link *link);
 /* Which of the frames that no link is bound to it takes, by where they arrive first. */
 enum link_takes { TAKES_NOTHING, TAKES_BULK, TAKES_ALL };
-enum link_takes link_takes(const struct session *session, const struct session_link *link);
+enum link_takes link_takes(struct session *session, const struct session_link *link);
 /* Whether it takes bulk of this stream, which is bound to none; `takes` is link_takes(). */
 bool link_takes_bulk(const struct session *session, const struct session_link *link,
                      const struct stream *stream, enum link_takes takes);

@@ -190,6 +190,43 @@ static void a_link_that_does_not_stand_yet_gets_no_streams_frames_beside_one_tha
     assert_true(session_wants(pair->ends[CLIENT], 1));
 }
 
+/* The processor time that it takes, for each link, to ask all whether they want to send, where what waits is for the last; the least of
+ * some times. */
+static double asking_costs(struct pair *pair, uint64_t n_links)
+{
+    struct session *session = pair->ends[CLIENT];
+    clock_t least = 0;
+
+    for (uint64_t link = session->n_links; link < n_links; link++)
+        pair_link(pair, link);
+    for (uint64_t link = 0; link < n_links; link++)
+        link_find(session, link)->min_rtt_us = link == n_links - 1 ? 2 * MS : 100 * MS;
+    session_advance(session, pair->now_us);
+    for (unsigned round = 0; round < 5; round++) {
+        clock_t begun = clock();
+        for (unsigned i = 0; i < 100; i++)
+            for (uint64_t link = 0; link < n_links; link++)
+                assert_int_equal(session_wants(session, link), link == n_links - 1);
+        clock_t took = clock() - begun + 1;
+        least = round == 0 || took < least ? took : least;
+    }
+    return (double)least / (double)n_links;
+}
+
+static void asking_a_link_what_it_takes_costs_the_same_among_many(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+
+    open_stream(pair, 0, streams);
+    advance(pair, 25 * MS);
+    carry_all(pair, 0);
+    write_some(streams[CLIENT], 100);
+    double among_few = asking_costs(pair, 20), among_many = asking_costs(pair, 1000);
+    /* To look at all of them for each would take tens of times as long. */
+    assert_true(among_many < 15 * among_few);
+}
+
 /* ---- silence ---- */
 
 static void what_a_silent_link_has_goes_once_more_by_another(void **state)
@@ -480,6 +517,7 @@ int main(void)
         TEST(bulk_of_one_stream_goes_by_all_links_that_are_far),
         TEST(bulk_does_not_wait_for_a_link_that_is_lost_or_leaves),
         TEST(a_link_that_does_not_stand_yet_gets_no_streams_frames_beside_one_that_does),
+        TEST(asking_a_link_what_it_takes_costs_the_same_among_many),
         TEST(what_a_silent_link_has_goes_once_more_by_another),
         TEST(a_silent_link_that_answers_is_as_good_as_before),
         TEST(the_only_link_is_not_given_up),
