@@ -376,6 +376,8 @@ static struct far *new_far(struct tunnel_env *env, struct inbound *inbound)
     tended_init(&far->tended, env, settle);
     list_init(&far->hosts);
     list_init(&far->carriers);
+    for (size_t i = 0; i < FAR_CROWDS; i++)
+        list_init(&far->unlinked[i]);
     far_spec_hold_again(inbound->far);
     far->spec = inbound->far;
     ruleset_hold(inbound->ruleset);

@@ -22,6 +22,9 @@ struct carrier;
 
 #define FAR_FAULTS (FLIGHT_MEMORY + 1)
 
+/* Users are of so many crowds, by their keys' tags. */
+#define FAR_CROWDS 256
+
 struct far {
     struct tended tended;
     struct list link;        /* in env->fars */
@@ -29,8 +32,10 @@ struct far {
     struct inbound *inbound; /* by whose rules; its ruleset is held */
     struct gate *gate;
     struct list hosts, carriers; /* its sessions, and those that stand at the gate */
-    bool is_leaving;             /* the configuration knows it no more ... */
-    bool has_heir;               /* ... but another in its place, by whose rules it ends */
+    struct list
+        unlinked[FAR_CROWDS]; /* of users' sessions those without a carrier, the longest so first */
+    bool is_leaving;          /* the configuration knows it no more ... */
+    bool has_heir;            /* ... but another in its place, by whose rules it ends */
     struct deferred freeing;
     struct flow_complaint faults[FAR_FAULTS], unwelcome, bad_links, too_many;
 };

@@ -34,12 +34,26 @@ static struct counted sessions_of(const struct far_host *host)
     return (struct counted){.of = host->far->inbound->counts, .user = host->user_id};
 }
 
+static struct list *crowd_of(const struct far_host *host)
+{
+    return &host->far->unlinked[host->user_id[0] % FAR_CROWDS];
+}
+
+/* It has got its first carrier, or lost the last, or is counted from now on, or not any more. */
+static void note_unlinked(struct far_host *host)
+{
+    list_remove(&host->in_unlinked);
+    if (host->is_counted && list_empty(&host->host.carriers))
+        list_append(crowd_of(host), &host->in_unlinked);
+}
+
 static void uncount_session(struct far_host *host)
 {
     struct counted sessions = sessions_of(host);
     if (host->is_counted)
         clients_leave(&host->host.tended.env->flow->shared->clients, &sessions);
     host->is_counted = false;
+    note_unlinked(host);
 }
 
 static uint64_t max_sessions(const struct link_user *user)
@@ -51,11 +65,10 @@ static uint64_t max_sessions(const struct link_user *user)
 /* One of his that has no link makes room: he may have come back from elsewhere, or started anew. */
 static bool end_unlinked(struct far_host *for_whom)
 {
-    const struct list *hosts = &for_whom->far->hosts;
-    for (struct list *at = hosts->next; at != hosts; at = at->next) {
-        struct far_host *host = CONTAINER_OF(at, struct far_host, link);
-        if (!host->is_counted || !list_empty(&host->host.carriers) ||
-            memcmp(host->user_id, for_whom->user_id, USER_ID_BYTES) != 0)
+    const struct list *crowd = crowd_of(for_whom);
+    for (struct list *at = crowd->next; at != crowd; at = at->next) {
+        struct far_host *host = CONTAINER_OF(at, struct far_host, in_unlinked);
+        if (memcmp(host->user_id, for_whom->user_id, USER_ID_BYTES) != 0)
             continue;
         uncount_session(host);
         end(host, END_LIMIT, "another session of the user's has taken its place");
@@ -78,6 +91,7 @@ static bool count_session(struct far_host *host)
         err = clients_enter(&env->shared->clients, &sessions, max_sessions(user));
     while (err == ERR_LIMIT && end_unlinked(host));
     host->is_counted = err == ERR_NONE;
+    note_unlinked(host);
     if (err == ERR_LIMIT) {
         env->counters.refused[REFUSAL_CONNECTIONS]++;
         far_complain(host->far, &host->far->too_many, host->user, &host->remote, TOO_MANY);
@@ -257,12 +271,21 @@ static void on_silent(struct host *base, struct carrier *carrier, const char *wh
     struct addr remote = carrier->remote;
     far_complain(far, &far->bad_links, base->user, &remote, why);
     far_silence(far, carrier);
+    note_unlinked(far_host_of(base));
+}
+
+static void on_gone(struct host *base, const struct carrier *carrier, enum err how)
+{
+    (void)carrier;
+    (void)how;
+    note_unlinked(far_host_of(base));
 }
 
 void far_host_adopt(struct far_host *host, struct carrier *carrier)
 {
     host->remote = carrier->remote;
     host_adopt_carrier(&host->host, carrier);
+    note_unlinked(host);
 }
 
 /* ---- signatures ---- */
@@ -466,6 +489,7 @@ static const struct host_ops ops = {
     .on_up = on_up,
     .on_drained = on_drained,
     .on_silent = on_silent,
+    .on_gone = on_gone,
     .on_ended = on_ended,
 };
 
@@ -496,6 +520,7 @@ struct far_host *far_host_new(struct far *far, struct peer *peer)
     peer_set_owner(peer, host);
     host->host.user = host->user;
     list_init(&host->listeners);
+    list_init(&host->in_unlinked);
     host->began_ms = loop_now_ms(env->flow->loop);
     list_append(&far->hosts, &host->link);
     return host;

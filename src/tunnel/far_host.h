@@ -24,8 +24,9 @@ struct far_host {
     bool has_begun;              /* its client has taken it, and has shown who he is */
     char *user;                  /* his name, owned: he may be forgotten before it has ended */
     uint8_t user_id[USER_ID_BYTES];
-    bool is_counted;     /* among his sessions */
-    const char *end_why; /* it was ended by us for that; NULL: not so */
+    bool is_counted;         /* among his sessions ... */
+    struct list in_unlinked; /* ... of which it has no carrier: of far->unlinked */
+    const char *end_why;     /* it was ended by us for that; NULL: not so */
     struct deferred freeing;
 };
 
