@@ -327,10 +327,10 @@ static void dials_that_fail_together_are_one_failure(void **state)
         carrier_reset(CONTAINER_OF(at, struct sim_carrier, in_world));
     for (; world.now_us < cut_us + 4 * SECOND; run_until(world.now_us + MS))
         for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
-            near->dials_fail[i] = true;
+            near->dials[i].fails = true;
     assert_int_equal(n_read(0, 1), 100);
     for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
-        near->dials_fail[i] = false;
+        near->dials[i].fails = false;
     run_until_read(0, 1, 200);
     /* 0.25, 0.5, 1, 2 and at most 4 s behind the fifth, times 1.5. */
     assert_in_range(world.now_us - cut_us, 4 * SECOND, 12 * SECOND);
