@@ -215,7 +215,7 @@ static void want_carrier(struct node *node, struct peer *peer)
     node->world->new_syn_us = node->world->now_us;
     for (unsigned i = 0; i < NODE_MAX_DIALS; i++)
         if (node->dials[i].peer == NULL) {
-            node->dials[i].peer = peer;
+            node->dials[i] = (struct sim_dial){.peer = peer};
             draw_dial(node, &node->dials[i]);
             node->dials[i].fails |= cannot;
             return;

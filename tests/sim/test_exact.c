@@ -3,9 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "peer/inside.h"
 #include "world.h"
 
 #define LATENCY (50 * MS)
@@ -514,6 +516,37 @@ static void a_session_that_is_gone_is_replaced_on_the_same_carrier(void **state)
     end();
 }
 
+/* Whoever knows all of it, but for the user's key, is told that it is gone. */
+static void a_session_is_not_joined_by_another_user(void **state)
+{
+    (void)state;
+    struct scenario scenario = {.n_nears = 2};
+    scenario.knobs[KNOB_USERS] = true;
+    begin(scenario, 2);
+    world.turn_us = NEVER; /* all stay */
+    for (size_t app = 0; app < 2; app++) {
+        add_step(app, 0, 0, 100);
+        add_step(app, 0, 10 * SECOND, 100);
+    }
+    world_start(&world);
+    for (size_t app = 0; app < 2; app++)
+        run_until_read(app, 1, 100);
+    const struct peer *owner = world.nears[0].peer;
+    struct peer *thief = world.nears[1].peer;
+    memcpy(thief->id, owner->id, sizeof thief->id);
+    memcpy(thief->resume, owner->resume, sizeof thief->resume);
+    for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next) {
+        struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+        if (carrier->ends[0].node == &world.nears[1])
+            carrier_reset(carrier);
+    }
+    while (!world.apps[1].is_over)
+        assert_true(world_step(&world, BEGIN_US + 20 * SECOND));
+    assert_int_equal(world.apps[1].why, STREAM_RESET_LOST);
+    run_until_read(0, 1, 200);
+    end();
+}
+
 /* However many attempts there are meanwhile. */
 static void a_session_is_kept_for_its_time_and_no_longer(void **state)
 {
@@ -795,6 +828,7 @@ int main(void)
         cmocka_unit_test(a_client_with_nothing_to_say_says_that),
         cmocka_unit_test(a_listener_that_is_asked_for_early_is_there_at_once),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
+        cmocka_unit_test(a_session_is_not_joined_by_another_user),
         cmocka_unit_test(a_session_is_kept_for_its_time_and_no_longer),
         cmocka_unit_test(a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not),
         cmocka_unit_test(what_was_learnt_of_the_servers_clock_outlives_a_change_of_our_own),
