@@ -19,6 +19,8 @@ from harness.wait import Stopwatch, until
 N_AT_ONCE = int(os.environ.get("SOCKEYE_E2E_FLOWS", 2000))
 N_IN_A_ROW = int(os.environ.get("SOCKEYE_E2E_SESSIONS", 10_000))
 KB, MB = 1 << 10, 1 << 20
+# All connect before the first one has its handshake.
+PATIENT = "limits: {handshake_ms: 120000}"
 
 
 @pytest.mark.workers
@@ -69,7 +71,7 @@ def test_acc_54_no_descriptor_leaks_after_10000_sessions(sockeye, origin, dial):
 @pytest.mark.skipif(bool(SANITIZER), reason="a sanitizer's memory is not the program's")
 def test_memory_is_given_back_after_a_burst(sockeye, origin, dial):
     """Back to within 10% and 1 MiB of what it was after a first hundred."""
-    proxy, server = sockeye(inbound()), origin(echo)
+    proxy, server = sockeye(inbound() + PATIENT), origin(echo)
 
     def burst(n):
         socks = [dial(proxy.addr(), timeout=30) for _ in range(n)]
@@ -90,7 +92,7 @@ def test_memory_is_given_back_after_a_burst(sockeye, origin, dial):
 
 def test_acc_68_an_idle_connection_owns_no_pipe_and_no_buffer(sockeye, origin, dial):
     """Each of 300 flows has carried enough to be spliced, with a reader slow enough to leave bytes in pipes; then all rest."""
-    proxy, server = sockeye(inbound()), origin(echo)
+    proxy, server = sockeye(inbound() + PATIENT), origin(echo)
     sock = dial(proxy.addr())
     assert socks5_at_once(sock, *server.addr).code == 0
     send_pattern(sock, 4 * KB)
