@@ -122,6 +122,7 @@ void link_free(struct session *session, struct session_link *link)
         (size_t)link->event_lost + (size_t)link->event_bye + (size_t)link->event_spent;
     link_need_lost(session, link, false);
     list_remove(&link->in_commons);
+    session->n_sent -= link->tail - link->head;
     free(link->sent);
     free(link);
 }
@@ -146,11 +147,17 @@ bool link_has_room(struct session_link *link)
     return true;
 }
 
-void link_add_sent(struct session_link *link, struct sent sent)
+bool link_is_full(const struct session *session, const struct session_link *link)
+{
+    return link->tail - link->head >= LINK_FRAMES_MAX || session->n_sent >= SESSION_FRAMES_MAX;
+}
+
+void link_add_sent(struct session *session, struct session_link *link, struct sent sent)
 {
     assert(link->sent != NULL); /* link_has_room() was asked */
     link->n_unacked_bytes += sent.kind == SENT_DATA ? sent.n : 0;
     link->sent[link->tail++ & (link->cap - 1)] = sent;
+    session->n_sent++;
 }
 
 static struct sent *newest(struct session_link *link)
@@ -158,14 +165,15 @@ static struct sent *newest(struct session_link *link)
     return link->head == link->tail ? NULL : &link->sent[(link->tail - 1) & (link->cap - 1)];
 }
 
-void link_end_record(struct session_link *link, uint64_t now_us, bool asks)
+void link_end_record(struct session *session, struct session_link *link, bool asks)
 {
+    uint64_t now_us = session->now_us;
     struct sent *last = newest(link);
 
     if (last == NULL || last->is_last) {
         /* It had nothing that is tracked. */
         if (last == NULL || last->kind != SENT_NOTHING || last->n == UINT32_MAX) {
-            link_add_sent(link, (struct sent){.kind = SENT_NOTHING, .is_last = true});
+            link_add_sent(session, link, (struct sent){.kind = SENT_NOTHING, .is_last = true});
             last = newest(link);
         }
         last->n++;
@@ -235,6 +243,7 @@ static bool take_records(struct session *session, struct session_link *link, uin
         }
         struct sent copy = *sent;
         link->head++;
+        session->n_sent--;
         n -= records;
         *at_us = copy.at_us;
         is_known = true;

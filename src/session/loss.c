@@ -180,6 +180,7 @@ void session_retract(struct session *session, uint64_t number, uint64_t now_us)
         return;
     session->ranking.is_known = false;
     link_send_again(session, link);
+    session->n_sent -= link->tail - link->head;
     link->head = link->tail = link->again = 0;
     link->n_sent = link->n_acked = link->n_asking = link->n_unacked_bytes = 0;
     link->unacked_since_us = 0;

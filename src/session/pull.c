@@ -66,7 +66,7 @@ static void put_head(struct filler *filler, const uint8_t *end)
 
 static void track(struct filler *filler, struct sent sent)
 {
-    link_add_sent(filler->link, sent);
+    link_add_sent(filler->session, filler->link, sent);
     filler->n_frames++;
     filler->asks = true;
 }
@@ -430,7 +430,7 @@ static void put_streams(struct filler *filler)
 
     enum link_takes takes = link_takes(filler->session, filler->link);
 
-    if (filler->link->tail - filler->link->head >= LINK_FRAMES_MAX)
+    if (link_is_full(filler->session, filler->link))
         return;
     if (!bulk_waits)
         filler->session->urgent_run = 0;
@@ -538,7 +538,7 @@ size_t session_pull(struct session *session, uint64_t number, size_t room, uint6
     if (fill->n_bytes == 0)
         return 0;
     link->is_limited |= queues_are_empty(&link->queues) && queues_are_empty(&session->queues);
-    link_end_record(link, now_us, filler.asks);
+    link_end_record(session, link, filler.asks);
     session->ranking.is_known = false;
     links_forget(session);
     return fill->n_bytes;
@@ -556,7 +556,7 @@ bool session_wants(struct session *session, uint64_t number)
         !list_empty(&link->queues.windows) || !list_empty(&session->queues.windows) ||
         !list_empty(&session->listener_needs))
         return true;
-    if (link->tail - link->head >= LINK_FRAMES_MAX)
+    if (link_is_full(session, link))
         return false;
     if (!list_empty(&link->queues.urgent) || !list_empty(&link->queues.bulk) ||
         has_datagrams(link, &link->queues))

@@ -260,6 +260,7 @@ struct session {
     size_t n_links, links_cap;
     size_t n_up, most_up; /* now, and at once so far */
     size_t n_lost_needed; /* links of which LOST is to be sent */
+    size_t n_sent;        /* in the rings of all links, those that are lost too */
     struct list
         commons; /* those that are no stream's own: few, where there are thousands of links */
     bool has_had_link;
@@ -464,9 +465,11 @@ NODISCARD enum err link_lose(struct session *session, struct session_link *link)
 NODISCARD enum err link_lost_received(struct session *session, uint64_t number, uint64_t count);
 /* Whether its ring has room for the frames of one more record. */
 bool link_has_room(struct session_link *link);
-void link_add_sent(struct session_link *link, struct sent sent);
+/* Whether it, or the session, waits for acknowledgements before it takes more tracked frames of streams. */
+bool link_is_full(const struct session *session, const struct session_link *link);
+void link_add_sent(struct session *session, struct session_link *link, struct sent sent);
 /* A record was made of what was added since the last; `asks` for an acknowledgement. */
-void link_end_record(struct session_link *link, uint64_t now_us, bool asks);
+void link_end_record(struct session *session, struct session_link *link, bool asks);
 void link_sample_rtt(struct session *session, struct session_link *link, uint64_t rtt_us);
 /* Whether a slot's value was sent on the link and is not known to have come. */
 bool slot_is_lost(const struct slot *slot, const struct session_link *link);
@@ -475,7 +478,8 @@ void links_forget(struct session *session);
 
 /* The most tracked frames that one record may have. */
 #define RECORD_FRAMES_MAX (SESSION_FILL_PIECES - 4)
-/* While so many are not acknowledged on a link, it takes no more. */
+/* While so many are not acknowledged on a link, it takes no more; nor does any while there are so many on all. */
 #define LINK_FRAMES_MAX 65536U
+#define SESSION_FRAMES_MAX ((size_t)4 * LINK_FRAMES_MAX)
 
 #endif

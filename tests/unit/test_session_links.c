@@ -328,6 +328,38 @@ static void a_lost_link_costs_nothing_for_streams_that_had_nothing_on_it(void **
         continue;
 }
 
+static void what_is_remembered_of_frames_is_bounded_over_all_links(void **state)
+{
+    enum { LINKS = 6, MOST = 262144 };
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+    uint64_t n_frames = 0;
+
+    open_stream(pair, 0, streams);
+    advance(pair, 25 * MS);
+    carry_all(pair, 0);
+    for (uint64_t link = 1; link < LINKS; link++)
+        pair_link(pair, link);
+    for (uint64_t link = 0; link < LINKS; link++) /* far ones, so that bulk goes by all */
+        link_find(pair->ends[CLIENT], link)->min_rtt_us = 10 * MS;
+    uint8_t *end = frame_write_window(record, stream_id(streams[CLIENT]), 16 << 20);
+    assert_int_equal(give(pair, CLIENT, 0, record, (size_t)(end - record)), ERR_NONE);
+    do {
+        write_some(streams[CLIENT], 1);
+        n_frames++;
+    } while (take(pair, CLIENT, n_frames % LINKS, record) > 0);
+    assert_in_range(n_frames, MOST - LINKS, MOST + LINKS);
+    /* Those of a lost link count until it is forgotten, or they are known to have come. */
+    session_lose_link(pair->ends[CLIENT], 0, pair->now_us);
+    (void)take(pair, CLIENT, 1, record);
+    assert_false(session_wants(pair->ends[CLIENT], 1));
+    uint64_t n_sent = link_find(pair->ends[CLIENT], 0)->n_sent;
+    end = frame_write_lost(record, 0, n_sent);
+    assert_int_equal(give(pair, CLIENT, 1, record, (size_t)(end - record)), ERR_NONE);
+    assert_true(session_wants(pair->ends[CLIENT], 1));
+}
+
 /* ---- a clean end ---- */
 
 /* The client ends link 0 while the server has something on its way by it. */
@@ -522,6 +554,7 @@ int main(void)
         TEST(a_silent_link_that_answers_is_as_good_as_before),
         TEST(the_only_link_is_not_given_up),
         TEST(a_lost_link_costs_nothing_for_streams_that_had_nothing_on_it),
+        TEST(what_is_remembered_of_frames_is_bounded_over_all_links),
         TEST(what_was_on_its_way_when_a_link_ended_cleanly_is_not_sent_again),
         TEST(what_did_not_come_by_a_link_that_ended_cleanly_is_sent_again),
         TEST(who_hears_no_count_sends_again_after_a_second),
