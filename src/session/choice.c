@@ -129,6 +129,11 @@ enum link_takes link_takes(struct session *session, const struct session_link *l
     return ours_us <= behind_us ? TAKES_BULK : TAKES_NOTHING;
 }
 
+bool link_takes_slots(struct session *session, const struct session_link *link)
+{
+    return session->n_up <= 1 || is_open(link) || ranking_of(session)->best == NULL;
+}
+
 /* Where nothing is far away one link carries whatever can be carried, and bytes that come by one need not be put in order. */
 static bool holds(const struct session *session, const struct session_link *link)
 {

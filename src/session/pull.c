@@ -118,9 +118,8 @@ static void put_lost(struct filler *filler)
     }
 }
 
-static void put_slots(struct filler *filler)
+static void put_link_slots(struct filler *filler)
 {
-    struct session *session = filler->session;
     struct session_link *link = filler->link;
     uint8_t *at;
 
@@ -133,6 +132,13 @@ static void put_slots(struct filler *filler)
         link->ping_needed = false;
         filler->asks = true;
     }
+}
+
+static void put_session_slots(struct filler *filler)
+{
+    struct session *session = filler->session;
+    uint8_t *at;
+
     if (session->initial_needed && session->state == SESSION_ALIVE &&
         (at = room_for(filler, FRAME_HEAD_MAX_BYTES)) != NULL) {
         session->initial_told = credit_initial(session);
@@ -526,12 +532,15 @@ size_t session_pull(struct session *session, uint64_t number, size_t room, uint6
         .session = session, .link = link, .fill = fill, .left = room - ACK_MAX_BYTES - 1};
     if (!put_auth(&filler))
         return 0;
-    put_lost(&filler);
-    put_slots(&filler);
+    put_link_slots(&filler);
     put_windows(&filler, &link->queues);
-    put_windows(&filler, &session->queues);
-    put_end(&filler);
-    put_listeners(&filler);
+    if (link_takes_slots(session, link)) {
+        put_lost(&filler);
+        put_session_slots(&filler);
+        put_windows(&filler, &session->queues);
+        put_end(&filler);
+        put_listeners(&filler);
+    }
     put_streams(&filler);
     put_ack(&filler);
     put_bye(&filler);
@@ -544,6 +553,14 @@ size_t session_pull(struct session *session, uint64_t number, size_t room, uint6
     return fill->n_bytes;
 }
 
+static bool wants_slots(const struct session *session)
+{
+    return ((session->initial_needed || session->drain_needed) &&
+            session->state == SESSION_ALIVE) ||
+           session->end_needed || session->n_lost_needed > 0 ||
+           !list_empty(&session->queues.windows) || !list_empty(&session->listener_needs);
+}
+
 bool session_wants(struct session *session, uint64_t number)
 {
     const struct session_link *link = link_find(session, number);
@@ -551,10 +568,8 @@ bool session_wants(struct session *session, uint64_t number)
     if (link == NULL || !link->is_up || link->bye_sent)
         return false;
     if (link->ack_due || link->ping_needed || link->pong_needed || link->bye_needed ||
-        ((session->initial_needed || session->drain_needed) && session->state == SESSION_ALIVE) ||
-        session->end_needed || session->n_lost_needed > 0 || session->auth_out.bytes != NULL ||
-        !list_empty(&link->queues.windows) || !list_empty(&session->queues.windows) ||
-        !list_empty(&session->listener_needs))
+        session->auth_out.bytes != NULL || !list_empty(&link->queues.windows) ||
+        (wants_slots(session) && link_takes_slots(session, link)))
         return true;
     if (link_is_full(session, link))
         return false;

@@ -437,6 +437,8 @@ uint64_t link_arrival_us(const struct session *session, const struct session_lin
 /* Which of the frames that no link is bound to it takes, by where they arrive first. */
 enum link_takes { TAKES_NOTHING, TAKES_BULK, TAKES_ALL };
 enum link_takes link_takes(struct session *session, const struct session_link *link);
+/* Whether it may carry what is said of the whole session: one that has fallen silent may not where another has not. */
+bool link_takes_slots(struct session *session, const struct session_link *link);
 /* Whether it takes bulk of this stream, which is bound to none; `takes` is link_takes(). */
 bool link_takes_bulk(const struct session *session, const struct session_link *link,
                      const struct stream *stream, enum link_takes takes);

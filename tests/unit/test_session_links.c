@@ -256,6 +256,27 @@ static void what_a_silent_link_has_goes_once_more_by_another(void **state)
     assert_int_equal(n, 1010);
 }
 
+static void what_is_said_of_the_session_goes_by_no_silent_link(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+
+    open_stream(pair, 0, streams);
+    pair_link(pair, 1);
+    pair_link(pair, 2);
+    write_some(streams[CLIENT], 1000);
+    assert_true(take(pair, CLIENT, 0, record) > 1000);
+    advance(pair, 251 * MS);
+    while (carry(pair, CLIENT, 1) > 0)
+        continue;
+    session_lose_link(pair->ends[CLIENT], 2, pair->now_us);
+    assert_false(session_wants(pair->ends[CLIENT], 0));
+    assert_true(session_wants(pair->ends[CLIENT], 1));
+    session_lose_link(pair->ends[CLIENT], 1, pair->now_us);
+    assert_true(session_wants(pair->ends[CLIENT], 0)); /* the last hope */
+}
+
 static void a_silent_link_that_answers_is_as_good_as_before(void **state)
 {
     struct pair *pair = *state;
@@ -551,6 +572,7 @@ int main(void)
         TEST(a_link_that_does_not_stand_yet_gets_no_streams_frames_beside_one_that_does),
         TEST(asking_a_link_what_it_takes_costs_the_same_among_many),
         TEST(what_a_silent_link_has_goes_once_more_by_another),
+        TEST(what_is_said_of_the_session_goes_by_no_silent_link),
         TEST(a_silent_link_that_answers_is_as_good_as_before),
         TEST(the_only_link_is_not_given_up),
         TEST(a_lost_link_costs_nothing_for_streams_that_had_nothing_on_it),
