@@ -13,9 +13,6 @@
 
 #define NONCE_BYTES 12
 
-/* Up to here libsodium takes no longer, even where OpenSSL's code is in the processor's cache. */
-#define SMALL_MAX_BYTES ((size_t)256)
-
 static const size_t key_bytes[N_AEADS] = {
     [AEAD_AES_128_GCM] = 16,
     [AEAD_AES_192_GCM] = 24,
@@ -66,7 +63,8 @@ static void small_set(struct aead_key *key, const uint8_t *bytes)
 
 static bool small_takes(const struct aead_key *key, size_t n)
 {
-    return key->small != NULL && n <= SMALL_MAX_BYTES;
+    /* Up to here libsodium takes no longer, even where OpenSSL's code is in the processor's cache. */
+    return key->small != NULL && n <= AEAD_SHORT_BYTES;
 }
 
 static void put_nonce(uint8_t nonce[static NONCE_BYTES], uint64_t counter)
@@ -131,6 +129,13 @@ static bool small_open(struct aead_key *key, uint64_t counter, struct piece ad, 
 
 /* ---- keys ---- */
 
+static void free_context(struct aead_key *key)
+{
+    if (key->context != NULL)
+        functions(key)->freectx(key->context);
+    key->context = NULL;
+}
+
 enum err aead_key_init(struct aead_key *key, enum aead aead, enum aead_use use,
                        const uint8_t *bytes)
 {
@@ -147,20 +152,25 @@ enum err aead_key_init(struct aead_key *key, enum aead aead, enum aead_use use,
     return ERR_MEMORY;
 }
 
+void aead_key_keep_short(struct aead_key *key)
+{
+    if (key->small != NULL)
+        free_context(key);
+}
+
 void aead_key_deinit(struct aead_key *key)
 {
-    if (key->context != NULL)
-        functions(key)->freectx(key->context);
+    free_context(key);
     if (key->small != NULL)
         secret_wipe(key->small, small_bytes(key->aead));
     free(key->small);
-    key->context = key->small = NULL;
+    key->small = NULL;
 }
 
 enum err aead_key_replace(struct aead_key *key, const uint8_t *bytes)
 {
     small_set(key, bytes);
-    return set(key, bytes, NULL, NULL) ? ERR_NONE : ERR_SYSTEM;
+    return key->context == NULL || set(key, bytes, NULL, NULL) ? ERR_NONE : ERR_SYSTEM;
 }
 
 /* ---- messages ---- */

@@ -22,6 +22,9 @@ enum aead { AEAD_AES_128_GCM, AEAD_AES_192_GCM, AEAD_AES_256_GCM, AEAD_CHACHA20_
 /* Bytes that one call takes at most. */
 #define AEAD_MAX_BYTES (1u << 30)
 
+/* What one call may take under a key that was kept short. */
+#define AEAD_SHORT_BYTES 256
+
 size_t aead_key_bytes(enum aead aead);
 
 enum aead_use { AEAD_SEAL, AEAD_OPEN };
@@ -36,6 +39,9 @@ struct aead_key {
 /* Of aead_key_bytes(aead) bytes of key. ERR_MEMORY; then there is nothing to deinit. */
 NODISCARD enum err aead_key_init(struct aead_key *key, enum aead aead, enum aead_use use,
                                  const uint8_t *bytes);
+
+/* From now on no call takes more than AEAD_SHORT_BYTES: gives back what only others need. */
+void aead_key_keep_short(struct aead_key *key);
 
 /* Wipes the key. Harmless for one of zeros, and for one that was deinited. */
 void aead_key_deinit(struct aead_key *key);

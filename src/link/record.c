@@ -81,6 +81,7 @@ static enum err chain_init(struct chain *chain, uint8_t cipher, const uint8_t se
     memcpy(chain->secret.bytes, secret, sizeof chain->secret.bytes);
     derive_keys(chain, &header, &payload);
     enum err err = aead_key_init(&chain->header, aead, use, header.bytes);
+    aead_key_keep_short(&chain->header);
     return err == ERR_NONE ? aead_key_init(&chain->payload, aead, use, payload.bytes) : err;
 }
 

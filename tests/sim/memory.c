@@ -113,10 +113,10 @@ void memory_fail_one_of(unsigned n)
 
 /* ---- keys and nonces ---- */
 
-/* Names of keys by their contexts, and what was sealed under each: a set of hashes. */
+/* Names of keys by what they own, and what was sealed under each: a set of hashes. */
 #define MAX_KEYS 4096
 static struct {
-    const void *context;
+    const void *owned;
     uint64_t name;
 } keys[MAX_KEYS];
 static uint64_t *seals;
@@ -131,13 +131,18 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
     return hash ^ hash >> 29;
 }
 
+static const void *owned_by(const struct aead_key *key)
+{
+    return key->small != NULL ? key->small : key->context;
+}
+
 static void name_key(const struct aead_key *key, const uint8_t *bytes, size_t n)
 {
-    size_t i = (uintptr_t)key->context / 64 % MAX_KEYS;
+    size_t i = (uintptr_t)owned_by(key) / 64 % MAX_KEYS;
 
     for (size_t tried = 0; tried < MAX_KEYS; tried++, i = (i + 1) % MAX_KEYS)
-        if (keys[i].context == key->context || keys[i].context == NULL) {
-            keys[i].context = key->context;
+        if (keys[i].owned == owned_by(key) || keys[i].owned == NULL) {
+            keys[i].owned = owned_by(key);
             keys[i].name = mix(UINT64_C(0xcbf29ce484222325), bytes, n);
             return;
         }
@@ -146,10 +151,10 @@ static void name_key(const struct aead_key *key, const uint8_t *bytes, size_t n)
 
 static uint64_t name_of(const struct aead_key *key)
 {
-    size_t i = (uintptr_t)key->context / 64 % MAX_KEYS;
+    size_t i = (uintptr_t)owned_by(key) / 64 % MAX_KEYS;
 
     for (size_t tried = 0; tried < MAX_KEYS; tried++, i = (i + 1) % MAX_KEYS)
-        if (keys[i].context == key->context)
+        if (keys[i].owned == owned_by(key))
             return keys[i].name;
     return 0;
 }

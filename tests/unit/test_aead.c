@@ -303,6 +303,38 @@ static void either_library_opens_what_the_other_has_sealed(void **state)
     }
 }
 
+static void a_key_that_is_kept_short_seals_opens_and_may_be_replaced(void **state)
+{
+    static const struct piece plain = {"1234", 4};
+    uint8_t bytes[AEAD_MAX_KEY_BYTES] = {1}, sealed[2][4 + AEAD_TAG_BYTES];
+
+    (void)state;
+    for (unsigned aead = 0; aead < N_AEADS; aead++) {
+        struct aead_key sealing = key_of(aead, AEAD_SEAL, bytes);
+        struct aead_key opening = key_of(aead, AEAD_OPEN, bytes);
+        struct aead_key other = key_of(aead, AEAD_SEAL, bytes);
+        aead_key_keep_short(&sealing);
+        aead_key_keep_short(&opening);
+        for (unsigned i = 0; i < 3; i++) {
+            struct piece none = {0};
+            assert_int_equal(aead_seal(&sealing, i, none, &plain, 1, sealed[0]), ERR_NONE);
+            assert_int_equal(aead_seal(&other, i, none, &plain, 1, sealed[1]), ERR_NONE);
+            assert_memory_equal(sealed[0], sealed[1], sizeof sealed[0]);
+            assert_int_equal(aead_open(&opening, i, none, sealed[0], sizeof sealed[0]), ERR_NONE);
+            assert_memory_equal(sealed[0], plain.bytes, plain.n);
+            sealed[1][i] ^= 1;
+            assert_int_equal(aead_open(&opening, i, none, sealed[1], sizeof sealed[1]), ERR_AUTH);
+            bytes[i]++;
+            assert_int_equal(aead_key_replace(&sealing, bytes), ERR_NONE);
+            assert_int_equal(aead_key_replace(&opening, bytes), ERR_NONE);
+            assert_int_equal(aead_key_replace(&other, bytes), ERR_NONE);
+        }
+        aead_key_deinit(&sealing);
+        aead_key_deinit(&opening);
+        aead_key_deinit(&other);
+    }
+}
+
 static void a_key_that_is_none_may_be_deinited(void **state)
 {
     (void)state;
@@ -327,6 +359,7 @@ int main(void)
         cmocka_unit_test(a_key_may_be_replaced),
         cmocka_unit_test(large_records_come_back_whatever_their_pieces),
         cmocka_unit_test(either_library_opens_what_the_other_has_sealed),
+        cmocka_unit_test(a_key_that_is_kept_short_seals_opens_and_may_be_replaced),
         cmocka_unit_test(a_key_that_is_none_may_be_deinited),
     };
     return cmocka_run_group_tests(tests, load, NULL);
