@@ -27,7 +27,7 @@
 #include "base/rng.h"
 
 #define FLIGHT_MAX_BYTES ((size_t)4096)
-#define FLIGHT1_MOST_BYTES ((size_t)1024) /* that we write: its padding is short */
+#define FLIGHT1_MOST_BYTES ((size_t)1024)   /* that we write: its padding is short */
 #define FLIGHT_HEAD_MAX_BYTES ((size_t)512) /* held before the first MAC */
 #define FLIGHT_MAX_EARLY_BYTES ((size_t)65536)
 #define SESSION_ID_BYTES 16

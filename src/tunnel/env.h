@@ -45,7 +45,7 @@ struct tunnel_env {
     bool is_draining;     /* the program ends: no session takes further streams */
     struct peer_time now; /* as of the loop's turn with this number */
     uint64_t turn;
-    uint64_t clocks_us; /* when its boot_ms and wall_ms were read */
+    uint64_t clocks_us;    /* when its boot_ms and wall_ms were read */
     int64_t boot_ahead_ms; /* by so much the machine has slept, as far as was noticed */
     /* The last host has gone. NULL: nobody wants to know. */
     void (*on_empty)(struct tunnel_env *);

@@ -308,8 +308,7 @@ static void on_listen(struct far_host *host, const struct session_event *event)
 {
     struct addr at = event->addr;
     addr_unmap(&at);
-    if (event->code != LISTENER_CONNECTIONS || host->host.is_ending ||
-        host->host.is_drained) {
+    if (event->code != LISTENER_CONNECTIONS || host->host.is_ending || host->host.is_drained) {
         answer(host, event->listener, LISTENER_FAILED, NULL);
         return;
     }
