@@ -3,14 +3,17 @@
 import contextlib
 import resource
 
+import pytest
+
 from harness import client
 from harness.binary import SLOWNESS
 from harness.namespaces import FAR4
 from harness.origin import echo
 from harness.pattern import receive_pattern, send_pattern
 from harness.tunnel import PORT, SOCKS_PORT, Traffic, Transfer, two_way
-from harness.wait import until
+from harness.wait import Stopwatch, until
 
+MB = 1 << 20
 FURTHER = PORT + 1
 LISTEN = f'["{FAR4}:{PORT}", "{FAR4}:{FURTHER}"]'
 SERVERS = f'["{FAR4}:{PORT}", "{FAR4}:{FURTHER}"]'
@@ -145,14 +148,16 @@ def freezing(machine, n_bytes):
     machine.run("nft", "delete", "table", "inet", "freeze")
 
 
-def test_links_of_few_bytes_get_through_where_connections_freeze(tunnel):
+@pytest.mark.parametrize("n", [(3 << 20) // SLOWNESS, pytest.param(100 << 20, marks=pytest.mark.soak)])
+def test_links_of_few_bytes_get_through_where_connections_freeze(tunnel, n):
     t = tunnel(near={"handover": "{after: 12K-15K}"}, wait=False)
     with freezing(t.joined.far, 16384) as frozen:
         t.start_far()
         t.start_near()
         t.wait_linked()
-        n = (3 << 20) // SLOWNESS
-        Transfer(t.connect(t.serve(two_way), timeout=90), n // 8, n, 5).end(90 * SLOWNESS)
+        watch = Stopwatch()
+        Transfer(t.connect(t.serve(two_way), timeout=90), n // 8, n, 5).end((90 + n // MB * 5) * SLOWNESS)
+        print(f"{n / MB:g} MiB down, an eighth of that up, over links of 12 to 15 KB: {n / MB / watch.s:.1f} MiB/s")
         assert sum(frozen()) == 0, "no link has had more than it may"
 
 
