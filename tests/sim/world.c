@@ -357,14 +357,22 @@ static bool may_lose_sessions(const struct world *world, const struct app *app)
            knobs[KNOB_IDENTITY];
 }
 
-/* Whether a node that drains has ended its session, as its time was up. That this is why may be lost on its way. */
+/* Whether a node that drains has ended its session, as its time was up. That this is why may be lost on its way: then it may be one
+ * that had nothing left, while another stream was on its way to it. */
+static bool has_drained(const struct node *node, const struct app *app)
+{
+    uint64_t from_us = app->why == STREAM_RESET_DRAIN ? node->drain_end_us
+                                                      : node->drain_end_us - node->drain_s * SECOND;
+
+    return node->drain_end_us != 0 && from_us <= app->over_us;
+}
+
 static bool was_drained(struct world *world, const struct app *app)
 {
     const struct node *near = world_near_of(world, app);
-    bool by_near = near->drain_end_us != 0 && near->drain_end_us <= app->over_us;
-    bool by_far = near->server->drain_end_us != 0 && near->server->drain_end_us <= app->over_us;
 
-    return (app->why == STREAM_RESET_DRAIN || app->why == STREAM_RESET_LOST) && (by_near || by_far);
+    return (app->why == STREAM_RESET_DRAIN || app->why == STREAM_RESET_LOST) &&
+           (has_drained(near, app) || has_drained(near->server, app));
 }
 
 static bool has_reason(struct world *world, const struct app *app)
