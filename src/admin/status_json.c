@@ -112,6 +112,22 @@ static void print_link(FILE *out, const struct tunnel_link_report *link)
     fputc('}', out);
 }
 
+static void print_stream(FILE *out, const struct session_stream_stats *stream)
+{
+    static const char *const keys[] = {"id",          "rtt_us",         "min_rtt_us",  "sent_bytes",
+                                       "acked_bytes", "received_bytes", "resent_bytes"};
+    const uint64_t numbers[] = {stream->id,
+                                stream->srtt_us,
+                                stream->min_rtt_us,
+                                stream->n_sent_bytes,
+                                stream->n_acked_bytes,
+                                stream->n_received_bytes,
+                                stream->n_resent_bytes};
+    fputc('{', out);
+    print_numbers(out, keys, numbers, sizeof numbers / sizeof numbers[0]);
+    fputc('}', out);
+}
+
 static void print_listener(FILE *out, const struct tunnel_listener_report *listener)
 {
     char at[ADDR_TEXT_BYTES];
@@ -149,6 +165,11 @@ static void print_session(FILE *out, const struct tunnel_session_report *session
     for (size_t i = 0; i < session->n_links && i < TUNNEL_REPORT_LINKS; i++) {
         fputs(i == 0 ? "" : ",", out);
         print_link(out, &session->links[i]);
+    }
+    fputs("],\"streams\":[", out);
+    for (size_t i = 0; i < session->n_streams; i++) {
+        fputs(i == 0 ? "" : ",", out);
+        print_stream(out, &session->streams[i]);
     }
     fputs("]}", out);
 }

@@ -34,7 +34,7 @@ static bool is_open(const struct session_link *link)
 
 uint64_t link_arrival_us(const struct session *session, const struct session_link *link)
 {
-    uint64_t us = link->min_rtt_us != 0 ? link->min_rtt_us : session->min_rtt_us;
+    uint64_t us = link->round_trip.min_us != 0 ? link->round_trip.min_us : session->min_rtt_us;
 
     if (link->rate != 0)
         us = larger(us, link->n_unacked_bytes * 1000000 / link->rate);
@@ -46,7 +46,7 @@ void link_measure(struct session *session, struct session_link *link, uint64_t n
     uint64_t elapsed_us = session->now_us - link->rate_us;
 
     link->rate_bytes += n_bytes;
-    if (elapsed_us < larger(MIN_RATE_US, link->srtt_us))
+    if (elapsed_us < larger(MIN_RATE_US, link->round_trip.smoothed_us))
         return;
     uint64_t rate = link->rate_bytes * 1000000 / elapsed_us;
     /* What had nothing to send says only what the link can do at least. */
@@ -137,8 +137,8 @@ bool link_takes_slots(struct session *session, const struct session_link *link)
 /* Where nothing is far away one link carries whatever can be carried, and bytes that come by one need not be put in order. */
 static bool holds(const struct session *session, const struct session_link *link)
 {
-    return is_open(link) && !link->is_own && link->min_rtt_us != 0 && link->min_rtt_us < SAME_US &&
-           link_arrival_us(session, link) <= HOLD_US;
+    return is_open(link) && !link->is_own && link->round_trip.min_us != 0 &&
+           link->round_trip.min_us < SAME_US && link_arrival_us(session, link) <= HOLD_US;
 }
 
 bool link_takes_bulk(const struct session *session, const struct session_link *link,
@@ -172,7 +172,8 @@ static uint64_t stalled_us(const struct session_link *link)
         return UINT64_MAX;
     /* Behind its BYE the other end says how much has come when it has read to the end. */
     uint64_t least_us = link->has_ended ? COUNT_US : MIN_STALLED_US;
-    return link->unacked_since_us + larger(least_us, 2 * link->srtt_us + ACK_DELAY_US);
+    return link->unacked_since_us +
+           larger(least_us, 2 * link->round_trip.smoothed_us + ACK_DELAY_US);
 }
 
 uint64_t links_deadline_us(const struct session *session)

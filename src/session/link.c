@@ -12,6 +12,8 @@
 /* What is larger than an idle link's ring is not kept when it is empty. */
 enum { MIN_LINKS = 4, MIN_RING = 16, IDLE_RING = 1024, RTT_SHARE = 8 };
 
+#define UNTIMED UINT64_MAX
+
 /* Where the first is whose number is not less. */
 static size_t place_of(const struct session *session, uint64_t number)
 {
@@ -190,7 +192,18 @@ void link_end_record(struct session *session, struct session_link *link, bool as
     link->n_asking = link->n_sent;
 }
 
-static void frame_acked(struct session *session, const struct sent *sent)
+static void add_sample(struct round_trip *round_trip, uint64_t us)
+{
+    if (round_trip->smoothed_us == 0)
+        round_trip->smoothed_us = us;
+    else
+        round_trip->smoothed_us = (round_trip->smoothed_us * (RTT_SHARE - 1) + us) / RTT_SHARE;
+    if (round_trip->min_us == 0 || us < round_trip->min_us)
+        round_trip->min_us = us;
+}
+
+/* `rtt_us`: what it has waited for that, but for what the other end has put it off by; 0: unknown. */
+static void frame_acked(struct session *session, const struct sent *sent, uint64_t rtt_us)
 {
     if (sent->kind == SENT_END) {
         session_over(session, STREAM_RESET_LOST);
@@ -205,6 +218,8 @@ static void frame_acked(struct session *session, const struct sent *sent)
         session_over(session, STREAM_RESET_LOST);
     if (stream == NULL)
         return;
+    if (rtt_us != 0)
+        add_sample(&stream->out.round_trip, rtt_us);
     switch (sent->kind) {
     case SENT_OPEN:
         stream->needs &= (uint8_t)~NEEDS_OPEN;
@@ -228,36 +243,49 @@ static void frame_acked(struct session *session, const struct sent *sent)
     }
 }
 
-/* Takes `n` records off the ring. Returns when the last of them was sent, if that is known. */
-static bool take_records(struct session *session, struct session_link *link, uint64_t n,
-                         uint32_t *at_us)
+/* 0: unknown. */
+static uint64_t rtt_of(const struct session *session, const struct sent *sent, uint64_t delay_us)
 {
-    bool is_known = false;
+    uint32_t elapsed_us = (uint32_t)session->now_us - sent->at_us;
+
+    if (elapsed_us < delay_us)
+        return 0;
+    return elapsed_us == delay_us ? 1 : elapsed_us - delay_us;
+}
+
+/*
+ * Takes `n` records off the ring. Returns the round trip by the last of them, 0: unknown. The delay is since that has come: of the
+ * others nobody knows for how long they have waited, so only its frames' streams are timed. UNTIMED: nothing is.
+ */
+static uint64_t take_records(struct session *session, struct session_link *link, uint64_t n,
+                             uint64_t delay_us)
+{
+    uint64_t rtt_us = 0;
 
     while (n > 0) {
         struct sent *sent = &link->sent[link->head & (link->cap - 1)];
         uint64_t records = sent->kind == SENT_NOTHING ? sent->n : sent->is_last;
         if (records > n) {
             sent->n -= (uint32_t)n;
-            return false;
+            return 0;
         }
         struct sent copy = *sent;
         link->head++;
         session->n_sent--;
+        if (n == 1 || n == records)
+            rtt_us = rtt_of(session, &copy, delay_us);
         n -= records;
-        *at_us = copy.at_us;
-        is_known = true;
         link->n_unacked_bytes -= copy.kind == SENT_DATA ? copy.n : 0;
-        frame_acked(session, &copy);
+        frame_acked(session, &copy, rtt_us);
     }
-    return is_known;
+    return rtt_us;
 }
 
 void links_note_min_rtt(struct session *session)
 {
     session->min_rtt_us = 0;
     for (size_t i = 0; i < session->n_links; i++) {
-        uint64_t rtt = session->links[i]->is_up ? session->links[i]->min_rtt_us : 0;
+        uint64_t rtt = session->links[i]->is_up ? session->links[i]->round_trip.min_us : 0;
         if (rtt != 0 && (session->min_rtt_us == 0 || rtt < session->min_rtt_us))
             session->min_rtt_us = rtt;
     }
@@ -266,12 +294,7 @@ void links_note_min_rtt(struct session *session)
 void link_sample_rtt(struct session *session, struct session_link *link, uint64_t rtt_us)
 {
     rtt_us += rtt_us == 0;
-    if (link->srtt_us == 0)
-        link->srtt_us = rtt_us;
-    else
-        link->srtt_us = (link->srtt_us * (RTT_SHARE - 1) + rtt_us) / RTT_SHARE;
-    if (link->min_rtt_us == 0 || rtt_us < link->min_rtt_us)
-        link->min_rtt_us = rtt_us;
+    add_sample(&link->round_trip, rtt_us);
     if (session->min_rtt_us == 0 || rtt_us < session->min_rtt_us)
         session->min_rtt_us = rtt_us;
 }
@@ -292,8 +315,6 @@ static void note_told(struct session *session, const struct session_link *by)
 enum err link_acked(struct session *session, struct session_link *link, uint64_t count,
                     uint64_t delay_us, bool has_delay)
 {
-    uint32_t at_us;
-
     if (count > link->n_sent)
         return ERR_BAD;
     if (count <= link->n_acked)
@@ -303,12 +324,10 @@ enum err link_acked(struct session *session, struct session_link *link, uint64_t
     link->unacked_since_us = link->n_asking > count ? session->now_us : 0;
     link->is_stalled = false;
     note_told(session, link);
-    if (take_records(session, link, n, &at_us) && has_delay && link->is_up &&
-        count > link->n_untimed) {
-        uint32_t elapsed_us = (uint32_t)session->now_us - at_us;
-        if (elapsed_us >= delay_us)
-            link_sample_rtt(session, link, elapsed_us - delay_us);
-    }
+    bool is_timed = has_delay && link->is_up && count > link->n_untimed;
+    uint64_t rtt_us = take_records(session, link, n, is_timed ? delay_us : UNTIMED);
+    if (rtt_us != 0)
+        link_sample_rtt(session, link, rtt_us);
     link_measure(session, link, n_unacked_bytes - link->n_unacked_bytes);
     if (link->head == link->tail && link->cap > IDLE_RING) {
         free(link->sent);
@@ -395,8 +414,8 @@ bool session_link_stats(const struct session *session, uint64_t number,
         .n_accepted_records = link->n_accepted,
         .n_unacked_bytes = link->n_unacked_bytes,
         .unacked_since_us = link->unacked_since_us,
-        .srtt_us = link->srtt_us,
-        .min_rtt_us = link->min_rtt_us,
+        .srtt_us = link->round_trip.smoothed_us,
+        .min_rtt_us = link->round_trip.min_us,
         .last_received_us = link->last_received_us,
         .rate = link->rate,
         .is_own = link->is_own,

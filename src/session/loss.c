@@ -105,7 +105,7 @@ enum err link_lose(struct session *session, struct session_link *link)
         link->resend_us = session->now_us + COUNT_US;
     else
         link_send_again(session, link);
-    if (link->min_rtt_us == session->min_rtt_us)
+    if (link->round_trip.min_us == session->min_rtt_us)
         links_note_min_rtt(session);
     if (session->state == SESSION_ENDING && session->n_up == 0)
         session_over(session, STREAM_RESET_LOST);

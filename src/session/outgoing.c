@@ -141,6 +141,7 @@ void outgoing_sent(struct stream *stream, uint64_t from, uint64_t to, bool is_ag
     session->n_sent_bytes += n;
     if (is_again) {
         session->n_resent_bytes += n;
+        out->n_resent += n;
         ranges_remove_below(&out->recovery->lost, to);
         check_recovery(out);
     } else {

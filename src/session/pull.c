@@ -66,6 +66,7 @@ static void put_head(struct filler *filler, const uint8_t *end)
 
 static void track(struct filler *filler, struct sent sent)
 {
+    sent.at_us = (uint32_t)filler->session->now_us;
     link_add_sent(filler->session, filler->link, sent);
     filler->n_frames++;
     filler->asks = true;

@@ -333,3 +333,30 @@ void session_stats(const struct session *session, struct session_stats *stats)
         .n_dropped_datagrams = session->n_dropped_datagrams,
     };
 }
+
+static struct session_stream_stats stats_of(const struct stream *stream)
+{
+    const struct outgoing *out = &stream->out;
+    return (struct session_stream_stats){
+        .id = stream->id,
+        .srtt_us = out->round_trip.smoothed_us,
+        .min_rtt_us = out->round_trip.min_us,
+        .n_sent_bytes = out->next < out->end ? out->next : out->end,
+        .n_acked_bytes = out->base < out->end ? out->base : out->end,
+        .n_received_bytes = stream->in.received,
+        .n_resent_bytes = out->n_resent,
+    };
+}
+
+size_t session_stream_stats(const struct session *session, struct session_stream_stats *stats,
+                            size_t max)
+{
+    size_t n = 0;
+    for (struct list *at = session->streams.next; at != &session->streams && n < max;
+         at = at->next) {
+        const struct stream *stream = CONTAINER_OF(at, struct stream, in_session);
+        if (stream->id != 0 && !stream->is_dead && !stream->is_closed)
+            stats[n++] = stats_of(stream);
+    }
+    return n;
+}

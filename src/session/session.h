@@ -284,6 +284,14 @@ struct session_link_stats {
     uint64_t n_pongs, pong_us; /* answers to PING, and what the last one took */
 };
 
+struct session_stream_stats {
+    uint64_t id;
+    uint64_t srtt_us,
+        min_rtt_us; /* from sending to the acknowledgement, but for what the other end has put it off by; 0: unknown */
+    uint64_t n_sent_bytes, n_acked_bytes, n_received_bytes; /* each once; 0 of one for datagrams */
+    uint64_t n_resent_bytes;
+};
+
 struct session_stats {
     uint64_t n_streams, n_opened; /* now, ever */
     uint64_t n_closed; /* that are over, and were not released: there may be something to be read */
@@ -302,5 +310,8 @@ void session_excuse(struct session *session, uint64_t pause_us, uint64_t now_us)
 bool session_link_stats(const struct session *session, uint64_t link,
                         struct session_link_stats *stats);
 void session_stats(const struct session *session, struct session_stats *stats);
+/* Of the oldest that live and have an id, at most `max`; returns how many. */
+size_t session_stream_stats(const struct session *session, struct session_stream_stats *stats,
+                            size_t max);
 
 #endif

@@ -62,6 +62,11 @@ struct recovery {
     struct ranges acked; /* beyond `base` */
 };
 
+/* As it was measured, smoothed as RFC 6298 does, and the least; 0: unknown. */
+struct round_trip {
+    uint64_t smoothed_us, min_us;
+};
+
 /* Offsets: base <= next <= end + 1. The fin counts as a byte at `end`. */
 struct outgoing {
     struct buffer buffer;
@@ -74,7 +79,9 @@ struct outgoing {
     uint64_t burst;      /* bytes sent of late: leaks away with time */
     uint64_t burst_us;   /* as of when */
     int32_t deficit;     /* of its turn in the bulk queue */
-    uint64_t by;         /* the link that had its last bytes of bulk; NO_LINK: none */
+    uint64_t n_resent;   /* bytes */
+    struct round_trip round_trip;
+    uint64_t by; /* the link that had its last bytes of bulk; NO_LINK: none */
 };
 
 /* Offsets: consumed <= received <= highest <= limit. */
@@ -223,7 +230,7 @@ struct session_link {
 
     uint64_t ping_token, pong_token;
     uint64_t n_pongs, pong_us;
-    uint64_t srtt_us, min_rtt_us;
+    struct round_trip round_trip;
     uint64_t rate; /* at which streams' bytes were acknowledged, a second; 0: unknown */
     uint64_t rate_us, rate_bytes; /* since when, and how many */
     bool is_limited;              /* it has had nothing more to send meanwhile */

@@ -64,6 +64,7 @@ static void report_session(struct tunnel_session_report *out, struct host *host)
         .resent_bytes = stats.n_resent_bytes,
         .held_bytes = stats.n_held_bytes,
     };
+    out->n_streams = session_stream_stats(session, out->streams, TUNNEL_REPORT_STREAMS);
     copy_text(out->name, sizeof out->name, host->name);
     copy_text(out->user, sizeof out->user, host->user != NULL ? host->user : "");
     if (host->ops->report_listeners != NULL)

@@ -8,11 +8,13 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "session/session.h"
 
 #define TUNNEL_REPORT_NAME_BYTES 64
 #define TUNNEL_REPORT_USER_BYTES 256 /* whole, as it is what users are told apart by */
 #define TUNNEL_REPORT_LINKS 16
 #define TUNNEL_REPORT_LISTENERS 16
+#define TUNNEL_REPORT_STREAMS 16
 
 struct tunnel_env;
 
@@ -47,6 +49,9 @@ struct tunnel_session_report {
     struct tunnel_listener_report listeners[TUNNEL_REPORT_LISTENERS];
     size_t n_links;
     struct tunnel_link_report links[TUNNEL_REPORT_LINKS];
+    /* The oldest of streams_now. */
+    size_t n_streams;
+    struct session_stream_stats streams[TUNNEL_REPORT_STREAMS];
 };
 
 /* One for each session of the worker; *out is returned owned (free()), NULL where there is none. ERR_MEMORY. */

@@ -253,6 +253,11 @@ def test_status_tells_the_users_that_have_sessions_and_every_link_at_both_ends(s
     for told in status["tunnels"]:
         assert len(told["carriers"]) == told["links"] and told["links_cut"] == 0
         assert all(carrier["remote"].startswith("127.0.0.1:") and carrier["sent_bytes"] > 0 for carrier in told["carriers"])
+
+    def streams():
+        return [(s["rtt_us"] >= s["min_rtt_us"] > 0, s["sent_bytes"], s["acked_bytes"], s["received_bytes"], s["resent_bytes"])
+                for told in asked()["tunnels"] for s in told["streams"]]
+    until(lambda: streams() == [(True, 5, 5, 5, 0)] * 4, "what is known of each stream at either end")
     text = cli("status", "--socket", place / "status").out
     assert re.search(r"^  ann \(far\) +1 +2 +1 ", text, re.M) and "eve" not in text
 

@@ -97,7 +97,16 @@ static const struct tunnel_session_report sessions[] = {
                 .rate = 1536,
                 .retransmits = 11,
                 .sent_bytes = 4096,
-                .received_bytes = 5u << 20}}},
+                .received_bytes = 5u << 20}},
+     .n_streams = 2,
+     .streams = {{.id = 2,
+                  .srtt_us = 777,
+                  .min_rtt_us = 555,
+                  .n_sent_bytes = 100,
+                  .n_acked_bytes = 90,
+                  .n_received_bytes = 80,
+                  .n_resent_bytes = 7},
+                 {.id = 4}}},
     {.name = "away", .user = "bob", .worker = 1},
 };
 
@@ -477,6 +486,9 @@ static void test_json_has_every_counter(void **state)
     assert_non_null(strstr(text, "\"listening\":[{\"at\":\"0.0.0.0:8888\",\"inbound\":\"desk\","
                                  "\"is\":\"listening\"}]"));
     assert_non_null(strstr(text, "\"received_bytes\":5242880,\"retransmits\":11}"));
+    assert_non_null(
+        strstr(text, "\"streams\":[{\"id\":2,\"rtt_us\":777,\"min_rtt_us\":555,\"sent_bytes\":100,"
+                     "\"acked_bytes\":90,\"received_bytes\":80,\"resent_bytes\":7},{\"id\":4,"));
     assert_non_null(strstr(text, "{\"name\":\"away\",\"user\":\"bob\",\"end\":\"far\",\"worker\":2,"
                                  "\"serial\":0,\"links\":0,"));
     assert_int_equal(strchr(text, '\n') - text, strlen(text) - 1);

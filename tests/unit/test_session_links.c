@@ -133,7 +133,7 @@ static void begin_bulk(struct pair *pair, uint64_t rtt_us, struct stream *stream
     pair_link(pair, 1);
     open_stream(pair, 0, streams);
     for (uint64_t link = 0; link < 2; link++)
-        link_find(pair->ends[CLIENT], link)->min_rtt_us = rtt_us;
+        link_find(pair->ends[CLIENT], link)->round_trip.min_us = rtt_us;
     for (int i = 0; i < 4; i++) {
         write_some(streams[CLIENT], 16384 - (i == 3));
         while (i < 3 && (n = take(pair, CLIENT, 0, record)) > 0)
@@ -200,7 +200,7 @@ static double asking_costs(struct pair *pair, uint64_t n_links)
     for (uint64_t link = session->n_links; link < n_links; link++)
         pair_link(pair, link);
     for (uint64_t link = 0; link < n_links; link++)
-        link_find(session, link)->min_rtt_us = link == n_links - 1 ? 2 * MS : 100 * MS;
+        link_find(session, link)->round_trip.min_us = link == n_links - 1 ? 2 * MS : 100 * MS;
     session_advance(session, pair->now_us);
     for (unsigned round = 0; round < 5; round++) {
         clock_t begun = clock();
@@ -363,7 +363,7 @@ static void what_is_remembered_of_frames_is_bounded_over_all_links(void **state)
     for (uint64_t link = 1; link < LINKS; link++)
         pair_link(pair, link);
     for (uint64_t link = 0; link < LINKS; link++) /* far ones, so that bulk goes by all */
-        link_find(pair->ends[CLIENT], link)->min_rtt_us = 10 * MS;
+        link_find(pair->ends[CLIENT], link)->round_trip.min_us = 10 * MS;
     uint8_t *end = frame_write_window(record, stream_id(streams[CLIENT]), 16 << 20);
     assert_int_equal(give(pair, CLIENT, 0, record, (size_t)(end - record)), ERR_NONE);
     do {

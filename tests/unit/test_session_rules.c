@@ -896,6 +896,94 @@ static void the_round_trip_is_measured_without_the_delay(void **state)
     assert_int_equal(stats.srtt_us, (40000 * 7 + 10000) / 8);
 }
 
+static struct session_stream_stats stats_of_first(struct pair *pair)
+{
+    struct session_stream_stats stats[2];
+
+    assert_int_equal(session_stream_stats(pair->ends[CLIENT], stats, 2), 1);
+    return stats[0];
+}
+
+/* The client's first link: so many records have come, the last of them that long ago. */
+static void acknowledge(struct pair *pair, uint64_t n, uint64_t delay_us)
+{
+    record_end = frame_write_ack(record_end, 0, n, delay_us);
+    assert_int_equal(give_record(pair, CLIENT, 0), ERR_NONE);
+}
+
+static void send_bytes(struct pair *pair, struct stream *stream)
+{
+    size_t n;
+
+    assert_int_equal(stream_write(stream, "abc", 3, &n), ERR_NONE);
+    (void)frames_of(pair, CLIENT, 0);
+}
+
+static void a_stream_s_round_trip_is_that_of_the_last_record_of_an_acknowledgement(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *stream;
+
+    assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &stream), ERR_NONE);
+    (void)frames_of(pair, CLIENT, 0);
+    assert_int_equal(stats_of_first(pair).srtt_us, 0);
+    advance(pair, 65000);
+    acknowledge(pair, 1, 25000);
+    assert_int_equal(stats_of_first(pair).srtt_us, 40000);
+
+    send_bytes(pair, stream);
+    advance(pair, 20000);
+    send_bytes(pair, stream);
+    advance(pair, 10000);
+    acknowledge(pair, 3, 0);
+    struct session_stream_stats stats = stats_of_first(pair);
+    assert_int_equal(stats.min_rtt_us, 10000);
+    assert_int_equal(stats.srtt_us, (40000 * 7 + 10000) / 8);
+    assert_int_equal(stats.id, 2);
+    assert_int_equal(stats.n_sent_bytes, 6);
+    assert_int_equal(stats.n_acked_bytes, 6);
+    assert_int_equal(stats.n_resent_bytes, 0);
+}
+
+static void no_round_trip_of_a_stream_is_measured_over_a_pause_that_is_excused(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *stream;
+
+    assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &stream), ERR_NONE);
+    (void)frames_of(pair, CLIENT, 0);
+    advance(pair, 5000000);
+    session_excuse(pair->ends[CLIENT], 5000000, pair->now_us);
+    acknowledge(pair, 1, 0);
+    assert_int_equal(stats_of_first(pair).srtt_us, 0);
+    send_bytes(pair, stream);
+    advance(pair, 30000);
+    acknowledge(pair, 2, 0);
+    assert_int_equal(stats_of_first(pair).srtt_us, 30000);
+}
+
+static void what_was_sent_again_is_counted_for_its_stream_and_timed_anew(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *stream;
+
+    assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &stream), ERR_NONE);
+    send_bytes(pair, stream);
+    advance(pair, 9000000);
+    session_lose_link(pair->ends[CLIENT], 0, pair->now_us);
+    assert_int_equal(session_add_link(pair->ends[CLIENT], 1, pair->now_us), ERR_NONE);
+    (void)frames_of(pair, CLIENT, 1);
+    advance(pair, 12000);
+    record_end = frame_write_ack(record_end, 1, 1, 0);
+    assert_int_equal(give_record(pair, CLIENT, 1), ERR_NONE);
+    struct session_stream_stats stats = stats_of_first(pair);
+    assert_int_equal(stats.min_rtt_us, 12000);
+    assert_int_equal(stats.srtt_us, 12000);
+    assert_int_equal(stats.n_sent_bytes, 3);
+    assert_int_equal(stats.n_acked_bytes, 3);
+    assert_int_equal(stats.n_resent_bytes, 3);
+}
+
 /* ---- links ---- */
 
 static void what_a_link_had_goes_again_on_another_behind_its_opening(void **state)
@@ -1513,6 +1601,9 @@ int main(void)
         RULE(what_does_not_ask_is_not_acknowledged),
         RULE(more_acknowledged_than_was_sent_ends_the_session),
         RULE(the_round_trip_is_measured_without_the_delay),
+        RULE(a_stream_s_round_trip_is_that_of_the_last_record_of_an_acknowledgement),
+        RULE(no_round_trip_of_a_stream_is_measured_over_a_pause_that_is_excused),
+        RULE(what_was_sent_again_is_counted_for_its_stream_and_timed_anew),
         RULE(what_a_link_had_goes_again_on_another_behind_its_opening),
         RULE(what_was_accepted_before_the_loss_is_not_sent_again),
         RULE(a_link_that_the_other_end_calls_lost_is_lost_and_confirmed_once),
