@@ -17,6 +17,7 @@
 #include "session/session.h"
 
 #define N_ITEMS(array) (sizeof(array) / sizeof((array)[0]))
+#define MIB ((uint64_t)1024 * 1024)
 
 /* Chunks of malloc's, counted. */
 struct heap_chunks {
@@ -82,6 +83,25 @@ static inline void pair_deinit(struct pair *pair)
     session_free(pair->ends[SERVER]);
     assert_int_equal(pair->heap.n_chunks, 0);
 }
+
+/* What most tests begin with: windows as they are by default, and a link. */
+static inline int pair_begin(void **state)
+{
+    static struct pair pair;
+
+    pair_init(&pair, 64 * MIB, 16 * MIB);
+    pair_link(&pair, 0);
+    *state = &pair;
+    return 0;
+}
+
+static inline int pair_end(void **state)
+{
+    pair_deinit(*state);
+    return 0;
+}
+
+#define PAIR_TEST(name) cmocka_unit_test_setup_teardown(name, pair_begin, pair_end)
 
 /* Gives bytes as a record; returns what the session says of it. */
 static inline enum err give(struct pair *pair, int to, uint64_t link, const uint8_t *bytes,

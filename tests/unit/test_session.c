@@ -1,24 +1,6 @@
 /* A session on one link: opening, bytes, ends, acknowledgements. */
 #include "sessions.h"
 
-#define MIB ((uint64_t)1024 * 1024)
-
-static int begin(void **state)
-{
-    static struct pair pair;
-
-    pair_init(&pair, 64 * MIB, 16 * MIB);
-    pair_link(&pair, 0);
-    *state = &pair;
-    return 0;
-}
-
-static int end(void **state)
-{
-    pair_deinit(*state);
-    return 0;
-}
-
 static void a_stream_opens_with_its_first_bytes_and_is_answered(void **state)
 {
     struct pair *pair = *state;
@@ -215,12 +197,10 @@ static void one_stream_comes_to_fill_a_long_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_stream_opens_with_its_first_bytes_and_is_answered, begin,
-                                        end),
-        cmocka_unit_test_setup_teardown(both_directions_end_by_fins_and_nothing_is_left, begin,
-                                        end),
-        cmocka_unit_test_setup_teardown(bulk_arrives_whole_in_both_directions, begin, end),
-        cmocka_unit_test_setup_teardown(one_stream_comes_to_fill_a_long_line, begin, end),
+        PAIR_TEST(a_stream_opens_with_its_first_bytes_and_is_answered),
+        PAIR_TEST(both_directions_end_by_fins_and_nothing_is_left),
+        PAIR_TEST(bulk_arrives_whole_in_both_directions),
+        PAIR_TEST(one_stream_comes_to_fill_a_long_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

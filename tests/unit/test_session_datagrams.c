@@ -2,25 +2,7 @@
 #include "sessions.h"
 #include "wire/socks5.h"
 
-#define MIB ((uint64_t)1024 * 1024)
-
 static uint8_t record[SESSION_RECORD_MAX_BYTES];
-
-static int begin(void **state)
-{
-    static struct pair pair;
-
-    pair_init(&pair, 64 * MIB, 16 * MIB);
-    pair_link(&pair, 0);
-    *state = &pair;
-    return 0;
-}
-
-static int end(void **state)
-{
-    pair_deinit(*state);
-    return 0;
-}
 
 static struct target target_of(const char *text)
 {
@@ -602,31 +584,28 @@ static void a_header_in_front_overwrites_no_other(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(each_arrives_once_with_its_address, begin, end),
-        cmocka_unit_test_setup_teardown(the_end_goes_behind_them, begin, end),
-        cmocka_unit_test_setup_teardown(one_for_nobody_is_dropped_and_ends_nothing, begin, end),
+        PAIR_TEST(each_arrives_once_with_its_address),
+        PAIR_TEST(the_end_goes_behind_them),
+        PAIR_TEST(one_for_nobody_is_dropped_and_ends_nothing),
         cmocka_unit_test(credit_for_datagrams_is_out_of_range),
-        cmocka_unit_test_setup_teardown(bytes_on_such_a_stream_end_the_session, begin, end),
-        cmocka_unit_test_setup_teardown(a_server_opens_no_association, begin, end),
-        cmocka_unit_test_setup_teardown(a_name_that_nobody_could_look_up_is_dropped, begin, end),
-        cmocka_unit_test_setup_teardown(few_wait_and_the_oldest_go, begin, end),
+        PAIR_TEST(bytes_on_such_a_stream_end_the_session),
+        PAIR_TEST(a_server_opens_no_association),
+        PAIR_TEST(a_name_that_nobody_could_look_up_is_dropped),
+        PAIR_TEST(few_wait_and_the_oldest_go),
         cmocka_unit_test(all_of_a_session_together_have_a_bound_too),
-        cmocka_unit_test_setup_teardown(of_many_the_late_are_dropped, begin, end),
-        cmocka_unit_test_setup_teardown(a_few_may_wait_for_a_link, begin, end),
-        cmocka_unit_test_setup_teardown(an_idle_session_makes_none_late, begin, end),
-        cmocka_unit_test_setup_teardown(they_go_before_bulk_and_leave_it_its_part, begin, end),
-        cmocka_unit_test_setup_teardown(small_streams_and_datagrams_take_turns, begin, end),
-        cmocka_unit_test_setup_teardown(several_associations_take_turns, begin, end),
-        cmocka_unit_test_setup_teardown(a_large_one_says_what_room_it_needs_and_stops_nobody, begin,
-                                        end),
+        PAIR_TEST(of_many_the_late_are_dropped),
+        PAIR_TEST(a_few_may_wait_for_a_link),
+        PAIR_TEST(an_idle_session_makes_none_late),
+        PAIR_TEST(they_go_before_bulk_and_leave_it_its_part),
+        PAIR_TEST(small_streams_and_datagrams_take_turns),
+        PAIR_TEST(several_associations_take_turns),
+        PAIR_TEST(a_large_one_says_what_room_it_needs_and_stops_nobody),
         cmocka_unit_test(none_goes_by_a_link_that_does_not_stand),
-        cmocka_unit_test_setup_teardown(a_lost_link_loses_them_and_the_next_carries_what_waits,
-                                        begin, end),
-        cmocka_unit_test_setup_teardown(an_opening_that_is_lost_goes_again_before_them, begin, end),
-        cmocka_unit_test_setup_teardown(what_nobody_takes_is_dropped_when_the_turn_is_over, begin,
-                                        end),
-        cmocka_unit_test_setup_teardown(a_turn_has_a_bound, begin, end),
-        cmocka_unit_test_setup_teardown(a_header_in_front_overwrites_no_other, begin, end),
+        PAIR_TEST(a_lost_link_loses_them_and_the_next_carries_what_waits),
+        PAIR_TEST(an_opening_that_is_lost_goes_again_before_them),
+        PAIR_TEST(what_nobody_takes_is_dropped_when_the_turn_is_over),
+        PAIR_TEST(a_turn_has_a_bound),
+        PAIR_TEST(a_header_in_front_overwrites_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

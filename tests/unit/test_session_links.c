@@ -7,22 +7,6 @@
 
 #define MS UINT64_C(1000)
 
-static int begin(void **state)
-{
-    static struct pair pair;
-
-    pair_init(&pair, 64 << 20, 16 << 20);
-    pair_link(&pair, 0);
-    *state = &pair;
-    return 0;
-}
-
-static int finish(void **state)
-{
-    pair_deinit(*state);
-    return 0;
-}
-
 /* Both ends know that the link takes so long, there and back. */
 static void know_rtt(struct pair *pair, uint64_t link, uint64_t rtt_us)
 {
@@ -558,7 +542,7 @@ static void a_stream_does_not_take_a_link_that_the_same_record_ended(void **stat
     assert_true(take(pair, SERVER, 0, record) > 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+#define TEST(name) PAIR_TEST(name)
 
 int main(void)
 {

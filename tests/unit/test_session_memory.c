@@ -3,8 +3,6 @@
 
 #include "allocator.h"
 
-#define MIB ((uint64_t)1024 * 1024)
-
 struct play {
     struct heap_chunks heap;
     struct session *ends[2];

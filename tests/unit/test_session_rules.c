@@ -3,7 +3,6 @@
 
 #include "session/state.h"
 
-#define MIB ((uint64_t)1024 * 1024)
 #define CAP MIB
 
 /* A record that is being written. */
@@ -77,12 +76,6 @@ static int begin(void **state)
     pair_init(&pair, CAP, CAP / 4);
     pair_link(&pair, 0);
     *state = &pair;
-    return 0;
-}
-
-static int end(void **state)
-{
-    pair_deinit(*state);
     return 0;
 }
 
@@ -1559,7 +1552,7 @@ static void bulk_is_not_starved_by_small_streams(void **state)
     assert_true(n_urgent > 100000);
 }
 
-#define RULE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define RULE(name) cmocka_unit_test_setup_teardown(name, begin, pair_end)
 
 int main(void)
 {
