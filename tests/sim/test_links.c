@@ -243,6 +243,21 @@ static void a_handover_by_time_costs_no_pause_and_sends_nothing_twice(void **sta
     }
 }
 
+static void an_old_link_stays_until_another_has_its_place(void **state)
+{
+    (void)state;
+    begin((struct scenario){.every = {300 * MS, 500 * MS}, .ns_per_byte = 1000});
+    add_step(0, 0, 5000000);
+    world_start(&world);
+    (void)run_until_read(1, 100000);
+    while (n_read(1) < 4900000) {
+        assert_true(world_step(&world, world.scenario.end_us));
+        assert_true(peer_is_linked(world.nears[0].peer));
+    }
+    assert_in_range(world.n_carriers, 8, 20);
+    end();
+}
+
 static bool near_has(unsigned number)
 {
     for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next) {
@@ -355,6 +370,7 @@ int main(void)
         cmocka_unit_test(one_of_two_links_that_falls_silent_costs_little),
         cmocka_unit_test(one_of_two_links_that_dies_costs_nothing),
         cmocka_unit_test(a_handover_by_time_costs_no_pause_and_sends_nothing_twice),
+        cmocka_unit_test(an_old_link_stays_until_another_has_its_place),
         cmocka_unit_test(an_old_link_waits_half_a_minute_for_the_others_fin),
         cmocka_unit_test(links_of_few_bytes_are_opened_ahead),
         cmocka_unit_test(links_that_went_fast_leave_one_behind),
