@@ -64,15 +64,9 @@ void link_measure(struct session *session, struct session_link *link, uint64_t n
 static void rank(const struct session *session, struct ranking *ranking,
                  const struct session_link *link)
 {
-    if (!is_open(link))
-        return;
-    uint64_t us = link_arrival_us(session, link);
-    if (ranking->best == NULL || us < link_arrival_us(session, ranking->best)) {
-        ranking->second = ranking->best;
+    if (is_open(link) && (ranking->best == NULL ||
+                          link_arrival_us(session, link) < link_arrival_us(session, ranking->best)))
         ranking->best = link;
-    } else if (ranking->second == NULL || us < link_arrival_us(session, ranking->second)) {
-        ranking->second = link;
-    }
 }
 
 /* All are asked one after the other whether they take what waits, and there may be a thousand. */
@@ -112,20 +106,18 @@ enum link_takes link_takes(struct session *session, const struct session_link *l
     if (session->n_up <= 1)
         return TAKES_ALL;
     struct ranking *ranking = ranking_of(session);
-    const struct session_link *other = ranking->best == link ? ranking->second : ranking->best;
-    if (link->is_own && other != NULL && !other->is_own)
-        return TAKES_NOTHING;
-    if (other == NULL || other->is_own != link->is_own)
+    const struct session_link *best = ranking->best;
+    if (best == NULL || best == link || (best->is_own && !link->is_own))
         return TAKES_ALL;
-    if (!is_open(link))
+    if (!is_open(link) || (link->is_own && !best->is_own))
         return TAKES_NOTHING;
     uint64_t ours_us = link_arrival_us(session, link);
-    uint64_t theirs_us = link_arrival_us(session, other);
+    uint64_t theirs_us = link_arrival_us(session, best);
     if (ours_us <= theirs_us + theirs_us / SAME_SHARE + SAME_US)
         return TAKES_ALL;
-    if (other->rate == 0)
+    if (best->rate == 0)
         return TAKES_NOTHING;
-    uint64_t behind_us = theirs_us + waiting_bytes(session, ranking) * 1000000 / other->rate;
+    uint64_t behind_us = theirs_us + waiting_bytes(session, ranking) * 1000000 / best->rate;
     return ours_us <= behind_us ? TAKES_BULK : TAKES_NOTHING;
 }
 

@@ -240,7 +240,7 @@ struct session_link {
 struct ranking {
     bool is_known;
     /* Where frames arrive first, of the common links that take new ones; where there is none of streams' own. */
-    const struct session_link *best, *second;
+    const struct session_link *best;
     uint64_t n_unacked_bytes; /* on those that are not stalled; UINT64_MAX: nobody has asked */
 };
 

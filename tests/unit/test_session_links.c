@@ -141,6 +141,33 @@ static void bulk_keeps_to_its_link_where_nothing_is_far_until_that_falls_silent(
     assert_true(take(pair, CLIENT, 1, record) > 0);
 }
 
+static void bulk_that_keeps_to_one_link_leaves_another_to_what_is_behind_it(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2], *others[2];
+
+    open_stream(pair, 0, others);
+    begin_bulk(pair, MS / 2, streams);
+    assert_false(session_wants(pair->ends[CLIENT], 1));
+    others[CLIENT]->out.burst = 1 << 20;
+    others[CLIENT]->out.burst_us = pair->now_us;
+    write_some(others[CLIENT], 1000);
+    assert_int_equal(others[CLIENT]->queue, QUEUE_BULK);
+    assert_true(session_wants(pair->ends[CLIENT], 1));
+}
+
+static void the_shortest_round_trip_is_that_of_the_links_that_are_up(void **state)
+{
+    struct pair *pair = *state;
+
+    pair_link(pair, 1);
+    know_rtt(pair, 0, 80 * MS);
+    know_rtt(pair, 1, 20 * MS);
+    assert_int_equal(pair->ends[CLIENT]->min_rtt_us, 20 * MS);
+    session_lose_link(pair->ends[CLIENT], 1, pair->now_us);
+    assert_int_equal(pair->ends[CLIENT]->min_rtt_us, 80 * MS);
+}
+
 static void bulk_of_one_stream_goes_by_all_links_that_are_far(void **state)
 {
     struct pair *pair = *state;
@@ -552,6 +579,8 @@ int main(void)
         TEST(links_that_are_alike_are_used_alike),
         TEST(bulk_goes_by_a_slower_link_only_where_it_arrives_earlier),
         TEST(bulk_keeps_to_its_link_where_nothing_is_far_until_that_falls_silent),
+        TEST(bulk_that_keeps_to_one_link_leaves_another_to_what_is_behind_it),
+        TEST(the_shortest_round_trip_is_that_of_the_links_that_are_up),
         TEST(bulk_of_one_stream_goes_by_all_links_that_are_far),
         TEST(bulk_does_not_wait_for_a_link_that_is_lost_or_leaves),
         TEST(a_link_that_does_not_stand_yet_gets_no_streams_frames_beside_one_that_does),

@@ -718,6 +718,21 @@ static void windows_that_grow_share_what_there_is(void **state)
     assert_int_equal(stats.n_granted_bytes, 4 * (CAP / 2 / 4 - 4096));
 }
 
+static void behind_its_fin_a_stream_has_what_is_not_read_beyond_what_any_may_have(void **state)
+{
+    struct pair *pair = *state;
+    static char text[5001];
+    struct session_stats stats;
+
+    memset(text, 'a', sizeof text - 1);
+    (void)incoming(pair, 2);
+    put_data(true, 2, 0, text);
+    assert_int_equal(give_record(pair, SERVER, 0), ERR_NONE);
+    session_settle(pair->ends[SERVER]);
+    session_stats(pair->ends[SERVER], &stats);
+    assert_int_equal(stats.n_granted_bytes, 5000 - 4096);
+}
+
 static void a_stream_takes_no_more_from_its_application_than_it_may_keep(void **state)
 {
     struct pair *pair = *state;
@@ -1587,6 +1602,7 @@ int main(void)
         RULE(a_stream_that_is_drained_grows_beside_many_that_rest),
         cmocka_unit_test(of_a_large_window_an_eighth_is_given_anew),
         RULE(windows_that_grow_share_what_there_is),
+        RULE(behind_its_fin_a_stream_has_what_is_not_read_beyond_what_any_may_have),
         RULE(a_stream_takes_no_more_from_its_application_than_it_may_keep),
         RULE(those_whom_all_have_left_no_room_hear_of_it_when_an_eighth_is_free),
         RULE(an_acknowledgement_goes_with_what_is_sent_or_after_its_delay),
