@@ -9,6 +9,7 @@ import pytest
 
 from configs import inbound
 from harness import proc
+from harness.bed import patient_echo
 from harness.binary import SANITIZER, SLOWNESS
 from harness.client import receive_all, socks5, socks5_at_once
 from harness.origin import echo, speak_first
@@ -71,10 +72,10 @@ def test_acc_54_no_descriptor_leaks_after_10000_sessions(sockeye, origin, dial):
 @pytest.mark.skipif(bool(SANITIZER), reason="a sanitizer's memory is not the program's")
 def test_memory_is_given_back_after_a_burst(sockeye, origin, dial):
     """Back to within 10% and 1 MiB of what it was after a first hundred."""
-    proxy, server = sockeye(inbound() + PATIENT), origin(echo)
+    proxy, server = sockeye(inbound() + PATIENT), origin(patient_echo)
 
     def burst(n):
-        socks = [dial(proxy.addr(), timeout=30) for _ in range(n)]
+        socks = [dial(proxy.addr(), timeout=120) for _ in range(n)]
         for sock in socks:
             assert socks5_at_once(sock, *server.addr).code == 0
         for i, sock in enumerate(socks):
@@ -83,11 +84,11 @@ def test_memory_is_given_back_after_a_burst(sockeye, origin, dial):
             receive_pattern(sock, 3000, seed=i)
         for sock in socks:
             sock.close()
-        until(lambda: not proc.tcp(proxy.pid, "established"), "the end of the burst")
+        until(lambda: not proc.tcp(proxy.pid, "established"), "the end of the burst", timeout=60)
     burst(100)
     memory = proc.rss_bytes(proxy.pid)
     burst(N_AT_ONCE)
-    until(lambda: proc.rss_bytes(proxy.pid) < memory * 1.1 + 1 * MB, "the memory to be given back")
+    until(lambda: proc.rss_bytes(proxy.pid) < memory * 1.1 + 1 * MB, "the memory to be given back", timeout=60)
 
 
 def test_acc_68_an_idle_connection_owns_no_pipe_and_no_buffer(sockeye, origin, dial):
