@@ -15,7 +15,7 @@ import time
 import datagrams
 from measure import ALL, BULK, OWN, RTT_1, RTT_64, SHORT, SHORT_ON_ALL
 from proxies import ORIGIN_PORT, BenchError, Proxy
-from tables import (CPU_PER_GB, GB_PER_S, P50_AT_1, P50_AT_64, Figures, median,
+from tables import (CPU_PER_GB, GB_PER_S, GB_PER_S_64, P50_AT_1, P50_AT_64, Figures, median,
                     number, table, verdict)
 
 NEAR_PORT, FAR_PORT = 3601, 3701
@@ -38,7 +38,7 @@ SOCKEYE_NEAR = SOCKEYE_COMMON + """\
 inbounds:
   - {{type: socks, name: bench, listen: "127.0.0.1:{port}"}}
 outbounds:
-  - {{type: tunnel, name: far, server: ["127.0.0.1:{far}"], key: "%s"}}
+  - {{type: tunnel, name: far, server: ["127.0.0.1:{far}"], key: "%s", links: LINKS}}
 """ % SOCKEYE_KEY
 SOCKEYE_FAR = SOCKEYE_COMMON + """\
 inbounds:
@@ -129,15 +129,17 @@ def shadowsocks(name, label, times):
                 ["ss-server", *both], times=times)
 
 
-def sockeye(build):
-    return Pair("sockeye", "sockeye", [f"{build}/sockeye", "run", "-c", "{near_config}"],
-                [f"{build}/sockeye", "run", "-c", "{far_config}"], (SOCKEYE_NEAR, SOCKEYE_FAR))
+def sockeye(build, name, label, n_links):
+    near = SOCKEYE_NEAR.replace("LINKS", str(n_links))
+    return Pair(name, label, [f"{build}/sockeye", "run", "-c", "{near_config}"],
+                [f"{build}/sockeye", "run", "-c", "{far_config}"], (near, SOCKEYE_FAR))
 
 
 def available(build):
     """Those that can run here, in the order of the table, and the names of those that cannot."""
     origin = Proxy("none", "none (no tunnel)", None, [f"{build}/bench/origin", "127.0.0.1:{port}"])
-    pairs = [relays(build), bare(build), sockeye(build),
+    pairs = [relays(build), bare(build), sockeye(build, "sockeye", "sockeye", 1),
+             sockeye(build, "sockeye-links", "sockeye, links: 4", 4),
              shadowsocks("shadowsocks", "shadowsocks-libev", 1),
              shadowsocks("shadowsocks-twice", "the same, two processes at each end", 2)]
     missing = [p for p in pairs if shutil.which(p.command[0]) is None]
@@ -260,6 +262,9 @@ class Pairs:
                 value = self.figures.ratio("sockeye", reference, figure)
                 rows.append([f"{what} / {names[reference]}", number(value, 3),
                              verdict(value, relation, now), verdict(value, relation, later)])
+        links = self.figures.ratio("sockeye-links", "sockeye", GB_PER_S_64) if "sockeye-links" in names else None
+        rows.append(["64 streams over four links / over one, GB/s", number(links, 3), "",
+                     verdict(links, ">=", 0.95)])
         idle = (self.memories.get("sockeye") or {}).get("idle_kib_each")
         rows.append(["idle stream, KiB", number(idle, 3), verdict(idle, "<=", 4),
                      verdict(idle, "<=", 3)])

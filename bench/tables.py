@@ -5,6 +5,7 @@ import statistics
 
 from measure import BULK, RTT_1, RTT_64, SHORT, SHORT_ON_ALL
 
+BULK_64 = [(mode, n, where) for mode, n, where in BULK if n == 64]
 REFERENCES = ("blind", "canned", "hev", "microsocks")
 
 
@@ -30,14 +31,15 @@ class Figures:
         results = self.results[test].get(proxy, [])
         return [r[field] if r is not None else None for r in results]
 
-    def bulk(self, proxy, field):
-        """The geometric mean over the six bulk tests, round by round."""
-        columns = [self.series(proxy, test, field) for test in BULK]
+    def bulk(self, proxy, field, tests=BULK):
+        """The geometric mean over the six bulk tests, or some of them, round by round."""
+        columns = [self.series(proxy, test, field) for test in tests]
         return [geometric_mean(row) for row in zip(*columns)]
 
     def of(self, proxy, figure):
         test, field = figure
-        return self.bulk(proxy, field) if test == "bulk" else self.series(proxy, test, field)
+        tests = {"bulk": BULK, "bulk 64": BULK_64}.get(test)
+        return self.series(proxy, test, field) if tests is None else self.bulk(proxy, field, tests)
 
     def ratio(self, proxy, reference, figure):
         """The median of the ratios between two measurements of the same round."""
@@ -46,6 +48,7 @@ class Figures:
 
 
 GB_PER_S = ("bulk", "gb_per_s")
+GB_PER_S_64 = ("bulk 64", "gb_per_s")
 CPU_PER_GB = ("bulk", "cpu_s_per_gb")
 P50_AT_1 = (RTT_1, "p50_us")
 P50_AT_64 = (RTT_64, "p50_us")
