@@ -273,6 +273,7 @@ void near_succeeded(struct peer_link *link);
 void near_stood(struct peer_link *link);
 void near_received(struct peer_link *link); /* a record, which the session took */
 void near_link_gone(struct peer_link *link, bool was_up);
+void near_ask_links(struct peer *peer); /* those that are up, for a sign of life */
 void near_start_over(struct peer *peer, const char *why);
 void near_session_ended(struct peer *peer, const char *why); /* by the other end */
 uint64_t

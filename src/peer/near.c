@@ -180,17 +180,22 @@ static void give_up_attempts(struct peer *peer, const char *why)
     peer->near.next_try_us = peer->time.now_us;
 }
 
-void peer_network_changed(struct peer *peer, const struct peer_time *time)
+void near_ask_links(struct peer *peer)
 {
-    peer_at(peer, time);
-    give_up_attempts(peer, "the network has changed");
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
         if (link->state == LINK_UP && !link->was_probed) {
             link->was_probed = true;
-            session_ping(link->reign->session, link->number, time->now_us);
+            session_ping(link->reign->session, link->number, peer->time.now_us);
         }
     }
+}
+
+void peer_network_changed(struct peer *peer, const struct peer_time *time)
+{
+    peer_at(peer, time);
+    give_up_attempts(peer, "the network has changed");
+    near_ask_links(peer);
 }
 
 void peer_move(struct peer *peer, const struct peer_time *time)

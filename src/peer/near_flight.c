@@ -11,6 +11,9 @@
 
 #define MAX_EARLY_BYTES FLIGHT_MAX_EARLY_BYTES
 
+/* How long a link of a server that drains may be stalled before another's word is taken for it. */
+#define DRAINED_STALL_US (10 * SECOND_US)
+
 /* ---- flight 1 ---- */
 
 /* By the server's clock as it was learnt; as long as nobody answers every other time by our own, as that may have been
@@ -152,6 +155,23 @@ static void learn_clock(struct peer *peer, const struct peer_time *time, uint64_
     peer->near.offset_ms = server_ms - time->boot_ms;
 }
 
+/* Where the server drains it has told that others answer in its place. */
+static bool is_alive(const struct peer_link *link)
+{
+    if (link->state != LINK_UP || !link->is_stalled)
+        return link->state == LINK_UP;
+    uint64_t stall_us = near_stall_us(link), now_us = link->peer->time.now_us;
+    return stall_us > now_us || (link->peer->is_drained && now_us - stall_us < DRAINED_STALL_US);
+}
+
+static bool has_link_alive(const struct peer *peer)
+{
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
+        if (is_alive(CONTAINER_OF(at, struct peer_link, in_owner)))
+            return true;
+    return false;
+}
+
 /* The session is gone, the carrier is not: a fresh flight follows on it, behind what was announced, if that is within what it may carry. */
 static void start_afresh(struct peer_link *link, const struct peer_time *time)
 {
@@ -170,6 +190,19 @@ static void start_afresh(struct peer_link *link, const struct peer_time *time)
         peer_link_close(link, "the carrier has no room for a fresh flight");
     else
         near_begin(link, time);
+}
+
+/* Several servers may answer at one address, of which one has the session: as long as a link of it is alive. Whether that is so, it is asked. */
+static void hear_gone(struct peer_link *link, const struct peer_time *time)
+{
+    struct peer *peer = link->peer;
+
+    if (!peer->stands || !has_link_alive(peer)) {
+        start_afresh(link, time);
+        return;
+    }
+    near_ask_links(peer);
+    peer_link_close(link, "who has answered has not got the session, of which other links stand");
 }
 
 static void adopt_session(struct peer *peer, const struct flight_info *info,
@@ -269,7 +302,7 @@ void near_read_flight(struct peer_link *link, const struct peer_time *time)
     bool is_fresh = !peer->stands;
     learn_clock(peer, time, info->time_ms);
     if (handshake_is_gone(link->handshake))
-        start_afresh(link, time);
+        hear_gone(link, time);
     else if (accepted(link, info) != ERR_NONE)
         peer_link_close(link, "out of memory");
     else if (is_fresh && peer->near.options.identity != NULL)

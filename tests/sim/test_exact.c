@@ -516,6 +516,78 @@ static void a_session_that_is_gone_is_replaced_on_the_same_carrier(void **state)
     end();
 }
 
+/* Several servers behind one address: joins reach another than has the session, until they reach that one again. */
+static void a_session_with_a_link_outlives_what_another_server_says_of_it(void **state)
+{
+    (void)state;
+    begin((struct scenario){.n_links = 2}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 20 * SECOND, 1000000);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    run_until(BEGIN_US + SECOND);
+    struct peer *near = world.nears[0].peer;
+    unsigned n_before = world.n_carriers;
+    near->id[15] ^= 1;
+    carrier_reset(last_carrier());
+    run_until(BEGIN_US + 10 * SECOND);
+    assert_true(world.n_carriers > n_before + 2);
+    assert_int_equal(peer_count_links(near), 1);
+    near->id[15] ^= 1;
+    run_until_read(0, 1, 1000100);
+    run_until(world.now_us + SECOND);
+    assert_true(world.apps[0].completed);
+    end();
+}
+
+/* Nothing is under way on the link that is left, and it is dead: it is asked, and does not answer. */
+static void a_link_that_is_dead_keeps_no_session_that_is_gone(void **state)
+{
+    (void)state;
+    begin((struct scenario){.n_links = 2}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 500 * SECOND, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    run_until(BEGIN_US + SECOND);
+    struct sim_carrier *left = CONTAINER_OF(world.carriers.next, struct sim_carrier, in_world);
+    assert_ptr_not_equal(left, last_carrier());
+    for (unsigned line = 0; line < 2; line++)
+        freeze(left, line);
+    world.nears[0].peer->id[15] ^= 1;
+    carrier_reset(last_carrier());
+    run_until(BEGIN_US + 1500 * MS);
+    assert_false(world.apps[0].is_over);
+    run_until(BEGIN_US + 10 * SECOND);
+    assert_true(world.apps[0].is_over);
+    assert_int_equal(world.apps[0].why, STREAM_RESET_LOST);
+    end();
+}
+
+/* A server that drains is late, and others answer that know nothing of its sessions. */
+static void a_link_that_drains_may_stall_for_longer(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 2 * SECOND, 100);
+    add_step(0, 1, 500 * SECOND, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    struct peer *near = world.nears[0].peer;
+    near->is_drained = true;
+    near->id[15] ^= 1;
+    for (unsigned line = 0; line < 2; line++)
+        freeze(last_carrier(), line);
+    run_until(BEGIN_US + 9 * SECOND);
+    assert_true(world.n_carriers > 2);
+    assert_false(world.apps[0].is_over);
+    run_until(BEGIN_US + 60 * SECOND);
+    assert_true(world.apps[0].is_over);
+    assert_int_equal(world.apps[0].why, STREAM_RESET_LOST);
+    end();
+}
+
 /* Whoever knows all of it, but for the user's key, is told that it is gone. */
 static void a_session_is_not_joined_by_another_user(void **state)
 {
@@ -828,6 +900,9 @@ int main(void)
         cmocka_unit_test(a_client_with_nothing_to_say_says_that),
         cmocka_unit_test(a_listener_that_is_asked_for_early_is_there_at_once),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
+        cmocka_unit_test(a_session_with_a_link_outlives_what_another_server_says_of_it),
+        cmocka_unit_test(a_link_that_is_dead_keeps_no_session_that_is_gone),
+        cmocka_unit_test(a_link_that_drains_may_stall_for_longer),
         cmocka_unit_test(a_session_is_not_joined_by_another_user),
         cmocka_unit_test(a_session_is_kept_for_its_time_and_no_longer),
         cmocka_unit_test(a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not),
