@@ -12,7 +12,7 @@
 
 /* Two links are as good as each other within so much: a share of the time, and what measuring is worth. */
 enum { SAME_SHARE = 4, SAME_US = 1000 };
-/* A stream's bulk keeps to its link as long as what is on that arrives within so much: what is shaped or far takes longer. */
+/* A stream's bulk leaves its link for one that is sooner by more than so much and twice: what slows down one of them makes that. */
 enum { HOLD_US = 20000 };
 /* A link that owes an answer for so long at least is stalled for who has another: sending again costs little, as copies are dropped. */
 enum { MIN_STALLED_US = 250000 };
@@ -126,11 +126,16 @@ bool link_takes_slots(struct session *session, const struct session_link *link)
     return session->n_up <= 1 || is_open(link) || ranking_of(session)->best == NULL;
 }
 
-/* Where nothing is far away one link carries whatever can be carried, and bytes that come by one need not be put in order. */
-static bool holds(const struct session *session, const struct session_link *link)
+/*
+ * Where nothing is far away one link carries whatever can be carried, and bytes that come by one need not be put in order. A machine that
+ * is busy makes all of them late alike, so of a link that has never been without bulk nobody knows how near it is: the nearest says it.
+ */
+static bool holds(const struct session *session, const struct session_link *holder,
+                  const struct session_link *link)
 {
-    return is_open(link) && !link->is_own && link->round_trip.min_us != 0 &&
-           link->round_trip.min_us < SAME_US && link_arrival_us(session, link) <= HOLD_US;
+    return is_open(holder) && !holder->is_own && holder->tail - holder->head < LINK_FRAMES_MAX &&
+           session->min_rtt_us != 0 && session->min_rtt_us < SAME_US &&
+           link_arrival_us(session, holder) <= 2 * link_arrival_us(session, link) + HOLD_US;
 }
 
 bool link_takes_bulk(const struct session *session, const struct session_link *link,
@@ -141,7 +146,7 @@ bool link_takes_bulk(const struct session *session, const struct session_link *l
                                         : by == NO_LINK    ? NULL
                                                            : link_find(session, by);
 
-    if (holder == NULL || !holds(session, holder))
+    if (holder == NULL || !holds(session, holder, link))
         return takes != TAKES_NOTHING;
     return holder == link;
 }

@@ -119,6 +119,7 @@ static void begin_bulk(struct pair *pair, uint64_t rtt_us, struct stream *stream
     open_stream(pair, 0, streams);
     for (uint64_t link = 0; link < 2; link++)
         link_find(pair->ends[CLIENT], link)->round_trip.min_us = rtt_us;
+    links_note_min_rtt(pair->ends[CLIENT]);
     for (int i = 0; i < 4; i++) {
         write_some(streams[CLIENT], 16384 - (i == 3));
         while (i < 3 && (n = take(pair, CLIENT, 0, record)) > 0)
@@ -166,6 +167,20 @@ static void the_shortest_round_trip_is_that_of_the_links_that_are_up(void **stat
     assert_int_equal(pair->ends[CLIENT]->min_rtt_us, 20 * MS);
     session_lose_link(pair->ends[CLIENT], 1, pair->now_us);
     assert_int_equal(pair->ends[CLIENT]->min_rtt_us, 80 * MS);
+}
+
+static void bulk_keeps_to_a_link_that_was_always_busy_unless_another_is_much_sooner(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+
+    begin_bulk(pair, MS / 2, streams);
+    struct session_link *link = link_find(pair->ends[CLIENT], 0);
+    link->round_trip.min_us = 10 * MS;
+    assert_false(session_wants(pair->ends[CLIENT], 1));
+    assert_true(session_wants(pair->ends[CLIENT], 0));
+    link->round_trip.min_us = 22 * MS;
+    assert_true(session_wants(pair->ends[CLIENT], 1));
 }
 
 static void bulk_of_one_stream_goes_by_all_links_that_are_far(void **state)
@@ -376,6 +391,7 @@ static void what_is_remembered_of_frames_is_bounded_over_all_links(void **state)
         pair_link(pair, link);
     for (uint64_t link = 0; link < LINKS; link++) /* far ones, so that bulk goes by all */
         link_find(pair->ends[CLIENT], link)->round_trip.min_us = 10 * MS;
+    links_note_min_rtt(pair->ends[CLIENT]);
     uint8_t *end = frame_write_window(record, stream_id(streams[CLIENT]), 16 << 20);
     assert_int_equal(give(pair, CLIENT, 0, record, (size_t)(end - record)), ERR_NONE);
     do {
@@ -581,6 +597,7 @@ int main(void)
         TEST(bulk_keeps_to_its_link_where_nothing_is_far_until_that_falls_silent),
         TEST(bulk_that_keeps_to_one_link_leaves_another_to_what_is_behind_it),
         TEST(the_shortest_round_trip_is_that_of_the_links_that_are_up),
+        TEST(bulk_keeps_to_a_link_that_was_always_busy_unless_another_is_much_sooner),
         TEST(bulk_of_one_stream_goes_by_all_links_that_are_far),
         TEST(bulk_does_not_wait_for_a_link_that_is_lost_or_leaves),
         TEST(a_link_that_does_not_stand_yet_gets_no_streams_frames_beside_one_that_does),
