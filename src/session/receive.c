@@ -10,6 +10,8 @@ struct record {
     const uint8_t *at, *end;
     bool asks;
     bool has_ended; /* BYE came */
+    bool ends_session;
+    uint8_t end_code;
     bool is_first;
 };
 
@@ -195,16 +197,15 @@ static enum err on_pong(struct session *session, struct session_link *link,
 }
 
 /* The other end has ended the session: it is told that we know, and that is all. */
-static enum err on_end(struct session *session, const struct frame *frame)
+static void on_end(struct session *session, uint8_t code)
 {
-    session->end_code = frame->code;
+    session->end_code = code;
     session->end_needed = false;
     for (size_t i = 0; i < session->n_links; i++) {
         struct session_link *link = session->links[i];
         link->ack_due = link->bye_needed = link->is_up;
     }
-    session_over(session, frame->code == 0 ? STREAM_RESET_DRAIN : STREAM_RESET_LOST);
-    return ERR_NONE;
+    session_over(session, code == 0 ? STREAM_RESET_DRAIN : STREAM_RESET_LOST);
 }
 
 /* Keeps the signature, and where it is demanded what is behind it until it was judged. */
@@ -270,7 +271,9 @@ static enum err on_link_frame(struct session *session, struct record *record,
         session->n_link_events++;
         return ERR_NONE;
     case FRAME_END:
-        return on_end(session, frame);
+        record->ends_session = true;
+        record->end_code = frame->code;
+        return ERR_NONE;
     case FRAME_DRAIN:
         session->event_drain = !session->is_drained;
         session->is_drained = true;
@@ -326,6 +329,9 @@ static enum err on_frames(struct session *session, struct record *record)
         err = on_frame(session, record, &frame);
         record->is_first = false;
     }
+    /* What it says of frames of ours may be what closes a stream. */
+    if (err == ERR_NONE && record->ends_session)
+        on_end(session, record->end_code);
     return err;
 }
 
