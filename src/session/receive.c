@@ -87,7 +87,7 @@ static enum err on_open(struct session *session, struct session_link *link,
         stream_settle(stream, link);
     stream->out.limit = frame->grant;
     stream->in.limit = frame->claim;
-    if (session_drain_is_known(session) || is_one_too_many || !credit_allows(session, frame->claim))
+    if (is_one_too_many || !credit_allows(session, frame->claim))
         return refuse(stream, 1);
     uint8_t why_not = judge_kind(session, frame);
     if (why_not != 0)

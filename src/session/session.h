@@ -255,8 +255,7 @@ void session_deliver(struct session *session, bool is_on);
 void session_ping(struct session *session, uint64_t link, uint64_t now_us);
 /* The link's last record is the next: BYE. */
 void session_bye(struct session *session, uint64_t link);
-/* The other end is told that we take no more streams, and those that it opens when it knows are refused; the owner ends the session
- * in so many seconds. */
+/* The other end is told to open no more streams; those that were under way come still. The owner ends the session in so many seconds. */
 void session_drain(struct session *session, uint64_t seconds);
 /* Whether the other end knows of that. */
 bool session_drain_is_known(const struct session *session);
