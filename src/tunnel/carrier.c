@@ -206,10 +206,8 @@ static void on_ready(struct endpoint *ep, unsigned events)
 static void on_rested(struct timer *timer)
 {
     struct carrier *carrier = CONTAINER_OF(timer, struct carrier, resting);
-    if (carrier->state < CARRIER_LINGERING)
+    if (carrier->state < CARRIER_CUTTING)
         update_interest(carrier);
-    else
-        lose(carrier, ERR_NONE, false);
 }
 
 enum err carrier_new(struct carrier **out, struct tended *keeper, struct endpoint *endpoint,

@@ -499,20 +499,22 @@ static struct inbound *find_name(const struct ruleset *ruleset, const char *name
     return NULL;
 }
 
-/* It is in force no more. Where another has its place, with other settings, those end at once who would not be let in by that. */
+/* It is in force no more, and may have been before. Where another has its place, with other settings, those end at once who would not be
+ * let in by that. */
 static void leave(struct far *far, struct inbound *next)
 {
-    bool is_tunnel = next != NULL && next->far != NULL;
+    bool was_leaving = far->is_leaving, is_tunnel = next != NULL && next->far != NULL;
     far->is_leaving = true;
     close_gate(far);
-    if (is_tunnel && accepts_all_of(&next->far->settings, &far->spec->settings)) {
-        far->has_heir = true;
+    far->has_heir = is_tunnel && accepts_all_of(&next->far->settings, &far->spec->settings);
+    if (far->has_heir) {
         go_by(far, next);
     } else if (next != NULL) {
         end_hosts(far, END_NO_RIGHT);
         return;
     }
-    drain_hosts(far);
+    if (!was_leaving)
+        drain_hosts(far);
 }
 
 void far_turn_all(struct tunnel_env *env, struct ruleset *ruleset)
@@ -521,9 +523,7 @@ void far_turn_all(struct tunnel_env *env, struct ruleset *ruleset)
     for (struct list *at = env->fars.next; at != &env->fars; at = at->next) {
         struct far *far = CONTAINER_OF(at, struct far, link);
         struct inbound *inbound = find_inbound(ruleset, far->spec);
-        if (far->is_leaving)
-            continue;
-        if (inbound != NULL)
+        if (inbound != NULL && !far->is_leaving)
             go_by(far, inbound);
         else
             leave(far, find_name(ruleset, far->inbound->name));

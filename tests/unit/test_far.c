@@ -477,37 +477,48 @@ static void a_server_that_is_another_gets_nothing(void **state)
 }
 
 /* Another list of peers: who is in both goes on until drain_s is over, who is not has no right any more. */
+static void turn_to_another(struct ruleset *next, struct inbound *inbound, uint8_t digest,
+                            struct verify_key **peers, size_t n_peers)
+{
+    struct far_settings settings = ends_far_settings();
+    settings.digest[0] = digest;
+    settings.peers = calloc(n_peers, sizeof *peers);
+    settings.n_peers = n_peers;
+    memcpy(settings.peers, peers, n_peers * sizeof *peers);
+    ruleset_init(next, NULL);
+    *inbound = ends.far;
+    inbound->ruleset = next;
+    assert_int_equal(far_spec_hold(&ends.tunnels.fars, &settings, &inbound->far), ERR_NONE);
+    next->inbounds = inbound;
+    next->n_inbounds = 1;
+    far_turn_all(&ends.env, next);
+}
+
 static void a_session_whose_peer_is_on_the_new_list_too_is_drained(void **state)
 {
     static const char *const whys[] = {"why=\"the other end says that there is no right",
                                        "is=drained s=1000"};
     for (size_t is_listed = 0; is_listed < 2; is_listed++) {
-        struct ruleset next;
-        struct inbound inbound;
+        struct ruleset next, last;
+        struct inbound inbound, last_inbound;
         struct sign_key *other = new_key(SIGN_ED25519);
         begin_identities(state, SIGN_ED25519, RIGHT, RIGHT);
         flows.env.limits.drain_s = 1000;
         int far = open_one();
-        struct far_settings settings = ends_far_settings();
-        settings.digest[0] = 1;
-        settings.peers = calloc(2, sizeof(struct verify_key *));
-        settings.peers[settings.n_peers++] = public_of(other);
+        struct verify_key *peers[2] = {public_of(other)};
         if (is_listed)
-            settings.peers[settings.n_peers++] = public_of(ends.near_identity);
-        ruleset_init(&next, NULL);
-        inbound = ends.far;
-        inbound.ruleset = &next;
-        assert_int_equal(far_spec_hold(&ends.tunnels.fars, &settings, &inbound.far), ERR_NONE);
-        next.inbounds = &inbound;
-        next.n_inbounds = 1;
-        far_turn_all(&ends.env, &next);
+            peers[1] = public_of(ends.near_identity);
+        turn_to_another(&next, &inbound, 1, peers, 1 + is_listed);
         FLOWS_UNTIL(strstr(flows.lines, whys[is_listed]) != NULL);
         if (is_listed) {
             far_send_all(far, "more", 4);
             flows_expect(flows.origin, "more", 4);
-        } else {
-            flows_expect_end(far, ECONNRESET);
+            /* Whoever is taken off it meanwhile has no right any more. */
+            peers[0] = public_of(other);
+            turn_to_another(&last, &last_inbound, 2, peers, 1);
+            FLOWS_UNTIL(strstr(flows.lines, whys[0]) != NULL);
         }
+        flows_expect_end(far, ECONNRESET);
         far_close(far);
         far_close(flows.origin);
         flows.origin = -1;
@@ -515,6 +526,8 @@ static void a_session_whose_peer_is_on_the_new_list_too_is_drained(void **state)
         FLOWS_UNTIL(list_empty(&ends.env.fars));
         assert_int_equal(next.n_holders, 1);
         far_spec_release(inbound.far);
+        if (is_listed)
+            far_spec_release(last_inbound.far);
         sign_key_free(other);
         ends_end();
     }
