@@ -214,6 +214,7 @@ void app_incoming(struct world *world, struct node *far, struct peer *peer, stru
         users_check(peer, world, &world->apps[key]);
     struct app_end *end = end_new(world, &world->apps[key], far, 1, stream);
     end->peer = peer;
+    end->app->has_arrived = true;
     end->answer_us = world->now_us + 1 + rng_below(&far->dice.rng, 50 * MS);
     world_trace(world, "incoming", key, 0);
 }

@@ -64,8 +64,8 @@ static uint64_t key_of(const struct addr *addr)
     return key;
 }
 
-/* The end of a connection that a listener of the node's has taken, in the session in which it opens streams now, and that is answered;
- * NULL: there is none. */
+/* The end of a connection that a listener of the node's has taken, in the session in which it opens streams now, and that is answered
+ * and not finished: what is closed on both sides can be read when the peer has another session. NULL: there is none. */
 static const struct app_end *accepted_at(const struct node *near)
 {
     const struct list *ends = &near->world->app_ends;
@@ -73,7 +73,7 @@ static const struct app_end *accepted_at(const struct node *near)
     for (struct list *at = ends->next; at != ends; at = at->next) {
         const struct app_end *end = CONTAINER_OF(at, struct app_end, in_world);
         if (end->node == near && end->side == 1 && end->stream != NULL && end->answer_us == 0 &&
-            end->peer == near->peer)
+            end->peer == near->peer && !end->has_finished)
             return end;
     }
     return NULL;

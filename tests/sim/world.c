@@ -357,12 +357,12 @@ static bool may_lose_sessions(const struct world *world, const struct app *app)
            knobs[KNOB_IDENTITY];
 }
 
-/* Whether a node that drains has ended its session, as its time was up. That this is why may be lost on its way: then it may be one
- * that had nothing left, while another stream was on its way to it. */
+/* Whether a node that drains has ended its session, as its time was up, or as it had nothing left while this one was on its way to it. That
+ * this is why may be lost. */
 static bool has_drained(const struct node *node, const struct app *app)
 {
-    uint64_t from_us = app->why == STREAM_RESET_DRAIN ? node->drain_end_us
-                                                      : node->drain_end_us - node->drain_s * SECOND;
+    bool is_over = app->has_arrived && app->why == STREAM_RESET_DRAIN;
+    uint64_t from_us = is_over ? node->drain_end_us : node->drain_end_us - node->drain_s * SECOND;
 
     return node->drain_end_us != 0 && from_us <= app->over_us;
 }

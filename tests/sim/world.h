@@ -248,6 +248,7 @@ struct app {
     struct due opening;
     uint64_t over_us;
     bool was_reset[2]; /* that end's application has */
+    bool has_arrived;  /* at the other end */
     uint64_t n_read[2], n_written[2],
         n_finished[2]; /* the most, of all that there were; finished: 1 + the size */
     struct app_end *near_end;
