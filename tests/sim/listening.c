@@ -67,7 +67,7 @@ void listening_event(struct node *node, struct peer *peer, const struct session_
     if (event->kind == SESSION_LISTEN)
         on_listen(node, peer, event);
     else if (event->kind == SESSION_LISTENING && event->code != LISTENER_BOUND &&
-             node->server->drain_end_us == 0)
+             node->drain_end_us == 0 && node->server->drain_end_us == 0)
         world_fail(node->world, "a listener was refused, which nobody does");
     else if (event->kind == SESSION_UNLISTEN)
         world_fail(node->world, "a listener is not wanted any more, which nobody says");

@@ -357,11 +357,12 @@ static bool may_lose_sessions(const struct world *world, const struct app *app)
            knobs[KNOB_IDENTITY];
 }
 
-/* Whether a node that drains has ended its session, as its time was up, or as it had nothing left while this one was on its way to it. That
- * this is why may be lost. */
+/* Whether a node that drains has ended its session, as its time was up, or as it had nothing left: while this one was on its way to it, or
+ * when it had no memory for this one. That this is why may be lost. */
 static bool has_drained(const struct node *node, const struct app *app)
 {
-    bool is_over = app->has_arrived && app->why == STREAM_RESET_DRAIN;
+    bool is_over = app->has_arrived && app->why == STREAM_RESET_DRAIN &&
+                   !node->world->scenario.knobs[KNOB_MEMORY];
     uint64_t from_us = is_over ? node->drain_end_us : node->drain_end_us - node->drain_s * SECOND;
 
     return node->drain_end_us != 0 && from_us <= app->over_us;
