@@ -114,7 +114,7 @@ void memory_fail_one_of(unsigned n)
 /* ---- keys and nonces ---- */
 
 /* Names of keys by what they own, and what was sealed under each: a set of hashes. */
-#define MAX_KEYS 4096
+#define MAX_KEYS 32768
 static struct {
     const void *owned;
     uint64_t name;
