@@ -151,23 +151,27 @@ static size_t find_next(const struct config *config, const struct config_inbound
                                     : config->n_inbounds;
 }
 
-static const struct node *find_entry(const struct node *root, const char *list, size_t place)
+/* What an entry says by this key; NULL: nothing, and that is an error of its own. */
+static const struct node *find_said(const struct node *root, const char *list, size_t place,
+                                    const char *key)
 {
     const struct node *node = check_entries(root, list);
 
-    for (size_t i = 0; i < place; i++)
+    for (size_t i = 0; i < place && node != NULL; i++)
         node = node->next;
-    return node;
+    return node == NULL ? NULL : node_get(node, key);
 }
 
 /* Of relays that dial. */
 static void say_relay(struct reading *reading, const struct node *root, const struct config *config,
                       size_t place, size_t next)
 {
-    const struct node *target = node_get(find_entry(root, "inbounds", place), "target");
+    const struct node *target = find_said(root, "inbounds", place, "target");
     const char *name = config->inbounds[next].name;
     struct quoted q;
 
+    if (target == NULL)
+        return;
     if (next == place)
         report_error(reading->report, target->at,
                      "target: this relay listens there itself: it would connect to itself without "
@@ -208,11 +212,13 @@ static void say_ring(struct reading *reading, const struct node *root, const str
                      size_t place, const size_t *next)
 {
     size_t way = find_way(config, &config->inbounds[place]), i = place, used = 0;
-    const struct node *server = node_get(find_entry(root, "outbounds", way), "server");
+    const struct node *server = find_said(root, "outbounds", way, "server");
     const char *own = config->inbounds[next[place]].name;
     char ring[960] = "";
     struct quoted q;
 
+    if (server == NULL)
+        return;
     do {
         used = add_name(ring, sizeof ring, used, config->inbounds[i].name);
         used = add_way(ring, sizeof ring, used, config, &config->inbounds[i]);
@@ -282,11 +288,12 @@ static void check_server(struct reading *reading, const struct node *node,
     size_t own = find_listener(config, server);
     struct quoted q;
 
-    if (own == config->n_inbounds || config->inbounds[own].name == NULL ||
+    const struct node *said = node_get(node, "server");
+    if (said == NULL || own == config->n_inbounds || config->inbounds[own].name == NULL ||
         leads_elsewhere(&config->inbounds[own], outbound))
         return;
     const char *name = config->inbounds[own].name;
-    report_warning(reading->report, node_get(node, "server")->at,
+    report_warning(reading->report, said->at,
                    "server: our own inbound %s listens there: what comes in by it and goes "
                    "out here goes in a circle",
                    quote(&q, name, strlen(name)));
