@@ -189,7 +189,9 @@ static int by_number(const void *a, const void *b, uint64_t x, uint64_t y)
 static int compare_rates(const void *a, const void *b)
 {
     const struct row *x = a, *y = b;
-    return by_number(a, b, (uint64_t)(x->sent + x->received), (uint64_t)(y->sent + y->received));
+    double ours = x->sent + x->received, theirs = y->sent + y->received;
+    /* No whole numbers: what a server says may be beyond them. */
+    return ours > theirs ? -1 : ours < theirs ? 1 : compare_names(a, b);
 }
 
 static int compare_streams(const void *a, const void *b)
