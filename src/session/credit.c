@@ -39,8 +39,7 @@ uint64_t credit_initial(struct session *session)
 
 bool credit_allows(const struct session *session, uint64_t claim)
 {
-    uint64_t more = beyond_least(claim);
-    return more == 0 || session->reserved + more <= session->options.window_bytes;
+    return session->reserved + beyond_least(claim) <= session->options.window_bytes;
 }
 
 static void set_window(struct stream *stream, uint64_t window)
@@ -94,8 +93,8 @@ static uint64_t most(const struct session *session)
 
 /*
  * A sender that waits for credit has between half and all of the window consumed in a round trip, as up to half of it is given at once:
- * twice that more is about to double it. Four times what is consumed is enough for one that does not wait. Where parts come late, as over several
- * links some do, a window has to last for longer than a round trip: it doubles when all of it has come but for a gap.
+ * twice that more is about to double it. Four times what is consumed is enough for one that does not wait. Where parts come late, as
+ * over several links some do, a window has to last for longer than a round trip: it doubles when all of it has come but for a gap.
  */
 static void grow(struct stream *stream)
 {
