@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "crypto/crypto.h"
+#include "crypto/library.h"
 #include "crypto/libsodium.h"
 
 struct libcrypto libcrypto;
@@ -23,24 +24,14 @@ static const char *const aead_names[N_AEADS] = {
     [AEAD_CHACHA20_POLY1305] = "ChaCha20-Poly1305",
 };
 
-static enum err find_functions(void *library)
+static bool find_functions(void *library)
 {
-    static const struct {
-        const char *name;
-        size_t offset;
-    } functions[] = {
+    static const struct library_function functions[] = {
 #define FUNCTION(name) {#name, offsetof(struct libcrypto, name)},
         LIBCRYPTO_FUNCTIONS(FUNCTION)
 #undef FUNCTION
     };
-    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
-        void *function = dlsym(library, functions[i].name);
-        if (function == NULL)
-            return ERR_NOT_FOUND;
-        /* POSIX lets a pointer to a function be stored so. */
-        memcpy((char *)&libcrypto + functions[i].offset, &function, sizeof function);
-    }
-    return ERR_NONE;
+    return library_find(library, functions, sizeof functions / sizeof functions[0], &libcrypto);
 }
 
 /* `names` are divided by colons. */
@@ -142,11 +133,9 @@ static enum err fetch_ciphers(void)
 static enum err load(void)
 {
     void *library = dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL)
+    if (library == NULL || !find_functions(library))
         return ERR_NOT_FOUND;
-    enum err err = find_functions(library);
-    if (err == ERR_NONE)
-        err = fetch_ciphers();
+    enum err err = fetch_ciphers();
     if (err == ERR_NONE)
         libsodium_load();
     return err;

@@ -3,7 +3,8 @@
 #include <dlfcn.h>
 #include <stdalign.h>
 #include <stddef.h>
-#include <string.h>
+
+#include "crypto/library.h"
 
 struct libsodium libsodium;
 
@@ -20,22 +21,12 @@ static void *open_library(void)
 
 static bool find_functions(void *library)
 {
-    static const struct {
-        const char *name;
-        size_t offset;
-    } functions[] = {
+    static const struct library_function functions[] = {
 #define FUNCTION(name) {#name, offsetof(struct libsodium, name)},
         LIBSODIUM_FUNCTIONS(FUNCTION)
 #undef FUNCTION
     };
-    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
-        void *function = dlsym(library, functions[i].name);
-        if (function == NULL)
-            return false;
-        /* POSIX lets a pointer to a function be stored so. */
-        memcpy((char *)&libsodium + functions[i].offset, &function, sizeof function);
-    }
-    return true;
+    return library_find(library, functions, sizeof functions / sizeof functions[0], &libsodium);
 }
 
 /* It is never unloaded, as libcrypto is not. */
