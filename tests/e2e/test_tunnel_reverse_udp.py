@@ -1,8 +1,8 @@
 """UDP ASSOCIATE and BIND for clients of a reverse inbound: they send to the far end, and what they send goes out of the near one."""
 
+import contextlib
 import json
 import socket
-import threading
 import time
 
 import pytest
@@ -226,26 +226,13 @@ def test_a_clients_flood_over_a_slow_line_is_dropped_and_streams_go_on(reverse, 
     with t.joined.near.entered():
         sink = udp_socket()
     t.joined.set(delay_ms=5, rate_mbit=8, queue_kb=64)
-    over = threading.Event()
-
-    def flood():
-        while not over.is_set():
-            for _ in range(16):
-                association.send(bytes(1200), *sink.getsockname())
-            time.sleep(0.002)
-    flooding = threading.Thread(target=flood)
-    flooding.start()
-    try:
+    with contextlib.closing(sink), association.flooding(*sink.getsockname()):
         time.sleep(1)
         for seed in range(3):
             send_pattern(beside, 20_000, seed)
             receive_pattern(beside, 20_000, seed)
         told = json.loads(run_cli("status", "--json", "--socket", place / "admin", home=place).out)
         assert told["together"]["dropped"]["full"] > 0
-    finally:
-        over.set()
-        flooding.join()
-        sink.close()
     exchange(association, net.echo(t), b"and goes on")
 
 

@@ -1,9 +1,9 @@
 """UDP ASSOCIATE through a tunnel: the near end's clients, the far end's sockets."""
 
+import contextlib
 import json
 import socket
 import struct
-import threading
 import time
 
 import pytest
@@ -240,24 +240,11 @@ def test_a_flood_over_a_slow_line_is_dropped_and_streams_go_on(tunnel, net, plac
     association, sock = net.associate(t), t.connect(t.serve(echo), timeout=60)
     with t.joined.far.entered():
         sink = udp_socket()
-    over = threading.Event()
-
-    def flood():
-        while not over.is_set():
-            for _ in range(16):
-                association.send(bytes(1200), *sink.getsockname())
-            time.sleep(0.002)
-    flooding = threading.Thread(target=flood)
-    flooding.start()
-    try:
+    with contextlib.closing(sink), association.flooding(*sink.getsockname()):
         time.sleep(1)
         for seed in range(3):
             send_pattern(sock, 20_000, seed)
             receive_pattern(sock, 20_000, seed)
         told = json.loads(run_cli("status", "--json", "--socket", place / "admin", home=place).out)
         assert told["together"]["dropped"]["full"] > 0
-    finally:
-        over.set()
-        flooding.join()
-        sink.close()
     exchange(association, net.echo(t).addr, b"and goes on", tries=60)

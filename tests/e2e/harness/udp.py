@@ -1,10 +1,12 @@
 """Datagrams through SOCKS5, out of raw bytes; and servers for them."""
 
+import contextlib
 import ipaddress
 import select
 import socket
 import struct
 import threading
+import time
 
 from harness import client
 from harness.binary import SLOWNESS
@@ -70,6 +72,24 @@ class Association:
     def exchange(self, payload, host, port):
         self.send(payload, host, port)
         return self.receive()
+
+    @contextlib.contextmanager
+    def flooding(self, host, port):
+        """Within the block more is sent there than a slow line takes."""
+        over = threading.Event()
+
+        def flood():
+            while not over.is_set():
+                for _ in range(16):
+                    self.send(bytes(1200), host, port)
+                time.sleep(0.002)
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def is_silent(self, seconds=0.3):
         return not select.select([self.sock], [], [], seconds)[0]
