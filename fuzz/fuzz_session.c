@@ -188,7 +188,7 @@ static void use_listeners(struct state *state, unsigned what)
     struct stream **place = place_of(state, NULL);
 
     if (state->is_client && what == 3)
-        (void)!session_listen(state->session, LISTENER_CONNECTIONS, &at, &number);
+        (void)!session_listen(state->session, &at, &number);
     else if (state->is_client && what == 11 && place != NULL)
         (void)!session_open(state->session, &relayed, place);
     else if (state->is_client)

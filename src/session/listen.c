@@ -108,8 +108,7 @@ static void tell(struct session *session, bool *flag)
 
 /* ---- what the application does ---- */
 
-enum err session_listen(struct session *session, enum listener_kind kind, const struct addr *at,
-                        uint64_t *number)
+enum err session_listen(struct session *session, const struct addr *at, uint64_t *number)
 {
     struct session_listener *listener;
 
@@ -118,7 +117,7 @@ enum err session_listen(struct session *session, enum listener_kind kind, const 
     /* Those count too of which the other end has not heard yet that they are not wanted. */
     if (session->n_listeners + session->n_listeners_closing >= SESSION_MAX_LISTENERS)
         return ERR_LIMIT;
-    enum err err = add(session, session->newest_listener + 1, (uint8_t)kind, at, &listener);
+    enum err err = add(session, session->newest_listener + 1, LISTENER_CONNECTIONS, at, &listener);
     if (err != ERR_NONE)
         return err;
     *number = ++session->newest_listener;

@@ -133,15 +133,15 @@ struct stream *session_accepted(const struct session *session, uint64_t id);
 
 #define SESSION_MAX_LISTENERS 64
 
-enum listener_kind { LISTENER_CONNECTIONS };
+/* By its number on the wire: there is one kind. */
+#define LISTENER_CONNECTIONS 0
 
 /* LISTENING's codes. */
 enum listener_code { LISTENER_BOUND, LISTENER_FAILED, LISTENER_DENIED, LISTENER_IN_USE };
 
 /* Client: asks for one; SESSION_LISTENING follows, again where the server has to close it. ERR_LIMIT: there are as many as
  * may be. ERR_EOF: the session has ended. ERR_MEMORY. */
-NODISCARD enum err session_listen(struct session *session, enum listener_kind kind,
-                                  const struct addr *at, uint64_t *number);
+NODISCARD enum err session_listen(struct session *session, const struct addr *at, uint64_t *number);
 /* Client: nothing more is wanted of it; streams that came of it stay. Harmless on one that is not there. */
 void session_unlisten(struct session *session, uint64_t number);
 /* Server: answers SESSION_LISTEN, or says later that a listener is there no more. Harmless likewise. */

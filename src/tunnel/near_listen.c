@@ -119,8 +119,7 @@ static void put_off(struct near_listener *listener, uint64_t now_ms)
 
 static void ask_one(struct near *near, struct near_listener *listener, uint64_t now_ms)
 {
-    enum err err = session_listen(peer_session(near->host.peer), LISTENER_CONNECTIONS,
-                                  &listener->at, &listener->number);
+    enum err err = session_listen(peer_session(near->host.peer), &listener->at, &listener->number);
     if (err == ERR_NONE)
         host_touch(&near->host);
     else

@@ -38,7 +38,7 @@ void listening_ask(struct node *near)
     uint64_t number;
 
     if (near->wants_listener && near->peer != NULL &&
-        session_listen(peer_session(near->peer), LISTENER_CONNECTIONS, &at, &number) == ERR_NONE)
+        session_listen(peer_session(near->peer), &at, &number) == ERR_NONE)
         near->wants_listener = false;
 }
 

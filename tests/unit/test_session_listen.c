@@ -8,8 +8,7 @@ static uint64_t listen_at(struct pair *pair)
 {
     uint64_t number;
 
-    assert_int_equal(session_listen(pair->ends[CLIENT], LISTENER_CONNECTIONS, &port, &number),
-                     ERR_NONE);
+    assert_int_equal(session_listen(pair->ends[CLIENT], &port, &number), ERR_NONE);
     return number;
 }
 
@@ -219,8 +218,7 @@ static void there_are_64_at_once(void **state)
 
     for (size_t i = 0; i < SESSION_MAX_LISTENERS; i++)
         listener(pair, 0);
-    assert_int_equal(session_listen(pair->ends[CLIENT], LISTENER_CONNECTIONS, &port, &number),
-                     ERR_LIMIT);
+    assert_int_equal(session_listen(pair->ends[CLIENT], &port, &number), ERR_LIMIT);
     session_unlisten(pair->ends[CLIENT], 7);
     carry_all(pair, 0);
     wait_for_acks(pair, 0);
@@ -456,8 +454,7 @@ static void listeners_end_with_their_session(void **state)
     carry_all(pair, 0);
     assert_int_equal(expect(pair, SERVER, SESSION_ENDED).code, 0);
     expect_nothing(pair, SERVER);
-    assert_int_equal(session_listen(pair->ends[CLIENT], LISTENER_CONNECTIONS, &port, &number),
-                     ERR_EOF);
+    assert_int_equal(session_listen(pair->ends[CLIENT], &port, &number), ERR_EOF);
 }
 
 int main(void)

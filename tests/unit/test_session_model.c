@@ -201,9 +201,7 @@ static void listeners_step(struct model *model)
     uint64_t *taken = &model->listeners[SERVER][pick(model, MAX_LISTENERS)];
 
     if (*place == 0) {
-        assert_int_equal(
-            session_listen(model->pair.ends[CLIENT], LISTENER_CONNECTIONS, &somewhere, place),
-            ERR_NONE);
+        assert_int_equal(session_listen(model->pair.ends[CLIENT], &somewhere, place), ERR_NONE);
     } else if (pick(model, 4) == 0) {
         session_unlisten(model->pair.ends[CLIENT], *place);
         *place = 0;
