@@ -141,7 +141,7 @@ static bool tell_peer(void)
         }
     }
     if (world.peer != NULL)
-        session_settle(peer_session(world.peer));
+        peer_settle(world.peer);
     return any;
 }
 

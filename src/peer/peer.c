@@ -146,6 +146,14 @@ struct session *peer_session(struct peer *peer)
     return peer->reign->session;
 }
 
+/* Those that are over too: records come for them until their links have left. */
+void peer_settle(struct peer *peer)
+{
+    for (struct list *at = peer->retired.next; at != &peer->retired; at = at->next)
+        session_settle(CONTAINER_OF(at, struct reign, in_peer)->session);
+    session_settle(peer->reign->session);
+}
+
 bool peer_is_linked(const struct peer *peer)
 {
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {

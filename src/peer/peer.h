@@ -11,7 +11,7 @@
  * lets it fall silent.
  *
  * Nothing here calls back. After any call that takes a time, and any of a stream's: ask for events until there are none, write
- * what links want to send, and set a timer for the deadline. Then, as the turn is over, session_settle(peer_session()).
+ * what links want to send, and set a timer for the deadline. Then, as the turn is over, peer_settle().
  */
 #ifndef SOCKEYE_PEER_PEER_H
 #define SOCKEYE_PEER_PEER_H
@@ -137,6 +137,9 @@ bool peer_drain_is_known(const struct peer *peer);
 /* Ends the session: the other end is told where a link stands. PEER_ENDED follows. */
 void peer_end(struct peer *peer, uint8_t code, const struct peer_time *time);
 void peer_free(struct peer *peer); /* at any time; NULL is fine */
+
+/* The turn is over: session_settle() of each of its sessions. */
+void peer_settle(struct peer *peer);
 
 /* Whether there are streams that go on, or that are over and were not released. */
 bool peer_has_streams(const struct peer *peer);

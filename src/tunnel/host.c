@@ -210,7 +210,7 @@ static void settle(struct tended *tended, const struct peer_time *now)
     (void)tell_all(host, now);
     do {
         /* Whoever wants what has come has taken it by now. */
-        session_settle(peer_session(host->peer));
+        peer_settle(host->peer);
         write_all(host, now);
     } while (tell_all(host, now));
     tended_forget(tended); /* what was done to it meanwhile is settled */

@@ -592,7 +592,7 @@ static bool settle_once(struct node *node)
     listening_ask(node);
     for (size_t i = 0; i < node->n_peers; i++) {
         if (tell_peer(node, node->peers[i], &any)) {
-            session_settle(peer_session(node->peers[i]));
+            peer_settle(node->peers[i]);
             drain_review(node, node->peers[i]);
             continue;
         }

@@ -752,6 +752,23 @@ static void output_without_memory_is_tried_again_later_and_not_at_once(void **st
     end();
 }
 
+/* What its links still bring is acknowledged or dropped, and not kept until they have left. */
+static void a_session_that_is_over_holds_nothing_of_what_still_comes(void **state)
+{
+    (void)state;
+    begin((struct scenario){.ns_per_byte = 100}, 1);
+    add_step(0, 1, 0, 20 << 20);
+    world_start(&world);
+    run_until_read(0, 0, 4 << 20);
+    struct node *near = &world.nears[0];
+    near_start_over(near->peer, "as if it was lost");
+    uint64_t n_steps = world.n_steps, until_us = world.now_us + 2 * LATENCY;
+    while (world_step(&world, until_us))
+        assert_in_range(near->n_chunk_bytes, 0, 1 << 20);
+    assert_true(world.n_steps - n_steps > 20);
+    end();
+}
+
 /* ---- chains ---- */
 
 /* A connection, which is none of the streams. */
@@ -910,6 +927,7 @@ int main(void)
         cmocka_unit_test(a_servers_clock_that_was_mended_is_found_by_our_own),
         cmocka_unit_test(an_idle_session_wakes_for_its_keepalive_only),
         cmocka_unit_test(output_without_memory_is_tried_again_later_and_not_at_once),
+        cmocka_unit_test(a_session_that_is_over_holds_nothing_of_what_still_comes),
         cmocka_unit_test(the_links_of_a_chain_outlive_the_loss_of_the_outer_ones),
         cmocka_unit_test(attempts_through_a_chain_wait_for_the_outer_link),
         cmocka_unit_test(a_hop_is_asked_for_again_by_a_session_that_is_begun_anew),
