@@ -44,7 +44,7 @@ static void put(struct chunk_source *source, struct chunk *chunk)
 }
 
 struct state {
-    struct counted chunks;
+    struct counted chunks, states; /* the second is for what the session knows of streams */
     struct session *session;
     struct stream *streams[MAX_STREAMS];
     uint64_t now_us;
@@ -266,9 +266,11 @@ static void check(struct state *state)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    struct state state = {.chunks.source = {.get = get, .put = put},
-                          .now_us = 1,
-                          .is_client = n > 0 && (data[0] & 1) != 0};
+    struct state state = {
+        .chunks.source = {.get = get, .put = put, .unlimited = &state.states.source},
+        .states.source = {.get = get, .put = put},
+        .now_us = 1,
+        .is_client = n > 0 && (data[0] & 1) != 0};
     const struct session_options options = {.is_client = state.is_client,
                                             .window_bytes = WINDOW_BYTES,
                                             .stream_window_bytes = WINDOW_BYTES / 4,
@@ -290,5 +292,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     check(&state);
     session_free(state.session);
     CHECK(state.chunks.n_bytes == 0);
+    CHECK(state.states.n_bytes == 0);
     return 0;
 }

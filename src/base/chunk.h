@@ -28,6 +28,8 @@ struct chunk_source {
     void (*put)(struct chunk_source *, struct chunk *);
     /* The same but for a reserve: for streams, that links have something left when those have used up the rest. NULL: itself. */
     struct chunk_source *for_streams;
+    /* The same without a limit: for what is bounded by number, and whose lack would cost all the rest. NULL: itself. */
+    struct chunk_source *unlimited;
 };
 
 static inline struct chunk *chunk_get(struct chunk_source *source, size_t n_bytes)

@@ -223,7 +223,7 @@ static void frame_acked(struct session *session, const struct sent *sent, uint64
     switch (sent->kind) {
     case SENT_OPEN:
         stream->needs &= (uint8_t)~NEEDS_OPEN;
-        free(stream->request);
+        state_put(stream->request);
         stream->request = NULL;
         stream_pin(stream, stream->home);
         stream_queue(stream);

@@ -94,7 +94,7 @@ static enum err on_open(struct session *session, struct session_link *link,
         return refuse(stream, why_not);
     if (frame->has_bad_name)
         return refuse(stream, 8);
-    stream->request = malloc(sizeof *stream->request);
+    stream->request = state_get(session, sizeof *stream->request);
     if (stream->request == NULL)
         return refuse(stream, 1);
     *stream->request = frame->request;

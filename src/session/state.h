@@ -329,6 +329,9 @@ struct session {
 };
 
 /* table.c */
+/* Zeroed, for what a session knows of a stream; NULL: out of memory. Then malloc has nothing of a burst's streams between what stays. */
+void *state_get(struct session *session, size_t n_bytes);
+void state_put(void *state); /* NULL is fine */
 NODISCARD enum err stream_new(struct session *session, bool is_ours, struct stream **out);
 struct stream *stream_find(const struct session *session, uint64_t id);
 void stream_set_id(struct stream *stream, uint64_t id);

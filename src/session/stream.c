@@ -1,5 +1,4 @@
 /* What an application does with a stream, but for reading (incoming.c). */
-#include <stdlib.h>
 #include <string.h>
 
 #include "session/state.h"
@@ -25,9 +24,9 @@ enum err session_open(struct session *session, const struct stream_request *requ
     if (session->n_streams >= STREAMS_MAX ||
         session->n_ours + session->n_unborn - session->ours.low >= IDS_PLACES / 2)
         return ERR_LIMIT;
-    struct stream_request *copy = malloc(sizeof *copy);
+    struct stream_request *copy = state_get(session, sizeof *copy);
     if (copy == NULL || stream_new(session, true, &stream) != ERR_NONE) {
-        free(copy);
+        state_put(copy);
         return ERR_MEMORY;
     }
     *copy = *request;
@@ -54,7 +53,7 @@ enum err stream_answer(struct stream *stream, uint8_t code, const struct addr *b
 {
     if (stream->is_dead)
         return ERR_RESET;
-    free(stream->request);
+    state_put(stream->request);
     stream->request = NULL;
     stream->is_answered = true;
     stream->code = code;

@@ -1,5 +1,6 @@
 /* Streams by their ids, how they come to be and how they end. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "session/state.h"
 
@@ -75,13 +76,28 @@ static void leave_table(struct stream *stream)
     session->n_in_table--;
 }
 
+void *state_get(struct session *session, size_t n_bytes)
+{
+    struct chunk_source *source = session->options.chunks;
+    struct chunk *chunk =
+        chunk_get(source->unlimited == NULL ? source : source->unlimited, n_bytes);
+
+    return chunk == NULL ? NULL : memset(chunk->bytes, 0, n_bytes);
+}
+
+void state_put(void *state)
+{
+    if (state != NULL)
+        chunk_release(CONTAINER_OF(state, struct chunk, bytes));
+}
+
 enum err stream_new(struct session *session, bool is_ours, struct stream **out)
 {
     if (session->n_streams >= session->n_buckets)
         grow(session);
-    struct stream *stream = calloc(1, sizeof *stream);
+    struct stream *stream = state_get(session, sizeof *stream);
     if (stream == NULL || session->n_buckets == 0) {
-        free(stream);
+        state_put(stream);
         return ERR_MEMORY;
     }
     stream->session = session;
@@ -108,7 +124,7 @@ static void let_go(struct stream *stream)
     outgoing_clear(stream);
     incoming_clear(stream);
     datagrams_free(stream);
-    free(stream->request);
+    state_put(stream->request);
     stream->request = NULL;
 }
 
@@ -179,7 +195,7 @@ void stream_delete(struct stream *stream)
     list_remove(&stream->in_told);
     list_remove(&stream->in_crowded_out);
     session->n_streams--;
-    free(stream);
+    state_put(stream);
 }
 
 void stream_check_done(struct stream *stream)

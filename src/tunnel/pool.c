@@ -5,8 +5,9 @@
 #include "flow/env.h"
 #include "io/sys.h"
 
-/* With a chunk's head. Each is about what fills a slab's 64 KiB with its number of objects. */
-static const size_t sizes[POOL_SIZES] = {256, 1024, 4352, 9344, 21824};
+/* With a chunk's head. Each is about what fills a slab's 64 KiB with its number of objects; the second is for what a session knows of a
+ * stream. */
+static const size_t sizes[POOL_SIZES] = {256, 512, 1024, 4352, 9344, 21824};
 
 /* Large chunks are multiples of this, whole pages, so that those of about a size are of one; a spare one serves whoever needs no less than
  * half of it. */
@@ -125,7 +126,7 @@ static bool count(struct flow_env *flow, size_t n, bool is_for_link)
     return false;
 }
 
-static struct chunk *get_from(struct pool *pool, struct chunk_source *source, size_t n_bytes)
+static struct chunk *get_uncounted(struct pool *pool, struct chunk_source *source, size_t n_bytes)
 {
     size_t n = sizeof(struct chunk) + n_bytes, i = slab_for(n);
     struct chunk *chunk;
@@ -142,12 +143,24 @@ static struct chunk *get_from(struct pool *pool, struct chunk_source *source, si
         return NULL;
     chunk->source = source;
     chunk->n_holders = 1;
-    if (count(pool->flow, sizeof *chunk + chunk->cap, source == &pool->source))
-        return chunk;
+    return chunk;
+}
+
+static void put_uncounted(struct pool *pool, struct chunk *chunk)
+{
+    size_t i = slab_for(sizeof *chunk + chunk->cap);
     if (i == POOL_SIZES)
         put_large(pool, chunk);
     else
         slab_put(&pool->slabs[i], chunk);
+}
+
+static struct chunk *get_from(struct pool *pool, struct chunk_source *source, size_t n_bytes)
+{
+    struct chunk *chunk = get_uncounted(pool, source, n_bytes);
+    if (chunk == NULL || count(pool->flow, sizeof *chunk + chunk->cap, source == &pool->source))
+        return chunk;
+    put_uncounted(pool, chunk);
     return NULL;
 }
 
@@ -161,14 +174,15 @@ static struct chunk *get_for_stream(struct chunk_source *source, size_t n_bytes)
     return get_from(CONTAINER_OF(source, struct pool, streams), source, n_bytes);
 }
 
+static struct chunk *get_for_state(struct chunk_source *source, size_t n_bytes)
+{
+    return get_uncounted(CONTAINER_OF(source, struct pool, states), source, n_bytes);
+}
+
 static void put_to(struct pool *pool, struct chunk *chunk)
 {
-    size_t n = sizeof *chunk + chunk->cap, i = slab_for(n);
-    atomic_fetch_sub(&pool->flow->shared->n_held_bytes, n);
-    if (i == POOL_SIZES)
-        put_large(pool, chunk);
-    else
-        slab_put(&pool->slabs[i], chunk);
+    atomic_fetch_sub(&pool->flow->shared->n_held_bytes, sizeof *chunk + chunk->cap);
+    put_uncounted(pool, chunk);
 }
 
 static void put(struct chunk_source *source, struct chunk *chunk)
@@ -181,11 +195,20 @@ static void put_for_stream(struct chunk_source *source, struct chunk *chunk)
     put_to(CONTAINER_OF(source, struct pool, streams), chunk);
 }
 
+static void put_for_state(struct chunk_source *source, struct chunk *chunk)
+{
+    put_uncounted(CONTAINER_OF(source, struct pool, states), chunk);
+}
+
 void pool_init(struct pool *pool, struct flow_env *flow)
 {
     *pool = (struct pool){
-        .source = {.get = get, .put = put, .for_streams = &pool->streams},
-        .streams = {.get = get_for_stream, .put = put_for_stream},
+        .source = {.get = get,
+                   .put = put,
+                   .for_streams = &pool->streams,
+                   .unlimited = &pool->states},
+        .streams = {.get = get_for_stream, .put = put_for_stream, .unlimited = &pool->states},
+        .states = {.get = get_for_state, .put = put_for_state},
         .flow = flow,
     };
     for (size_t i = 0; i < POOL_SIZES; i++)

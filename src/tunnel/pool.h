@@ -1,7 +1,8 @@
 /*
  * Where the chunks of a worker's tunnels come from (base/chunk.h): small ones from slabs, a few sizes of them; large ones
  * straight from the system, of which some are kept so that a busy link does not ask for each, until nobody has wanted them for a
- * while. What is in use counts among what all flows hold, so memory_mb bounds it: beyond it there is none.
+ * while. What is in use counts among what all flows hold, so memory_mb bounds it: beyond it there is none. Only what sessions know of
+ * their streams is not of that.
  */
 #ifndef SOCKEYE_TUNNEL_POOL_H
 #define SOCKEYE_TUNNEL_POOL_H
@@ -12,12 +13,13 @@
 #include "io/slab.h"
 #include "io/timer.h"
 
-#define POOL_SIZES 5
+#define POOL_SIZES 6
 
 struct flow_env;
 
 struct pool {
     struct chunk_source source, streams; /* the second is source.for_streams */
+    struct chunk_source states;          /* their `unlimited` */
     struct flow_env *flow;               /* whose limit holds, and which counts */
     struct slab slabs[POOL_SIZES];
     struct spare *spare; /* large ones that are kept, a stack */

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from harness import client, proc
+from harness.bed import patient_echo
 from harness.beside import in_thread
-from harness.binary import SLOWNESS
+from harness.binary import SANITIZER, SLOWNESS
 from harness.namespaces import FAR4
 from harness.origin import answer_after_end, echo, http_page, reset, send_until_stuck, speak_first, swallow
 from harness.pattern import receive_end, receive_pattern, send_and_end, send_pattern
 from harness.tunnel import KEY, PORT, SERVER6, Transfer, two_way
+from harness.wait import until
 
+N_AT_ONCE = 4000
 RELAY = '  - {type: relay, name: fixed, listen: "127.0.0.1:1081"}\n'
 
 
@@ -102,6 +105,31 @@ def test_acc_10_70000_streams_one_after_the_other_leak_nothing(tunnel):
         assert SLOWNESS > 1 or proc.rss_bytes(end.pid) < rss * 1.1 + (1 << 20)
     assert len(t.carriers()) == 1
     server.close()
+
+
+@pytest.mark.skipif(SANITIZER is not None, reason="a sanitizer's memory is not the program's")
+def test_the_memory_of_both_ends_is_given_back_after_a_burst(tunnel):
+    """Back to within 10% and 1 MiB of what it was after a first hundred."""
+    t = tunnel(near_limits="handshake_ms: 120000")    # all connect before the first one has its handshake
+    server, ends = t.serve(patient_echo), (t.near, t.far)
+
+    def burst(n):
+        socks = [t.dial(timeout=120) for _ in range(n)]
+        for sock in socks:
+            assert client.socks5_at_once(sock, *server.addr).code == 0
+        for i, sock in enumerate(socks):
+            send_pattern(sock, 3000, seed=i)
+        for i, sock in enumerate(socks):
+            receive_pattern(sock, 3000, seed=i)
+        for sock in socks:
+            sock.close()
+        for end in ends:
+            until(lambda: len(proc.tcp(end.pid, "established")) <= 1, "the end of the burst", timeout=60)
+    burst(100)
+    before = [proc.rss_bytes(end.pid) for end in ends]
+    burst(N_AT_ONCE)
+    for end, rss in zip(ends, before):
+        until(lambda: proc.rss_bytes(end.pid) < rss * 1.1 + (1 << 20), "the memory to be given back", timeout=60)
 
 
 def test_acc_11_a_stalled_stream_blocks_no_other_and_grows_no_memory(tunnel):

@@ -47,8 +47,8 @@ static inline void heap_put(struct chunk_source *source, struct chunk *chunk)
 }
 
 struct pair {
-    struct heap_chunks heap;
-    struct session *ends[2]; /* the client, the server */
+    struct heap_chunks heap, states; /* the second is for what the sessions know of streams */
+    struct session *ends[2];         /* the client, the server */
     uint64_t now_us;
     size_t room; /* of a record */
     struct session_fill fill;
@@ -59,7 +59,11 @@ enum { CLIENT, SERVER };
 static inline void pair_init(struct pair *pair, uint64_t window_bytes, uint64_t stream_window_bytes)
 {
     *pair = (struct pair){
-        .heap.source = {.get = heap_get, .put = heap_put}, .now_us = 1000000, .room = 16384};
+        .heap.source = {.get = heap_get, .put = heap_put, .unlimited = &pair->states.source},
+        .states.source = {.get = heap_get, .put = heap_put},
+        .now_us = 1000000,
+        .room = 16384,
+    };
     for (int i = 0; i < 2; i++) {
         const struct session_options options = {.is_client = i == CLIENT,
                                                 .window_bytes = window_bytes,
@@ -82,6 +86,7 @@ static inline void pair_deinit(struct pair *pair)
     session_free(pair->ends[CLIENT]);
     session_free(pair->ends[SERVER]);
     assert_int_equal(pair->heap.n_chunks, 0);
+    assert_int_equal(pair->states.n_chunks, 0);
 }
 
 /* What most tests begin with: windows as they are by default, and a link. */
