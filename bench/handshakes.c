@@ -1,8 +1,8 @@
 /*
  * What a server's part of a handshake costs: from a carrier's first byte to a session with a link that stands, and its end, without
- * sockets. With identities both ends have an Ed25519 key: the server signs, and verifies what the client says of itself.
+ * sockets. With identities both ends have a key of that kind: the server signs, and verifies what the client says of itself.
  *
- *     handshakes [NUMBER]        two lines: how many a second and core
+ *     handshakes [NUMBER]        a line for each kind: how many a second and core
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include "peer/near.h"
 
 #define WALL_MS UINT64_C(1800000000000)
+#define RSA_SHARE 20 /* of the number: a signature takes milliseconds */
 
 static void insist(bool is_good, const char *what)
 {
@@ -54,8 +55,7 @@ static void put(struct chunk_source *source, struct chunk *chunk)
 static struct rng rng = {.fill = fill};
 static struct chunk_source chunks = {.get = get, .put = put};
 static struct link_key key;
-static struct sign_key *identities[2]; /* near, far; NULL: none */
-static double far_s;                   /* of processor time, at the far end */
+static double far_s; /* of processor time, at the far end */
 
 static double now_s(void)
 {
@@ -156,13 +156,14 @@ static void shake_hands(struct gate *gate, const struct near_options *options)
     peer_free(near);
 }
 
-static void measure(const char *what, bool has_identities, size_t n)
+/* identities: of near and far; NULL: none. */
+static void measure(const char *what, struct sign_key *const identities[2], size_t n)
 {
     static const uint8_t binding[REPLAY_BINDING_BYTES];
     size_t n_memory = replay_set_bytes(n);
     void *memory = calloc(1, n_memory);
     bool is_taken_up;
-    const struct verify_key *client = sign_key_public(identities[0]);
+    const struct verify_key *client;
     struct near_options near = {.key = &key,
                                 .user = &key,
                                 .keep_s = 600,
@@ -180,7 +181,8 @@ static void measure(const char *what, bool has_identities, size_t n)
     insist(memory != NULL, "out of memory");
     options.ground.servers[0].key = &key;
     options.ground.servers[0].replays = replay_set_open(memory, n_memory, binding, 0, &is_taken_up);
-    if (has_identities) {
+    if (identities != NULL) {
+        client = sign_key_public(identities[0]);
         near.identity = identities[0];
         near.server = sign_key_public(identities[1]);
         options.identity = identities[1];
@@ -197,18 +199,25 @@ static void measure(const char *what, bool has_identities, size_t n)
     free(memory);
 }
 
+static void measure_identities(const char *what, enum sign_kind kind, unsigned bits, size_t n)
+{
+    struct sign_key *identities[2];
+    for (size_t i = 0; i < 2; i++)
+        insist(sign_key_generate(&identities[i], kind, bits, &rng) == ERR_NONE, "no key");
+    measure(what, identities, n);
+    for (size_t i = 0; i < 2; i++)
+        sign_key_free(identities[i]);
+}
+
 int main(int argc, char **argv)
 {
     static const uint8_t bytes[32] = "a key of which everybody knows";
     size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 2000;
-    insist(n > 0 && n <= 100000, "how many, from 1 to 100000");
+    insist(n >= RSA_SHARE && n <= 100000, "how many, from 20 to 100000");
     insist(crypto_load() == ERR_NONE, "no libcrypto");
     link_key_init(&key, bytes, sizeof bytes);
-    for (size_t i = 0; i < 2; i++)
-        insist(sign_key_generate(&identities[i], SIGN_ED25519, 0, &rng) == ERR_NONE, "no key");
-    measure("none", false, n);
-    measure("ed25519", true, n);
-    sign_key_free(identities[0]);
-    sign_key_free(identities[1]);
+    measure("none", NULL, n);
+    measure_identities("ed25519", SIGN_ED25519, 0, n);
+    measure_identities("rsa-3072", SIGN_RSA, 3072, n / RSA_SHARE);
     return 0;
 }

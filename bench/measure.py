@@ -108,6 +108,11 @@ class Bench:
         fit = int((self.descriptors - 200) / max(fds_each, 2))
         return min(wanted, fit, proxy.idle_cap or wanted)
 
+    def idle_kib_each(self, proxy, n):
+        """Of that many that rest. None: it has no room for them."""
+        idle = self.load(proxy, "idle", ["-n", n, "--ms", 0])
+        return idle and (idle["held"]["pss_kib"] - idle["before"]["pss_kib"]) / n
+
     def memory(self, proxy):
         """A fresh process: empty, a first hundred, idle connections, a burst."""
         hundred = self.load(proxy, "idle", ["-n", 100, "--ms", 0])
