@@ -14,8 +14,7 @@ enum { MIN_LINKS = 4, MIN_RING = 16, IDLE_RING = 1024, RTT_SHARE = 8 };
 
 #define UNTIMED UINT64_MAX
 
-/* Where the first is whose number is not less. */
-static size_t place_of(const struct session *session, uint64_t number)
+size_t link_place(const struct session *session, uint64_t number)
 {
     size_t from = 0, to = session->n_links;
 
@@ -36,7 +35,7 @@ struct session_link *link_find(const struct session *session, uint64_t number)
     /* The newest is asked for most often, and mostly there is no other. */
     if (i > 0 && session->links[i - 1]->number == number)
         return session->links[i - 1];
-    i = place_of(session, number);
+    i = link_place(session, number);
     return i < session->n_links && session->links[i]->number == number ? session->links[i] : NULL;
 }
 
@@ -103,7 +102,7 @@ enum err link_make(struct session *session, uint64_t number, struct session_link
     list_init(&link->pinned);
     list_init(&link->told);
     list_append(&session->commons, &link->in_commons);
-    size_t place = place_of(session, number);
+    size_t place = link_place(session, number);
     for (size_t i = session->n_links++; i > place; i--)
         session->links[i] = session->links[i - 1];
     session->links[place] = link;
@@ -118,7 +117,7 @@ void link_free(struct session *session, struct session_link *link)
     assert(list_empty(&link->pinned) && list_empty(&link->told));
     session->ranking.is_known = false;
     session->n_links--;
-    for (size_t i = place_of(session, link->number); i < session->n_links; i++)
+    for (size_t i = link_place(session, link->number); i < session->n_links; i++)
         session->links[i] = session->links[i + 1];
     session->n_link_events -=
         (size_t)link->event_lost + (size_t)link->event_bye + (size_t)link->event_spent;

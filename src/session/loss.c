@@ -71,6 +71,8 @@ void link_send_again(struct session *session, struct session_link *link)
         if (!other->is_up && slot_is_lost(&other->lost_sent, link))
             link_need_lost(session, other, true);
     }
+    if (session->end_by == link->number)
+        session->end_by = NO_LINK;
     if (slot_is_lost(&session->initial_sent, link)) {
         session->initial_sent.link = NO_LINK;
         session->initial_told = 0;

@@ -479,16 +479,14 @@ static void put_listeners(struct filler *filler)
         put_listener(filler, CONTAINER_OF(needs->next, struct session_listener, in_needs), at);
 }
 
-static void put_end(struct filler *filler)
+static void write_ack(struct filler *filler, struct session_link *link, uint8_t *at)
 {
-    struct session *session = filler->session;
-    uint8_t *at;
+    uint64_t delay_us = filler->session->now_us - link->last_received_us;
 
-    if (!session->end_needed || (at = room_for(filler, FRAME_HEAD_MAX_BYTES)) == NULL)
-        return;
-    put_head(filler, frame_write_end(at, session->end_code));
-    track(filler, (struct sent){.kind = SENT_END});
-    session->end_needed = false;
+    put_head(filler, frame_write_ack(at, link->number, link->n_accepted, delay_us));
+    link->n_untold_bytes = 0;
+    link->ack_due = link->asks = false;
+    link->ack_at_us = UINT64_MAX;
 }
 
 /* Goes with whatever is sent, and alone when it is due; room was kept for it. */
@@ -496,14 +494,51 @@ static void put_ack(struct filler *filler)
 {
     struct session_link *link = filler->link;
 
-    if (!link->ack_due && (!link->asks || (filler->fill->n_bytes == 0 && !link->bye_needed)))
+    if (link->ack_due || (link->asks && (filler->fill->n_bytes > 0 || link->bye_needed)))
+        write_ack(filler, link, filler->fill->heads + filler->n_heads);
+}
+
+/* Unless another is at it, with acknowledgements that may be many. */
+static bool takes_end(const struct session *session, const struct session_link *link)
+{
+    const struct session_link *other = link_find(session, session->end_by);
+
+    return other == NULL || other == link || !other->is_up || other->bye_sent;
+}
+
+/* An acknowledgement by another link could come behind END, and what it would have closed is reset then: all are said again, by the
+ * link that END goes by. False: there is no room for all of them here. */
+static bool put_last_acks(struct filler *filler)
+{
+    struct session *session = filler->session;
+
+    if (session->end_by != filler->link->number) {
+        session->end_by = filler->link->number;
+        session->end_acked = 0;
+    }
+    for (size_t i = link_place(session, session->end_acked); i < session->n_links; i++) {
+        struct session_link *link = session->links[i];
+        uint8_t *at = room_for(filler, ACK_MAX_BYTES);
+        if (at == NULL)
+            return false;
+        if (link->n_accepted > 0)
+            write_ack(filler, link, at);
+        session->end_acked = link->number + 1;
+    }
+    return true;
+}
+
+static void put_end(struct filler *filler)
+{
+    struct session *session = filler->session;
+    uint8_t *at;
+
+    if (!session->end_needed || !takes_end(session, filler->link) || !put_last_acks(filler) ||
+        (at = room_for(filler, FRAME_HEAD_MAX_BYTES)) == NULL)
         return;
-    uint64_t delay_us = filler->session->now_us - link->last_received_us;
-    put_head(filler, frame_write_ack(filler->fill->heads + filler->n_heads, link->number,
-                                     link->n_accepted, delay_us));
-    link->n_untold_bytes = 0;
-    link->ack_due = link->asks = false;
-    link->ack_at_us = UINT64_MAX;
+    put_head(filler, frame_write_end(at, session->end_code));
+    track(filler, (struct sent){.kind = SENT_END});
+    session->end_needed = false;
 }
 
 static void put_bye(struct filler *filler)
@@ -554,11 +589,11 @@ size_t session_pull(struct session *session, uint64_t number, size_t room, uint6
     return fill->n_bytes;
 }
 
-static bool wants_slots(const struct session *session)
+static bool wants_slots(const struct session *session, const struct session_link *link)
 {
     return ((session->initial_needed || session->drain_needed) &&
             session->state == SESSION_ALIVE) ||
-           session->end_needed || session->n_lost_needed > 0 ||
+           (session->end_needed && takes_end(session, link)) || session->n_lost_needed > 0 ||
            !list_empty(&session->queues.windows) || !list_empty(&session->listener_needs);
 }
 
@@ -570,7 +605,7 @@ bool session_wants(struct session *session, uint64_t number)
         return false;
     if (link->ack_due || link->ping_needed || link->pong_needed || link->bye_needed ||
         session->auth_out.bytes != NULL || !list_empty(&link->queues.windows) ||
-        (wants_slots(session) && link_takes_slots(session, link)))
+        (wants_slots(session, link) && link_takes_slots(session, link)))
         return true;
     if (link_is_full(session, link))
         return false;

@@ -364,9 +364,12 @@ static void note_record(struct session *session, const struct record *record, si
 {
     struct session_link *link = record->link;
 
+    link->last_received_us = session->now_us;
+    /* What comes behind our END was dropped, and the other end is not to take it for delivered. */
+    if (session->state == SESSION_ENDING)
+        return;
     link->n_accepted++;
     link->n_untold_bytes += n;
-    link->last_received_us = session->now_us;
     if (record->asks && !link->asks) {
         link->asks = true;
         link->ack_at_us = session->now_us + ACK_DELAY_US;

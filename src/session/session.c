@@ -29,7 +29,7 @@ enum err session_new(struct session **out, const struct session_options *options
     session->store.source = options->chunks;
     session->delivers = true;
     session->initial_told = session->initial_theirs = INITIAL_FULL;
-    session->initial_sent.link = session->drain_sent.link = NO_LINK;
+    session->initial_sent.link = session->drain_sent.link = session->end_by = NO_LINK;
     list_init(&session->streams);
     list_init(&session->crowded_out);
     list_init(&session->commons);

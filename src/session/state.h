@@ -223,7 +223,7 @@ struct session_link {
     uint64_t n_unacked_bytes;
     uint64_t unacked_since_us;
 
-    uint64_t n_accepted, n_told; /* records; as of the last ACK */
+    uint64_t n_accepted; /* records */
     uint64_t n_untold_bytes;
     uint64_t ack_at_us; /* UINT64_MAX: nothing waits */
     uint64_t last_received_us;
@@ -262,6 +262,8 @@ struct session {
     bool demands_auth, delivers;
     bool datagrams_first; /* they and small streams take turns, record by record */
     uint64_t end_at_us;
+    /* END goes by this link, NO_LINK: none yet, behind acknowledgements for all; those below that number were made. */
+    uint64_t end_by, end_acked;
 
     struct session_link **links; /* by number */
     size_t n_links, links_cap;
@@ -431,6 +433,8 @@ void credit_window_needed(struct stream *stream);
 
 /* link.c */
 struct session_link *link_find(const struct session *session, uint64_t number);
+/* Where the first is in `links` whose number is not less. */
+size_t link_place(const struct session *session, uint64_t number);
 NODISCARD enum err link_make(struct session *session, uint64_t number, struct session_link **out);
 void link_free(struct session *session, struct session_link *link);
 /* ERR_BAD: more than were sent. */

@@ -203,6 +203,23 @@ def test_an_end_ends_both_sides():
     assert pair[0].closing and pair[1].closing
 
 
+def test_an_end_does_not_overtake_what_closes_a_stream():
+    """The server has all of a stream by one link, and ends the session by another."""
+    world = World()
+    stream = world.near.half.open(Address(b"upload", 80))
+    for _ in range(2):
+        world.settle(world.connect())
+    near, (far,) = world.near.half, world.far.halves.values()
+    near.finish(stream)
+    far.take(0, near.pull(0))
+    world.us += 30_000
+    assert far.pull(0)               # that it has all is under way
+    assert not far.streams and stream in near.streams
+    far.end(0)
+    near.take(1, far.pull(1))
+    assert not any(isinstance(e, WasReset) for e in near.events) and Ended(0) in near.events
+
+
 def test_a_wrong_key_and_a_flight_seen_before_get_silence():
     world = World()
     near, far = world.connect()

@@ -476,6 +476,124 @@ static void who_hears_no_count_sends_again_after_a_second(void **state)
     assert_int_equal(n_resent(pair->ends[SERVER]), 1000);
 }
 
+/* ---- the end of the session, by one of several links ---- */
+
+struct counts {
+    size_t n_acks, n_ends;
+};
+
+/* Takes the link's next record, and counts what is in it. */
+static void count(struct pair *pair, uint64_t link, struct counts *counts)
+{
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+    size_t n = take(pair, SERVER, link, record), used;
+    struct frame frame;
+
+    for (size_t at = 0; at < n; at += used) {
+        assert_int_equal(frame_parse(record + at, n - at, &frame, &used), ERR_NONE);
+        counts->n_acks += frame.type == FRAME_ACK;
+        counts->n_ends += frame.type == FRAME_END;
+    }
+}
+
+/* The client's last bytes and its fin have come by link 1. */
+static void finish_by_link_1(struct pair *pair, struct stream *streams[2])
+{
+    open_stream(pair, 0, streams);
+    pair_link(pair, 1);
+    stream_finish(streams[SERVER]);
+    carry_all(pair, 0);
+    write_some(streams[CLIENT], 1000);
+    stream_finish(streams[CLIENT]);
+    assert_int_equal(carry(pair, CLIENT, 1), 1);
+}
+
+static void an_end_does_not_overtake_the_acknowledgement_that_closes_a_stream(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+    struct session_stats stats;
+
+    finish_by_link_1(pair, streams);
+    /* That it has all is under way by the link that is slower. */
+    advance(pair, 30 * MS);
+    assert_true(take(pair, SERVER, 1, record) > 0);
+    session_end(pair->ends[SERVER], 0, pair->now_us);
+    assert_int_equal(carry(pair, SERVER, 0), 1);
+    assert_ptr_equal(expect(pair, CLIENT, STREAM_READABLE).stream, streams[CLIENT]);
+    assert_int_equal(expect(pair, CLIENT, SESSION_ENDED).code, 0);
+    session_stats(pair->ends[CLIENT], &stats);
+    assert_int_equal(stats.n_closed, 1);
+}
+
+static void what_comes_behind_our_end_is_not_acknowledged(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+
+    open_stream(pair, 0, streams);
+    pair_link(pair, 1);
+    stream_finish(streams[SERVER]);
+    carry_all(pair, 0);
+    session_end(pair->ends[SERVER], 0, pair->now_us);
+    write_some(streams[CLIENT], 1000);
+    stream_finish(streams[CLIENT]);
+    assert_int_equal(carry(pair, CLIENT, 1), 1);
+    advance(pair, 30 * MS);
+    (void)carry(pair, SERVER, 1);
+    (void)carry(pair, SERVER, 0);
+    struct session_event event;
+    do
+        assert_true(session_next_event(pair->ends[CLIENT], &event));
+    while (event.kind != STREAM_DEAD);
+    assert_ptr_equal(event.stream, streams[CLIENT]);
+}
+
+enum { MANY_LINKS = 2000 };
+
+/* Links by which something has come. */
+static void link_many(struct pair *pair)
+{
+    for (uint64_t link = 1; link < MANY_LINKS; link++) {
+        pair_link(pair, link);
+        session_ping(pair->ends[CLIENT], link, pair->now_us);
+        assert_int_equal(carry(pair, CLIENT, link), 1);
+    }
+    session_end(pair->ends[SERVER], 0, pair->now_us);
+}
+
+static void an_end_goes_behind_all_acknowledgements_however_many(void **state)
+{
+    struct pair *pair = *state;
+    struct counts counts = {0}, others = {0};
+
+    link_many(pair);
+    count(pair, 7, &counts);
+    assert_int_equal(counts.n_ends, 0);
+    while (counts.n_ends == 0) {
+        count(pair, 8, &others);
+        count(pair, 7, &counts);
+    }
+    assert_int_equal(counts.n_acks, MANY_LINKS - 1);
+    assert_int_equal(others.n_ends, 0);
+    assert_false(session_wants(pair->ends[SERVER], 7));
+}
+
+static void an_end_whose_link_is_lost_goes_behind_all_acknowledgements_by_another(void **state)
+{
+    struct pair *pair = *state;
+    struct counts lost = {0}, counts = {0};
+
+    link_many(pair);
+    count(pair, 7, &lost);
+    assert_int_equal(lost.n_ends, 0);
+    session_lose_link(pair->ends[SERVER], 7, pair->now_us);
+    while (counts.n_ends == 0)
+        count(pair, 8, &counts);
+    assert_int_equal(counts.n_acks, MANY_LINKS - 1);
+}
+
 /* ---- links of a stream's own ---- */
 
 static void own_link(struct pair *pair, uint64_t link)
@@ -611,6 +729,10 @@ int main(void)
         TEST(what_was_on_its_way_when_a_link_ended_cleanly_is_not_sent_again),
         TEST(what_did_not_come_by_a_link_that_ended_cleanly_is_sent_again),
         TEST(who_hears_no_count_sends_again_after_a_second),
+        TEST(an_end_does_not_overtake_the_acknowledgement_that_closes_a_stream),
+        TEST(what_comes_behind_our_end_is_not_acknowledged),
+        TEST(an_end_goes_behind_all_acknowledgements_however_many),
+        TEST(an_end_whose_link_is_lost_goes_behind_all_acknowledgements_by_another),
         TEST(a_stream_takes_the_link_that_is_ready_and_nothing_else_goes_by_it),
         TEST(a_stream_whose_own_link_is_lost_goes_by_the_common_one),
         TEST(the_client_hears_that_the_stream_of_a_link_is_closed),

@@ -83,6 +83,7 @@ class Half:
         self.drain = None            # seconds, as DRAIN has told the other end
         self.drained = None          # as it has told us
         self.ended = None            # END's code, sent or received
+        self.ending = False          # ours was said, and the other end's has not come
         self.listeners = Listeners(self)
         self.join_numbers = JoinNumbers()   # the server's are those of the links' session
 
@@ -146,7 +147,7 @@ class Half:
 
     def end(self, code):
         if self.ended is None:
-            self.ended = code
+            self.ended, self.ending = code, True
             self._drop_streams()
             self.queue = deque([frame.End(code)])
 
@@ -234,6 +235,9 @@ class Half:
             due = self._ack_due_of(other)
             if due is not None and due <= now:
                 self.dirty["ack", link] = True
+        if any(isinstance(f, frame.End) for f in self.queue):
+            # Behind what all links have brought, as END closes what is not acknowledged.
+            self.dirty |= {("ack", link): True for link in self.links} | {("lost", link): True for link in self.lost}
         out, items = bytearray(), []
 
         def add(f, item=None):
@@ -334,15 +338,21 @@ class Half:
         book = self.links.get(number)
         if book is None or book.bye_received:
             return
-        asks = False
+        asks, end = False, None
         try:
             for f in frame.decode(payload):
                 asks = asks or not isinstance(f, QUIET)
-                if self.ended is None or isinstance(f, (frame.Ack, frame.Lost, frame.Bye, frame.End)):
+                if isinstance(f, frame.End):
+                    end = f
+                elif self.ended is None or isinstance(f, (frame.Ack, frame.Lost, frame.Bye)):
                     getattr(self, "_on_" + type(f).__name__.lower())(number, f)
+            if end is not None:
+                self._on_end(end)    # behind all else that its record says
         except Violation:
             self.end(1)
             raise
+        if self.ending:
+            return                   # it was dropped, and is not to be taken for delivered
         book.n_accepted += 1
         book.accepted_at = self.now_us()
         book.unacked_bytes += len(payload)
@@ -510,12 +520,13 @@ class Half:
         self.links[number].bye_wanted = self.links[number].bye_received = True
         self.events.append(LinkOver(number, clean=True))
 
-    def _on_end(self, number, f):
+    def _on_end(self, f):
         if self.ended is None:
             self.ended = f.code
             self._drop_streams()
             self.queue.clear()
             self.events.append(Ended(f.code))
+        self.ending = False
         for link, book in self.links.items():
             book.bye_wanted = True
             self.dirty["ack", link] = True
