@@ -3,7 +3,8 @@
  *
  *     connect --> handshake --> PING, PONG, a pause, and again --> the sum
  *
- * A server answers nobody whose flight it does not like, so of silence all that can be told is what it may mean.
+ * A server answers nobody whose flight it does not like, so of silence all that can be told is what it may mean. It likes none that is
+ * dated before two seconds after its start, where it cannot know what came before: so silence is asked twice.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,6 +23,10 @@
 #define MAX_COUNT 1000000
 #define PAUSE_MS 500
 #define ANSWER_MS 10000 /* as a near end waits for an address, and for an answer */
+#define FIRST_MS 3000   /* for the first answer; then a near end begins another handshake */
+
+/* Of what answers, and of us in the server's log. */
+#define NO_FLIGHT "not a flight of this key's"
 
 enum stage { DIALLING, GREETING, AWAITING_PONG, PAUSING };
 
@@ -30,6 +35,7 @@ struct ping {
     struct outbound *outbound;
     struct probe *probe;
     enum stage stage;
+    bool is_second; /* nothing has answered the first handshake */
     struct timer timer;
     uint64_t n_wanted, n_pongs;
     uint64_t least_us, most_us, sum_us;
@@ -64,9 +70,10 @@ static void explain_silence(const struct ping *ping)
     fprintf(stderr,
             " takes the connection, and does not answer. One of three:\n"
             "    the key is not the server's: its log has, with log: {level: debug} only, a line\n"
-            "        flight ... why=\"not a flight of this key's\"\n"
+            "        flight ... why=\"" NO_FLIGHT "\"\n"
             "    the clocks differ by too much (here it is %s): its log has a line\n"
-            "        flight ... why=\"a good key and a wrong clock\", or another reason\n"
+            "        flight ... why=\"a good key and a wrong clock\"; where it names another "
+            "reason it is that\n"
             "    it is no sockeye, or something between keeps us from it: its log has nothing of "
             "us\n",
             now);
@@ -91,7 +98,24 @@ static void explain_loss(struct ping *ping)
         fputs("    A sockeye hangs up on nobody: another program listens there, or something "
               "between cuts connections\n",
               stderr);
+    else if (ping->stage == GREETING && strcmp(probe->why, NO_FLIGHT) == 0)
+        fputs("    What answers is no sockeye that has this key: another program listens there\n",
+              stderr);
     stop(ping, EX_UNAVAILABLE);
+}
+
+/* What to look at, where no address of the server's can be reached. */
+static void explain_unreachable(enum err err)
+{
+    static const char *const hints[N_ERRS] = {
+        [ERR_LOOKUP] = "Is the name in `server` right, and do others resolve here?",
+        [ERR_REFUSED] = "Nothing listens on that port there: does the server run, and does it say "
+                        "\"listening on\" that port when it starts?",
+        [ERR_TIMEOUT] = "Nothing comes back: is the address right, and does a firewall there let "
+                        "the port in?",
+    };
+    if (hints[err] != NULL)
+        fprintf(stderr, "    %s\n", hints[err]);
 }
 
 /* ---- what the probe tells ---- */
@@ -116,10 +140,12 @@ static void take_unreachable(struct ping *ping)
     fputs("sockeye: ", stderr);
     print_server(stderr, ping);
     fprintf(stderr, ": %s\n", probe->why);
-    if (probe->n_tried == probe->spec->settings.n_servers)
-        stop(ping, EX_UNAVAILABLE);
-    else
+    if (probe->n_tried < probe->spec->settings.n_servers) {
         set_timer(ping, ANSWER_MS);
+        return;
+    }
+    explain_unreachable(probe->err);
+    stop(ping, EX_UNAVAILABLE);
 }
 
 static void take_up(struct ping *ping)
@@ -162,8 +188,8 @@ static void on_news(struct probe *probe, enum probe_news news)
         print_server(stdout, ping);
         printf(": connected in %s\n", amount_us((double)probe->us).text);
         fflush(stdout);
-        /* The near end's own limit comes first, and knows why. */
-        set_timer(ping, 2 * ANSWER_MS);
+        /* Of the second the near end's own limit comes first, and knows why. */
+        set_timer(ping, ping->is_second ? 2 * ANSWER_MS : FIRST_MS);
         break;
     case PROBE_UP:
         take_up(ping);
@@ -177,11 +203,37 @@ static void on_news(struct probe *probe, enum probe_news news)
     }
 }
 
+static enum err begin(struct ping *ping)
+{
+    struct errand *errand = &ping->errand;
+    ping->stage = DIALLING;
+    enum err err = probe_new(&ping->probe, &errand->worker->tunnels, ping->outbound,
+                             errand_inbound(errand), on_news, ping);
+    if (err == ERR_NONE)
+        set_timer(ping, ANSWER_MS);
+    return err;
+}
+
+static void begin_again(struct ping *ping)
+{
+    printf("no answer in %d s; once more, as a server that has just started takes nobody yet\n",
+           FIRST_MS / 1000);
+    fflush(stdout);
+    ping->is_second = true;
+    probe_end(ping->probe);
+    ping->probe = NULL;
+    enum err err = begin(ping);
+    if (err != ERR_NONE)
+        stop(ping, cli_config_code(err));
+}
+
 static void on_time(struct timer *timer)
 {
     struct ping *ping = CONTAINER_OF(timer, struct ping, timer);
     if (ping->stage == DIALLING) {
         probe_skip(ping->probe);
+    } else if (ping->stage == GREETING && !ping->is_second) {
+        begin_again(ping);
     } else if (ping->stage == GREETING) {
         explain_silence(ping);
     } else if (ping->stage == PAUSING) {
@@ -216,15 +268,14 @@ static int measure(struct ping *ping, const char *name)
     ping->outbound = errand_find_tunnel(&ping->errand, name);
     if (ping->outbound == NULL)
         return cli_say_no_tunnel(name);
-    enum err err = probe_new(&ping->probe, &ping->errand.worker->tunnels, ping->outbound,
-                             errand_inbound(&ping->errand), on_news, ping);
+    timer_init(&ping->timer, on_time);
+    enum err err = begin(ping);
     if (err != ERR_NONE)
         return cli_config_code(err);
-    timer_init(&ping->timer, on_time);
-    set_timer(ping, ANSWER_MS);
     errand_run(&ping->errand);
     timer_clear(loop_timers(ping->errand.worker->loop), &ping->timer);
-    probe_end(ping->probe);
+    if (ping->probe != NULL)
+        probe_end(ping->probe);
     print_sum(ping);
     return ping->errand.was_interrupted && ping->n_pongs == 0 ? EX_UNAVAILABLE : ping->code;
 }

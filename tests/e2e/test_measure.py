@@ -95,7 +95,8 @@ def test_ping_of_a_tunnel_whose_near_end_runs_ends_nobodys_session(sockeye, orig
 def test_ping_tells_a_refusal_and_a_name_that_is_none_as_such(write, cli, key):
     port = free_port()
     result = cli("ping", "-c", write(near(port, key)))
-    assert (result.code, result.out, result.err) == (69, "", f"sockeye: home 127.0.0.1:{port}: connection refused\n")
+    assert (result.code, result.out) == (69, "")
+    assert re.fullmatch(rf"sockeye: home 127\.0\.0\.1:{port}: connection refused\n    Nothing listens on that port there: .*\n", result.err)
     named = near(port, key).replace("127.0.0.1", "nobody.invalid")
     result = cli("ping", "-c", write(named))
     assert result.code == 69 and "home nobody.invalid" in result.err and "does not resolve" in result.err
@@ -132,6 +133,20 @@ def test_ping_explains_silence_and_what_the_servers_log_says_of_a_wrong_clock(se
     result = cli("ping", "-c", write(near(origin(late).port, key)), timeout=60)
     line = end.wait_record(event="flight", level="warn")
     assert result.code == 69 and f'why="{line["why"]}"' in result.err and "clock" in line["why"]
+
+
+def test_ping_of_a_server_that_has_just_started_for_the_first_time(sockeye, place, write, cli, key):
+    """Of its first two seconds it refuses all flights, without a word."""
+    port = free_port()
+    sockeye(f"state: {place}/fresh\ninbounds:\n{far(port, key)}")
+    result = cli("ping", "-c", write(near(port, key)), "-n", "1", timeout=60)
+    assert result.code == 0 and "round trip 1:" in result.out, result
+
+
+def test_ping_tells_a_program_that_is_no_sockeye(origin, write, cli, key):
+    served = origin(lambda conn: conn.sendall(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n" * 20) or receive_all(conn))
+    result = cli("ping", "-c", write(near(served.port, key)))
+    assert result.code == 69 and "another program listens there" in result.err
 
 
 def test_ping_tells_a_server_that_hangs_up(origin, write, cli, key):
