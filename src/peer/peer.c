@@ -52,8 +52,19 @@ static bool is_used(const struct peer *peer, const struct reign *reign)
     return has_streams(reign);
 }
 
+/* Refused or reset. Nobody is to wait for a link only to say that. */
+static bool owes_last_words(const struct peer *peer)
+{
+    struct session_stats stats;
+
+    session_stats(peer->reign->session, &stats);
+    return stats.n_dead > 0 && peer_is_linked(peer);
+}
+
 bool peer_has_streams(const struct peer *peer)
 {
+    if (owes_last_words(peer))
+        return true;
     for (struct list *at = peer->retired.next; at != &peer->retired; at = at->next)
         if (has_streams(CONTAINER_OF(at, struct reign, in_peer)))
             return true;

@@ -141,7 +141,7 @@ void peer_free(struct peer *peer); /* at any time; NULL is fine */
 /* The turn is over: session_settle() of each of its sessions. */
 void peer_settle(struct peer *peer);
 
-/* Whether there are streams that go on, or that are over and were not released. */
+/* Whether there are streams that go on, that the other end is to hear the end of, or that are over and were not released. */
 bool peer_has_streams(const struct peer *peer);
 /* Whether it has a link now. */
 bool peer_is_linked(const struct peer *peer);

@@ -319,6 +319,7 @@ void session_stats(const struct session *session, struct session_stats *stats)
 {
     *stats = (struct session_stats){
         .n_streams = session->n_live,
+        .n_dead = session->n_streams - session->n_live - session->n_closed,
         .n_closed = session->n_closed,
         .n_opened = session->n_ever,
         .n_listeners = session->n_listeners,

@@ -293,6 +293,7 @@ struct session_stream_stats {
 
 struct session_stats {
     uint64_t n_streams, n_opened; /* now, ever */
+    uint64_t n_dead;              /* refused or reset, which the other end is to hear of still */
     uint64_t n_closed; /* that are over, and were not released: there may be something to be read */
     uint64_t n_listeners;                                    /* that the client wants */
     uint64_t n_sent_bytes, n_received_bytes, n_resent_bytes; /* of streams */

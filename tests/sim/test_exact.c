@@ -588,6 +588,25 @@ static void a_link_that_drains_may_stall_for_longer(void **state)
     end();
 }
 
+/* The last that there was is refused. */
+static void a_server_that_drains_has_its_last_answer_heard(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    world.apps[0].code = 5;
+    world_start(&world);
+    while (find_end(0, 1) == NULL)
+        assert_true(world_step(&world, world.scenario.end_us));
+    find_end(0, 1)->answer_us = world.now_us + 5 * SECOND;
+    world.far.drain_us = world.now_us + 1;
+    world.far.drain_s = 60;
+    run_until(world.now_us + 10 * SECOND);
+    assert_true(world.apps[0].is_over);
+    assert_int_equal(world.apps[0].why, 0x80 | 5);
+    assert_int_equal(world.far.n_peers, 0);
+    end();
+}
+
 /* Whoever knows all of it, but for the user's key, is told that it is gone. */
 static void a_session_is_not_joined_by_another_user(void **state)
 {
@@ -920,6 +939,7 @@ int main(void)
         cmocka_unit_test(a_session_with_a_link_outlives_what_another_server_says_of_it),
         cmocka_unit_test(a_link_that_is_dead_keeps_no_session_that_is_gone),
         cmocka_unit_test(a_link_that_drains_may_stall_for_longer),
+        cmocka_unit_test(a_server_that_drains_has_its_last_answer_heard),
         cmocka_unit_test(a_session_is_not_joined_by_another_user),
         cmocka_unit_test(a_session_is_kept_for_its_time_and_no_longer),
         cmocka_unit_test(a_clock_that_is_wrong_is_met_by_silence_and_one_that_was_mended_is_not),
