@@ -143,11 +143,12 @@ static void say_what_to_do(const struct plan *plan)
     printf("Made, with a fresh key that only these two files hold:\n"
            "    %s\n"
            "    %s\n"
-           "and what the server keeps over restarts, empty: %s\n\n",
+           "and the folder of what the server remembers, still empty: %s\n\n",
            plan->server_path, plan->client_path, plan->state_path);
     if (plan->has_server)
         printf("1. Take server.yaml to the server, %s, where TCP port %u must be open, and start "
-               "it:\n"
+               "it;\n"
+               "   without the folder it makes one, and lets nobody in for two seconds:\n"
                "       sockeye run -c server.yaml\n",
                server, (unsigned)plan->server.addr.port);
     else

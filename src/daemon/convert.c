@@ -67,12 +67,14 @@ static struct inbound_command command_of(const struct config_command *from)
     };
 }
 
-/* Without a folder for its state it works, and says what that means. */
+/* Without a folder for its state it works. Where that cannot be made the files in it cannot either, which is said of them
+ * (runtime_warn_of_state()). */
 static enum err set_far(struct runtime *runtime, struct inbound *inbound,
                         const struct config_inbound *from)
 {
     char folder[PATHS_BYTES];
-    bool has_folder = statefolder_make(folder, runtime->config) == ERR_NONE;
+    enum err err = statefolder_make(folder, runtime->config);
+    bool has_folder = err == ERR_NONE || folder[0] != '\0';
     return convert_tunnel_inbound(inbound, runtime->tunnels, has_folder ? folder : NULL, from);
 }
 

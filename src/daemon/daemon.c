@@ -60,9 +60,9 @@ static void end(struct daemon *daemon)
     struct log *log = daemon->workers[0]->env.log;
     if (daemon->ending == RUNNING) {
         daemon->ending = DRAINING;
-        log_say(log, LOG_LEVEL_INFO, "ending: %llu connections have %llu s",
-                (unsigned long long)atomic_load(&daemon->shared.n_connections),
-                (unsigned long long)daemon->runtime->config->limits.drain_s);
+        log_say(log, LOG_LEVEL_INFO, "ending; connections that may go on for drain_s, %llu s: %llu",
+                (unsigned long long)daemon->runtime->config->limits.drain_s,
+                (unsigned long long)atomic_load(&daemon->shared.n_connections));
         timer_clear(loop_timers(daemon->workers[0]->loop), &daemon->notify_again);
         notify_stopping(&daemon->notify);
         daemon_order_all(daemon, worker_order_drain);
@@ -317,6 +317,7 @@ static int set_up(struct daemon *daemon)
         return code;
     daemon->n_own_descriptors = own_descriptors(daemon);
     daemon_count_descriptors(daemon);
+    runtime_warn_of_state(daemon->runtime, daemon->workers[0]->env.log);
     err = logsink_start(daemon->sink);
     return err == ERR_NONE ? EX_OK : complain(err);
 }

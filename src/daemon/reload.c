@@ -202,6 +202,7 @@ static void put_in_force(struct reload *reload)
     runtime_release(before);
     daemon->reloads = (struct reload_history){daemon->reloads.n + 1, reload->read_at_ms};
     daemon_count_descriptors(daemon);
+    runtime_warn_of_state(daemon->runtime, reload->log);
 }
 
 static void finish(struct reload *reload, bool is_made)

@@ -45,8 +45,9 @@ static void warn_if_unreadable(struct daemon *daemon, const char *path)
         sys_close(fd);
     else
         log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN,
-                "the user this runs as cannot read %s again (%s): a reload will be refused", path,
-                strerror(errno));
+                "the user this runs as cannot read %s again (%s): a reload will be refused "
+                "(`chown %s %s` lets him, or set `user`)",
+                path, strerror(errno), daemon->runtime->config->user, path);
 }
 
 int daemon_drop_privileges(struct daemon *daemon)

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "daemon/convert.h"
+#include "tunnel/far_roster.h"
+#include "tunnel/replays.h"
 
 static void free_runtime(struct ruleset *ruleset)
 {
@@ -50,6 +52,38 @@ enum err runtime_set_listening(struct runtime *runtime, const struct addr *addrs
     runtime->ruleset.listening = copy;
     runtime->ruleset.n_listening = n;
     return ERR_NONE;
+}
+
+static void warn_of_replays(const struct inbound *inbound, struct log *log)
+{
+    const struct replays *replays;
+    for (size_t i = 0; (replays = far_roster_replays(inbound->roster, i)) != NULL; i++) {
+        const char *path;
+        enum err trouble = replays_trouble(replays, &path);
+        if (trouble != ERR_NONE)
+            log_say(
+                log, LOG_LEVEL_WARN,
+                "in=%s: which packets have come is remembered in memory only, so that after a "
+                "restart nobody gets in for two seconds: %s: %s (`state` names a folder for it)",
+                inbound->name, path == NULL ? "no folder" : path, err_text(trouble));
+    }
+}
+
+void runtime_warn_of_state(const struct runtime *runtime, struct log *log)
+{
+    bool is_known_again = runtime->tunnels->instance_fd >= 0;
+    for (size_t i = 0; i < runtime->ruleset.n_inbounds; i++) {
+        const struct inbound *inbound = &runtime->ruleset.inbounds[i];
+        if (inbound->roster != NULL)
+            warn_of_replays(inbound, log);
+        if (inbound->listen_via != NULL && !is_known_again)
+            log_say(
+                log, LOG_LEVEL_WARN,
+                "in=%s: after a restart the far end may not give its addresses back at once, as "
+                "no file says that we are the same: the folder of `state` cannot be written to, "
+                "or another process has it",
+                inbound->name);
+    }
 }
 
 void runtime_hold(struct runtime *runtime)

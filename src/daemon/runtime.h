@@ -34,6 +34,9 @@ const char *runtime_complaint(enum err err);
 NODISCARD enum err runtime_set_listening(struct runtime *runtime, const struct addr *addrs,
                                          size_t n);
 
+/* Says what cannot be remembered over restarts, as there is no file for it, and what follows from that. */
+void runtime_warn_of_state(const struct runtime *runtime, struct log *log);
+
 void runtime_hold(struct runtime *runtime);
 void runtime_release(struct runtime *runtime); /* NULL is fine */
 

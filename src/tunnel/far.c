@@ -10,7 +10,6 @@
 #include "tunnel/far_host.h"
 #include "tunnel/far_listen.h"
 #include "tunnel/far_roster.h"
-#include "tunnel/replays.h"
 #include "tunnel/tunnels.h"
 
 /* What is said of connections of which a flood may come is said again after this. */
@@ -61,21 +60,6 @@ static void tell_of_fault(struct far *far, const struct gate_event *event, const
     const char *user = event->user == NULL ? NULL : event->user->flow.name;
     far->tended.env->flow->counters.refused[is_client ? REFUSAL_CLIENT : REFUSAL_FLIGHT]++;
     far_complain(far, &far->faults[event->fault], user, from, event->why);
-}
-
-static void tell_of_replays(const struct far *far)
-{
-    const struct replays *replays;
-    for (size_t i = 0; (replays = far_roster_replays(far->inbound->roster, i)) != NULL; i++) {
-        const char *path;
-        enum err trouble = replays_trouble(replays, &path);
-        if (trouble == ERR_NONE)
-            continue;
-        log_say(far->tended.env->flow->log, LOG_LEVEL_WARN,
-                "in=%s: which flights have come is remembered in memory only, as %s cannot be "
-                "used: %s",
-                far->inbound->name, path == NULL ? "a state directory" : path, err_text(trouble));
-    }
 }
 
 /* Who comes by a unix socket is on this machine. */
@@ -383,7 +367,6 @@ static struct far *new_far(struct tunnel_env *env, struct inbound *inbound)
     ruleset_hold(inbound->ruleset);
     far->inbound = inbound;
     list_append(&env->fars, &far->link);
-    tell_of_replays(far);
     return far;
 }
 

@@ -1,5 +1,6 @@
 """What a tunnel carries: a near and a far end, each in a network of its own."""
 
+import signal
 import socket
 import threading
 import time
@@ -302,6 +303,21 @@ outbounds:
         assert client.socks5(sock, *server.addr).code == 0
         sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert client.receive_all(sock).endswith(b"page")
+
+
+def test_a_state_that_cannot_be_kept_is_said_at_the_start_and_by_a_reload(sockeye, place):
+    (place / "file").touch()
+    program = sockeye(f"""
+state: {place}/file
+inbounds:
+  - {{type: tunnel, name: far, listen: "127.0.0.1:0", key: "{KEY}"}}
+  - {{type: relay, name: shown, listen_via: home, listen: 8001, target: "127.0.0.1:1"}}
+outbounds: [{{type: tunnel, name: home, server: "127.0.0.1:1", key: "{KEY}"}}]
+""")
+    said = rf" warn in=far: which packets have come .* {place}/file/replay-.*\n.* warn in=shown: after a restart "
+    program.wait_text(said)
+    program.send_signal(signal.SIGHUP)
+    program.wait_text(rf"{said}(.*\n)*.*{said}")
 
 
 def test_acc_79_a_near_end_that_starts_first_waits_for_the_far_end(tunnel):
