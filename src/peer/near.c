@@ -381,7 +381,7 @@ static void advance_up(struct peer_link *link)
         /* Only one that was idle all the while is asked. */
         bool is_idle = link->active_us <= link->keepalive_from_us;
         if (is_idle && near_is_surplus(link)) {
-            peer_link_leave(link, NULL);
+            peer_link_leave(link, "it is not needed any more");
             return;
         }
         if (is_idle)

@@ -257,7 +257,7 @@ static void shed(struct peer *peer)
         if (link->is_stalled)
             peer_link_close(link, "stalled");
         else
-            peer_link_leave(link, NULL);
+            peer_link_leave(link, "another link took its place");
     }
 }
 

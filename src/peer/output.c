@@ -80,7 +80,7 @@ enum err peer_link_seal(struct peer_link *link, struct record_sealer *sealer, si
         if (room == SESSION_LAST_ROOM_BYTES && link->state == LINK_AWAITING)
             return ERR_NONE;
         if (room == SESSION_LAST_ROOM_BYTES && link->state == LINK_UP)
-            peer_link_leave(link, NULL);
+            peer_link_leave(link, "it has carried what it may");
         enum err err = seal_one(link, sealer, room, now_us, &n);
         if (err != ERR_NONE || n == 0)
             return err;

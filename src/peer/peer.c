@@ -316,7 +316,8 @@ static void link_event(struct peer *peer, const struct reign *reign,
     bool has_bye = event->kind == SESSION_LINK_BYE;
     link->has_bye |= has_bye;
     if (link->state == LINK_UP)
-        peer_link_leave(link, has_bye ? "the other end has closed it" : NULL);
+        peer_link_leave(link, has_bye ? "the other end needs it no more"
+                                      : "the connection that it was for is over");
 }
 
 /* Looks at what the session tells until there is something for the owner. */

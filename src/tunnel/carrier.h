@@ -46,7 +46,7 @@ struct carrier {
     bool has_part;     /* of a record, when something came last */
     uint8_t n_late;    /* how often its rest was late by as much as acknowledgements are */
     bool is_chained;   /* it has no descriptor: it is a stream of another session */
-    const char *why;   /* it is closed, static; NULL: nothing to say */
+    const char *why;   /* it is closed, static; NULL: nothing (more) to say */
     uint64_t heard_us; /* when something came last */
     uint64_t n_received_bytes, n_sent_bytes; /* on the wire */
     /* It has ended, and is freed when the turn is over. `how` is ERR_EOF (the other's fin), ERR_NONE (ours), or what broke it. Called once; the link is gone. NULL: nobody cares. */

@@ -50,7 +50,7 @@ static void on_carrier_gone(struct carrier *carrier, enum err how)
         log_link(host, LOG_LEVEL_WARN, carrier, "cut",
                  how == ERR_EOF ? "it has ended without a close" : err_text(how));
     else if (carrier->has_stood)
-        log_link(host, LOG_LEVEL_INFO, carrier, "closed", NULL);
+        log_link(host, LOG_LEVEL_INFO, carrier, "closed", carrier->why);
     else if (carrier->why != NULL)
         log_link(host, has_link(host) ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, carrier, "given up",
                  carrier->why);
@@ -68,11 +68,11 @@ static void on_up(struct host *host, struct carrier *carrier)
 static void on_close(const struct host *host, struct carrier *carrier,
                      const struct peer_event *event)
 {
+    bool is_trouble = carrier->has_stood && !event->is_clean && event->why != NULL;
     carrier->is_clean = true;
-    carrier->why = event->why;
-    if (carrier->has_stood && event->why != NULL)
-        log_link(host, event->is_clean ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, carrier, "given up",
-                 event->why);
+    carrier->why = is_trouble ? NULL : event->why;
+    if (is_trouble)
+        log_link(host, LOG_LEVEL_WARN, carrier, "given up", event->why);
     carrier_close(carrier, event->is_clean);
 }
 

@@ -123,7 +123,12 @@ def test_acc_43_links_are_replaced_by_time_and_an_idle_stream_does_not_notice(tu
     first = wait_carriers(t, 1)
     t.wait_lost(first)
     exchange(sock)
-    assert not t.near.records(event="link", is_="cut")
+    for end, why in (t.near, "another link took its place"), (t.far, "the other end needs it no more"):
+        assert end.wait_record(event="link", is_="closed")["why"] == why
+        assert not end.records(event="link", is_="cut")
+    # Attempts beside the first that stood may have been.
+    assert {r["why"] for r in t.near.records(event="link", is_="given up")} <= {"another link took its place"}
+    assert not t.far.records(event="link", is_="given up")
 
 
 def test_acc_43_a_handover_that_fails_keeps_the_session_and_is_tried_again(tunnel):
