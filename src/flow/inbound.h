@@ -41,6 +41,11 @@ struct exchange_ops {
      * the request in its place as the target shall get it, for the outbound may send it with the opening. Else why not, which
      * reply() will say. */
     NODISCARD enum err (*prepare)(struct flow *);
+    /* While it is being opened: whether the prepared request has more that is to come from the client. */
+    bool (*has_more)(const struct flow *);
+    /* Reads of that what has come, and puts it behind what flow->up holds. ERR_BAD: as by prepare(). Else the client is gone, or, by
+     * ERR_AGAIN, says nothing now. */
+    NODISCARD enum err (*take_more)(struct flow *);
     /* flow->target is open; flow->up holds what of the prepared request has not gone to it yet. */
     void (*begin)(struct flow *);
     void (*on_ready)(struct flow *, struct endpoint *, unsigned events);

@@ -327,8 +327,11 @@ static enum err ask_to_associate(struct flow *flow, const struct request *reques
 /* Whether what the client says goes on to the target while that is opened. */
 static bool sends_ahead(const struct flow *flow)
 {
-    return flow->command == REQUEST_CONNECT && flow->outbound != NULL &&
-           flow->outbound->ops->ahead != NULL && flow->up.n_held == 0 && !flow->up.is_at_end;
+    if (flow->outbound == NULL || flow->outbound->ops->ahead == NULL || flow->up.n_held > 0)
+        return false;
+    return flow->command == REQUEST_EXCHANGE
+               ? flow->protocol->exchange->has_more(flow)
+               : flow->command == REQUEST_CONNECT && !flow->up.is_at_end;
 }
 
 /* What came of asking. */
@@ -415,9 +418,31 @@ static enum err send_ahead(struct flow *flow)
     return direction_hold(&flow->up, env, env->scratch + n_taken, n - n_taken);
 }
 
+/* The same of a request that the protocol puts into another form. */
+static enum err send_more(struct flow *flow)
+{
+    struct direction *up = &flow->up;
+    size_t n_taken = 0;
+    enum err err = flow->protocol->exchange->take_more(flow);
+    if (err != ERR_NONE || up->n_held == 0)
+        return err;
+    flow->outbound->ops->ahead(flow->outbound, flow->opening, up->held + up->held_from, up->n_held,
+                               &n_taken);
+    direction_forget(up, flow->env, n_taken);
+    return ERR_NONE;
+}
+
 void opening_on_ready(struct flow *flow, unsigned events)
 {
-    enum err err = sends_ahead(flow) ? send_ahead(flow) : look_whether_gone(flow);
+    bool is_exchange = flow->command == REQUEST_EXCHANGE;
+    enum err err = !sends_ahead(flow) ? look_whether_gone(flow)
+                   : is_exchange      ? send_more(flow)
+                                      : send_ahead(flow);
+    if (is_exchange && err == ERR_BAD) {
+        opening_cancel(flow);
+        fail(flow, err);
+        return;
+    }
     bool is_gone = err != ERR_NONE && err != ERR_AGAIN;
     if (is_gone || (events & LOOP_ERROR && endpoint_is_broken(flow->client)))
         flow_close(flow, FLOW_END_RESET, false);

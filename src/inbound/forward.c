@@ -223,6 +223,11 @@ static enum err prepare(struct flow *flow)
     return forward_prepare_request(flow);
 }
 
+static bool has_more(const struct flow *flow)
+{
+    return exchange_of(flow)->up == UP_BODY;
+}
+
 static void begin(struct flow *flow)
 {
     if (forward_begin_request(flow))
@@ -279,6 +284,8 @@ void forward_deinit(struct flow *flow)
 
 const struct exchange_ops forward_ops = {
     .prepare = prepare,
+    .has_more = has_more,
+    .take_more = forward_take_more,
     .begin = begin,
     .on_ready = on_ready,
     .on_expired = on_expired,

@@ -84,6 +84,8 @@ static inline struct exchange *exchange_of(const struct flow *flow)
 
 /* As exchange_ops.prepare. ERR_BAD: the request's body is malformed, and `up` is BROKEN. */
 NODISCARD enum err forward_prepare_request(struct flow *flow);
+/* As exchange_ops.take_more. */
+NODISCARD enum err forward_take_more(struct flow *flow);
 /* flow->target is open for it. */
 NODISCARD bool forward_begin_request(struct flow *flow);
 /* A request is next: takes what has come of it, n bytes in env->scratch. */

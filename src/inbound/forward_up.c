@@ -152,6 +152,32 @@ enum err forward_prepare_request(struct flow *flow)
     return err == ERR_NONE ? direction_hold(&flow->up, env, env->made, n_made) : err;
 }
 
+/* The body is whole; what was read behind it waits. */
+static enum err end_body(struct flow *flow, const uint8_t *rest, size_t n_rest)
+{
+    struct exchange *exchange = flow->exchange;
+    exchange->up = UP_DONE;
+    return stash_put(&exchange->from_client, flow->env, rest, n_rest);
+}
+
+enum err forward_take_more(struct flow *flow)
+{
+    struct exchange *exchange = flow->exchange;
+    struct flow_env *env = flow->env;
+    size_t n = 0, n_used, n_made = 0;
+    enum err err = endpoint_read(flow->client, env->scratch, FLOW_READ_BYTES, &n);
+    if (err != ERR_NONE)
+        return err;
+    err = forward_body_take(&exchange->up_body, env->scratch, n, &n_used, env->made, &n_made);
+    if (is_malformed(err)) {
+        exchange->up = UP_BROKEN;
+        return ERR_BAD;
+    }
+    if (err == ERR_NONE && http1_body_is_done(&exchange->up_body.body))
+        err = end_body(flow, env->scratch + n_used, n - n_used);
+    return err == ERR_NONE ? direction_hold(&flow->up, env, env->made, n_made) : err;
+}
+
 bool forward_begin_request(struct flow *flow)
 {
     begin_sending(flow);
@@ -272,8 +298,7 @@ static bool move_body(struct flow *flow)
         return flow->up.is_sink_broken ? lose_server(flow) : break_with(flow, err);
     if (!http1_body_is_done(&exchange->up_body.body))
         return true;
-    exchange->up = UP_DONE;
-    err = stash_put(&exchange->from_client, flow->env, rest, n_rest);
+    err = end_body(flow, rest, n_rest);
     return err == ERR_NONE ? true : break_with(flow, err);
 }
 

@@ -9,6 +9,7 @@ import pytest
 from harness import client
 from harness.binary import SLOWNESS
 from harness.interop import NearEnds    # also makes tests/interop importable
+from harness.wait import until
 
 from tunnel.session import Bytes, Opening
 
@@ -126,5 +127,17 @@ def test_a_body_goes_on_behind_what_went_with_the_opening(near, dial):
     sock = dial(program.addr(), timeout=20 * SLOWNESS)
     sock.sendall(said[:-2])
     assert target.has_heard.wait(20 * SLOWNESS)
+    ask(sock, said[-2:])
+    assert list(target.heard.values()) == [expected]
+
+
+@pytest.mark.parametrize("said, expected", [CLIENTS[name] for name in ("socks4", "socks5", "connect", "post")],
+                         ids=["socks4", "socks5", "connect", "post"])
+def test_what_a_client_says_behind_its_first_bytes_waits_for_no_answer_either(near, dial, said, expected):
+    target = Reluctant(expected)
+    program, _ = near(target)
+    sock = dial(program.addr(), timeout=20 * SLOWNESS)
+    sock.sendall(said[:-2])
+    until(lambda: list(target.heard.values()) == [expected[:-2]], "the first bytes at the target")
     ask(sock, said[-2:])
     assert list(target.heard.values()) == [expected]

@@ -41,7 +41,8 @@ static struct {
     char asked[TARGET_TEXT_BYTES];
     struct addr bound;
     int origin;       /* the far end of what was opened; -1: none */
-    bool takes_ahead; /* some of what it may send with the opening, none and all of it too */
+    bool takes_ahead; /* some of what it may send with the opening, none and all of it too ... */
+    bool takes_all;   /* ... or all */
     uint8_t ahead[4096];
     size_t n_ahead;
 } flows;
@@ -75,14 +76,30 @@ static inline void flows_on_ended(struct flow_env *env)
 
 /* ---- the outbound ---- */
 
-static inline void flows_take_ahead(struct opening *opening)
+static inline size_t flows_take_some(const uint8_t *bytes, size_t given)
 {
     static size_t n_times;
-    size_t n = flows.takes_ahead ? opening->n_ahead * (n_times++ % 4) / 3 : 0;
-    assert_true(n <= sizeof flows.ahead);
+    size_t n = flows.takes_all ? given : given * (n_times++ % 4) / 3;
+    assert_true(flows.n_ahead + n <= sizeof flows.ahead);
     if (n > 0)
-        memcpy(flows.ahead, opening->ahead, n);
-    flows.n_ahead = opening->n_ahead_taken = n;
+        memcpy(flows.ahead + flows.n_ahead, bytes, n);
+    flows.n_ahead += n;
+    return n;
+}
+
+static inline void flows_take_ahead(struct opening *opening)
+{
+    flows.n_ahead = 0;
+    if (flows.takes_ahead)
+        opening->n_ahead_taken = flows_take_some(opening->ahead, opening->n_ahead);
+}
+
+static inline void flows_on_ahead(struct outbound *outbound, struct opening *opening,
+                                  const uint8_t *bytes, size_t given, size_t *n)
+{
+    assert_ptr_equal(outbound, &flows.outbound);
+    assert_ptr_equal(opening, flows.pending);
+    *n = flows_take_some(bytes, given);
 }
 
 static inline void flows_send_ahead(struct endpoint *endpoint)
@@ -213,6 +230,10 @@ static inline void flows_set(void **state)
     flows.client_kind.random = flows.target_kind.random = setting->how & HESITANT ? &random : NULL;
     flows.client_kind.lends = flows.target_kind.lends = setting->how & LENT;
     flows.takes_ahead = setting->how & AHEAD;
+    static const struct outbound_ops taking = {
+        .open = flows_on_open, .ahead = flows_on_ahead, .cancel = flows_on_cancel};
+    if (flows.takes_ahead)
+        flows.outbound.ops = &taking;
 }
 
 /* Flows of one inbound; flows.inbound, flows.env.limits and flows.answer may be changed afterwards. */

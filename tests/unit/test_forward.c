@@ -830,6 +830,71 @@ static void the_rules_may_change_while_what_went_ahead_of_a_target_is_under_way(
     flows_end();
 }
 
+#define POST_CHUNKED(url) \
+    "POST " url " HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+/* All of the head is under way to a target that does not answer yet. */
+static void begin_to_post(void **state)
+{
+    static const char head[] = POST_CHUNKED("http://a.test/");
+    flows_begin(backend_of(state), &inbound_mixed, (struct flow_limits){.idle_ms = IDLE_MS});
+    flows_set(state);
+    flows.takes_all = true;
+    flows.answer = ERR_AGAIN;
+    client = flows_client();
+    flows_send(client, head, sizeof head - 1, false);
+    FLOWS_UNTIL(flows.pending != NULL);
+}
+
+static void end_client(void)
+{
+    close_if_open(&client);
+    FLOWS_UNTIL(list_empty(&flows.env.live));
+    flows_end();
+}
+
+static void a_body_goes_on_while_its_target_is_being_opened(void **state)
+{
+    static const char body[] = "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
+    static const char got[] = POST_CHUNKED("/") "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
+    for (int takes_all = 0; takes_all <= 1; takes_all++) {
+        begin_to_post(state);
+        flows.takes_all = takes_all;
+        flows_send(client, body, sizeof body - 1, true);
+        flows_send(client, GET("/b"), strlen(GET("/b")), false);
+        flows_settle();
+        if (takes_all)
+            assert_int_equal(flows.n_ahead, sizeof got - 1);
+        flows_open(ERR_NONE);
+        flows_expect(flows.origin, got, sizeof got - 1);
+        flows_send(flows.origin, OK("1") "a", strlen(OK("1") "a"), false);
+        flows_expect(client, KEPT("1") "a", strlen(KEPT("1") "a"));
+        flows_expect(flows.origin, GOT("/b"), strlen(GOT("/b")));
+        flows_send(flows.origin, OK("1") "b", strlen(OK("1") "b"), false);
+        flows_expect(client, KEPT("1") "b", strlen(KEPT("1") "b"));
+        end_client();
+    }
+}
+
+static void a_malformed_body_ends_the_opening_of_its_target(void **state)
+{
+    static const char answer[] = REFUSED_400("43") "a.test:80: the request's body is malformed\n";
+    begin_to_post(state);
+    flows_send(client, "G", 1, false);
+    flows_expect(client, answer, sizeof answer - 1);
+    assert_int_equal(flows.n_cancelled, 1);
+    end_client();
+}
+
+static void who_leaves_within_a_body_ends_the_opening_of_its_target(void **state)
+{
+    begin_to_post(state);
+    flows_send(client, "5\r\nhe", 5, false);
+    close_if_open(&client);
+    FLOWS_UNTIL(flows.n_cancelled == 1);
+    end_client();
+}
+
 static void a_request_whose_body_is_malformed_is_asked_for_nowhere(void **state)
 {
     static const char post[] = "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\n"
@@ -856,6 +921,9 @@ int main(void)
         AHEAD_ON_BOTH(what_goes_wrong_is_told_or_cut),
         ON_ALL_AND_HESITANT(a_client_that_reads_late_may_go_on_with_a_body_that_was_refused),
         AHEAD_ON_BOTH(the_rules_may_change_while_what_went_ahead_of_a_target_is_under_way),
+        AHEAD_ON_BOTH(a_body_goes_on_while_its_target_is_being_opened),
+        AHEAD_ON_BOTH(a_malformed_body_ends_the_opening_of_its_target),
+        AHEAD_ON_BOTH(who_leaves_within_a_body_ends_the_opening_of_its_target),
         ON_BOTH_WITH_SOCKETS(a_request_whose_body_is_malformed_is_asked_for_nowhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
