@@ -17,6 +17,7 @@
 #include "cli/cli.h"
 #include "daemon/errand.h"
 #include "io/sys.h"
+#include "tunnel/outbound.h"
 #include "tunnel/probe.h"
 
 #define DEFAULT_COUNT 4
@@ -69,7 +70,8 @@ static void explain_silence(const struct ping *ping)
     print_server(stderr, ping);
     fprintf(stderr,
             " takes the connection, and does not answer. One of three:\n"
-            "    the key is not the server's: its log has, with log: {level: debug} only, a line\n"
+            "    the key (without one: the identity `peer`) is not the server's: its log has, with "
+            "log: {level: debug} only, a line\n"
             "        flight ... why=\"" NO_FLIGHT "\"\n"
             "    the clocks differ by too much (here it is %s): its log has a line\n"
             "        flight ... why=\"a good key and a wrong clock\"; where it names another "
@@ -268,6 +270,9 @@ static int measure(struct ping *ping, const char *name)
     ping->outbound = errand_find_tunnel(&ping->errand, name);
     if (ping->outbound == NULL)
         return cli_say_no_tunnel(name);
+    /* What goes wrong is told here; why a proxy between fails only the log knows. */
+    if (tunnel_outbound_via(ping->outbound) == NULL)
+        ping->errand.worker->env.log->level = LOG_LEVEL_ERROR;
     timer_init(&ping->timer, on_time);
     enum err err = begin(ping);
     if (err != ERR_NONE)
@@ -308,8 +313,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         return cli_config_code(ERR_MEMORY);
     }
     ping->n_wanted = n_wanted;
-    /* What goes wrong is told here, in other words. */
-    code = errand_begin(&ping->errand, config, LOG_LEVEL_ERROR);
+    code = errand_begin(&ping->errand, config, LOG_LEVEL_WARN);
     if (code == EX_OK) {
         code = measure(ping, parser.word);
         errand_end(&ping->errand);

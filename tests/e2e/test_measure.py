@@ -169,6 +169,14 @@ def test_ping_goes_through_via(sockeye, server, write, cli, made, key, kind):
     middle.wait_record(event="flow", in_="between", to=f"127.0.0.1:{end.port}")
 
 
+def test_ping_says_why_a_proxy_between_fails(write, cli, key):
+    nobody = free_port()
+    first = f'  - {{type: socks, name: first, server: "127.0.0.1:{nobody}"}}\n'
+    result = cli("ping", "-c", write(near(1, key, ", via: first") + first))
+    assert result.code == 69
+    assert re.search(rf'upstream out=first server=127\.0\.0\.1:{nobody} why="connection refused"', result.err), result.err
+
+
 def test_ping_of_what_is_no_tunnel_is_78_and_a_wrong_count_64(write, cli, key):
     config = write(near(1, key))
     assert cli("ping", "-c", config, "direct").code == 78
