@@ -21,7 +21,7 @@ from harness.origin import Origin
 from harness.services import start_sshd
 from harness.standalone import Standalone
 from harness.wait import until
-from tables import number, table
+from tables import median, number, table
 
 RATE_MBIT = 200
 ROUND_TRIPS_MS = (1, 10, 30, 100, 300)
@@ -32,6 +32,7 @@ QUEUE_MS = 20
 WARM_S, WARM_ROUND_TRIPS = 1, 60
 # Losses come by chance, which takes more round trips to even out.
 MEASURED_S, MEASURED_ROUND_TRIPS = 4, 200
+LOSSY_ROUNDS = 3
 READY_S = 60
 SOCKS_PORT, FAR_PORT = 1080, 4194
 
@@ -92,6 +93,10 @@ class FourLinks(OneLink):
     n_links = 4
 
 
+class FiveLinks(OneLink):
+    n_links = 5
+
+
 class Shadowsocks(Way):
     def start(self):
         both = ["-s", self.line.far4, "-p", FAR_PORT, "-k", "bench", "-m", "aes-256-gcm", "-t", "600"]
@@ -142,6 +147,17 @@ def download_mbit(way_class, round_trip_ms, loss_percent, share):
             return n * 8 / 1e6 / took_s
         finally:
             way.close()
+
+
+def five_links(say):
+    """The report of five links beside one, over a line of which it is often asked."""
+    round_trip_ms, loss_percent, ways = 60, 2, (OneLink, FiveLinks)
+    say(f"five links at {loss_percent}% loss and {round_trip_ms} ms")
+    with concurrent.futures.ThreadPoolExecutor(LOSSY_ROUNDS * len(ways)) as pool:
+        mbit = list(pool.map(lambda way: download_mbit(way, round_trip_ms, loss_percent, 1), ways * LOSSY_ROUNDS))
+    one, five = mbit[0::2], mbit[1::2]
+    rows = [["one link", number(median(one), 2), "1"], ["five links", number(median(five), 2), number(median(five) / median(one), 2)]]
+    return table(f"One download over {RATE_MBIT} Mbit/s, {round_trip_ms} ms and {loss_percent}% loss", ["", "Mbit/s", "/ one"], rows)
 
 
 def n_beside(loss_percent, round_trip_ms):

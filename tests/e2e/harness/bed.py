@@ -156,16 +156,19 @@ class Frames:
         due = len(self.came) + n
         until(lambda: len(self.came) >= due, f"{due} frames", timeout=60)
 
+    def longest_pause_ms(self, first):
+        """Between two of the frames that have come, from the one before that on."""
+        came = self.came[first - 1:]
+        return max(b - a for a, b in zip(came, came[1:])) * 1000
+
     @contextlib.contextmanager
     def worst_pause(self, what):
         """Prints the longest time between two frames within the block, and half a second of frames behind it."""
         self.wait_more()
-        first = len(self.came) - 1
+        first = len(self.came)
         yield
         self.wait_more()
-        came = self.came[first:]
-        pause = max(b - a for a, b in zip(came, came[1:]))
-        print(f"{what}: worst pause {pause * 1000:.0f} ms")
+        print(f"{what}: worst pause {self.longest_pause_ms(first):.0f} ms")
 
     def end(self):
         self.is_ending.set()
