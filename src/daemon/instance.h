@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "link/handshake.h"
+#include "session/session.h"
 
 /* Reads them from the file in the folder for what must survive a restart. Where there is none it is made of those at
  * `instance`, which stay where that cannot be: the next start is another installation then, and so is a second process that

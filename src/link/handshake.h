@@ -31,7 +31,6 @@
 #define FLIGHT_HEAD_MAX_BYTES ((size_t)512) /* held before the first MAC */
 #define FLIGHT_MAX_EARLY_BYTES ((size_t)65536)
 #define SESSION_ID_BYTES 16
-#define INSTANCE_BYTES 16
 
 enum record_cipher {
     RECORD_AES_128_GCM = 1,
@@ -92,8 +91,7 @@ struct flight_info {
     bool joins;
     uint64_t join_number;
     uint32_t n_early;
-    uint32_t keep_s; /* the other end's */
-    uint8_t instance[INSTANCE_BYTES];
+    uint32_t keep_s;             /* the other end's */
     uint32_t most_up, most_down; /* bytes on the carrier; 0: any number */
     bool is_own;                 /* the link is for one stream */
     uint64_t time_ms;            /* the other end's */
@@ -130,7 +128,6 @@ void handshake_secrets(const struct handshake *handshake, struct link_secrets *s
 struct handshake_offer {
     const struct link_key *server, *user; /* S and U; borrowed as long as the handshake lives */
     const struct verify_key *identity; /* whom to expect, likewise; NULL: anyone who has the key */
-    uint8_t instance[INSTANCE_BYTES];
     uint32_t keep_s;
     uint32_t most_up,
         most_down; /* what the client and the server may send on the carrier; 0: any number */

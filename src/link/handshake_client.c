@@ -84,8 +84,6 @@ static size_t write_payload1(const struct handshake *handshake, uint8_t *payload
     at += info->n_ciphers;
     flight_put(at, 4, offer->keep_s);
     at += 4;
-    memcpy(at, offer->instance, INSTANCE_BYTES);
-    at += INSTANCE_BYTES;
     flight_put(at, 4, offer->most_up);
     flight_put(at + 4, 4, offer->most_down);
     at += 8;

@@ -194,8 +194,6 @@ static enum flight_fault read_payload1(struct handshake *handshake, const uint8_
     at += info->n_ciphers;
     info->keep_s = (uint32_t)flight_get(at, 4);
     at += 4;
-    memcpy(info->instance, at, INSTANCE_BYTES);
-    at += INSTANCE_BYTES;
     info->most_up = (uint32_t)flight_get(at, 4);
     info->most_down = (uint32_t)flight_get(at + 4, 4);
     at += 8;

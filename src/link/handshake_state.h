@@ -12,7 +12,7 @@
 
 /* What payloads have at least. */
 enum {
-    PAYLOAD1_MIN_BYTES = 1 + 1 + 1 + 4 + INSTANCE_BYTES + 4 + 4,
+    PAYLOAD1_MIN_BYTES = 1 + 1 + 1 + 4 + 4 + 4,
     PAYLOAD1_JOIN_BYTES = 8,
     PAYLOAD2_MIN_BYTES = 1 + 1 + SESSION_ID_BYTES + 4,
 };

@@ -51,6 +51,14 @@ static void leave_table(struct peer *peer)
     list_remove(&peer->far.in_bucket);
 }
 
+/* Who it is, of all that is known of that. */
+static void mix_who(struct far *far, const void *bytes, size_t n)
+{
+    const struct piece pieces[] = {{far->who, sizeof far->who}, {bytes, n}};
+
+    sha256(far->who, pieces, 2);
+}
+
 enum err far_new(struct peer **out, struct gate *gate, const struct flight_info *info,
                  const struct peer_time *time)
 {
@@ -70,9 +78,7 @@ enum err far_new(struct peer **out, struct gate *gate, const struct flight_info 
     peer->far.keep_us = 2 * keep_s * SECOND_US;
     peer->far.awaits_auth = options->n_peers > 0;
     session_hold_listens(peer->reign->session, true);
-    const struct piece who[] = {{info->user_tag, sizeof info->user_tag},
-                                {info->instance, sizeof info->instance}};
-    sha256(peer->far.who, who, 2);
+    mix_who(&peer->far, info->user_tag, sizeof info->user_tag);
     if (peer->far.awaits_auth)
         session_demand_auth(peer->reign->session);
     gate_add(gate, peer);
@@ -146,7 +152,6 @@ void far_linked(struct peer *peer, bool is_linked)
 /* If so, it is part of who that is. */
 static bool is_authentic(const struct peer_link *link)
 {
-    uint8_t *who = link->peer->far.who;
     const struct gate_options *options = &link->gate->options;
     const uint8_t *spki, *signature;
     size_t n_spki, n_signature;
@@ -157,9 +162,8 @@ static bool is_authentic(const struct peer_link *link)
         const struct verify_key *key = options->peers[i];
         if (!verify_key_is(key, spki, n_spki))
             continue;
-        const struct piece pieces[] = {{who, PEER_WHO_BYTES}, {spki, n_spki}};
         handshake_signed_bytes(link->handshake, spki, n_spki, bytes);
-        sha256(who, pieces, 2);
+        mix_who(&link->peer->far, spki, n_spki);
         return verify(key, bytes, sizeof bytes, signature, n_signature) == ERR_NONE;
     }
     return false;
@@ -196,6 +200,12 @@ void far_begin(struct peer *peer)
 {
     if (peer->far.has_begun)
         return;
+    const uint8_t *instance = session_instance(peer->reign->session);
+    const uint8_t is_named = instance != NULL;
+    mix_who(&peer->far, &is_named, sizeof is_named);
+    /* Who does not say is nobody else's, and nobody else is him. */
+    mix_who(&peer->far, is_named ? instance : peer->id,
+            is_named ? INSTANCE_BYTES : sizeof peer->id);
     peer->far.has_begun = peer->far.tells_begun = true;
     session_hold_listens(peer->reign->session, false);
 }

@@ -281,6 +281,7 @@ static uint64_t carried_bytes(const struct peer_link *link)
  * tell it either that we have taken its session: it lets a listener wait for a record behind the handshake. */
 void near_stood(struct peer_link *link)
 {
+    session_say_instance(link->reign->session, link->number, link->peer->near.options.instance);
     session_ping(link->reign->session, link->number, link->peer->time.now_us);
     link->carried_before = carried_bytes(link);
     near_begin_life(link);

@@ -45,7 +45,6 @@ static void make_offer(struct peer_link *link, struct handshake_offer *offer)
         .joins = peer->stands,
         .is_own = link->is_own,
     };
-    memcpy(offer->instance, options->instance, sizeof offer->instance);
     if (!peer->stands)
         return;
     memcpy(offer->session_id, peer->id, sizeof offer->session_id);

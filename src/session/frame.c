@@ -272,6 +272,10 @@ static void take_frame(struct reader *reader, struct frame *frame)
     case FRAME_AUTH:
         take_auth(reader, frame);
         return;
+    case FRAME_INSTANCE:
+        frame->n_bytes = INSTANCE_BYTES;
+        frame->bytes = take_bytes(reader, INSTANCE_BYTES);
+        return;
     case FRAME_BYE:
         return;
     case FRAME_END:
@@ -438,6 +442,13 @@ uint8_t *frame_write_token(uint8_t *out, enum frame_type type, uint64_t token)
     for (size_t i = 0; i < TOKEN_BYTES; i++)
         *out++ = (uint8_t)(token >> 8 * (TOKEN_BYTES - 1 - i));
     return out;
+}
+
+uint8_t *frame_write_instance(uint8_t *out, const uint8_t instance[static INSTANCE_BYTES])
+{
+    *out++ = FRAME_INSTANCE;
+    memcpy(out, instance, INSTANCE_BYTES);
+    return out + INSTANCE_BYTES;
 }
 
 uint8_t *frame_write_bye(uint8_t *out)

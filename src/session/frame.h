@@ -35,6 +35,7 @@ enum frame_type {
     FRAME_LISTENING = 0x11,
     FRAME_UNLISTEN = 0x12,
     FRAME_DRAIN = 0x13,
+    FRAME_INSTANCE = 0x14,
 };
 
 /* Which members hold depends on the type; the others are not set. */
@@ -47,7 +48,7 @@ struct frame {
     uint64_t delay_us;    /* ACK */
     uint64_t claim;       /* OPEN */
     uint64_t grant;       /* OPEN */
-    const uint8_t *bytes; /* DATA, FIN, DATAGRAM; AUTH: the SPKI. Borrowed */
+    const uint8_t *bytes; /* DATA, FIN, DATAGRAM, INSTANCE; AUTH: the SPKI. Borrowed */
     size_t n_bytes;
     const uint8_t *address;   /* DATAGRAM: as it stands in front of the bytes. Borrowed */
     const uint8_t *signature; /* AUTH. Borrowed */
@@ -93,6 +94,7 @@ uint8_t *frame_write_drain(uint8_t *out, uint64_t seconds);
 uint8_t *frame_write_ack(uint8_t *out, uint64_t link, uint64_t count, uint64_t delay_us);
 uint8_t *frame_write_lost(uint8_t *out, uint64_t link, uint64_t count);
 uint8_t *frame_write_token(uint8_t *out, enum frame_type type, uint64_t token); /* PING, PONG */
+uint8_t *frame_write_instance(uint8_t *out, const uint8_t instance[static INSTANCE_BYTES]);
 uint8_t *frame_write_bye(uint8_t *out);
 uint8_t *frame_write_end(uint8_t *out, uint8_t code);
 /* LISTEN with a kind, LISTENING with a code. */

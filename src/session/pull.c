@@ -102,6 +102,18 @@ static bool put_auth(struct filler *filler)
     return true;
 }
 
+/* Before all else that a listener or a session of the same client's may depend on. */
+static void put_instance(struct filler *filler)
+{
+    uint8_t *at;
+
+    if (!filler->link->instance_needed || (at = room_for(filler, FRAME_HEAD_MAX_BYTES)) == NULL)
+        return;
+    put_head(filler, frame_write_instance(at, filler->session->instance));
+    filler->link->instance_needed = false;
+    filler->asks = true;
+}
+
 /* LOST for each link that the other end is to know of. */
 static void put_lost(struct filler *filler)
 {
@@ -568,6 +580,7 @@ size_t session_pull(struct session *session, uint64_t number, size_t room, uint6
         .session = session, .link = link, .fill = fill, .left = room - ACK_MAX_BYTES - 1};
     if (!put_auth(&filler))
         return 0;
+    put_instance(&filler);
     put_link_slots(&filler);
     put_windows(&filler, &link->queues);
     if (link_takes_slots(session, link)) {
@@ -603,8 +616,8 @@ bool session_wants(struct session *session, uint64_t number)
 
     if (link == NULL || !link->is_up || link->bye_sent)
         return false;
-    if (link->ack_due || link->ping_needed || link->pong_needed || link->bye_needed ||
-        session->auth_out.bytes != NULL || !list_empty(&link->queues.windows) ||
+    if (link->ack_due || link->ping_needed || link->pong_needed || link->instance_needed ||
+        link->bye_needed || session->auth_out.bytes != NULL || !list_empty(&link->queues.windows) ||
         (wants_slots(session, link) && link_takes_slots(session, link)))
         return true;
     if (link_is_full(session, link))

@@ -229,6 +229,17 @@ static enum err on_auth(struct session *session, struct record *record, const st
     return ERR_NONE;
 }
 
+/* The first word counts: it is said anew on each link. */
+static enum err on_instance(struct session *session, const struct frame *frame)
+{
+    if (session->options.is_client)
+        return ERR_BAD;
+    if (!session->has_instance)
+        memcpy(session->instance, frame->bytes, sizeof session->instance);
+    session->has_instance = true;
+    return ERR_NONE;
+}
+
 static enum err on_stream_frame(struct session *session, struct session_link *link,
                                 const struct frame *frame)
 {
@@ -265,6 +276,8 @@ static enum err on_link_frame(struct session *session, struct record *record,
         return on_pong(session, record->link, frame);
     case FRAME_AUTH:
         return on_auth(session, record, frame);
+    case FRAME_INSTANCE:
+        return on_instance(session, frame);
     case FRAME_BYE:
         record->has_ended = true;
         record->link->event_bye = true;

@@ -265,6 +265,22 @@ void session_end(struct session *session, uint8_t code, uint64_t now_us)
         session_over(session, STREAM_RESET_LOST);
 }
 
+void session_say_instance(struct session *session, uint64_t number,
+                          const uint8_t instance[static INSTANCE_BYTES])
+{
+    struct session_link *link = link_find(session, number);
+
+    if (link == NULL || !link->is_up)
+        return;
+    memcpy(session->instance, instance, sizeof session->instance);
+    link->instance_needed = true;
+}
+
+const uint8_t *session_instance(const struct session *session)
+{
+    return session->has_instance ? session->instance : NULL;
+}
+
 void session_ping(struct session *session, uint64_t number, uint64_t now_us)
 {
     struct session_link *link = link_find(session, number);

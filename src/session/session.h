@@ -252,6 +252,14 @@ NODISCARD enum err session_admit(struct session *session, uint64_t now_us);
 /* While it is off streams' bytes are held back (early data). It is on at first. */
 void session_deliver(struct session *session, bool is_on);
 
+#define INSTANCE_BYTES 16
+
+/* Client: the link's next record says which installation of the client's this is. */
+void session_say_instance(struct session *session, uint64_t link,
+                          const uint8_t instance[static INSTANCE_BYTES]);
+/* Server: what the client has said. NULL: nothing. */
+const uint8_t *session_instance(const struct session *session);
+
 void session_ping(struct session *session, uint64_t link, uint64_t now_us);
 /* The link's last record is the next: BYE. */
 void session_bye(struct session *session, uint64_t link);

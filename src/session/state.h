@@ -201,7 +201,7 @@ struct session_link {
     bool bye_needed, bye_sent;
     bool bye_answers; /* the other end had said it before */
     bool has_ended;   /* the other end's BYE has come */
-    bool ping_needed, pong_needed;
+    bool ping_needed, pong_needed, instance_needed;
     bool event_lost, event_bye, event_spent;
     bool is_own, had_owner; /* of one stream; which has come */
     bool is_stalled;        /* what it had was sent again by another */
@@ -320,6 +320,8 @@ struct session {
     struct chunk **given; /* chunks that the loans lie in */
     uint32_t n_given, given_cap;
 
+    uint8_t instance[INSTANCE_BYTES]; /* client: ours; server: the client's, once it has said so */
+    bool has_instance;
     struct session_auth_copy auth_out, auth_in;
     uint8_t *auth_rest; /* frames behind an AUTH that was not judged yet, owned */
     size_t n_auth_rest;

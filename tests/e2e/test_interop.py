@@ -158,7 +158,7 @@ def test_early_bytes_wait_for_the_handshake_where_only_opening_is_allowed(far_en
         assert near.established.early_accepted
         time.sleep(0.5)
         assert server.results.empty(), "the bytes were delivered"
-        sock.sendall(carrier.link.seal(frame.encode(frame.Ping(1))))
+        sock.sendall(carrier.take_output())    # INSTANCE
         assert server.result() == b"early"
 
 
@@ -502,6 +502,21 @@ def test_what_our_near_end_sends_is_opened_by_no_long_term_key(near, dial):
     assert without.payload1 and not (without.payload2 or without.up or without.down)
     knowing = read_capture(KEYS, recorded.up, recorded.down, server_e_private=recorded.carrier.link.e_private)
     assert b"a secret" in b"".join(knowing.up) and b"a secret" in b"".join(knowing.down)
+
+
+def test_who_has_the_shared_key_and_listens_does_not_learn_what_names_an_installation(near, dial):
+    """Or he could come by it, end its session and take its listeners."""
+    program, server = near()
+    sock = dial(program.addr(), timeout=20)
+    assert client.open_flow(sock, "socks5", "192.0.2.1", 2) == client.GRANTED["socks5"]
+    sock.sendall(b"heard")
+    assert client.receive_exactly(sock, 5) == b"heard"
+    recorded = next(r for r in server.recordings if r.carrier.half and r.carrier.number == 0)
+    instance = recorded.carrier.half.instance
+    assert instance and len(set(instance)) > 4
+    known = read_capture(KEYS, recorded.up, recorded.down)
+    assert known.payload1 and instance not in known.payload1 + b"".join(known.early)
+    assert instance not in recorded.up
 
 
 def test_our_near_end_hears_the_other_servers_code(near, dial):

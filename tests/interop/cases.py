@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from draw import fixed
 from tunnel import flight, frame, noise
 from tunnel.flight import Head1, Payload1
-from tunnel.frame import (Ack, Address, Auth, Bye, Data, Datagram, Drain, End, Fin, Initial, Listen, Listening, Lost, Open, Opened, Padding,
+from tunnel.frame import (Ack, Address, Auth, Bye, Data, Datagram, Drain, End, Fin, Initial, Instance, Listen, Listening, Lost, Open, Opened, Padding,
                           Ping, Pong, Reset, Unlisten, Window, encode, varint)
 from tunnel.keys import Keys
 
 TIME = 1_800_000_000_000
-INSTANCE = bytes(range(16))
 
 NOTHING = Address()
 NAME, IPV4, IPV6 = Address(b"example.org", 443), Address("192.0.2.7", 80), Address("2001:db8::1", 65535)
@@ -38,6 +37,7 @@ GOOD = {
     "ACK and LOST": [Lost(0, 17), Lost(3, 0), Ack(4, 1 << 33, 25000)],
     "PING and PONG": [Ping(0x0123456789abcdef), Pong((1 << 64) - 1)],
     "AUTH": [Auth(b"a key", b"a signature"), Auth(b"", b"")],
+    "INSTANCE": [Instance(bytes(range(16)))],
     "BYE": [Ack(0, 1, 0), Bye(), Padding()],
     "END with each code": [End(code) for code in range(4)],
     "DATAGRAM": [Datagram(2, IPV4, b"question"), Datagram(3, IPV6, b"answer"), Datagram(2, NAME, b"")],
@@ -54,7 +54,7 @@ GOOD = {
 }
 
 MALFORMED = {
-    "a type that is not listed": b"\x14",
+    "a type that is not listed": b"\x15",
     "the last of the reserved types": b"\x1f",
     "a type of 255": b"\xff",
     "a type not listed behind a good frame": encode(Ping(1)) + b"\x20",
@@ -68,6 +68,7 @@ MALFORMED = {
     "DATA whose length is 2^62 - 1": b"\x03\x02\x00" + varint((1 << 62) - 1),
     "DATA beyond the largest offset": b"\x03\x02" + varint((1 << 62) - 1) + b"\x01x",
     "AUTH whose key is beyond the payload": b"\x0c\xff\xffkey",
+    "INSTANCE cut off": encode(Instance(bytes(16)))[:-1],
     "an address of type 2": b"\x02\x02\x00\x02",
     "a bound address that is a name": b"\x02\x02\x00" + frame.encode_address(NAME),
     "a source that is a name": encode(Open(2, 0, 0, 0, IPV4, NOTHING))[:-1] + frame.encode_address(NAME),
@@ -210,6 +211,8 @@ AT_SERVER = [
     Case("a frame that is malformed behind good ones", [[O2, Data(2, 0, b"abc")], b"\x0f"],
          opened(2) + [["data", 2, b"abc"]], 1),
     Case("AUTH where nobody asked for it", [[Auth(b"key", b"signature"), O2]], opened(2)),
+    Case("INSTANCE at the beginning, and another later", [[Instance(bytes(16)), O2], [Instance(b"x" * 16), Data(2, 0, b"abc")]],
+         opened(2) + [["data", 2, b"abc"]]),
     Case("nothing behind BYE", [[O2, Bye()], [Data(2, 0, b"late")]], opened(2)),
     Case("END", [[O2], [End(2)]], opened(2), 2),
     Case("END of a program that ends", [[O2], [End(0)]], opened(2), 0),
@@ -222,6 +225,7 @@ AT_CLIENT = [
     Case("a refusal, and what comes behind it", [[Opened(2, 5, NOTHING)], [ANSWER2], [Data(2, 0, b"x")]], [["opened", 2, 5]]),
     Case("bytes behind the answer", [[ANSWER2, Data(2, 0, b"hi")], [Fin(2, 2, b"")]],
          [["opened", 2, 0], ["data", 2, b"hi"], ["end", 2]]),
+    Case("INSTANCE to a client", [[Instance(bytes(16))]], [], 1),
     Case("LISTEN to a client", [[Listen(1, 0, IPV4)]], [], 1),
     Case("UNLISTEN to a client", [[Unlisten(1)]], [], 1),
     Case("LISTENING for one that is not there", [[Listening(1, 0, IPV4), ANSWER2]], [["opened", 2, 0]]),
@@ -249,7 +253,7 @@ def sessions():
 
 S, USER, OTHER = fixed("flights' server key", 32), fixed("flights' user key", 32), fixed("nobody's key", 32)
 SESSION = {"id": b"\2" + fixed("flights' session", 15), "resume": fixed("flights' resume", 32), "cipher": 3}
-FRESH = Payload1([3, 4], 600, INSTANCE)
+FRESH = Payload1([3, 4], 600)
 
 
 class Flights:
@@ -272,7 +276,7 @@ class Flights:
         self.cases.append({"name": name, "wire": damage(wire) if damage else wire, "does": does})
 
     def join(self, name, does, number, ciphers=(3,), **more):
-        self.add(name, does, Payload1(list(ciphers), 600, INSTANCE, number), joins=True, **more)
+        self.add(name, does, Payload1(list(ciphers), 600, number), joins=True, **more)
 
 
 def made(keys, head, psk, plain, keep_n_payload):
@@ -301,29 +305,29 @@ def add_heads(f):
     f.add("version 2, with good MACs", "silent", change={"version": 2})
     f.add("the largest time there is", "silent", time=(1 << 64) - 1)
     f.add("a time of 0", "silent", time=0)
-    f.add("n_payload one too small", "silent", change={"n_payload": 46})
+    f.add("n_payload one too small", "silent", change={"n_payload": 30})
     f.add("n_payload one too large", "silent", change={"n_payload": 3978})
     f.add("n_payload as large as it can be written", "silent", change={"n_payload": 65535})
     f.add("n_early one too large", "silent", change={"n_early": 65537})
     f.add("the largest flight", "accepted", plain=FRESH.plain(3977 - 16 - len(FRESH.plain())))
-    f.add("the smallest flight", "accepted", plain=Payload1([3], 600, INSTANCE).plain(0))
+    f.add("the smallest flight", "accepted", plain=Payload1([3], 600).plain(0))
     f.add("a key of zeros, whose secret is zeros", "silent", e=bytes(32))
 
 
 def add_payloads(f):
-    f.add("no cipher", "silent", Payload1([], 600, INSTANCE))
-    f.add("nine ciphers", "silent", Payload1([3, 4, 5, 6, 7, 8, 9, 10, 11], 600, INSTANCE))
-    f.add("eight ciphers, of which one is known", "accepted", Payload1([5, 6, 7, 8, 9, 10, 11, 4], 600, INSTANCE))
-    f.add("no cipher that is known", "silent", Payload1([200, 201], 600, INSTANCE))
-    f.add("a cipher for another length of key", "silent", Payload1([3, 1], 600, INSTANCE))
-    f.add("ciphers beyond the payload", "silent", plain=bytes([0, 8]) + bytes(24))
+    f.add("no cipher", "silent", Payload1([], 600))
+    f.add("nine ciphers", "silent", Payload1([3, 4, 5, 6, 7, 8, 9, 10, 11], 600))
+    f.add("eight ciphers, of which one is known", "accepted", Payload1([5, 6, 7, 8, 9, 10, 11, 4], 600))
+    f.add("no cipher that is known", "silent", Payload1([200, 201], 600))
+    f.add("a cipher for another length of key", "silent", Payload1([3, 1], 600))
+    f.add("ciphers beyond the payload", "silent", plain=bytes([0, 8]) + bytes(14))
     f.add("reserved flags are ignored", "accepted", plain=b"\xfe" + FRESH.plain(9)[1:])
     f.add("padding that is not zeros is ignored", "accepted", plain=FRESH.plain() + b"\xff" * 9)
 
 
 def add_joins(f):
-    f.add("a join number without a session", "silent", Payload1([3], 600, INSTANCE, 1))
-    f.join("a session without a join number", "silent", None, plain=Payload1([3], 600, INSTANCE).plain(30))
+    f.add("a join number without a session", "silent", Payload1([3], 600, 1))
+    f.join("a session without a join number", "silent", None, plain=Payload1([3], 600).plain(30))
     f.join("a session that is not there", "gone", 1, id=bytes(15) + b"\1")
     f.join("a wrong resumption secret", "silent", 1, resume=bytes(32))
     f.join("another cipher than the session's", "silent", 1, [4])

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 import cases
-from cases import INSTANCE, TIME
+from cases import TIME
 from draw import fixed
 from tunnel import flight, frame, noise, record
 from tunnel.flight import Head1, Head2, Payload1, Payload2
@@ -125,7 +125,7 @@ def handshake(name, keys, ciphers, choice=None, server=None, client=None, join=N
     """A whole handshake, as one vector. `join` is an earlier vector and a join number; `fields` are further ones of payload 1."""
     choice = choice or ciphers[0]
     session, number = join or (None, None)
-    first, state, e_private, mac2 = flight1(name, keys, Payload1(ciphers, 600, INSTANCE, number, **fields), session, early)
+    first, state, e_private, mac2 = flight1(name, keys, Payload1(ciphers, 600, number, **fields), session, early)
     session_id = session["id"] if session else b"\3" + fixed(name + " session", 15)
     second, k1, k2 = flight2(name, keys, state, e_private, mac2,
                              Payload2(choice, session_id, 1200, early_accepted), server if not session else None)
@@ -148,7 +148,7 @@ def handshake(name, keys, ciphers, choice=None, server=None, client=None, join=N
 def gone(name, keys, session):
     """A join that the server answers with gone, and the fresh flight behind it on the same carrier."""
     early = [frame.encode(frame.Ping(7))]
-    first, _, _, mac2 = flight1(name, keys, Payload1([3], 600, INSTANCE, 9), session, early)
+    first, _, _, mac2 = flight1(name, keys, Payload1([3], 600, 9), session, early)
     head = Head2(fixed(name + " salt2", 16), flight.GONE, TIME + 99, fixed(name + " random e", 32), 0)
     random = fixed(name + " random payload", 38 + 11)
     wire = flight.make2(keys, head, mac2, random)

@@ -58,7 +58,7 @@ def client_of(case):
     identity = case.get("server_identity")
     draw = Scripted(first["e_private"], first["salt"], first["n_padding"].to_bytes(2, "big"))
     return ClientLink(keys_of(case), draw=draw, now_ms=lambda: first["time"], ciphers=offer.ciphers, keep_s=offer.keep_s,
-                      instance=offer.instance, server_spki=identity and identity["spki"], session=session_of(case),
+                      server_spki=identity and identity["spki"], session=session_of(case),
                       join_number=offer.join_number, most_up=offer.most_up, most_down=offer.most_down,
                       is_own=offer.is_own, early=first.get("early_payloads", ()))
 

@@ -65,7 +65,6 @@ static inline void ends_init(struct ends *ends, size_t n_server, size_t n_user)
     ends->offer = (struct handshake_offer){
         .server = &ends->server_key,
         .user = &ends->user_key,
-        .instance = "an installation",
         .keep_s = 600,
         .has_aes = true,
     };

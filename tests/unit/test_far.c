@@ -542,8 +542,7 @@ static int visit_with_key(void)
     struct handshake *handshake;
     size_t n;
     link_key_init(&key, ends_key, sizeof ends_key);
-    struct handshake_offer offer = {
-        .server = &key, .user = &key, .instance = "a visitor", .keep_s = 600, .has_aes = true};
+    struct handshake_offer offer = {.server = &key, .user = &key, .keep_s = 600, .has_aes = true};
     clock_gettime(CLOCK_REALTIME, &wall);
     assert_int_equal(handshake_start(&handshake, &offer, (uint64_t)wall.tv_sec * 1000, &system_rng),
                      ERR_NONE);

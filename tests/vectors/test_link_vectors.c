@@ -210,7 +210,7 @@ static void fill_join(struct handshake_offer *offer, const struct play *play,
     memcpy(offer->session_id, blob_of(session, "id")->bytes, SESSION_ID_BYTES);
     memcpy(offer->resume, blob_of(session, "resume")->bytes, sizeof offer->resume);
     offer->cipher = payload->bytes[2];
-    offer->join_number = flight_get(payload->bytes + 31, 8);
+    offer->join_number = flight_get(payload->bytes + 15, 8);
     offer->is_own = payload->bytes[0] & PAYLOAD1_OWN;
 }
 
@@ -225,10 +225,9 @@ static void write_flight1(struct play *play)
         .user = &play->user_key,
         .identity = play->server_identity,
         .keep_s = (uint32_t)flight_get(payload->bytes + 2 + n_ciphers, 4),
-        .most_up = (uint32_t)flight_get(payload->bytes + 22 + n_ciphers, 4),
-        .most_down = (uint32_t)flight_get(payload->bytes + 26 + n_ciphers, 4),
+        .most_up = (uint32_t)flight_get(payload->bytes + 6 + n_ciphers, 4),
+        .most_down = (uint32_t)flight_get(payload->bytes + 10 + n_ciphers, 4),
     };
-    memcpy(offer.instance, payload->bytes + 6 + n_ciphers, sizeof offer.instance);
     if (payload->bytes[0] & PAYLOAD1_JOINS)
         fill_join(&offer, play, payload);
     script_add_blob(&play->client_rng, flight1, "e_private");

@@ -69,7 +69,7 @@ static void assert_bytes(const json_t *object, const char *field, const uint8_t 
 static const char *const names[] = {
     "PADDING", "OPEN",     "OPENED", "DATA",      "FIN",      "RESET", "WINDOW",
     "INITIAL", "ACK",      "LOST",   "PING",      "PONG",     "AUTH",  "BYE",
-    "END",     "DATAGRAM", "LISTEN", "LISTENING", "UNLISTEN", "DRAIN",
+    "END",     "DATAGRAM", "LISTEN", "LISTENING", "UNLISTEN", "DRAIN", "INSTANCE",
 };
 
 static void assert_stream_frame(const json_t *vector, const struct frame *frame)
@@ -146,6 +146,8 @@ static void assert_frame(const json_t *vector, const struct frame *frame)
         assert_datagram(vector, frame);
     } else if (frame->type >= FRAME_LISTEN && frame->type <= FRAME_UNLISTEN) {
         assert_listener_frame(vector, frame);
+    } else if (frame->type == FRAME_INSTANCE) {
+        assert_bytes(vector, "instance", frame->bytes, frame->n_bytes);
     } else if (frame->type == FRAME_DRAIN) {
         assert_number(vector, "seconds", frame->value);
     } else if (frame->type == FRAME_END) {

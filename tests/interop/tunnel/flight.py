@@ -55,7 +55,6 @@ class Head1:
 class Payload1:
     ciphers: list
     keep_s: int
-    instance: bytes
     join_number: int | None = None
     most_up: int = 0
     most_down: int = 0
@@ -65,7 +64,7 @@ class Payload1:
         joins = self.join_number is not None
         flags = 1 * joins + 2 * self.is_own
         return (bytes([flags, len(self.ciphers), *self.ciphers]) +
-                struct.pack(">I16sII", self.keep_s, self.instance, self.most_up, self.most_down) +
+                struct.pack(">III", self.keep_s, self.most_up, self.most_down) +
                 (struct.pack(">Q", self.join_number) if joins else b"") + bytes(n_padding))
 
     @staticmethod
@@ -75,16 +74,16 @@ class Payload1:
             if not 1 <= n <= 8:
                 raise Failure("not 1 to 8 ciphers")
             ciphers = list(plain[2:2 + n])
-            keep_s, instance, most_up, most_down = struct.unpack_from(">I16sII", plain, 2 + n)
-            number = struct.unpack_from(">Q", plain, 30 + n)[0] if flags & 1 else None
+            keep_s, most_up, most_down = struct.unpack_from(">III", plain, 2 + n)
+            number = struct.unpack_from(">Q", plain, 14 + n)[0] if flags & 1 else None
         except (IndexError, struct.error):
             raise Failure("payload 1 is cut off") from None
-        return Payload1(ciphers, keep_s, instance, number, most_up, most_down, bool(flags & 1 and flags & 2))
+        return Payload1(ciphers, keep_s, number, most_up, most_down, bool(flags & 1 and flags & 2))
 
 
 def n_least1(joins):
     """The sealed payload 1 with one cipher and no padding."""
-    return 1 + 1 + 1 + 4 + 16 + 4 + 4 + (8 if joins else 0) + 16
+    return 1 + 1 + 1 + 4 + 4 + 4 + (8 if joins else 0) + 16
 
 
 def make1(keys, head, e_noise_psk, plain):

@@ -226,8 +226,14 @@ class Drain:
     seconds: int
 
 
+@dataclass
+class Instance:
+    type = 0x14
+    instance: bytes          # 16 of them
+
+
 TYPES = {c.type: c for c in (Padding, Open, Opened, Data, Fin, Reset, Window, Initial, Ack, Lost, Ping, Pong, Auth, Bye,
-                             End, Datagram, Listen, Listening, Unlisten, Drain)}
+                             End, Datagram, Listen, Listening, Unlisten, Drain, Instance)}
 MAX_DATAGRAM = 65000
 DATAGRAM_KINDS = (1, 3)              # of streams that carry them, and nothing else
 LISTENERS = (Listen, Listening, Unlisten)
@@ -246,6 +252,8 @@ def encode_field(name, value):
         return struct.pack(">Q", value)
     if name == "data":
         return varint(len(value)) + value
+    if name == "instance":
+        return value
     return struct.pack(">H", len(value)) + value
 
 
@@ -258,6 +266,8 @@ def decode_field(reader, name):
         return decode_address(reader, names=name == "target")
     if name == "token":
         return reader.number(8)
+    if name == "instance":
+        return reader.take(16)
     return reader.take(reader.varint() if name == "data" else reader.number(2))
 
 

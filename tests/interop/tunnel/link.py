@@ -92,14 +92,14 @@ def check_mac(key, data, mac, which):
 # --- client -------------------------------------------------------------------------------------
 
 class ClientLink(Link):
-    def __init__(self, keys, *, draw, now_ms, ciphers=(3, 4), keep_s=600, instance=bytes(16), server_spki=None,
+    def __init__(self, keys, *, draw, now_ms, ciphers=(3, 4), keep_s=600, server_spki=None,
                  identity=None, session=None, join_number=None, early=(), most_up=0, most_down=0, is_own=False):
         """`early` are payloads of early records; a join has session and join_number, and may be a stream's own link."""
         super().__init__()
         self.keys, self.draw, self.now_ms = keys, draw, now_ms
         self.server_spki, self.identity, self.session = server_spki, identity, session
         self.number = join_number or 0
-        self.offer = Payload1([session.cipher] if session else list(ciphers), keep_s, instance, join_number,
+        self.offer = Payload1([session.cipher] if session else list(ciphers), keep_s, join_number,
                               most_up, most_down, is_own)
         self.early = list(early)
 
@@ -148,7 +148,7 @@ class ClientLink(Link):
         """Behind gone: a fresh flight 1 on the same carrier."""
         assert self.state == "GONE"
         self.session, self.number, self.early = None, 0, []
-        self.offer = Payload1(list(ciphers), self.offer.keep_s, self.offer.instance, None, self.offer.most_up,
+        self.offer = Payload1(list(ciphers), self.offer.keep_s, None, self.offer.most_up,
                               self.offer.most_down)
         return self.start()
 

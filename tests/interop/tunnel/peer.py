@@ -6,7 +6,7 @@ is to send a fin behind what take_output() gave last.
 
 from dataclasses import dataclass
 
-from . import Failure, Violation
+from . import Failure, Violation, frame
 from .link import ClientLink, Established, Gone, ServerLink
 from .session import Half, LinkOver
 
@@ -58,11 +58,11 @@ class Carrier:
 class Near:
     """The client: connect() gives a carrier for a new connection, which joins the session if there is one."""
 
-    def __init__(self, keys, *, draw, now_ms, now_us, early=False, habits=Habits(), **options):
+    def __init__(self, keys, *, draw, now_ms, now_us, early=False, habits=Habits(), instance=bytes(16), **options):
         self.keys, self.draw, self.now_ms, self.now_us = keys, draw, now_ms, now_us
         self.early, self.habits, self.options = early, habits, options
         self.session, self.half, self.next_number = None, Half("client", now_us), 0
-        self.established = None
+        self.established, self.instance = None, instance
 
     def connect(self, records=4, **options):
         """`records`: at most so many early ones, where the flight may have some; `options` are of this link alone."""
@@ -95,11 +95,11 @@ class NearCarrier(Carrier):
     def _established(self, event):
         self.near.session, self.near.established = event.session, event
         self.half.established(self.number, event.early_accepted or not self.link.early)
-        if self.link.identity and event.link == 0:
-            self.output += self.link.seal(self.link.auth())
-            book = self.half.links[self.number]
-            book.sent.append([])
-            book.n_sent += 1
+        first = self.link.auth() if self.link.identity and event.link == 0 else b""
+        self.output += self.link.seal(first + frame.encode(frame.Instance(self.near.instance)))
+        book = self.half.links[self.number]
+        book.sent.append([])
+        book.n_sent += 1
 
     def _gone(self):
         """The session is over; the carrier goes on with a new one."""

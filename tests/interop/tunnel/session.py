@@ -82,6 +82,7 @@ class Half:
         self.events = []
         self.drain = None            # seconds, as DRAIN has told the other end
         self.drained = None          # as it has told us
+        self.instance = None         # likewise
         self.ended = None            # END's code, sent or received
         self.ending = False          # ours was said, and the other end's has not come
         self.listeners = Listeners(self)
@@ -450,6 +451,11 @@ class Half:
     def _on_window(self, number, f):
         if stream := self._stream_of(f):
             stream.sending.limit = max(stream.sending.limit, f.limit)
+
+    def _on_instance(self, number, f):
+        if self.role == "client":
+            raise Violation("INSTANCE to a client")
+        self.instance = self.instance or f.instance
 
     def _on_drain(self, number, f):
         if self.drained is None:
