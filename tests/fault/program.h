@@ -13,14 +13,12 @@
 #include <sys/un.h>
 #include <sysexits.h>
 
-#include "../unit/allocator.h"
-#include "../unit/loops.h"
 #include "../unit/tcp.h"
 #include "admin/admin.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
 #include "daemon/paths.h"
-#include "resources.h"
+#include "faults.h"
 
 /* The linker chooses these names. NOLINTBEGIN(bugprone-reserved-identifier) */
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
@@ -77,6 +75,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 static char dir[] = "/tmp/sockeye-test-XXXXXX";
 static char said[8192]; /* on stderr by the last run */
 static sigset_t ends;   /* SIGTERM, SIGHUP */
+static unsigned n_workers;
 
 static void complain(struct config_messages *messages, const char *message)
 {
@@ -122,6 +121,13 @@ static int run(struct config *config, const struct daemon_options *options)
     said[fread(said, 1, sizeof said - 1, file)] = '\0';
     fclose(file);
     return code;
+}
+
+/* Several workers, or one. */
+static void choose_backend(enum loop_backend backend)
+{
+    setenv("SOCKEYE_BACKEND", backend == LOOP_EPOLL ? "epoll" : "poll", 1);
+    n_workers = backend == LOOP_EPOLL ? 2 : 1;
 }
 
 static int begin(void **state)

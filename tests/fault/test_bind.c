@@ -3,15 +3,14 @@
  * somebody else, and is let in: as it is, and while each system call and each allocation fails,
  * is short or late in its turn. It ends with a connection or with a reason, and leaves nothing.
  */
-#include "../unit/allocator.h"
 #include "../unit/resolver_fixture.h"
 #include "../unit/tcp.h"
 #include "flow/env.h"
 #include "flow/inbound.h"
 #include "flow/ruleset.h"
+#include "faults.h"
 #include "io/socket.h"
 #include "outbound/outbounds.h"
-#include "resources.h"
 
 static struct fixture fixture;
 static struct flow_env env;
@@ -126,53 +125,29 @@ static void play(void)
     close(peer);
 }
 
-struct plan {
-    enum loop_backend backend;
-    enum sys_fault fault; /* NONE: allocations fail */
-};
-
-/* Returns false when the nth is not met any more. */
-static bool play_with_fault(const struct plan *plan, uint64_t n)
+static void play_with_fault(struct fault *fault)
 {
-    int64_t n_blocks_before = n_blocks;
-    size_t n_fds = count_fds();
-    open_world(plan->backend);
-    sys_fault_set(plan->fault, n);
-    allocator_fail(plan->fault == SYS_FAULT_NONE ? n : 0);
+    open_world(fault->backend);
+    fault_begin(fault);
     play();
-    bool was_hit = plan->fault == SYS_FAULT_NONE ? n_allocations >= n : sys_fault_hit() != NULL;
-    const char *hit = sys_fault_hit();
-    sys_fault_set(SYS_FAULT_NONE, 0);
-    allocator_fail(0);
-    if (outcome != ERR_NONE &&
-        (!was_hit || plan->fault == SYS_FAULT_SHORT || plan->fault == SYS_FAULT_LATE))
-        fail_msg("fault %u, %s: %s", (unsigned)n, hit == NULL ? "none" : hit, err_text(outcome));
+    fault_end(fault);
+    if (outcome != ERR_NONE && !fault_may_harm(fault))
+        FAULT_FAIL(fault, "%s", err_text(outcome));
     close_world();
-    if (n_blocks != n_blocks_before || count_fds() != n_fds || n_bad_closes != 0)
-        fail_msg("fault %u, %s: %d blocks and %d descriptors are left", (unsigned)n,
-                 hit == NULL ? "none" : hit, (int)(n_blocks - n_blocks_before),
-                 (int)count_fds() - (int)n_fds);
-    return was_hit;
 }
 
 static void with_each_fault(void **state)
 {
-    const struct plan *plan = *state;
-    uint64_t n = 1;
-    while (play_with_fault(plan, n))
-        n++;
-    print_message("             %u faults\n", (unsigned)n - 1);
-    assert_true(n > 3);
+    fault_each(*state, play_with_fault, 3);
 }
 
 /* Whoever gives up in the middle leaves nothing either. */
-static void cancelled(void **state)
+static void acc_60_giving_up_leaves_nothing(void **state)
 {
-    const struct plan *plan = *state;
     int64_t n_blocks_before = n_blocks;
     static const char *const peers[] = {"peer.test", "127.0.0.4", "0.0.0.0"};
     for (size_t i = 0; i < N_ITEMS(peers); i++) {
-        open_world(plan->backend);
+        open_world(backend_of(state));
         begin(peers[i]);
         assert_int_equal(n_done, 0);
         direct.base.ops->cancel(&direct.base, &opening);
@@ -184,19 +159,11 @@ static void cancelled(void **state)
 
 int main(void)
 {
-    static struct plan calls_epoll = {LOOP_EPOLL, SYS_FAULT_FAIL};
-    static struct plan calls_poll = {LOOP_POLL, SYS_FAULT_FAIL};
-    static struct plan short_poll = {LOOP_POLL, SYS_FAULT_SHORT};
-    static struct plan late_poll = {LOOP_POLL, SYS_FAULT_LATE};
-    static struct plan memory_epoll = {LOOP_EPOLL, SYS_FAULT_NONE};
     const struct CMUnitTest tests[] = {
-        {"acc_70_each_call_fails (epoll)", with_each_fault, NULL, NULL, &calls_epoll},
-        {"acc_70_each_call_fails (poll)", with_each_fault, NULL, NULL, &calls_poll},
-        {"acc_70_each_call_is_short (poll)", with_each_fault, NULL, NULL, &short_poll},
-        {"acc_70_each_call_is_late (poll)", with_each_fault, NULL, NULL, &late_poll},
-        {"acc_70_each_allocation_fails (epoll)", with_each_fault, NULL, NULL, &memory_epoll},
-        {"acc_60_giving_up_leaves_nothing (epoll)", cancelled, NULL, NULL, &calls_epoll},
-        {"acc_60_giving_up_leaves_nothing (poll)", cancelled, NULL, NULL, &calls_poll},
+        EACH_CALL_FAILS("acc_70", with_each_fault),
+        EACH_CALL_IS_SHORT_OR_LATE("acc_70", with_each_fault),
+        EACH_ALLOCATION_FAILS("acc_70", with_each_fault),
+        ON_BOTH(acc_60_giving_up_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,16 +1,10 @@
 /*
- * ACCEPTANCE 70: each system call fails in its turn, is short or is late, while flows run. One that
- * fails may harm its own flow; short and late ones nobody. (These two need the poll backend: they
- * make up a socket that is used up, and epoll will not say again that it is not.)
+ * ACCEPTANCE 70: each system call fails in its turn, is short or is late, and each allocation fails, those of c-ares too, while flows
+ * run. One that fails may harm its own flow; short and late ones nobody.
  */
 #include "plays.h"
 
 #include <sys/time.h>
-
-struct plan {
-    enum loop_backend backend;
-    enum sys_fault fault;
-};
 
 /* Calls that must have suffered at least once, or the plays are not what they should be. */
 static const char *const expected[] = {
@@ -25,32 +19,47 @@ static void note_hit(const char *hit)
         was_hit[i] |= strcmp(expected[i], hit) == 0;
 }
 
-/* Returns false when the nth comes after the play's end. */
-static bool play_with_fault(const struct play *play, const void *arg, uint64_t n)
+static const struct play *playing;
+
+static void play_with_fault(struct fault *fault)
 {
-    const struct plan *plan = arg;
-    world_open(plan->backend, play);
-    sys_fault_set(plan->fault, n);
-    world_play(play);
-    const char *hit = sys_fault_hit();
-    sys_fault_set(SYS_FAULT_NONE, 0);
-    world_assert_suffering(play, plan->fault == SYS_FAULT_FAIL ? hit : NULL, n);
-    world_assert_serves(play);
-    world_close(play);
-    if (hit != NULL)
-        note_hit(hit);
-    return hit != NULL;
+    world_open(fault->backend, playing);
+    fault_begin(fault);
+    world_play(playing);
+    fault_end(fault);
+    world_assert_suffering(playing, fault);
+    world_assert_serves(playing, fault);
+    world_close(playing);
+    if (fault->hit != NULL)
+        note_hit(fault->hit);
 }
 
-static void each_call(void **state)
+static void play_each(struct fault *fault)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < N_ITEMS(plays); i++) {
+        playing = &plays[i];
+        fault->title = playing->title;
+        n += fault_count(fault, play_with_fault);
+    }
+    print_message("             %u faults\n", (unsigned)n);
+    assert_true(n > 100);
+}
+
+static void with_each_call(void **state)
 {
     memset(was_hit, 0, sizeof was_hit);
     if (SLAB_USES_MALLOC)
         note_hit("map"); /* slabs do without it */
-    world_play_each(plays, N_ITEMS(plays), play_with_fault, *state);
+    play_each(*state);
     for (size_t i = 0; i < N_ITEMS(expected); i++)
         if (!was_hit[i])
             fail_msg("%s was never called", expected[i]);
+}
+
+static void with_each_allocation(void **state)
+{
+    play_each(*state);
 }
 
 static void on_alarm(int signal)
@@ -69,22 +78,17 @@ static void acc_70_signals_all_the_time_are_not_noticed(void **state)
         world_play(&plays[i]);
         assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
         assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
-        world_assert_suffering(&plays[i], NULL, 0);
+        world_assert_suffering(&plays[i], &(struct fault){.title = plays[i].title});
         world_close(&plays[i]);
     }
 }
 
 int main(void)
 {
-    static struct plan fail_epoll = {LOOP_EPOLL, SYS_FAULT_FAIL};
-    static struct plan fail_poll = {LOOP_POLL, SYS_FAULT_FAIL};
-    static struct plan short_poll = {LOOP_POLL, SYS_FAULT_SHORT};
-    static struct plan late_poll = {LOOP_POLL, SYS_FAULT_LATE};
     const struct CMUnitTest tests[] = {
-        {"acc_70_each_call_fails (epoll)", each_call, world_forget_faults, NULL, &fail_epoll},
-        {"acc_70_each_call_fails (poll)", each_call, world_forget_faults, NULL, &fail_poll},
-        {"acc_70_each_call_is_short (poll)", each_call, world_forget_faults, NULL, &short_poll},
-        {"acc_70_each_call_is_late (poll)", each_call, world_forget_faults, NULL, &late_poll},
+        EACH_CALL_FAILS("acc_70", with_each_call),
+        EACH_CALL_IS_SHORT_OR_LATE("acc_70", with_each_call),
+        EACH_ALLOCATION_FAILS("acc_70", with_each_allocation),
         ON_BOTH(acc_70_signals_all_the_time_are_not_noticed),
     };
     return cmocka_run_group_tests(tests, world_begin, world_end);

@@ -4,14 +4,13 @@
  * datagram may get lost; but the client is answered or cut off, what comes is what was sent, an
  * association that lives goes on to serve, and nothing is left of it.
  */
-#include "../unit/allocator.h"
 #include "../unit/resolver_fixture.h"
 #include "../unit/udp.h"
+#include "faults.h"
 #include "flow/flow.h"
 #include "flow/ruleset.h"
 #include "inbound/protocols.h"
 #include "outbound/outbounds.h"
-#include "resources.h"
 #include "wire/socks5.h"
 
 #define REQUEST "\5\1\0\5\3\0\1\0\0\0\0\0\0"
@@ -191,7 +190,6 @@ static void close_world(void)
     assert_int_equal(shared.n_held_bytes, 0);
     assert_int_equal(env.associations.n_used + env.ways.n_used + env.senders.n_used, 0);
     assert_int_equal(env.flows.n_used + env.socks.n_used, 0);
-    assert_int_equal(n_bad_closes, 0);
     flow_env_deinit(&env);
     flow_shared_deinit(&shared);
     assert_int_equal(ruleset.n_holders, 1);
@@ -200,81 +198,35 @@ static void close_world(void)
     fixture_deinit(&fixture);
 }
 
-struct plan {
-    enum loop_backend backend;
-    enum sys_fault fault; /* NONE: allocations fail */
-};
-
-/* Returns false when the nth is not met any more. */
-static bool play_with_fault(const struct plan *plan, uint64_t n)
+static void play_with_fault(struct fault *fault)
 {
-    int64_t n_blocks_before = n_blocks, n_mapped_before = n_mapped_bytes;
-    bool is_harmless = plan->fault == SYS_FAULT_SHORT || plan->fault == SYS_FAULT_LATE;
-    open_world(plan->backend);
-    sys_fault_set(plan->fault, n);
-    allocator_fail(plan->fault == SYS_FAULT_NONE ? n : 0);
+    open_world(fault->backend);
+    fault_begin(fault);
     play();
-    bool was_hit = plan->fault == SYS_FAULT_NONE ? n_allocations >= n : sys_fault_hit() != NULL;
-    const char *hit = sys_fault_hit();
-    sys_fault_set(SYS_FAULT_NONE, 0);
-    allocator_fail(0);
-    if (!was_hit || is_harmless) {
-        if (!is_granted() || is_over || n_back < STEPS / 5 * 3)
-            fail_msg("fault %u, %s: %u came back", (unsigned)n, hit == NULL ? "none" : hit, n_back);
-    }
+    fault_end(fault);
+    if (!fault_may_harm(fault) && (!is_granted() || is_over || n_back < STEPS / 5 * 3))
+        FAULT_FAIL(fault, "%u came back", n_back);
     if (is_granted() && !is_over)
         assert_serves();
     close_world();
-    if (n_blocks != n_blocks_before || n_mapped_bytes != n_mapped_before)
-        fail_msg("fault %u, %s: %d blocks and %d bytes are left", (unsigned)n,
-                 hit == NULL ? "none" : hit, (int)(n_blocks - n_blocks_before),
-                 (int)(n_mapped_bytes - n_mapped_before));
-    return was_hit;
 }
 
-static void play_all(const struct plan *plan, uint64_t n_least)
+static void with_each_call(void **state)
 {
-    uint64_t n = 1;
-    while (play_with_fault(plan, n))
-        n++;
-    print_message("             %u faults\n", (unsigned)n - 1);
-    assert_true(n - 1 >= n_least);
+    fault_each(*state, play_with_fault, 50);
 }
 
-static void acc_75_each_call_fails(void **state)
+static void with_each_allocation(void **state)
 {
-    (void)state;
-    play_all(&(struct plan){LOOP_EPOLL, SYS_FAULT_FAIL}, 50);
-    play_all(&(struct plan){LOOP_POLL, SYS_FAULT_FAIL}, 50);
-}
-
-static void acc_75_each_call_is_short_or_late(void **state)
-{
-    (void)state;
-    play_all(&(struct plan){LOOP_POLL, SYS_FAULT_SHORT}, 50);
-    play_all(&(struct plan){LOOP_POLL, SYS_FAULT_LATE}, 50);
-}
-
-static void acc_75_each_allocation_fails(void **state)
-{
-    (void)state;
-    play_all(&(struct plan){LOOP_EPOLL, SYS_FAULT_NONE}, 3);
-}
-
-static int forget_faults(void **state)
-{
-    (void)state;
-    sys_fault_set(SYS_FAULT_NONE, 0);
-    allocator_fail(0);
-    return 0;
+    fault_each(*state, play_with_fault, 3);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(acc_75_each_call_fails, forget_faults),
-        cmocka_unit_test_teardown(acc_75_each_call_is_short_or_late, forget_faults),
-        cmocka_unit_test_teardown(acc_75_each_allocation_fails, forget_faults),
+        EACH_CALL_FAILS("acc_75", with_each_call),
+        EACH_CALL_IS_SHORT_OR_LATE("acc_75", with_each_call),
+        EACH_ALLOCATION_FAILS("acc_75", with_each_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -413,57 +413,29 @@ static unsigned play(void)
     return n_suffered;
 }
 
-struct plan {
-    enum loop_backend backend;
-    enum sys_fault fault; /* NONE: allocations fail */
-};
-
-/* False when the nth comes after the end. */
-static bool play_with_fault(const struct plan *plan, uint64_t n)
+static void play_with_fault(struct fault *fault)
 {
-    open_stage(plan->backend);
-    if (plan->fault == SYS_FAULT_NONE)
-        allocator_fail(n);
-    else
-        sys_fault_set(plan->fault, n);
+    open_stage(fault->backend);
+    fault_begin(fault);
     unsigned n_suffered = play();
-    bool was_hit = plan->fault == SYS_FAULT_NONE ? n_allocations >= n : sys_fault_hit() != NULL;
-    const char *what = plan->fault == SYS_FAULT_NONE ? "malloc" : sys_fault_hit();
-    sys_fault_set(SYS_FAULT_NONE, 0);
-    allocator_fail(0);
-    unsigned n_may = was_hit && plan->fault <= SYS_FAULT_FAIL ? 1 : 0;
-    if (n_suffered > n_may)
-        fail_msg("fault %u, %s: %u suffered", (unsigned)n, was_hit ? what : "none", n_suffered);
+    fault_end(fault);
+    if (n_suffered > (fault_may_harm(fault) ? 1 : 0))
+        FAULT_FAIL(fault, "%u suffered", n_suffered);
     assert_int_equal(play(), 0);
     close_stage();
-    return was_hit;
 }
 
-static void each_fault(void **state)
+static void with_each_fault(void **state)
 {
-    uint64_t n = 1;
-    int64_t n_blocks_before = n_blocks;
-    while (play_with_fault(*state, n)) {
-        assert_int_equal(n_blocks, n_blocks_before);
-        n++;
-    }
-    print_message("             %u faults\n", (unsigned)n - 1);
-    assert_true(n > 10);
+    fault_each(*state, play_with_fault, 10);
 }
 
 int main(void)
 {
-    static struct plan memory = {LOOP_EPOLL, SYS_FAULT_NONE};
-    static struct plan fail_epoll = {LOOP_EPOLL, SYS_FAULT_FAIL};
-    static struct plan fail_poll = {LOOP_POLL, SYS_FAULT_FAIL};
-    static struct plan short_poll = {LOOP_POLL, SYS_FAULT_SHORT};
-    static struct plan late_poll = {LOOP_POLL, SYS_FAULT_LATE};
     const struct CMUnitTest tests[] = {
-        {"acc_70_each_allocation_fails", each_fault, world_forget_faults, NULL, &memory},
-        {"acc_70_each_call_fails (epoll)", each_fault, world_forget_faults, NULL, &fail_epoll},
-        {"acc_70_each_call_fails (poll)", each_fault, world_forget_faults, NULL, &fail_poll},
-        {"acc_70_each_call_is_short (poll)", each_fault, world_forget_faults, NULL, &short_poll},
-        {"acc_70_each_call_is_late (poll)", each_fault, world_forget_faults, NULL, &late_poll},
+        EACH_CALL_FAILS("acc_70", with_each_fault),
+        EACH_CALL_IS_SHORT_OR_LATE("acc_70", with_each_fault),
+        EACH_ALLOCATION_FAILS("acc_70", with_each_fault),
     };
     return cmocka_run_group_tests(tests, world_begin, world_end);
 }

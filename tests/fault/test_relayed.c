@@ -3,12 +3,11 @@
  * A datagram may get lost, and memory that runs out may end the session; but what comes is what was sent, afterwards there is service
  * again, by the same association where it lives, and when all is over nothing is left at either end.
  */
-#include "../unit/allocator.h"
 #include "../unit/ends.h"
 #include "../unit/reverse.h"
 #include "../unit/udp.h"
+#include "faults.h"
 #include "outbound/outbounds.h"
-#include "resources.h"
 #include "wire/socks5.h"
 
 #include <signal.h>
@@ -161,63 +160,29 @@ static void end(void)
     close(stage.client);
     close(stage.target);
     ends_end();
-    assert_int_equal(n_bad_closes, 0);
 }
 
-struct plan {
-    enum loop_backend backend;
-    enum sys_fault fault; /* NONE: allocations fail */
-};
-
-/* Returns false when the nth comes after the play's end. */
-static bool play_with_fault(const struct plan *plan, uint64_t n)
+static void play_with_fault(struct fault *fault)
 {
-    begin(plan->backend);
-    if (plan->fault == SYS_FAULT_NONE)
-        allocator_fail(n);
-    else
-        sys_fault_set(plan->fault, n);
+    begin(fault->backend);
+    fault_begin(fault);
     play();
-    bool was_hit = plan->fault == SYS_FAULT_NONE ? n_allocations >= n : sys_fault_hit() != NULL;
-    allocator_fail(0);
-    sys_fault_set(SYS_FAULT_NONE, 0);
+    fault_end(fault);
     assert_serves();
     end();
-    return was_hit;
 }
 
-static void each_fault(void **state)
+static void with_each_fault(void **state)
 {
-    int64_t n_blocks_before = n_blocks, n_mapped_before = n_mapped_bytes;
-    uint64_t n = 1;
-    while (play_with_fault(*state, n)) {
-        if (n_blocks != n_blocks_before || n_mapped_bytes != n_mapped_before)
-            fail_msg("fault %u: %d blocks and %d bytes are left", (unsigned)n,
-                     (int)(n_blocks - n_blocks_before), (int)(n_mapped_bytes - n_mapped_before));
-        n++;
-    }
-    print_message("             %u faults\n", (unsigned)n - 1);
-    assert_true(n > 20);
-}
-
-static int forget_faults(void **state)
-{
-    (void)state;
-    sys_fault_set(SYS_FAULT_NONE, 0);
-    allocator_fail(0);
-    return 0;
+    fault_each(*state, play_with_fault, 20);
 }
 
 int main(void)
 {
-    static struct plan fail_epoll = {LOOP_EPOLL, SYS_FAULT_FAIL};
-    static struct plan fail_poll = {LOOP_POLL, SYS_FAULT_FAIL};
-    static struct plan no_memory = {LOOP_EPOLL, SYS_FAULT_NONE};
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        {"acc_70_each_call_fails (epoll)", each_fault, NULL, forget_faults, &fail_epoll},
-        {"acc_70_each_call_fails (poll)", each_fault, NULL, forget_faults, &fail_poll},
-        {"acc_70_each_allocation_fails", each_fault, NULL, forget_faults, &no_memory},
+        EACH_CALL_FAILS("acc_70", with_each_fault),
+        EACH_ALLOCATION_FAILS("acc_70", with_each_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

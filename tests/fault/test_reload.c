@@ -8,7 +8,6 @@
 
 #define READY_MS 1000
 
-static unsigned n_workers;
 static _Atomic(unsigned) n_loaded;
 static int manager; /* hears what the service manager would */
 static char manager_name[64];
@@ -40,17 +39,9 @@ static enum err load(void *arg, struct config **out, struct config_messages *mes
 /* ---- the visitor: reloads with a fault, reloads without, looks, and ends it ---- */
 
 struct visit {
-    const struct plan *plan;
-    uint64_t nth;
-    const char *hit;
+    struct fault *fault;
     bool was_made, was_made_again; /* by the status */
     char half[64];                 /* what is of one configuration and what of the other */
-};
-
-struct plan {
-    const char *backend;
-    unsigned n_workers;
-    enum sys_fault fault; /* NONE: allocations fail */
 };
 
 static size_t ask(char *answer, size_t cap)
@@ -115,7 +106,7 @@ static int look(struct visit *visit)
         return -1;
     bool is_new = strstr(answer, "\"turn1\"") != NULL;
     bool addr_is_new = strstr(answer, "\"127.0.0.3:") != NULL;
-    bool is_left = is_there("socket", !is_new) && !may_leave_a_file(visit->hit);
+    bool is_left = is_there("socket", !is_new) && !may_leave_a_file(visit->fault->hit);
     if (is_new != addr_is_new || !is_there("socket", is_new) || is_left)
         snprintf(visit->half, sizeof visit->half, "inbound %d, address %d, socket %d %d", is_new,
                  addr_is_new, is_there("socket", 0), is_there("socket", 1));
@@ -126,15 +117,10 @@ static void *go_through(void *arg)
 {
     struct visit *visit = arg;
     if (await_start() && await_ready()) {
-        bool is_memory = visit->plan->fault == SYS_FAULT_NONE;
-        sys_fault_set(visit->plan->fault, visit->nth);
-        allocator_fail(is_memory ? visit->nth : 0);
+        fault_begin(visit->fault);
         kill(getpid(), SIGHUP);
         await_ready();
-        visit->hit =
-            is_memory ? n_allocations >= visit->nth ? "allocation" : NULL : sys_fault_hit();
-        sys_fault_set(SYS_FAULT_NONE, 0);
-        allocator_fail(0);
+        fault_end(visit->fault);
         int n = look(visit);
         visit->was_made = n == 1;
         n_loaded = n == 1 ? 2 : 1; /* what is not in force comes next */
@@ -167,42 +153,25 @@ static int run_visited(struct visit *visit)
     return code;
 }
 
-/* Returns false when the nth comes after the reload. */
-static bool reload_with_fault(const struct plan *plan, uint64_t n)
+static void reload_with_fault(struct fault *fault)
 {
-    struct visit visit = {.plan = plan, .nth = n};
-    size_t n_fds = count_fds();
-    int64_t n_blocks_before = n_blocks, n_mapped_before = n_mapped_bytes;
+    struct visit visit = {.fault = fault};
+    choose_backend(fault->backend);
     int code = run_visited(&visit);
-    const char *hit = visit.hit == NULL ? "none" : visit.hit;
     if (code != EX_OK || !visit.was_made_again)
-        fail_msg("fault %u, %s: code %d, %s; the next reload was not made; it said: %s",
-                 (unsigned)n, hit, code, visit.was_made ? "made" : "refused", said);
-    if (visit.hit == NULL && !visit.was_made)
-        fail_msg("without a fault it was not made; it said: %s", said);
+        FAULT_FAIL(fault, "code %d, %s; the next reload was not made; it said: %s", code,
+                   visit.was_made ? "made" : "refused", said);
+    if (fault->hit == NULL && !visit.was_made)
+        FAULT_FAIL(fault, "without a fault it was not made; it said: %s", said);
     if (visit.half[0] != '\0')
-        fail_msg("fault %u, %s: half of each: %s", (unsigned)n, hit, visit.half);
-    if (n_bad_closes > 0)
-        fail_msg("fault %u, %s: what was not open was closed", (unsigned)n, hit);
-    if (n_blocks != n_blocks_before || n_mapped_bytes != n_mapped_before || count_fds() != n_fds)
-        fail_msg("fault %u, %s: %d blocks, %d bytes, %d descriptors are left", (unsigned)n, hit,
-                 (int)(n_blocks - n_blocks_before), (int)(n_mapped_bytes - n_mapped_before),
-                 (int)count_fds() - (int)n_fds);
-    if ((is_there("socket", 0) || is_there("socket", 1)) && !may_leave_a_file(visit.hit))
-        fail_msg("fault %u, %s: a socket's file is left", (unsigned)n, hit);
-    return visit.hit != NULL;
+        FAULT_FAIL(fault, "half of each: %s", visit.half);
+    if ((is_there("socket", 0) || is_there("socket", 1)) && !may_leave_a_file(fault->hit))
+        FAULT_FAIL(fault, "a socket's file is left");
 }
 
 static void with_each_fault(void **state)
 {
-    const struct plan *plan = *state;
-    uint64_t n = 1;
-    setenv("SOCKEYE_BACKEND", plan->backend, 1);
-    n_workers = plan->n_workers;
-    while (reload_with_fault(plan, n))
-        n++;
-    print_message("             %u faults\n", (unsigned)n - 1);
-    assert_true(n > 20);
+    fault_each(*state, reload_with_fault, 20);
 }
 
 static int begin_with_manager(void **state)
@@ -231,15 +200,9 @@ static int end_with_manager(void **state)
 
 int main(void)
 {
-    static struct plan calls_epoll = {"epoll", 2, SYS_FAULT_FAIL};
-    static struct plan calls_poll = {"poll", 1, SYS_FAULT_FAIL};
-    static struct plan memory_epoll = {"epoll", 2, SYS_FAULT_NONE};
-    static struct plan memory_poll = {"poll", 1, SYS_FAULT_NONE};
     const struct CMUnitTest tests[] = {
-        {"acc_62_each_call_fails (epoll)", with_each_fault, NULL, NULL, &calls_epoll},
-        {"acc_62_each_call_fails (poll)", with_each_fault, NULL, NULL, &calls_poll},
-        {"acc_62_each_allocation_fails (epoll)", with_each_fault, NULL, NULL, &memory_epoll},
-        {"acc_62_each_allocation_fails (poll)", with_each_fault, NULL, NULL, &memory_poll},
+        EACH_CALL_FAILS("acc_62", with_each_fault),
+        EACH_ALLOCATION_FAILS("acc_62", with_each_fault),
     };
     return cmocka_run_group_tests(tests, begin_with_manager, end_with_manager);
 }

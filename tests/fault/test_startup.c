@@ -6,7 +6,7 @@
  */
 #include "program.h"
 
-static struct config *make_config(unsigned n_workers)
+static struct config *make_config(void)
 {
     char text[1024];
     struct config *config;
@@ -70,12 +70,6 @@ static int run_with_visitor(struct config *config, size_t *n_answer)
 
 /* ---- faults ---- */
 
-struct plan {
-    const char *backend;
-    unsigned n_workers;
-    enum sys_fault fault; /* NONE: allocations fail */
-};
-
 /* Whether more was said than who listens where. */
 static bool says_why(void)
 {
@@ -88,67 +82,32 @@ static bool says_why(void)
     return false;
 }
 
-static const char *hit_by(const struct plan *plan, uint64_t n)
+static void run_with_fault(struct fault *fault)
 {
-    if (plan->fault != SYS_FAULT_NONE)
-        return sys_fault_hit();
-    return n_allocations >= n ? "allocation" : NULL;
-}
-
-/* Returns false when the nth comes after the program's end. */
-static bool run_with_fault(const struct plan *plan, uint64_t n)
-{
-    size_t n_fds = count_fds(), n_answer;
-    int64_t n_blocks_before = n_blocks, n_mapped_before = n_mapped_bytes;
-    struct config *config = make_config(plan->n_workers);
-    sys_fault_set(plan->fault, n);
-    allocator_fail(plan->fault == SYS_FAULT_NONE ? n : 0);
+    size_t n_answer;
+    choose_backend(fault->backend);
+    struct config *config = make_config();
+    fault_begin(fault);
     int code = run_with_visitor(config, &n_answer);
-    const char *hit = hit_by(plan, n);
-    sys_fault_set(SYS_FAULT_NONE, 0);
-    allocator_fail(0);
+    fault_end(fault);
     bool is_ready = strstr(said, "sockeye: ready\n") != NULL;
-    bool may_harm = hit != NULL && plan->fault != SYS_FAULT_SHORT && plan->fault != SYS_FAULT_LATE;
-    if (!may_harm && (code != EX_OK || n_answer == 0))
-        fail_msg("fault %u, %s: code %d, %zu bytes of status, and it said: %s", (unsigned)n,
-                 hit == NULL ? "none" : hit, code, n_answer, said);
+    if (!fault_may_harm(fault) && (code != EX_OK || n_answer == 0))
+        FAULT_FAIL(fault, "code %d, %zu bytes of status, and it said: %s", code, n_answer, said);
     if (code == EX_OK ? !is_ready : !says_why())
-        fail_msg("fault %u, %s: code %d, and it said: %s", (unsigned)n, hit, code, said);
-    if (n_bad_closes > 0)
-        fail_msg("fault %u, %s: what was not open was closed", (unsigned)n, hit);
-    if (n_blocks != n_blocks_before || n_mapped_bytes != n_mapped_before || count_fds() != n_fds)
-        fail_msg("fault %u, %s: %d blocks, %d bytes, %d descriptors are left", (unsigned)n, hit,
-                 (int)(n_blocks - n_blocks_before), (int)(n_mapped_bytes - n_mapped_before),
-                 (int)count_fds() - (int)n_fds);
-    return hit != NULL;
+        FAULT_FAIL(fault, "code %d, and it said: %s", code, said);
 }
 
 static void with_each_fault(void **state)
 {
-    const struct plan *plan = *state;
-    uint64_t n = 1;
-    setenv("SOCKEYE_BACKEND", plan->backend, 1);
-    while (run_with_fault(plan, n))
-        n++;
-    print_message("             %u faults\n", (unsigned)n - 1);
-    assert_true(n > 40);
+    fault_each(*state, run_with_fault, 40);
 }
 
 int main(void)
 {
-    static struct plan calls_epoll = {"epoll", 2, SYS_FAULT_FAIL};
-    static struct plan calls_poll = {"poll", 1, SYS_FAULT_FAIL};
-    static struct plan short_poll = {"poll", 1, SYS_FAULT_SHORT};
-    static struct plan late_poll = {"poll", 1, SYS_FAULT_LATE};
-    static struct plan memory_epoll = {"epoll", 2, SYS_FAULT_NONE};
-    static struct plan memory_poll = {"poll", 1, SYS_FAULT_NONE};
     const struct CMUnitTest tests[] = {
-        {"acc_70_each_call_fails (epoll)", with_each_fault, NULL, NULL, &calls_epoll},
-        {"acc_70_each_call_fails (poll)", with_each_fault, NULL, NULL, &calls_poll},
-        {"acc_70_each_call_is_short (poll)", with_each_fault, NULL, NULL, &short_poll},
-        {"acc_70_each_call_is_late (poll)", with_each_fault, NULL, NULL, &late_poll},
-        {"acc_70_each_allocation_fails (epoll)", with_each_fault, NULL, NULL, &memory_epoll},
-        {"acc_70_each_allocation_fails (poll)", with_each_fault, NULL, NULL, &memory_poll},
+        EACH_CALL_FAILS("acc_70", with_each_fault),
+        EACH_CALL_IS_SHORT_OR_LATE("acc_70", with_each_fault),
+        EACH_ALLOCATION_FAILS("acc_70", with_each_fault),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -6,11 +6,10 @@
  * so both. Whatever happens: what a reader has is the beginning of what was written, an end that looks clean is one,
  * afterwards flows are served, and when all is over nothing is left.
  */
-#include "../unit/allocator.h"
 #include "../unit/ends.h"
 #include "../unit/reverse.h"
+#include "faults.h"
 #include "outbound/outbounds.h"
-#include "resources.h"
 #include "tunnel/near.h"
 
 #include <signal.h>
@@ -222,65 +221,46 @@ static void end(void)
 {
     close(stage.listening);
     ends_end();
-    assert_int_equal(n_bad_closes, 0);
 }
 
-struct plan {
-    enum loop_backend backend;
-    enum sys_fault fault; /* NONE: allocations fail */
-    unsigned n_may_suffer;
-    bool is_reverse;
-};
-
-/* Returns false when the nth comes after the play's end. */
-static bool play_with_fault(const struct plan *plan, uint64_t n)
+static void play_with_fault(struct fault *fault)
 {
-    stage.is_reverse = plan->is_reverse;
-    begin(plan->backend);
-    if (plan->fault == SYS_FAULT_NONE)
-        allocator_fail(n);
-    else
-        sys_fault_set(plan->fault, n);
+    begin(fault->backend);
+    fault_begin(fault);
     play();
-    bool was_hit = plan->fault == SYS_FAULT_NONE ? n_allocations >= n : sys_fault_hit() != NULL;
-    const char *hit = plan->fault == SYS_FAULT_NONE ? "allocation" : sys_fault_hit();
-    allocator_fail(0);
-    sys_fault_set(SYS_FAULT_NONE, 0);
-    if (n_suffering() > (was_hit ? plan->n_may_suffer : 0))
-        fail_msg("fault %u, %s: %u suffered", (unsigned)n, was_hit ? hit : "none", n_suffering());
+    fault_end(fault);
+    unsigned n_may = !fault_may_harm(fault) ? 0 : fault->kind == SYS_FAULT_FAIL ? 1 : N_CUSTOMERS;
+    if (n_suffering() > n_may)
+        FAULT_FAIL(fault, "%u suffered", n_suffering());
     /* A listener that had no memory is asked for again a little later. */
     uint64_t give_up = now_ms() + PATIENCE_MS;
     do {
         play();
-    } while (plan->is_reverse && n_suffering() > 0 && now_ms() < give_up);
+    } while (stage.is_reverse && n_suffering() > 0 && now_ms() < give_up);
     if (n_suffering() > 0)
-        fail_msg("fault %u, %s: nobody is served afterwards", (unsigned)n, hit);
+        FAULT_FAIL(fault, "nobody is served afterwards");
     end();
-    return was_hit;
 }
 
-static void each_fault(void **state)
+static void with_each_fault(void **state)
 {
-    int64_t n_blocks_before = n_blocks, n_mapped_before = n_mapped_bytes;
-    uint64_t n = 1;
-    while (play_with_fault(*state, n)) {
-        if (n_blocks != n_blocks_before || n_mapped_bytes != n_mapped_before)
-            fail_msg("fault %u: %d blocks and %d bytes are left", (unsigned)n,
-                     (int)(n_blocks - n_blocks_before), (int)(n_mapped_bytes - n_mapped_before));
-        n++;
-    }
-    print_message("             %u faults\n", (unsigned)n - 1);
-    assert_true(n > 40);
+    stage.is_reverse = false;
+    fault_each(*state, play_with_fault, 40);
 }
 
-/* A link that a record right behind its flight has silenced is told of twice: as a session's, and as silent. Returns false when the
- * nth allocation comes later. */
-static bool meet_bad_record(uint64_t n)
+static void with_each_fault_in_reverse(void **state)
+{
+    stage.is_reverse = true;
+    fault_each(*state, play_with_fault, 40);
+}
+
+/* A link that a record right behind its flight has silenced is told of twice: as a session's, and as silent. */
+static void meet_bad_record(struct fault *fault)
 {
     enum { AT_IN_RECORD = 2000 };
     static const uint8_t bytes[UP_BYTES];
     struct far_settings settings;
-    flows_begin(LOOP_EPOLL, &inbound_relay, (struct flow_limits){.connect_ms = 8000});
+    flows_begin(fault->backend, &inbound_relay, (struct flow_limits){.connect_ms = 8000});
     flows.inbound.target = (struct target){.addr = tcp_addr("127.0.0.1", 9)};
     stage.is_reverse = false;
     ends_prepare();
@@ -294,59 +274,34 @@ static bool meet_bad_record(uint64_t n)
     far_send_all(fd, bytes, sizeof bytes);
     FLOWS_UNTIL(tap.n_conns == 1);
     turn_at_once(flows.env.loop, 3);
-    allocator_fail(n);
+    fault_begin(fault);
     tap.is_frozen = false;
     turn_at_once(flows.env.loop, 10);
-    bool was_hit = n_allocations >= n;
-    allocator_fail(0);
+    fault_end(fault);
     assert_true(tap.n_seen[0] > AT_IN_RECORD);
     far_reset(fd);
     FLOWS_UNTIL(list_empty(&flows.env.live));
     ends_end();
-    return was_hit;
 }
 
-static void each_allocation_fails_behind_a_bad_record(void **state)
+static void with_a_bad_record(void **state)
 {
-    (void)state;
-    int64_t n_blocks_before = n_blocks;
-    uint64_t n = 1;
-    for (; meet_bad_record(n); n++)
-        assert_int_equal(n_blocks, n_blocks_before);
-    assert_true(n > 10);
-}
-
-static int forget_faults(void **state)
-{
-    (void)state;
-    sys_fault_set(SYS_FAULT_NONE, 0);
-    allocator_fail(0);
-    return 0;
+    fault_each(*state, meet_bad_record, 10);
 }
 
 int main(void)
 {
-    static struct plan fail_epoll = {LOOP_EPOLL, SYS_FAULT_FAIL, 1, false};
-    static struct plan fail_poll = {LOOP_POLL, SYS_FAULT_FAIL, 1, false};
-    static struct plan be_short = {LOOP_POLL, SYS_FAULT_SHORT, 0, false};
-    static struct plan be_late = {LOOP_POLL, SYS_FAULT_LATE, 0, false};
-    static struct plan no_memory = {LOOP_EPOLL, SYS_FAULT_NONE, N_CUSTOMERS, false};
-    static struct plan fail_reverse = {LOOP_EPOLL, SYS_FAULT_FAIL, 1, true};
-    static struct plan no_memory_reverse = {LOOP_EPOLL, SYS_FAULT_NONE, N_CUSTOMERS, true};
     signal(SIGPIPE, SIG_IGN);
-#define PLAY(text, plan)                                       \
-    {                                                          \
-        "acc_70_" text, each_fault, NULL, forget_faults, &plan \
-    }
     const struct CMUnitTest tests[] = {
-        PLAY("each_call_fails (epoll)", fail_epoll),
-        PLAY("each_call_fails (poll)", fail_poll),
-        PLAY("each_call_is_short", be_short),
-        PLAY("each_call_is_late", be_late),
-        PLAY("each_allocation_fails", no_memory),
-        PLAY("each_call_fails (reverse)", fail_reverse),
-        PLAY("each_allocation_fails (reverse)", no_memory_reverse),
-        cmocka_unit_test_teardown(each_allocation_fails_behind_a_bad_record, forget_faults),
+        EACH_CALL_FAILS("acc_70", with_each_fault),
+        EACH_CALL_IS_SHORT_OR_LATE("acc_70", with_each_fault),
+        EACH_ALLOCATION_FAILS("acc_70", with_each_fault),
+        FAULT_TEST("acc_70_each_call_fails (reverse)", with_each_fault_in_reverse, LOOP_EPOLL,
+                   SYS_FAULT_FAIL),
+        FAULT_TEST("acc_70_each_allocation_fails (reverse)", with_each_fault_in_reverse, LOOP_EPOLL,
+                   SYS_FAULT_NONE),
+        FAULT_TEST("each_allocation_fails_behind_a_bad_record", with_a_bad_record, LOOP_EPOLL,
+                   SYS_FAULT_NONE),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,8 +14,8 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 
-#include "../unit/allocator.h"
 #include "../unit/resolver_fixture.h"
+#include "faults.h"
 #include "flow/flow.h"
 #include "flow/ruleset.h"
 #include "flow/users.h"
@@ -24,7 +24,6 @@
 #include "io/sys.h"
 #include "outbound/outbounds.h"
 #include "player.h"
-#include "resources.h"
 
 #define WORLD_PLAYERS 4
 
@@ -323,44 +322,20 @@ static inline unsigned world_count_suffering(const struct play *play)
     return n;
 }
 
-/* That no more have suffered than a fault (NULL: none) may harm. */
-static inline void world_assert_suffering(const struct play *play, const char *fault, uint64_t n)
+/* That no more have suffered than a fault may harm. */
+static inline void world_assert_suffering(const struct play *play, const struct fault *fault)
 {
-    unsigned n_may = fault == NULL ? 0 : play->n_may_suffer == 0 ? 1 : play->n_may_suffer;
+    unsigned n_may = !fault_may_harm(fault) ? 0 : play->n_may_suffer == 0 ? 1 : play->n_may_suffer;
     if (world_count_suffering(play) <= n_may)
         return;
     for (size_t i = 0; i < play->n; i++)
         print_message("player %zu: outcome %d, code %d\n", i, (int)world.players[i].outcome,
                       world.players[i].code);
-    fail_msg("%s: fault %u, %s: more than %u suffered", play->title, (unsigned)n,
-             fault == NULL ? "none that may harm" : fault, n_may);
-}
-
-/* Each of `n` faults in turn while each play is played, until one has not come any more. */
-static inline void world_play_each(const struct play *all, size_t n_all,
-                                   bool (*play_with_fault)(const struct play *, const void *arg,
-                                                           uint64_t n),
-                                   const void *arg)
-{
-    uint64_t n_faults = 0;
-    for (size_t i = 0; i < n_all; i++) {
-        int64_t n_blocks_before = n_blocks, n_mapped_before = n_mapped_bytes;
-        uint64_t n = 1;
-        while (play_with_fault(&all[i], arg, n)) {
-            if (n_blocks != n_blocks_before || n_mapped_bytes != n_mapped_before)
-                fail_msg("%s: fault %u: %d blocks and %d bytes are left", all[i].title, (unsigned)n,
-                         (int)(n_blocks - n_blocks_before),
-                         (int)(n_mapped_bytes - n_mapped_before));
-            n++;
-        }
-        n_faults += n - 1;
-    }
-    print_message("             %u faults\n", (unsigned)n_faults);
-    assert_true(n_faults > 100);
+    FAULT_FAIL(fault, "more than %u suffered", n_may);
 }
 
 /* After a fault a flow of each kind must do as if nothing had been. */
-static inline void world_assert_serves(const struct play *before)
+static inline void world_assert_serves(const struct play *before, const struct fault *fault)
 {
     struct play after = {
         .title = "afterwards",
@@ -375,19 +350,10 @@ static inline void world_assert_serves(const struct play *before)
     };
     world_play(&after);
     if (world_count_suffering(&after) > 0)
-        fail_msg("%s: nobody is served afterwards", before->title);
+        FAULT_FAIL(fault, "nobody is served afterwards");
 }
 
 /* ---- the whole ---- */
-
-/* A test that has failed leaves its faults behind. */
-static inline int world_forget_faults(void **state)
-{
-    (void)state;
-    sys_fault_set(SYS_FAULT_NONE, 0);
-    allocator_fail(0);
-    return 0;
-}
 
 /* Thousands of connections had better end in a network of their own. Who may not make one plays in
  * the machine's. */

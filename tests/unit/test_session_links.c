@@ -21,6 +21,13 @@ static void know_rtt(struct pair *pair, uint64_t link, uint64_t rtt_us)
     }
 }
 
+/* The client holds it to be so near, whatever it has measured. */
+static void set_rtt(struct pair *pair, uint64_t link, uint64_t rtt_us)
+{
+    link_find(pair->ends[CLIENT], link)->round_trip.min_us = rtt_us;
+    links_note_min_rtt(pair->ends[CLIENT]);
+}
+
 static void advance(struct pair *pair, uint64_t us)
 {
     pair->now_us += us;
@@ -101,6 +108,7 @@ static void bulk_goes_by_a_slower_link_only_where_it_arrives_earlier(void **stat
         advance(pair, 25 * MS);
         carry(pair, SERVER, 1);
     }
+    set_rtt(pair, 1, 20 * MS); /* here records took as long as they are large, and nothing else */
     write_some(streams[CLIENT], 65536);
     for (int i = 0; i < 3; i++) /* before that it is a small stream */
         assert_true(take(pair, CLIENT, 1, record) > 0);
@@ -118,8 +126,7 @@ static void begin_bulk(struct pair *pair, uint64_t rtt_us, struct stream *stream
     pair_link(pair, 1);
     open_stream(pair, 0, streams);
     for (uint64_t link = 0; link < 2; link++)
-        link_find(pair->ends[CLIENT], link)->round_trip.min_us = rtt_us;
-    links_note_min_rtt(pair->ends[CLIENT]);
+        set_rtt(pair, link, rtt_us);
     for (int i = 0; i < 4; i++) {
         write_some(streams[CLIENT], 16384 - (i == 3));
         while (i < 3 && (n = take(pair, CLIENT, 0, record)) > 0)

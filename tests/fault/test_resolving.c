@@ -2,59 +2,13 @@
  * A day of a resolver's life, again and again: each allocation (those of c-ares too) fails in its
  * turn, and each system call fails, is short or is late in its turn. Whoever asked is told once,
  * the truth or an error; then the resolver serves as before; and when it is gone, nothing of it is
- * left. The linker's --wrap puts the four functions below in place of the allocator's.
+ * left.
  */
-#include "resolver_fixture.h"
+#include "../unit/resolver_fixture.h"
 
 #include <ares.h>
 
-#include "io/sys.h"
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *memory, size_t n);
-void __real_free(void *memory);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *memory, size_t n);
-void __wrap_free(void *memory);
-
-static uint64_t n_allocations, failing_allocation; /* 0: none fails */
-static int64_t n_blocks;
-
-static bool allocation_fails(void)
-{
-    return ++n_allocations == failing_allocation;
-}
-
-static void *count_block(void *memory)
-{
-    n_blocks += memory != NULL;
-    return memory;
-}
-
-void *__wrap_malloc(size_t n)
-{
-    return allocation_fails() ? NULL : count_block(__real_malloc(n));
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return allocation_fails() ? NULL : count_block(__real_calloc(n, size));
-}
-
-void *__wrap_realloc(void *memory, size_t n)
-{
-    if (allocation_fails())
-        return NULL;
-    return memory == NULL ? count_block(__real_malloc(n)) : __real_realloc(memory, n);
-}
-
-void __wrap_free(void *memory)
-{
-    n_blocks -= memory != NULL;
-    __real_free(memory);
-}
+#include "faults.h"
 
 static struct dns_rule rules[] = {
     {.name = "a.test", .type = DNS_A, .addrs = {"192.0.2.1"}, .ttl_s = 60},
@@ -147,70 +101,34 @@ static void assert_alive(struct fixture *fixture)
     assert_finds(fixture, "in.hosts", ADDR_V4, "10.0.0.1");
 }
 
-struct plan {
-    enum loop_backend backend;
-    enum sys_fault fault; /* NONE: allocations fail */
-};
-
-/* Returns false when the nth comes after the day's end. */
-static bool live_with_fault(const struct plan *plan, uint64_t n)
+static void live_with_fault(struct fault *fault)
 {
     struct fixture fixture;
-    bool was_hit;
-    fixture_init(&fixture, plan->backend, rules, N_ITEMS(rules), "10.0.0.1 in.hosts\n",
+    fixture_init(&fixture, fault->backend, rules, N_ITEMS(rules), "10.0.0.1 in.hosts\n",
                  "search corp.test\noptions timeout:1 attempts:2\n");
     /* Where c-ares has no memory to look at an answer it waits for another one: do not let it wait
      * for its time-out. */
     fixture.server->again_ms = 1;
     fixture.turn_ms = 0;
-    if (plan->fault == SYS_FAULT_NONE) {
-        n_allocations = 0;
-        failing_allocation = n;
-        live(&fixture);
-        was_hit = n_allocations >= n;
-        failing_allocation = 0;
-    } else {
-        sys_fault_set(plan->fault, n);
-        live(&fixture);
-        was_hit = sys_fault_hit() != NULL;
-        sys_fault_set(SYS_FAULT_NONE, 0);
-    }
+    may_fail = fault->kind <= SYS_FAULT_FAIL;
+    fault_begin(fault);
+    live(&fixture);
+    fault_end(fault);
     assert_alive(&fixture);
     fixture_deinit(&fixture);
-    return was_hit;
 }
 
-static void live_with_each_fault(void **state)
+static void with_each_fault(void **state)
 {
-    const struct plan *plan = *state;
-    int64_t n_blocks_before = n_blocks;
-    uint64_t n = 1;
-    may_fail = plan->fault == SYS_FAULT_NONE || plan->fault == SYS_FAULT_FAIL;
-    while (live_with_fault(plan, n)) {
-        if (n_blocks != n_blocks_before)
-            fail_msg("fault %d, number %d: %d blocks are left", plan->fault, (int)n,
-                     (int)(n_blocks - n_blocks_before));
-        n++;
-    }
-    print_message("             %d of them\n", (int)(n - 1));
-    assert_true(n > 50);
+    fault_each(*state, live_with_fault, 50);
 }
 
 int main(void)
 {
-    static struct plan memory_epoll = {LOOP_EPOLL, SYS_FAULT_NONE};
-    static struct plan memory_poll = {LOOP_POLL, SYS_FAULT_NONE};
-    static struct plan fail_epoll = {LOOP_EPOLL, SYS_FAULT_FAIL};
-    static struct plan fail_poll = {LOOP_POLL, SYS_FAULT_FAIL};
-    static struct plan short_epoll = {LOOP_EPOLL, SYS_FAULT_SHORT};
-    static struct plan late_poll = {LOOP_POLL, SYS_FAULT_LATE};
     const struct CMUnitTest tests[] = {
-        {"each allocation fails (epoll)", live_with_each_fault, NULL, NULL, &memory_epoll},
-        {"each allocation fails (poll)", live_with_each_fault, NULL, NULL, &memory_poll},
-        {"each call fails (epoll)", live_with_each_fault, NULL, NULL, &fail_epoll},
-        {"each call fails (poll)", live_with_each_fault, NULL, NULL, &fail_poll},
-        {"each call is short (epoll)", live_with_each_fault, NULL, NULL, &short_epoll},
-        {"each call is late (poll)", live_with_each_fault, NULL, NULL, &late_poll},
+        EACH_CALL_FAILS("acc_70", with_each_fault),
+        EACH_CALL_IS_SHORT_OR_LATE("acc_70", with_each_fault),
+        EACH_ALLOCATION_FAILS("acc_70", with_each_fault),
     };
     if (ares_library_init_mem(ARES_LIB_INIT_ALL, __wrap_malloc, __wrap_free, __wrap_realloc) !=
         ARES_SUCCESS)
