@@ -174,7 +174,7 @@ static void play_with_fault(struct fault *fault)
 
 static void with_each_fault(void **state)
 {
-    fault_each(*state, play_with_fault, 20);
+    fault_each(*state, play_with_fault, 10);
 }
 
 int main(void)
