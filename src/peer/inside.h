@@ -86,6 +86,7 @@ struct peer_link {
     uint64_t carried_before;             /* near: such bytes of its session until then */
     struct budget out_budget, in_budget; /* of the carrier; in_budget: near */
     uint64_t retire_us;                  /* near: then it is worn */
+    uint64_t rest_us;                    /* near: so long it may be idle where it is not needed */
     size_t heard_bytes;                  /* near: payload that has come since it was asked */
     uint64_t started_us;                 /* near: when flight 1 was made */
     uint64_t active_us;                  /* when something was last sent or received */
@@ -289,8 +290,8 @@ void near_plan(struct peer_link *link);
 void near_begin_life(struct peer_link *link);
 void near_end_life(const struct peer_link *link);
 bool near_has_sound_link(const struct peer *peer);
-/* One that takes all streams' frames, and is not to be replaced. */
-bool near_has_fresh_common(const struct peer *peer);
+/* How many take all streams' frames, and are not to be replaced. */
+unsigned near_n_fresh_common(const struct peer *peer);
 /* How many links are wanted beside those that there are; attempts do not count. */
 unsigned near_lack(const struct peer *peer);
 /* Nothing has answered its flight. Returns what may be the reason. */
@@ -299,8 +300,9 @@ const char *near_unanswered(struct peer_link *link);
 void near_wear(struct peer_link *link);
 /* Finds those that are worn, and ends those that others have taken the place of. */
 void near_look_at_links(struct peer *peer);
-/* An idle one that was opened ahead, or has few bytes left, and is not needed any more. */
-bool near_is_surplus(const struct peer_link *link);
+/* When a link ends that was opened ahead, or has few bytes left, and is not needed any more, if it stays idle; NEVER_US: it is needed. */
+uint64_t near_rested_us(const struct peer_link *link, unsigned n_fresh);
+void near_end_rested(struct peer *peer);
 
 /* ---- gate.c, gate_flight.c, far.c ---- */
 

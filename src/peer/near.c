@@ -379,13 +379,9 @@ static void advance_up(struct peer_link *link)
         session_ping(link->reign->session, link->number, now_us);
     }
     if (link->keepalive_us <= now_us) {
-        /* Only one that was idle all the while is asked. */
-        bool is_idle = link->active_us <= link->keepalive_from_us;
-        if (is_idle && near_is_surplus(link)) {
-            peer_link_leave(link, "it is not needed any more");
-            return;
-        }
-        if (is_idle)
+        /* Only one that was idle all the while is asked, and none that may end. */
+        if (link->active_us <= link->keepalive_from_us &&
+            near_rested_us(link, near_n_fresh_common(peer)) == NEVER_US)
             session_ping(link->reign->session, link->number, now_us);
         set_keepalive(link);
         link->keepalive_from_us = now_us;
@@ -424,6 +420,7 @@ static void advance_links(struct peer *peer)
         if (link->state == LINK_UP)
             advance_up(link);
     }
+    near_end_rested(peer);
 }
 
 void near_advance(struct peer *peer)
@@ -434,7 +431,7 @@ void near_advance(struct peer *peer)
         near_start_over(peer, "no link in all the time that it is kept for");
 }
 
-static uint64_t link_deadline_us(const struct peer_link *link)
+static uint64_t link_deadline_us(const struct peer_link *link, unsigned n_fresh)
 {
     if (link->state == LINK_AWAITING)
         return link->started_us + GIVE_UP_US;
@@ -442,15 +439,19 @@ static uint64_t link_deadline_us(const struct peer_link *link)
         return NEVER_US;
     uint64_t stall = link->is_stalled ? NEVER_US : near_stall_us(link);
     uint64_t retire_us = link->is_worn ? NEVER_US : link->retire_us;
-    return sooner(sooner(stall, probe_us(link)), sooner(link->keepalive_us, retire_us));
+    uint64_t ends_us = sooner(retire_us, near_rested_us(link, n_fresh));
+    return sooner(sooner(stall, probe_us(link)), sooner(link->keepalive_us, ends_us));
 }
 
 static uint64_t links_deadline_us(const struct peer *peer)
 {
     uint64_t deadline = NEVER_US;
+    unsigned n_fresh = near_n_fresh_common(peer);
 
-    for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
-        deadline = sooner(deadline, link_deadline_us(CONTAINER_OF(at, struct peer_link, in_owner)));
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
+        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        deadline = sooner(deadline, link_deadline_us(link, n_fresh));
+    }
     if (peer->near.n_dials > 0)
         deadline = sooner(deadline, peer->near.dials_us[0] + GIVE_UP_US);
     return deadline;

@@ -20,6 +20,8 @@
 #define SMOOTH 4
 /* So many times as long as usual is none used up before fewer are opened ahead: they are used up together, and then come anew. */
 #define CALM_FACTOR 8
+/* So long at least one that is not needed is idle, and none is used up, before it ends. */
+#define REST_US (5 * SECOND_US)
 /* A client in distributed mode asks for no more links: with each record all are looked at. */
 #define MAX_OWN_LINKS 512
 /* How long a server that seems to take no more is asked for none. */
@@ -56,7 +58,7 @@ void near_plan(struct peer_link *link)
     struct peer *peer = link->peer;
     const struct near_options *options = &peer->near.options;
 
-    link->is_own = peer->stands && options->is_distributed && near_has_fresh_common(peer);
+    link->is_own = peer->stands && options->is_distributed && near_n_fresh_common(peer) > 0;
     link->retire_us = NEVER_US;
     if (options->after.max > 0)
         divide(link, draw(peer, options->after));
@@ -74,6 +76,7 @@ void near_begin_life(struct peer_link *link)
     struct near *near = &peer->near;
 
     near->setup_us = smoothed(near->setup_us, 2 * (peer->time.now_us - link->started_us) + 1);
+    link->rest_us = REST_US + rng_below(peer->rng, 2 * REST_US);
     if (near->options.every.max > 0)
         link->retire_us = peer->time.now_us + draw(peer, near->options.every);
 }
@@ -104,7 +107,7 @@ bool near_has_sound_link(const struct peer *peer)
     return false;
 }
 
-static unsigned n_fresh_common(const struct peer *peer)
+unsigned near_n_fresh_common(const struct peer *peer)
 {
     unsigned n = 0;
 
@@ -115,18 +118,13 @@ static unsigned n_fresh_common(const struct peer *peer)
     return n;
 }
 
-bool near_has_fresh_common(const struct peer *peer)
-{
-    return n_fresh_common(peer) > 0;
-}
-
 /* How many are used up while one is made, twice: more than that, and there is always one. */
 static unsigned n_ahead(const struct peer *peer)
 {
     const struct near *near = &peer->near;
-    uint64_t pause_us = (peer->time.now_us - near->spent_us) / CALM_FACTOR;
+    uint64_t calm_us = peer->time.now_us - near->spent_us, pause_us = calm_us / CALM_FACTOR;
 
-    if (near->spending_us == 0)
+    if (near->spending_us == 0 || calm_us >= REST_US)
         return 0;
     if (pause_us < near->spending_us)
         pause_us = near->spending_us;
@@ -134,10 +132,15 @@ static unsigned n_ahead(const struct peer *peer)
     return n < MAX_AHEAD ? (unsigned)n : MAX_AHEAD;
 }
 
-static unsigned n_common_wanted(const struct peer *peer)
+static unsigned n_common(const struct peer *peer)
 {
     const struct near_options *options = &peer->near.options;
-    return (options->is_distributed ? 1 : options->n_links) + n_ahead(peer);
+    return options->is_distributed ? 1 : options->n_links;
+}
+
+static unsigned n_common_wanted(const struct peer *peer)
+{
+    return n_common(peer) + n_ahead(peer);
 }
 
 static size_t n_standing(const struct peer *peer)
@@ -157,7 +160,7 @@ const char *near_unanswered(struct peer_link *link)
     struct peer *peer = link->peer;
     struct near *near = &peer->near;
 
-    if (!link->is_own || !near_has_fresh_common(peer) || near->succeeded_us >= link->started_us)
+    if (!link->is_own || near_n_fresh_common(peer) == 0 || near->succeeded_us >= link->started_us)
         return "no answer; wrong key, wrong clock or not a sockeye";
     near->n_taken = n_standing(peer);
     near->n_taken_until = peer->time.now_us + REFUSED_US;
@@ -194,9 +197,9 @@ unsigned near_lack(const struct peer *peer)
     /* Whoever answers a new connection may not be the one who has this session. */
     if (peer->is_drained)
         return !near_has_sound_link(peer);
-    unsigned n_common = n_fresh_common(peer), wanted = n_common_wanted(peer);
-    unsigned lack = n_common < wanted ? wanted - n_common : 0;
-    return near->options.is_distributed && n_common > 0 ? lack + n_own_lacking(peer) : lack;
+    unsigned n_fresh = near_n_fresh_common(peer), wanted = n_common_wanted(peer);
+    unsigned lack = n_fresh < wanted ? wanted - n_fresh : 0;
+    return near->options.is_distributed && n_fresh > 0 ? lack + n_own_lacking(peer) : lack;
 }
 
 /* ---- links that are worn or stalled ---- */
@@ -242,7 +245,7 @@ static bool is_old(const struct peer_link *link)
 /* What is old ends when there are enough others; whatever a stream had of its own goes by the common ones. */
 static void shed(struct peer *peer)
 {
-    unsigned n = 0, n_fresh = n_fresh_common(peer), wanted = n_common_wanted(peer);
+    unsigned n = 0, n_fresh = near_n_fresh_common(peer), wanted = n_common_wanted(peer);
 
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
         const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
@@ -276,8 +279,26 @@ void near_look_at_links(struct peer *peer)
         shed(peer);
 }
 
-bool near_is_surplus(const struct peer_link *link)
+uint64_t near_rested_us(const struct peer_link *link, unsigned n_fresh)
 {
-    unsigned n_others = n_fresh_common(link->peer) - is_fresh(link);
-    return !link->is_own && n_others >= n_common_wanted(link->peer);
+    const struct near *near = &link->peer->near;
+    uint64_t from_us = link->active_us > near->spent_us ? link->active_us : near->spent_us;
+
+    if (link->is_own || link->state != LINK_UP || n_fresh - is_fresh(link) < n_common(link->peer))
+        return NEVER_US;
+    return from_us + link->rest_us;
+}
+
+void near_end_rested(struct peer *peer)
+{
+    unsigned n_fresh = near_n_fresh_common(peer);
+
+    for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
+        next = at->next;
+        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        if (near_rested_us(link, n_fresh) > peer->time.now_us)
+            continue;
+        n_fresh -= is_fresh(link);
+        peer_link_leave(link, "it is not needed any more");
+    }
 }
