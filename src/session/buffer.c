@@ -24,9 +24,12 @@ void store_put(struct store *store, struct chunk *chunk)
     chunk_release(chunk);
 }
 
-static void put_part(struct store *store, struct buffer_part *part)
+static void put_part(struct buffer *buffer, struct store *store, struct buffer_part *part)
 {
-    store_put(store, CONTAINER_OF(part, struct chunk, bytes));
+    struct chunk *chunk = CONTAINER_OF(part, struct chunk, bytes);
+
+    buffer->n_held_bytes -= chunk->cap;
+    store_put(store, chunk);
 }
 
 static struct buffer_part *append_part(struct buffer *buffer, struct store *store, uint64_t offset,
@@ -42,6 +45,7 @@ static struct buffer_part *append_part(struct buffer *buffer, struct store *stor
     else
         buffer->head = part;
     buffer->tail = part;
+    buffer->n_held_bytes += chunk->cap;
     return part;
 }
 
@@ -80,14 +84,38 @@ static void drop_tail(struct buffer *buffer, struct store *store)
         buffer->head = NULL;
     buffer->tail = before;
     buffer->found = NULL;
-    put_part(store, tail);
+    put_part(buffer, store, tail);
 }
 
-void buffer_commit(struct buffer *buffer, struct store *store, size_t n)
+/* Moves what it has from the offset on to a part of that size, if the others are much too large. Without memory they stay. */
+static void fit(struct buffer *buffer, struct store *store, uint64_t begin)
+{
+    if (store->n_held_bytes <= store->little_bytes || buffer->n_held_bytes <= BUFFER_SMALL_BYTES)
+        return;
+    uint64_t n = buffer->tail->offset + buffer->tail->n - begin;
+    if (n >= buffer->n_held_bytes / BUFFER_WASTE)
+        return;
+    struct buffer fitted = {.head = NULL};
+    struct buffer_part *part = append_part(&fitted, store, begin, (size_t)n);
+    if (part == NULL)
+        return;
+    while (part->n < n) {
+        const uint8_t *bytes;
+        size_t n_there = buffer_at(buffer, begin + part->n, &bytes);
+        memcpy(part->bytes + part->n, bytes, n_there);
+        part->n += (uint32_t)n_there;
+    }
+    buffer_clear(buffer, store);
+    *buffer = fitted;
+}
+
+void buffer_commit(struct buffer *buffer, struct store *store, uint64_t begin, size_t n)
 {
     buffer->tail->n += (uint32_t)n;
     if (buffer->tail->n == 0)
         drop_tail(buffer, store);
+    else
+        fit(buffer, store, begin);
 }
 
 enum err buffer_append(struct buffer *buffer, struct store *store, uint64_t end,
@@ -130,10 +158,12 @@ void buffer_drop(struct buffer *buffer, struct store *store, uint64_t offset)
         buffer->head = part->next;
         if (buffer->found == part)
             buffer->found = NULL;
-        put_part(store, part);
+        put_part(buffer, store, part);
     }
     if (buffer->head == NULL)
         buffer->tail = NULL;
+    else
+        fit(buffer, store, offset);
 }
 
 void buffer_clear(struct buffer *buffer, struct store *store)

@@ -6,6 +6,10 @@
  *             offset                  offset
  *
  * The links of the chain stand at the beginning of the chunks, so there is nothing else to allocate.
+ *
+ * A part is larger than what it has, since more may follow, and so is one of which all but the last bytes are not needed any more. With
+ * few streams that is little, and soon over. Where a session holds much by that, because there are many of them, what a buffer
+ * has moves to a part of its size: it is at most BUFFER_WASTE times as large as its bytes.
  */
 #ifndef SOCKEYE_SESSION_BUFFER_H
 #define SOCKEYE_SESSION_BUFFER_H
@@ -20,6 +24,8 @@
 struct store {
     struct chunk_source *source;
     uint64_t n_held_bytes;
+    uint64_t
+        little_bytes; /* while they hold no more, buffers may be much larger than what they have */
 };
 
 struct chunk *store_get(struct store *store, size_t n_bytes); /* NULL: out of memory */
@@ -38,20 +44,25 @@ struct buffer_part {
 struct buffer {
     struct buffer_part *head, *tail;
     struct buffer_part *found; /* where the last search ended, as the next one begins near it */
+    uint64_t n_held_bytes;     /* of the chunks */
 };
+
+#define BUFFER_WASTE 4
+/* One that holds no more is left as it is. */
+#define BUFFER_SMALL_BYTES 1024
 
 /* Lends room behind the last byte, which has the offset `end` - 1: what is left in the tail, or a new part for
  * `want` bytes, no more. ERR_MEMORY. */
 NODISCARD enum err buffer_reserve(struct buffer *buffer, struct store *store, uint64_t end,
                                   size_t want, uint8_t **bytes, size_t *n);
-/* So many bytes were put there; 0 is fine. */
-void buffer_commit(struct buffer *buffer, struct store *store, size_t n);
+/* So many bytes were put there; 0 is fine. Of what there is already, only that from the offset `begin` on is needed. */
+void buffer_commit(struct buffer *buffer, struct store *store, uint64_t begin, size_t n);
 /* Copies bytes behind the last one; those that take a new part take one for `want` bytes at least. ERR_MEMORY: some may have been appended. */
 NODISCARD enum err buffer_append(struct buffer *buffer, struct store *store, uint64_t end,
                                  const uint8_t *bytes, size_t n, size_t want);
 /* The bytes at an offset that the buffer holds; returns how many lie there in one piece. */
 size_t buffer_at(struct buffer *buffer, uint64_t offset, const uint8_t **bytes);
-/* Lets go of the parts that have no byte at or beyond the offset. */
+/* The bytes before the offset are not needed any more. Those behind it may move. */
 void buffer_drop(struct buffer *buffer, struct store *store, uint64_t offset);
 void buffer_clear(struct buffer *buffer, struct store *store);
 

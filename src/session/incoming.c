@@ -150,6 +150,8 @@ static enum err take_from_pages(struct stream *stream)
         in->received += n;
         pages_drop(&in->pages, &stream->session->store, in->received);
     }
+    if (in->received == in->highest)
+        pages_free(&in->pages, &stream->session->store);
     return ERR_NONE;
 }
 
@@ -164,8 +166,8 @@ static enum err take(struct stream *stream, uint64_t offset, const uint8_t *byte
     }
     if (offset == in->received && in->pages == NULL)
         return lend(stream, bytes, n);
-    if (pages_store(&in->pages, &stream->session->store, in->received, in->limit, offset, bytes,
-                    n) != ERR_NONE)
+    if (pages_store(&in->pages, &stream->session->store, in->received, offset, bytes, n) !=
+        ERR_NONE)
         return ERR_MEMORY;
     /* The other end may send no more, since a part of it is late, and nobody here is slow to read. */
     stream->was_short |= in->highest == in->limit && in->received == in->consumed;
@@ -211,8 +213,6 @@ enum err incoming_data(struct stream *stream, uint64_t offset, const uint8_t *by
     stream->session->n_received_bytes += in->received - had;
     if (is_new_fin)
         credit_account(stream);
-    if (stream->has_final && in->received == in->final_size)
-        pages_free(&in->pages, &stream->session->store);
     if (stream->awaits_read && stream->session->delivers &&
         (in->received > in->consumed || (stream->has_final && in->received == in->final_size)))
         stream_tell(stream, STREAM_READABLE);

@@ -9,8 +9,8 @@
 
 #include "session/state.h"
 
-/* What is larger than an idle link's ring is not kept when it is empty. */
-enum { MIN_LINKS = 4, MIN_RING = 16, IDLE_RING = 1024, RTT_SHARE = 8 };
+/* A ring is larger than an idle link's only while an eighth of it is in use. */
+enum { MIN_LINKS = 4, MIN_RING = 16, IDLE_RING = 1024, RING_SHARE = 8, RTT_SHARE = 8 };
 
 #define UNTIMED UINT64_MAX
 
@@ -128,6 +128,21 @@ void link_free(struct session *session, struct session_link *link)
     free(link);
 }
 
+/* Gives the ring so many places. False: no memory, and it is as it was. */
+static bool resize_ring(struct session_link *link, uint32_t cap)
+{
+    struct sent *sent = calloc(cap, sizeof *sent);
+
+    if (sent == NULL)
+        return false;
+    for (uint32_t i = link->head; i != link->tail; i++)
+        sent[i & (cap - 1)] = link->sent[i & (link->cap - 1)];
+    free(link->sent);
+    link->sent = sent;
+    link->cap = cap;
+    return true;
+}
+
 bool link_has_room(struct session_link *link)
 {
     uint32_t n = link->tail - link->head;
@@ -137,15 +152,24 @@ bool link_has_room(struct session_link *link)
     uint32_t cap = link->cap == 0 ? MIN_RING : link->cap;
     while (cap - n < RECORD_FRAMES_MAX + 1)
         cap *= 2;
-    struct sent *sent = calloc(cap, sizeof *sent);
-    if (sent == NULL)
-        return false;
-    for (uint32_t i = link->head; i != link->tail; i++)
-        sent[i & (cap - 1)] = link->sent[i & (link->cap - 1)];
+    return resize_ring(link, cap);
+}
+
+static void shrink_ring(struct session_link *link)
+{
+    uint32_t n = link->tail - link->head, cap = link->cap;
+
+    while (cap > IDLE_RING && n < cap / RING_SHARE)
+        cap /= 2;
+    if (cap == link->cap)
+        return;
+    if (n > 0) {
+        (void)resize_ring(link, cap);
+        return;
+    }
     free(link->sent);
-    link->sent = sent;
-    link->cap = cap;
-    return true;
+    link->sent = NULL;
+    link->cap = 0;
 }
 
 bool link_is_full(const struct session *session, const struct session_link *link)
@@ -328,11 +352,7 @@ enum err link_acked(struct session *session, struct session_link *link, uint64_t
     if (rtt_us != 0)
         link_sample_rtt(session, link, rtt_us);
     link_measure(session, link, n_unacked_bytes - link->n_unacked_bytes);
-    if (link->head == link->tail && link->cap > IDLE_RING) {
-        free(link->sent);
-        link->sent = NULL;
-        link->cap = 0;
-    }
+    shrink_ring(link);
     outgoing_make_room(session);
     return ERR_NONE;
 }

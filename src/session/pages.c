@@ -1,15 +1,20 @@
 #include "session/pages.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_BYTES = 4096, WORD_BITS = 64, MIN_PLACES = 8 };
+/* Small, as a single byte takes one, and with its bits and the chunk's head a round size. */
+enum { PAGE_BYTES = 896, WORD_BITS = 64, MIN_PLACES = 8 };
 
 /* In a chunk's bytes. */
 struct page {
     uint64_t has[PAGE_BYTES / WORD_BITS];
     uint8_t bytes[PAGE_BYTES];
 };
+
+static_assert(sizeof(struct chunk) + sizeof(struct page) == 1024,
+              "a page fills what chunks are of");
 
 struct pages {
     uint64_t first;    /* number of the first page that may be there */
@@ -23,10 +28,10 @@ static struct page *page_of(struct chunk *chunk)
     return (void *)chunk->bytes;
 }
 
-/* Makes places for the pages from the one of `begin` to the one of `limit`. */
-static enum err make_places(struct pages *pages, uint64_t limit)
+/* Makes places for the pages from the first to the one of the byte before `end`. */
+static enum err make_places(struct pages *pages, uint64_t end)
 {
-    uint64_t need = (limit - 1) / PAGE_BYTES - pages->first + 1;
+    uint64_t need = (end - 1) / PAGE_BYTES - pages->first + 1;
     uint32_t places = pages->places == 0 ? MIN_PLACES : pages->places;
 
     while (places < need)
@@ -86,8 +91,8 @@ static void store_in_page(struct page *page, size_t from, const uint8_t *bytes, 
     }
 }
 
-enum err pages_store(struct pages **out, struct store *store, uint64_t begin, uint64_t limit,
-                     uint64_t offset, const uint8_t *bytes, size_t n)
+enum err pages_store(struct pages **out, struct store *store, uint64_t begin, uint64_t offset,
+                     const uint8_t *bytes, size_t n)
 {
     struct pages *pages = *out;
 
@@ -97,7 +102,7 @@ enum err pages_store(struct pages **out, struct store *store, uint64_t begin, ui
             return ERR_MEMORY;
         pages->first = begin / PAGE_BYTES;
     }
-    if (make_places(pages, limit) != ERR_NONE)
+    if (make_places(pages, offset + n) != ERR_NONE)
         return ERR_MEMORY;
     while (n > 0) {
         size_t from = offset % PAGE_BYTES;

@@ -15,10 +15,10 @@
 
 struct pages;
 
-/* The bytes have credit: their end is at most `limit`, and all from `begin` on may have a page. What is there already stays
+/* The bytes have credit, at least one, and all from `begin` on may have a page. What is there already stays
  * as it came first. Makes *pages where it is NULL. ERR_MEMORY. */
 NODISCARD enum err pages_store(struct pages **pages, struct store *store, uint64_t begin,
-                               uint64_t limit, uint64_t offset, const uint8_t *bytes, size_t n);
+                               uint64_t offset, const uint8_t *bytes, size_t n);
 /* The bytes at an offset; returns how many have come in one piece, 0: none. */
 size_t pages_at(const struct pages *pages, uint64_t offset, const uint8_t **bytes);
 /* Lets go of what is wholly below the offset, and of *pages itself when nothing is left. */

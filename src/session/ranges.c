@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MIN_CAP = 8 };
+/* There are more places than the second only while an eighth of them is in use. */
+enum { MIN_CAP = 8, SMALL_CAP = 64, SHARE = 8 };
 
 /* The first range that ends at or behind the offset. */
 static uint32_t find(const struct ranges *ranges, uint64_t offset)
@@ -56,6 +57,24 @@ static void insert(struct ranges *ranges, uint32_t at, struct range range)
     ranges->end++;
 }
 
+static void shrink(struct ranges *ranges)
+{
+    uint32_t n = ranges->end - ranges->first, cap = ranges->cap;
+
+    while (cap > SMALL_CAP && n < cap / SHARE)
+        cap /= 2;
+    if (cap == ranges->cap)
+        return;
+    memmove(ranges->all, ranges->all + ranges->first, n * sizeof *ranges->all);
+    ranges->first = 0;
+    ranges->end = n;
+    struct range *all = realloc(ranges->all, cap * sizeof *all);
+    if (all == NULL)
+        return;
+    ranges->all = all;
+    ranges->cap = cap;
+}
+
 static void erase(struct ranges *ranges, uint32_t from, uint32_t to)
 {
     if (from == ranges->first) {
@@ -66,6 +85,8 @@ static void erase(struct ranges *ranges, uint32_t from, uint32_t to)
     }
     if (ranges_is_empty(ranges))
         ranges_free(ranges);
+    else
+        shrink(ranges);
 }
 
 enum err ranges_add(struct ranges *ranges, uint64_t from, uint64_t to)

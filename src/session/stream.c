@@ -76,7 +76,8 @@ static uint64_t unsent(const struct outgoing *out)
     return out->end - (out->next < out->end ? out->next : out->end);
 }
 
-/* Whether it may take more, with so many bytes unsent: what one stream, and all of them, keep is bounded. */
+/* Whether it may take more, with so many bytes unsent: what one stream, and all of them, keep is bounded. One that keeps nothing
+ * takes a little beyond that, lest the others starve it. */
 static bool may_write(const struct stream *stream, uint64_t unsent_max)
 {
     const struct session *session = stream->session;
@@ -130,6 +131,8 @@ enum err stream_reserve(struct stream *stream, uint8_t **bytes, size_t *n)
     size_t part = out->part_bytes;
     if (out->next < out->end && part > WAITING_PART_BYTES)
         part = WAITING_PART_BYTES;
+    if (session->n_outgoing_bytes >= session->options.window_bytes)
+        part = FIRST_PART_BYTES;
     return buffer_reserve(&out->buffer, &session->store, out->end, part - PART_HEAD_BYTES, bytes,
                           n);
 }
@@ -143,7 +146,7 @@ void stream_commit(struct stream *stream, size_t n)
         out->part_bytes *= PART_FACTOR;
     else if (tail->n == 0 && n < tail->cap / PART_FACTOR && out->part_bytes > FIRST_PART_BYTES)
         out->part_bytes /= PART_FACTOR;
-    buffer_commit(&out->buffer, &stream->session->store, n);
+    buffer_commit(&out->buffer, &stream->session->store, out->base, n);
     out->end += n;
     stream->session->n_outgoing_bytes += n;
     if (n > 0)

@@ -2,6 +2,7 @@
 #include "sessions.h"
 
 #include "allocator.h"
+#include "session/state.h"
 
 struct play {
     struct heap_chunks heap;
@@ -182,8 +183,88 @@ static void any_allocation_may_fail(void **state)
     }
 }
 
+/* ---- what is given back by a smaller allocation ---- */
+
+static void a_set_of_offsets_that_cannot_shrink_is_whole(void **state)
+{
+    struct ranges ranges = {.all = NULL};
+    (void)state;
+
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_int_equal(ranges_add(&ranges, 3 * i, 3 * i + 1), ERR_NONE);
+    uint32_t cap = ranges.cap;
+    allocator_fail(1);
+    ranges_remove_below(&ranges, 3 * 990);
+    assert_true(n_allocations > 0);
+    allocator_fail(0);
+    assert_int_equal(ranges.cap, cap);
+    for (uint64_t i = 990; i < 1000; i++) {
+        assert_int_equal(ranges_lowest(&ranges).from, 3 * i);
+        assert_int_equal(ranges_lowest(&ranges).to, 3 * i + 1);
+        ranges_remove_below(&ranges, 3 * i + 1);
+    }
+    assert_true(ranges_is_empty(&ranges));
+}
+
+/* The server writes a byte a record; nobody has acknowledged them. */
+static void send_bytes(struct play *play, struct stream *stream, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        write_some(stream, 1);
+        assert_true(session_pull(play->ends[SERVER], 0, 4096, play->now_us, &play->fill) > 0);
+    }
+}
+
+static enum err acknowledge(struct play *play, uint64_t count)
+{
+    uint8_t record[64];
+    size_t n = (size_t)(frame_write_ack(record, 0, count, 0) - record);
+    struct chunk *chunk = chunk_get(&play->heap.source, n);
+
+    assert_non_null(chunk);
+    memcpy(chunk->bytes, record, n);
+    allocator_fail(1);
+    enum err err = session_receive(play->ends[SERVER], 0, chunk, chunk->bytes, n, play->now_us);
+    allocator_fail(0);
+    chunk_release(chunk);
+    session_settle(play->ends[SERVER]);
+    return err;
+}
+
+static void a_ring_that_cannot_shrink_is_whole(void **state)
+{
+    static struct play play;
+    static const struct addr bound = {.family = ADDR_NONE};
+    struct session_event event;
+    struct stream *stream;
+    (void)state;
+
+    assert_true(begin_play(&play));
+    assert_int_equal(session_open(play.ends[CLIENT], some_request(), &stream), ERR_NONE);
+    assert_true(carry_one(&play, CLIENT, 0, false));
+    assert_true(session_next_event(play.ends[SERVER], &event));
+    assert_int_equal(stream_answer(event.stream, 0, &bound), ERR_NONE);
+    assert_true(carry_one(&play, SERVER, 0, false));
+    session_settle(play.ends[SERVER]);
+    const struct session_link *link = link_find(play.ends[SERVER], 0);
+    send_bytes(&play, event.stream, 5000);
+    uint32_t cap = link->cap;
+    assert_true(cap > 5000);
+    assert_int_equal(acknowledge(&play, link->n_sent - 2), ERR_NONE);
+    assert_int_equal(link->cap, cap);
+    assert_int_equal(event.stream->out.end - event.stream->out.base, 2);
+    assert_int_equal(acknowledge(&play, link->n_sent - 1), ERR_NONE);
+    assert_int_equal(event.stream->out.end - event.stream->out.base, 1);
+    for (int i = 0; i < 2; i++)
+        session_free(play.ends[i]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(any_allocation_may_fail)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_allocation_may_fail),
+        cmocka_unit_test(a_set_of_offsets_that_cannot_shrink_is_whole),
+        cmocka_unit_test(a_ring_that_cannot_shrink_is_whole),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
