@@ -9,22 +9,18 @@
  * stream. */
 static const size_t sizes[POOL_SIZES] = {256, 512, 1024, 4352, 9344, 21824};
 
-/* Large chunks are multiples of this, whole pages, so that those of about a size are of one; a spare one serves whoever needs no less than
- * half of it. */
+/* Large chunks are multiples of this, whole pages, so that those of about a size are of one. */
 #define LARGE_STEP_BYTES ((size_t)32 * 1024)
 
 /* Of what all flows may hold the last part is for links: acknowledgements bring memory back. */
 #define LINKS_PART 16
 
-/* Among how many a fitting one is looked for. */
-#define TRIED_MAX 8
-
 /* What was not wanted for so long goes back to the system. */
 #define TRIM_MS 1000
 
-static size_t large_bytes(size_t n)
+static size_t n_steps(size_t n)
 {
-    return (n + LARGE_STEP_BYTES - 1) / LARGE_STEP_BYTES * LARGE_STEP_BYTES;
+    return (n + LARGE_STEP_BYTES - 1) / LARGE_STEP_BYTES;
 }
 
 /* Which slab has room for so many bytes; POOL_SIZES: none. */
@@ -46,25 +42,24 @@ static struct chunk *chunk_of(struct spare *spare)
     return (struct chunk *)(void *)((char *)spare - offsetof(struct chunk, bytes));
 }
 
-static struct chunk *pop(struct pool *pool, struct spare **at)
+static struct chunk *pop(struct spares *spares)
 {
-    struct spare *spare = *at;
-    *at = spare->next;
-    pool->n_spare--;
+    struct spare *spare = spares->first;
+    spares->first = spare->next;
+    spares->n--;
     return chunk_of(spare);
 }
 
-/* Those of one size come and go together, so that of the upper ones one fits. */
-static struct chunk *take_spare(struct pool *pool, size_t n)
+/* Of those that are no larger than twice what is wanted. */
+static struct chunk *take_spare(struct pool *pool, size_t steps)
 {
-    struct spare **at = &pool->spare;
-    for (size_t i = 0; *at != NULL && i < TRIED_MAX; i++, at = &(*at)->next) {
-        size_t has = sizeof(struct chunk) + chunk_of(*at)->cap;
-        if (has < n || has > 2 * n)
+    for (size_t i = steps; i <= 2 * steps && i <= POOL_STEPS; i++) {
+        struct spares *spares = &pool->spares[i - 1];
+        if (spares->n == 0)
             continue;
-        struct chunk *chunk = pop(pool, at);
-        if (pool->n_spare < pool->n_least)
-            pool->n_least = pool->n_spare;
+        struct chunk *chunk = pop(spares);
+        if (spares->n < spares->n_least)
+            spares->n_least = spares->n;
         return chunk;
     }
     return NULL;
@@ -72,12 +67,13 @@ static struct chunk *take_spare(struct pool *pool, size_t n)
 
 static struct chunk *get_large(struct pool *pool, size_t n)
 {
-    struct chunk *chunk = take_spare(pool, n);
+    size_t steps = n_steps(n);
+    struct chunk *chunk = take_spare(pool, steps);
     if (chunk != NULL)
         return chunk;
-    chunk = sys_map(large_bytes(n));
+    chunk = sys_map(steps * LARGE_STEP_BYTES);
     if (chunk != NULL)
-        chunk->cap = (uint32_t)(large_bytes(n) - sizeof *chunk);
+        chunk->cap = (uint32_t)(steps * LARGE_STEP_BYTES - sizeof *chunk);
     return chunk;
 }
 
@@ -90,7 +86,6 @@ static void unmap(struct chunk *chunk)
 static void set_timer(struct pool *pool)
 {
     struct loop *loop = pool->flow->loop;
-    pool->n_least = pool->n_spare;
     if (timer_set(loop_timers(loop), &pool->trimming, loop_now_ms(loop) + TRIM_MS) != ERR_NONE)
         timer_clear(loop_timers(loop), &pool->trimming);
 }
@@ -98,18 +93,30 @@ static void set_timer(struct pool *pool)
 static void trim(struct timer *timer)
 {
     struct pool *pool = CONTAINER_OF(timer, struct pool, trimming);
-    for (size_t n = pool->n_least; n > 0; n--)
-        unmap(pop(pool, &pool->spare));
-    if (pool->n_spare > 0)
+    bool has_any = false;
+    for (size_t i = 0; i < POOL_STEPS; i++) {
+        struct spares *spares = &pool->spares[i];
+        for (size_t n = spares->n_least; n > 0; n--)
+            unmap(pop(spares));
+        spares->n_least = spares->n;
+        has_any |= spares->n > 0;
+    }
+    if (has_any)
         set_timer(pool);
 }
 
 static void put_large(struct pool *pool, struct chunk *chunk)
 {
+    size_t steps = n_steps(sizeof *chunk + chunk->cap);
+    if (steps > POOL_STEPS) {
+        unmap(chunk);
+        return;
+    }
+    struct spares *spares = &pool->spares[steps - 1];
     struct spare *spare = (struct spare *)(void *)chunk->bytes;
-    spare->next = pool->spare;
-    pool->spare = spare;
-    pool->n_spare++;
+    spare->next = spares->first;
+    spares->first = spare;
+    spares->n++;
     if (!timer_is_set(&pool->trimming))
         set_timer(pool);
 }
@@ -220,7 +227,8 @@ void pool_deinit(struct pool *pool)
 {
     for (size_t i = 0; i < POOL_SIZES; i++)
         slab_deinit(&pool->slabs[i]);
-    while (pool->n_spare > 0)
-        unmap(pop(pool, &pool->spare));
+    for (size_t i = 0; i < POOL_STEPS; i++)
+        while (pool->spares[i].n > 0)
+            unmap(pop(&pool->spares[i]));
     timer_clear(loop_timers(pool->flow->loop), &pool->trimming);
 }

@@ -14,17 +14,22 @@
 #include "io/timer.h"
 
 #define POOL_SIZES 6
+#define POOL_STEPS 16 /* of so many sizes large ones are kept */
 
 struct flow_env;
+
+struct spares { /* of one size, a stack */
+    struct spare *first;
+    size_t n;
+    size_t n_least; /* the fewest since it was last looked: nobody has wanted them */
+};
 
 struct pool {
     struct chunk_source source, streams; /* the second is source.for_streams */
     struct chunk_source states;          /* their `unlimited` */
     struct flow_env *flow;               /* whose limit holds, and which counts */
     struct slab slabs[POOL_SIZES];
-    struct spare *spare; /* large ones that are kept, a stack */
-    size_t n_spare;
-    size_t n_least; /* the fewest that were kept since the timer was set: nobody has wanted them */
+    struct spares spares[POOL_STEPS];
     struct timer trimming; /* set while any are kept */
 };
 
