@@ -9,6 +9,7 @@
 #define SOCKEYE_BASE_CHUNK_H
 
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,11 +31,19 @@ struct chunk_source {
     struct chunk_source *for_streams;
     /* The same without a limit: for what is bounded by number, and whose lack would cost all the rest. NULL: itself. */
     struct chunk_source *unlimited;
+    /* So many bytes more, or less, are held that are of no limited chunk. Counts them whatever it says: false, that it is more than there
+     * should be. NULL: nobody counts. */
+    bool (*count)(struct chunk_source *, int64_t n_bytes);
 };
 
 static inline struct chunk *chunk_get(struct chunk_source *source, size_t n_bytes)
 {
     return source->get(source, n_bytes);
+}
+
+static inline bool chunk_count(struct chunk_source *source, int64_t n_bytes)
+{
+    return source->count == NULL || source->count(source, n_bytes);
 }
 
 static inline void chunk_hold(struct chunk *chunk)

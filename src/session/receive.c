@@ -77,6 +77,9 @@ static enum err on_open(struct session *session, struct session_link *link,
         return err == ERR_AGAIN ? ERR_NONE : err;
     if (session->n_streams >= STREAMS_MAX + STREAMS_CLOSING_MAX)
         return ERR_LIMIT;
+    /* Else who acknowledges nothing could have memory without an end, for a few bytes each. */
+    if (session->n_left >= STREAMS_LEFT_MAX && !chunk_count(session->options.chunks, 0))
+        return ERR_LIMIT;
     bool is_one_too_many = session->n_streams >= STREAMS_MAX;
     err = stream_new(session, false, &stream);
     if (err != ERR_NONE)

@@ -34,6 +34,7 @@ enum {
         64, /* so far below a link's highest number, one that was not used may still come */
     STREAMS_MAX = 32768,
     STREAMS_CLOSING_MAX = 8192,   /* beyond these, refused or reset, which was not acknowledged */
+    STREAMS_LEFT_MAX = 1024,      /* likewise, and those that have ended, while memory is short */
     LISTENERS_CLOSING_MAX = 1024, /* refused, which was not acknowledged */
     ACK_DELAY_US = 25000,
     ACK_BYTES = 256 * 1024,
@@ -141,7 +142,8 @@ struct stream {
     bool is_dead : 1;
     bool is_closed : 1; /* nothing more is sent or received: not in the table */
     bool is_released : 1;
-    bool was_short : 1;                     /* all that its window allows has come, but for a gap */
+    bool is_left : 1;   /* it is kept for the other end's acknowledgement alone */
+    bool was_short : 1; /* all that its window allows has come, but for a gap */
     bool awaits_read : 1, awaits_write : 1; /* ERR_AGAIN was said */
 };
 
@@ -284,6 +286,7 @@ struct session {
     size_t n_streams;      /* all that exist */
     size_t n_live, n_ever; /* neither dead nor closed */
     size_t n_closed;       /* and there still: not released */
+    size_t n_left;         /* that are kept for an acknowledgement alone, however long that takes */
     struct stream **buckets;
     size_t n_buckets, n_in_table;
     struct ids ours, theirs; /* ours: whose OPEN was acknowledged */
@@ -344,6 +347,8 @@ void stream_set_id(struct stream *stream, uint64_t id);
 uint64_t id_number(uint64_t id);
 /* An application can do nothing with it any more, and what it has is let go of. Tells it, unless it is the application's own will. */
 void stream_die(struct stream *stream, enum stream_reset code, bool tell);
+/* Nobody here has it any more: unless it is closed its memory counts from now on. */
+void stream_leave(struct stream *stream);
 /* Nothing of it goes or comes any more. It is freed when it was released too. */
 void stream_close(struct stream *stream);
 /* Frees it whatever it is. */

@@ -203,6 +203,8 @@ void stream_release(struct stream *stream)
         stream_delete(stream);
     else if (!stream->is_dead && (!stream->is_finished || has_unread))
         stream_kill(stream, STREAM_RESET_APPLICATION, false);
+    else
+        stream_leave(stream);
 }
 
 void stream_set_owner(struct stream *stream, void *owner)

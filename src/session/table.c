@@ -128,6 +128,25 @@ static void let_go(struct stream *stream)
     stream->request = NULL;
 }
 
+static void count_left(struct stream *stream, bool is_left)
+{
+    struct session *session = stream->session;
+    int64_t n_bytes = sizeof *stream;
+
+    if (stream->is_left == is_left)
+        return;
+    stream->is_left = is_left;
+    session->n_left = is_left ? session->n_left + 1 : session->n_left - 1;
+    /* It is there, whatever that comes to. */
+    (void)chunk_count(session->options.chunks, is_left ? n_bytes : -n_bytes);
+}
+
+void stream_leave(struct stream *stream)
+{
+    if (!stream->is_closed)
+        count_left(stream, true);
+}
+
 void stream_die(struct stream *stream, enum stream_reset code, bool tell)
 {
     if (stream->is_dead)
@@ -135,6 +154,7 @@ void stream_die(struct stream *stream, enum stream_reset code, bool tell)
     if (!stream->is_closed)
         stream->session->n_live--;
     stream->is_dead = true;
+    stream_leave(stream);
     stream->reset = (uint8_t)code;
     outgoing_clear(stream);
     incoming_clear(stream);
@@ -159,6 +179,7 @@ void stream_close(struct stream *stream)
             stream->session->n_live--;
         leave_table(stream);
         stream->is_closed = true;
+        count_left(stream, false);
         stream->session->n_closed++;
         stream->needs = 0;
         list_remove(&stream->in_windows);
@@ -185,6 +206,7 @@ void stream_delete(struct stream *stream)
     if (!stream->is_closed && !stream->is_dead)
         session->n_live--;
     let_go(stream);
+    count_left(stream, false);
     stream_leave_home(stream);
     credit_end(stream);
     list_remove(&stream->in_session);

@@ -121,12 +121,16 @@ static void put_large(struct pool *pool, struct chunk *chunk)
         set_timer(pool);
 }
 
+static uint64_t max_bytes(const struct flow_env *flow, bool is_for_link)
+{
+    uint64_t max = flow->limits.max_held_bytes;
+    return is_for_link ? max : max - max / LINKS_PART;
+}
+
 /* False: what all flows hold would pass the limit, or what others than links may have of it. */
 static bool count(struct flow_env *flow, size_t n, bool is_for_link)
 {
-    uint64_t max = flow->limits.max_held_bytes;
-    if (!is_for_link)
-        max -= max / LINKS_PART;
+    uint64_t max = max_bytes(flow, is_for_link);
     if (atomic_fetch_add(&flow->shared->n_held_bytes, n) + n <= max || max == 0)
         return true;
     atomic_fetch_sub(&flow->shared->n_held_bytes, n);
@@ -186,6 +190,13 @@ static struct chunk *get_for_state(struct chunk_source *source, size_t n_bytes)
     return get_uncounted(CONTAINER_OF(source, struct pool, states), source, n_bytes);
 }
 
+static bool count_for_stream(struct chunk_source *source, int64_t n_bytes)
+{
+    const struct flow_env *flow = CONTAINER_OF(source, struct pool, streams)->flow;
+    uint64_t max = max_bytes(flow, false), n = (uint64_t)n_bytes; /* modulo 2^64, as the sum is */
+    return atomic_fetch_add(&flow->shared->n_held_bytes, n) + n <= max || max == 0;
+}
+
 static void put_to(struct pool *pool, struct chunk *chunk)
 {
     atomic_fetch_sub(&pool->flow->shared->n_held_bytes, sizeof *chunk + chunk->cap);
@@ -214,7 +225,10 @@ void pool_init(struct pool *pool, struct flow_env *flow)
                    .put = put,
                    .for_streams = &pool->streams,
                    .unlimited = &pool->states},
-        .streams = {.get = get_for_stream, .put = put_for_stream, .unlimited = &pool->states},
+        .streams = {.get = get_for_stream,
+                    .put = put_for_stream,
+                    .unlimited = &pool->states,
+                    .count = count_for_stream},
         .states = {.get = get_for_state, .put = put_for_state},
         .flow = flow,
     };

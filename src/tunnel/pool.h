@@ -1,8 +1,8 @@
 /*
  * Where the chunks of a worker's tunnels come from (base/chunk.h): small ones from slabs, a few sizes of them; large ones
  * straight from the system, of which some are kept so that a busy link does not ask for each, until nobody has wanted them for a
- * while. What is in use counts among what all flows hold, so memory_mb bounds it: beyond it there is none. Only what sessions know of
- * their streams is not of that.
+ * while. What is in use counts among what all flows hold, so memory_mb bounds it: beyond it there is none. What sessions know of
+ * their streams is not of that, until only the other end's acknowledgement is awaited.
  */
 #ifndef SOCKEYE_TUNNEL_POOL_H
 #define SOCKEYE_TUNNEL_POOL_H

@@ -580,6 +580,83 @@ static void a_stream_without_a_claim_is_given_credit_at_once(void **state)
     assert_int_equal(frame->value, 4096);
 }
 
+/* What is counted beside chunks, and how much that should be at most. */
+static int64_t n_counted, most_counted;
+
+static bool count_up(struct chunk_source *source, int64_t n_bytes)
+{
+    (void)source;
+    n_counted += n_bytes;
+    return n_counted <= most_counted;
+}
+
+static void begin_counting(struct pair *pair, int64_t most)
+{
+    n_counted = 0;
+    most_counted = most;
+    pair->heap.source.count = count_up;
+}
+
+/* Openings of a kind that nobody knows, in one record. */
+static enum err give_refused(struct pair *pair, uint64_t first_id, uint64_t n)
+{
+    struct stream_request request = *some_request();
+    request.kind = (enum stream_kind)9;
+    for (uint64_t i = 0; i < n; i++)
+        record_end = frame_write_open(record_end, first_id + 2 * i, 0, 0, &request);
+    return give_record(pair, SERVER, 0);
+}
+
+static void who_acknowledges_nothing_has_memory_while_there_is_some(void **state)
+{
+    struct pair *pair = *state;
+    enum { AT_ONCE = 256, MANY = 5 * STREAMS_LEFT_MAX };
+    begin_counting(pair, INT64_MAX);
+    for (uint64_t n = 0; n < MANY; n += AT_ONCE) {
+        assert_int_equal(give_refused(pair, 2 + 2 * n, AT_ONCE), ERR_NONE);
+        assert_true(frames_of(pair, SERVER, 0)->n >= AT_ONCE);
+    }
+    assert_true(n_counted >= MANY * (int64_t)sizeof(struct stream));
+    most_counted = n_counted - 1;
+    assert_int_equal(give_refused(pair, 2 + 2 * MANY, 1), ERR_LIMIT);
+    assert_int_equal(frame_of(frames_of(pair, SERVER, 0), FRAME_END)->code, 3);
+}
+
+static void what_is_acknowledged_counts_no_more_and_few_do_no_harm(void **state)
+{
+    struct pair *pair = *state;
+    struct session_link_stats stats;
+    begin_counting(pair, 0);
+    for (uint64_t n = 0; n < 4 * STREAMS_LEFT_MAX; n += STREAMS_LEFT_MAX / 4) {
+        assert_int_equal(give_refused(pair, 2 + 2 * n, STREAMS_LEFT_MAX / 4), ERR_NONE);
+        (void)frames_of(pair, SERVER, 0);
+        assert_true(n_counted > 0);
+        assert_true(session_link_stats(pair->ends[SERVER], 0, &stats));
+        record_end = frame_write_ack(record_end, 0, stats.n_sent_records, 0);
+        assert_int_equal(give_record(pair, SERVER, 0), ERR_NONE);
+        assert_int_equal(n_counted, 0);
+    }
+}
+
+static void what_has_ended_counts_until_that_is_acknowledged(void **state)
+{
+    struct pair *pair = *state;
+    begin_counting(pair, INT64_MAX);
+    struct stream *ended = incoming(pair, 2), *reset = incoming(pair, 4);
+    answer(ended);
+    answer(reset);
+    assert_int_equal(n_counted, 0);
+    stream_finish(ended);
+    stream_release(ended);
+    assert_int_equal(n_counted, sizeof(struct stream));
+    stream_reset(reset, STREAM_RESET_APPLICATION);
+    stream_release(reset);
+    assert_int_equal(n_counted, 2 * sizeof(struct stream));
+    session_free(pair->ends[SERVER]);
+    pair->ends[SERVER] = NULL;
+    assert_int_equal(n_counted, 0);
+}
+
 static void half_of_the_cap_makes_new_streams_small_and_only_too_many_are_refused(void **state)
 {
     struct pair *pair = *state;
@@ -1635,6 +1712,9 @@ int main(void)
         RULE(bytes_are_held_back_until_they_may_be_delivered),
         RULE(small_streams_go_before_bulk_and_bulk_takes_turns),
         RULE(bulk_is_not_starved_by_small_streams),
+        RULE(who_acknowledges_nothing_has_memory_while_there_is_some),
+        RULE(what_is_acknowledged_counts_no_more_and_few_do_no_harm),
+        RULE(what_has_ended_counts_until_that_is_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
