@@ -211,6 +211,10 @@ void peer_link_exit(struct peer_link *link);
 void peer_link_free(struct peer_link *link);
 /* How many a peer has, those that leave included. */
 size_t peer_count_links(const struct peer *peer);
+/* How many of them are so. */
+unsigned peer_count(const struct peer *peer, bool (*is_so)(const struct peer_link *));
+/* Its handshake is done, and the other end's bytes are read. */
+bool peer_link_is_up(const struct peer_link *link);
 struct chunk_source *peer_link_chunks(const struct peer_link *link);
 /* The owner is to close the carrier now; the session has lost it. */
 void peer_link_close(struct peer_link *link, const char *why);

@@ -117,14 +117,14 @@ static void note_news(const struct peer_link *link)
         link->peer->links_tell = true;
 }
 
-static bool is_up(const struct peer_link *link)
+bool peer_link_is_up(const struct peer_link *link)
 {
     return link->state == LINK_UP || link->state == LINK_LEAVING;
 }
 
 static void leave_peer(struct peer_link *link, enum link_state state)
 {
-    bool was_up = is_up(link), had_left = link->state == LINK_LEAVING;
+    bool was_up = peer_link_is_up(link), had_left = link->state == LINK_LEAVING;
     struct peer *peer = link->peer;
     bool is_late = link->reign != NULL && peer != NULL && link->reign != peer->reign;
 
@@ -218,9 +218,9 @@ enum err peer_link_room(struct peer_link *link, uint8_t **bytes, size_t *n)
     if (waits && span_bytes(&link->in) >= WAITING_MAX_BYTES)
         peer_link_fail(link, FLIGHT_LENGTH, "more bytes than anyone sends before an answer");
     enum err err = span_reserve(&link->in, peer_link_chunks(link),
-                                is_up(link) ? READ_BYTES : READ_FLIGHT_BYTES);
+                                peer_link_is_up(link) ? READ_BYTES : READ_FLIGHT_BYTES);
     /* There may be enough for the record that has begun. */
-    if (err == ERR_MEMORY && is_up(link))
+    if (err == ERR_MEMORY && peer_link_is_up(link))
         err = span_reserve(&link->in, peer_link_chunks(link), least_room(link));
     if (err != ERR_NONE)
         return err;

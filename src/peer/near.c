@@ -64,22 +64,16 @@ uint64_t near_stall_us(const struct peer_link *link)
     return stats.unacked_since_us + patience_us(link, &stats);
 }
 
-static unsigned n_awaiting(const struct peer *peer)
+static bool is_awaiting(const struct peer_link *link)
 {
-    unsigned n = 0;
-
-    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
-        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
-        n += link->state == LINK_AWAITING || link->state == LINK_SIGNING;
-    }
-    return n;
+    return link->state == LINK_AWAITING || link->state == LINK_SIGNING;
 }
 
 /* When the next attempt is due, beside those that are under way; NEVER_US: there are enough. */
 static uint64_t next_attempt_us(const struct peer *peer)
 {
     const struct near *near = &peer->near;
-    unsigned n_attempts = near->n_dials + n_awaiting(peer), lack = near_lack(peer);
+    unsigned n_attempts = near->n_dials + peer_count(peer, is_awaiting), lack = near_lack(peer);
 
     if (lack == 0 || n_attempts > lack || n_attempts >= NEAR_MAX_ATTEMPTS ||
         (near->is_suspended && n_attempts > 0))

@@ -107,15 +107,14 @@ bool near_has_sound_link(const struct peer *peer)
     return false;
 }
 
+static bool is_fresh_common(const struct peer_link *link)
+{
+    return !link->is_own && is_fresh(link);
+}
+
 unsigned near_n_fresh_common(const struct peer *peer)
 {
-    unsigned n = 0;
-
-    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
-        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
-        n += !link->is_own && is_fresh(link);
-    }
-    return n;
+    return peer_count(peer, is_fresh_common);
 }
 
 /* How many are used up while one is made, twice: more than that, and there is always one. */
@@ -143,17 +142,6 @@ static unsigned n_common_wanted(const struct peer *peer)
     return n_common(peer) + n_ahead(peer);
 }
 
-static size_t n_standing(const struct peer *peer)
-{
-    size_t n = 0;
-
-    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
-        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
-        n += link->state == LINK_UP || link->state == LINK_LEAVING;
-    }
-    return n;
-}
-
 /* A server that refuses a further link of a session says nothing to that. Without a limit one of those that were tried meanwhile would have succeeded. */
 const char *near_unanswered(struct peer_link *link)
 {
@@ -162,7 +150,7 @@ const char *near_unanswered(struct peer_link *link)
 
     if (!link->is_own || near_n_fresh_common(peer) == 0 || near->succeeded_us >= link->started_us)
         return "no answer; wrong key, wrong clock or not a sockeye";
-    near->n_taken = n_standing(peer);
+    near->n_taken = peer_count(peer, peer_link_is_up);
     near->n_taken_until = peer->time.now_us + REFUSED_US;
     return "no answer; the server may take no more links of one session";
 }
@@ -171,7 +159,7 @@ static unsigned n_own_lacking(const struct peer *peer)
 {
     const struct near *near = &peer->near;
     unsigned n_ready = (unsigned)session_ready_links(peer->reign->session);
-    size_t n = n_standing(peer), most = MAX_OWN_LINKS;
+    size_t n = peer_count(peer, peer_link_is_up), most = MAX_OWN_LINKS;
 
     if (near->n_taken_until > peer->time.now_us && near->n_taken < most)
         most = near->n_taken;
@@ -242,15 +230,17 @@ static bool is_old(const struct peer_link *link)
     return link->is_stalled || link->retire_us <= link->peer->time.now_us;
 }
 
+static bool is_up_for_all(const struct peer_link *link)
+{
+    return link->state == LINK_UP && !link->is_own;
+}
+
 /* What is old ends when there are enough others; whatever a stream had of its own goes by the common ones. */
 static void shed(struct peer *peer)
 {
-    unsigned n = 0, n_fresh = near_n_fresh_common(peer), wanted = n_common_wanted(peer);
+    unsigned n = peer_count(peer, is_up_for_all), n_fresh = near_n_fresh_common(peer);
+    unsigned wanted = n_common_wanted(peer);
 
-    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
-        const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
-        n += link->state == LINK_UP && !link->is_own;
-    }
     for (struct list *at = peer->links.next, *next; at != &peer->links && n_fresh > 0; at = next) {
         next = at->next;
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);

@@ -116,7 +116,7 @@ static void seal_next(struct peer_link *link, size_t most, uint64_t now_us)
 
 static bool seals(const struct peer_link *link)
 {
-    return (link->state == LINK_UP || link->state == LINK_LEAVING) && link->reign != NULL;
+    return peer_link_is_up(link) && link->reign != NULL;
 }
 
 size_t peer_link_output(struct peer_link *link, size_t most, const struct peer_time *time,

@@ -184,6 +184,15 @@ size_t peer_count_links(const struct peer *peer)
     return n;
 }
 
+unsigned peer_count(const struct peer *peer, bool (*is_so)(const struct peer_link *))
+{
+    unsigned n = 0;
+
+    for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
+        n += is_so(CONTAINER_OF(at, struct peer_link, in_owner));
+    return n;
+}
+
 void peer_link_left(struct peer *peer, bool was_up)
 {
     if (peer_is_linked(peer))
