@@ -75,7 +75,8 @@ static enum err set_far(struct runtime *runtime, struct inbound *inbound,
     char folder[PATHS_BYTES];
     enum err err = statefolder_make(folder, runtime->config);
     bool has_folder = err == ERR_NONE || folder[0] != '\0';
-    return convert_tunnel_inbound(inbound, runtime->tunnels, has_folder ? folder : NULL, from);
+    return convert_tunnel_inbound(inbound, runtime->tunnels, has_folder ? folder : NULL,
+                                  runtime->config, from);
 }
 
 /* What comes so goes direct, unless the inbound says otherwise: the rules are about who comes in here. */
@@ -218,7 +219,7 @@ static enum err make_outbound(struct outbound **out, struct runtime *runtime,
 {
     if (from->type == OUTBOUND_TUNNEL) {
         load_instance(runtime);
-        return convert_tunnel_outbound(out, runtime->tunnels, from);
+        return convert_tunnel_outbound(out, runtime->tunnels, runtime->config, from);
     }
     *out = new_outbound[from->type](from);
     return *out == NULL ? ERR_MEMORY : ERR_NONE;

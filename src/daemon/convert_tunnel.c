@@ -74,6 +74,39 @@ static void make_key(struct link_key *out, const struct config_key *key,
     }
 }
 
+/* ---- windows ---- */
+
+#define LEAST_WINDOW_BYTES (UINT64_C(64) * 1024)
+#define STREAM_WINDOWS 4 /* a session's window holds so many streams' */
+
+/*
+ * What a session may be sent is held until somebody takes it, and a stream for which there is no memory is lost. So half of memory_mb
+ * is divided among the sessions that there may be, of a far end's one for each inbound. UINT64_MAX: no limit.
+ */
+static uint64_t window_share(const struct config *config)
+{
+    uint64_t n = 0;
+    if (config->limits.memory_mb == 0)
+        return UINT64_MAX;
+    for (size_t i = 0; i < config->n_inbounds; i++)
+        n += config->inbounds[i].type == INBOUND_TUNNEL;
+    for (size_t i = 0; i < config->n_outbounds; i++)
+        n += config->outbounds[i].type == OUTBOUND_TUNNEL ? config->outbounds[i].sessions : 0;
+    uint64_t share = config->limits.memory_mb * 1024 * 1024 / 2 / (n == 0 ? 1 : n);
+    return share < LEAST_WINDOW_BYTES ? LEAST_WINDOW_BYTES : share;
+}
+
+static uint64_t window_within(uint64_t window_bytes, uint64_t share)
+{
+    return window_bytes < share ? window_bytes : share;
+}
+
+static uint64_t stream_window_within(uint64_t window_bytes, uint64_t share)
+{
+    share /= STREAM_WINDOWS;
+    return window_within(window_bytes, share < LEAST_WINDOW_BYTES ? LEAST_WINDOW_BYTES : share);
+}
+
 /* ---- outbounds ---- */
 
 static_assert(CONFIG_MAX_PORTS == TUNNEL_MAX_PORTS, "ports that nobody has room for");
@@ -109,16 +142,17 @@ static void digest_outbound(uint8_t out[static SHA256_BYTES], const struct confi
 }
 
 enum err convert_tunnel_outbound(struct outbound **out, struct tunnels *tunnels,
-                                 const struct config_outbound *from)
+                                 const struct config *config, const struct config_outbound *from)
 {
+    uint64_t share = window_share(config);
     struct tunnel_settings settings = {
         .name = from->name,
         .servers = from->servers,
         .n_servers = from->n_servers,
         .keep_s = from->keep_s,
         .keepalive_s = from->keepalive_s,
-        .window_bytes = from->window,
-        .stream_window_bytes = from->stream_window,
+        .window_bytes = window_within(from->window, share),
+        .stream_window_bytes = stream_window_within(from->stream_window, share),
         .n_sessions = (size_t)from->sessions,
         .n_links = (unsigned)from->links,
         .is_distributed = from->mode == TUNNEL_DISTRIBUTED,
@@ -217,14 +251,15 @@ static const enum gate_early earlies[] = {
 };
 
 static enum err make_spec(struct far_spec **out, struct tunnels *tunnels,
-                          const struct config_inbound *from)
+                          const struct config *config, const struct config_inbound *from)
 {
+    uint64_t share = window_share(config);
     struct far_settings settings = {
         .name = from->name,
         .is_key_public = from->n_keys == 0,
         .keep_s = from->keep_s,
-        .window_bytes = FAR_WINDOW_BYTES,
-        .stream_window_bytes = FAR_STREAM_WINDOW_BYTES,
+        .window_bytes = window_within(FAR_WINDOW_BYTES, share),
+        .stream_window_bytes = stream_window_within(FAR_STREAM_WINDOW_BYTES, share),
         .max_unlinked = FAR_MAX_UNLINKED,
         .max_links = FAR_MAX_LINKS,
         .early = earlies[from->early_data],
@@ -302,11 +337,11 @@ static enum err make_roster(struct far_roster **out, struct tunnels *tunnels, co
 }
 
 enum err convert_tunnel_inbound(struct inbound *inbound, struct tunnels *tunnels, const char *state,
-                                const struct config_inbound *from)
+                                const struct config *config, const struct config_inbound *from)
 {
     enum err err = prepare();
     if (err == ERR_NONE)
-        err = make_spec(&inbound->far, tunnels, from);
+        err = make_spec(&inbound->far, tunnels, config, from);
     if (err == ERR_NONE)
         err = make_roster(&inbound->roster, tunnels, state, inbound->far, from);
     return err;

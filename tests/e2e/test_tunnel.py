@@ -155,6 +155,35 @@ def test_acc_11_a_stalled_stream_blocks_no_other_and_grows_no_memory(tunnel):
     until_stuck.set()
 
 
+def test_clients_that_do_not_read_lose_nothing_where_memory_is_scarce(tunnel):
+    """What may be under way to an end has room there: a stream for which there is none would be reset."""
+    t = tunnel(near_limits="memory_mb: 4")
+    server = t.serve(send_until_stuck)
+    socks = [t.connect(server, timeout=120) for _ in range(16)]
+    for _ in socks:
+        server.result(timeout=60)
+    for sock in socks:
+        assert client.receive_all(sock)
+
+
+def test_servers_that_do_not_read_lose_nothing_where_memory_is_scarce(tunnel):
+    t = tunnel(far_limits="memory_mb: 4")
+    all_is_sent = threading.Event()
+
+    def read_late(conn):
+        all_is_sent.wait(120 * SLOWNESS)
+        return client.receive_all(conn)
+    server = t.serve(read_late)
+    socks = [t.connect(server, timeout=120) for _ in range(16)]
+    for sock in socks:
+        send_until_stuck(sock)
+    all_is_sent.set()
+    for sock in socks:
+        sock.shutdown(socket.SHUT_WR)
+    for _ in socks:
+        assert server.result(timeout=60)
+
+
 @pytest.mark.parametrize("protocol,refused,denied", [("socks5", 5, 2), ("socks4", 91, 91), ("http", 502, 403)])
 def test_acc_12_the_near_end_tells_what_the_far_end_met(tunnel, protocol, refused, denied):
     t = tunnel(far={"deny_targets": '["192.0.2.0/24"]'})
