@@ -90,7 +90,7 @@ static void drop_tail(struct buffer *buffer, struct store *store)
 /* Moves what it has from the offset on to a part of that size, if the others are much too large. Without memory they stay. */
 static void fit(struct buffer *buffer, struct store *store, uint64_t begin)
 {
-    if (store->n_held_bytes <= store->little_bytes || buffer->n_held_bytes <= BUFFER_SMALL_BYTES)
+    if (store->n_held_bytes <= store->free_bytes || buffer->n_held_bytes <= BUFFER_SMALL_BYTES)
         return;
     uint64_t n = buffer->tail->offset + buffer->tail->n - begin;
     if (n >= buffer->n_held_bytes / BUFFER_WASTE)

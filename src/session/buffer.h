@@ -7,9 +7,9 @@
  *
  * The links of the chain stand at the beginning of the chunks, so there is nothing else to allocate.
  *
- * A part is larger than what it has, since more may follow, and so is one of which all but the last bytes are not needed any more. With
- * few streams that is little, and soon over. Where a session holds much by that, because there are many of them, what a buffer
- * has moves to a part of its size: it is at most BUFFER_WASTE times as large as its bytes.
+ * A part is larger than what it has, since more may follow, and so is one of which all but the last bytes are not needed any more: that
+ * is soon over, mostly. Where many streams hold much by it, more than a session may have under way, what a buffer has moves to a part
+ * of its size: it is at most BUFFER_WASTE times as large as its bytes.
  */
 #ifndef SOCKEYE_SESSION_BUFFER_H
 #define SOCKEYE_SESSION_BUFFER_H
@@ -25,7 +25,7 @@ struct store {
     struct chunk_source *source;
     uint64_t n_held_bytes;
     uint64_t
-        little_bytes; /* while they hold no more, buffers may be much larger than what they have */
+        free_bytes; /* while they hold no more, buffers may be much larger than what they have */
 };
 
 struct chunk *store_get(struct store *store, size_t n_bytes); /* NULL: out of memory */

@@ -27,7 +27,7 @@ enum err session_new(struct session **out, const struct session_options *options
         return ERR_MEMORY;
     session->options = *options;
     session->store.source = options->chunks;
-    session->store.little_bytes = options->window_bytes / LITTLE_PART;
+    session->store.free_bytes = options->window_bytes;
     session->delivers = true;
     session->initial_told = session->initial_theirs = INITIAL_FULL;
     session->initial_sent.link = session->drain_sent.link = session->end_by = NO_LINK;

@@ -28,7 +28,6 @@ enum {
     INITIAL_FULL = 65536,   /* credit of a new stream, while little is granted */
     INITIAL_LOW = 4096,     /* which any stream has, outside the session's cap */
     UNSENT_MAX = 64 * 1024, /* a stream takes no more from its application */
-    LITTLE_PART = 64,       /* of its window a session may hold in vain without a look at it */
     LOST_MAX = 256, /* links that are lost and not forgotten, beside as many as were up at once */
     JOINS_REACH =
         64, /* so far below a link's highest number, one that was not used may still come */
