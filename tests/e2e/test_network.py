@@ -8,7 +8,7 @@ import pytest
 from harness import client
 from harness.namespaces import FAR4, FAR6, MOVED4, NEAR4
 from harness.origin import echo, send_until_stuck, swallow
-from harness.pattern import receive_pattern, send_pattern
+from harness.pattern import exchange, receive_pattern, send_pattern
 from harness.wait import Stopwatch, until
 
 
@@ -28,11 +28,6 @@ def connect(cable, dial):
         with cable.near.entered():
             return dial(server.addr)
     return start
-
-
-def exchange(sock, seed=0):
-    send_pattern(sock, 1000, seed)
-    receive_pattern(sock, 1000, seed)
 
 
 @pytest.mark.parametrize("host", [FAR4, FAR6])

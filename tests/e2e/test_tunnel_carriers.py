@@ -15,14 +15,9 @@ from harness.binary import SLOWNESS
 from harness.losses import WAYS, forgotten, forgotten_for_ever, killed_here, killed_there, moved, reset_between, silence
 from harness.namespaces import FAR4, MOVED4
 from harness.origin import echo, speak_first, swallow
-from harness.pattern import receive_end, receive_pattern, send_and_end, send_pattern
+from harness.pattern import exchange, receive_end, receive_pattern, send_and_end, send_pattern
 from harness.tunnel import PORT, SOCKS_PORT, Traffic, Transfer, two_way
 from harness.wait import until
-
-
-def exchange(sock, seed=0):
-    send_pattern(sock, 2000, seed)
-    receive_pattern(sock, 2000, seed)
 
 
 @pytest.mark.parametrize("way", [killed_here, killed_there, silence, moved])

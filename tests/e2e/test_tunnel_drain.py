@@ -5,7 +5,7 @@ import time
 
 from harness.binary import SLOWNESS
 from harness.origin import echo
-from harness.pattern import receive_pattern, send_pattern
+from harness.pattern import exchange
 from harness.tunnel import Transfer, two_way
 from harness.wait import until
 
@@ -15,11 +15,6 @@ DRAIN_S = int(60 * SLOWNESS)
 
 def sessions(program, what):
     return [record for record in program.records(event="session") if record["is"] == what]
-
-
-def exchange(sock, n=1000):
-    send_pattern(sock, n)
-    receive_pattern(sock, n)
 
 
 def test_a_far_end_is_replaced_by_another_process_under_running_transfers(tunnel, place):

@@ -9,7 +9,7 @@ from harness import client
 from harness.binary import SLOWNESS
 from harness.namespaces import FAR4
 from harness.origin import echo
-from harness.pattern import receive_pattern, send_pattern
+from harness.pattern import exchange, send_pattern
 from harness.tunnel import PORT, SOCKS_PORT, Traffic, Transfer, two_way
 from harness.wait import Stopwatch, until
 
@@ -26,11 +26,6 @@ def carriers(t):
 def wait_carriers(t, n):
     until(lambda: len(carriers(t)) == n, f"{n} carriers", timeout=60)
     return carriers(t)
-
-
-def exchange(sock, seed=0, n=2000):
-    send_pattern(sock, n, seed)
-    receive_pattern(sock, n, seed)
 
 
 def port_of(address):

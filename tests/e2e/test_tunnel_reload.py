@@ -6,7 +6,7 @@ import pytest
 
 from harness import client
 from harness.origin import echo
-from harness.pattern import receive_pattern, send_pattern
+from harness.pattern import exchange, receive_reset
 from harness.program import complete
 from harness.tunnel import KEY
 from harness.wait import until
@@ -30,18 +30,6 @@ def reload(place):
         until(lambda: program.text.count(MADE) + program.text.count(REFUSED) > before, "the end of the reload")
         assert program.text.count(outcome) == before + 1, program.text[-2000:]
     return do
-
-
-def exchange(sock, n=1000):
-    send_pattern(sock, n)
-    receive_pattern(sock, n)
-
-
-def assert_reset(sock):
-    with pytest.raises(ConnectionResetError):
-        while sock.recv(1 << 16):
-            pass
-        pytest.fail("it looks whole")
 
 
 @pytest.mark.parametrize("end", ["far", "near"])
@@ -72,7 +60,7 @@ def test_another_key_at_the_far_end_ends_the_session_and_the_near_end_follows_by
     sock = t.connect(server)
     exchange(sock)
     reload(t, "far", KEY, OTHER_KEY)
-    assert_reset(sock)
+    receive_reset(sock)
     assert client.socks5(t.dial(), *server.addr).code == 1
     reload(t, "near", KEY, OTHER_KEY)
     until(lambda: t.is_served(server), "a way by the new key", timeout=30)
@@ -84,7 +72,7 @@ def test_what_a_tunnel_carries_that_the_far_end_has_no_more_is_reset_after_drain
     exchange(sock)
     line = next(line for line in t.configs["far"].splitlines(keepends=True) if "type: tunnel" in line)
     reload(t, "far", line)
-    assert_reset(sock)
+    receive_reset(sock)
     assert [record["s"] for record in t.near.records(event="session") if record["is"] == "drained"] == ["1"]
 
 

@@ -10,7 +10,7 @@ from harness import client
 from harness.binary import SLOWNESS
 from harness.losses import killed_here, killed_there
 from harness.origin import echo, swallow
-from harness.pattern import receive_end, receive_pattern, send_and_end, send_pattern
+from harness.pattern import exchange, receive_end, receive_pattern, send_and_end, send_pattern
 from harness.program import complete
 from harness.tunnel import KEY, PORT, SERVER4, Transfer, two_way
 from harness.wait import until
@@ -61,11 +61,6 @@ def is_open(t, port=RELAY):
 def wait_open(t, *ports):
     for port in ports:
         until(lambda: is_open(t, port), f"port {port}", timeout=30)
-
-
-def exchange(sock, seed=0, n=2000):
-    send_pattern(sock, n, seed)
-    receive_pattern(sock, n, seed)
 
 
 def wait_listener(program, port, state, n=1):

@@ -16,7 +16,7 @@ from harness.origin import echo
 from harness.pattern import receive_pattern, send_pattern
 from harness.program import run_cli
 from harness.tunnel import items
-from harness.udp import Association, UdpEcho, header, is_refused, udp_socket
+from harness.udp import Sides, header, is_refused, udp_socket
 from harness.wait import until
 from test_tunnel_reverse import RELAY, SOCKS, dial, inbound, reverse, wait_open    # noqa: F401
 
@@ -26,43 +26,14 @@ OPEN_TARGETS = {"allow_targets": '["127.0.0.0/8", "::1"]'}
 @pytest.fixture
 def net():
     """Clients in the far network and servers in the near one, closed when it is over."""
-    made = []
-
-    class Net:
-        def associate(self, t, port=SOCKS, host="127.0.0.1", **options):
-            with t.joined.far.entered():
-                made.append(Association((host, port), **options))
-            return made[-1]
-
-        def echo(self, t, host="127.0.0.1"):
-            with t.joined.near.entered():
-                made.append(UdpEcho(host))
-            return made[-1]
-    yield Net()
-    for item in made:
-        item.close()
+    with contextlib.closing(Sides(clients="far", servers="near", port=SOCKS)) as sides:
+        yield sides
 
 
 def served(reverse, keys=None, **options):
     t = reverse({}, lambda servers: inbound("socks", SOCKS, **OPEN_TARGETS, **(keys or {})), **options)
     wait_open(t, SOCKS)
     return t
-
-
-def exchange(association, server, payload, tries=60):
-    """Sends until an answer comes: datagrams may be lost while a link is."""
-    association.sock.settimeout(0.5 * SLOWNESS)
-    for _ in range(tries):
-        association.send(payload, *server.addr)
-        try:
-            while True:
-                host, port, data = association.receive()
-                if data == payload:
-                    assert (host, port) == server.addr
-                    return
-        except TimeoutError:
-            continue
-    pytest.fail("no answer")
 
 
 def wait_gone(t, at):
@@ -121,9 +92,9 @@ def test_acc_60_a_name_is_asked_for_by_udp_in_the_near_network(reverse, net, spa
 def test_an_association_survives_the_loss_of_its_carrier(reverse, net, way):
     t = served(reverse)
     server, association = net.echo(t), net.associate(t)
-    exchange(association, server, b"before")
+    assert association.reach(b"before", *server.addr) == server.addr
     way(t)
-    exchange(association, server, b"after")
+    assert association.reach(b"after", *server.addr) == server.addr
     assert len(set(server.seen)) == 1
 
 
@@ -135,9 +106,9 @@ def test_only_the_client_is_heard_and_nothing_is_sent_to_who_has_not_sent(revers
         elsewhere.sendto(header(*server.addr) + b"elsewhere", association.at)
         association.sock.sendto(b"nonsense", association.at)
         association.send(b"a part", *server.addr, fragment=1)
-        exchange(association, server, b"mine")
+        assert association.reach(b"mine", *server.addr) == server.addr
         beside.sendto(header(*server.addr) + b"beside", association.at)
-        exchange(association, server, b"mine again")
+        assert association.reach(b"mine again", *server.addr) == server.addr
         for sock in (elsewhere, beside):
             sock.settimeout(0.2)
             with pytest.raises(OSError):
@@ -164,7 +135,7 @@ def test_many_clients_over_several_workers_and_links(reverse, net, backend):
     associations = [net.associate(t) for _ in range(12)]
     for i, association in enumerate(associations):
         for k in range(10):
-            exchange(association, server, b"%d %d" % (i, k))
+            assert association.reach(b"%d %d" % (i, k), *server.addr) == server.addr
     assert len(set(server.seen)) == 12
 
 
@@ -200,7 +171,7 @@ def test_the_client_is_told_the_address_that_it_has_come_to(reverse, net, listen
     association = net.associate(t, host=host)
     assert association.at[0] == host
     for server in (net.echo(t), net.echo(t, "::1")):
-        exchange(association, server, b"there and back")
+        assert association.reach(b"there and back", *server.addr) == server.addr
 
 
 def test_acc_60_bind_waits_in_the_near_network(reverse):
@@ -233,13 +204,13 @@ def test_a_clients_flood_over_a_slow_line_is_dropped_and_streams_go_on(reverse, 
             receive_pattern(beside, 20_000, seed)
         told = json.loads(run_cli("status", "--json", "--socket", place / "admin", home=place).out)
         assert told["together"]["dropped"]["full"] > 0
-    exchange(association, net.echo(t), b"and goes on")
+    association.reach(b"and goes on", *net.echo(t).addr)
 
 
 def test_both_ends_let_go_of_it_when_the_session_is_over(reverse, net):
     t = served(reverse)
     server, association = net.echo(t), net.associate(t)
-    exchange(association, server, b"there")
+    assert association.reach(b"there", *server.addr) == server.addr
     t.near.stop()
     wait_gone(t, association.at)
     association.control.settimeout(10 * SLOWNESS)

@@ -17,43 +17,15 @@ from harness.origin import echo
 from harness.pattern import receive_pattern, send_pattern
 from harness.program import run_cli
 from harness.tunnel import SOCKS_PORT
-from harness.udp import Association, UdpEcho, is_refused, udp_socket
+from harness.udp import Sides, is_refused, udp_socket
 from harness.wait import until
 
 
 @pytest.fixture
 def net():
     """Associations and servers for datagrams at a tunnel's ends, closed when it is over."""
-    made = []
-
-    class Net:
-        def associate(self, t, **options):
-            with t.joined.near.entered():
-                made.append(Association(("127.0.0.1", SOCKS_PORT), **options))
-            return made[-1]
-
-        def echo(self, t, host="127.0.0.1"):
-            with t.joined.far.entered():
-                made.append(UdpEcho(host))
-            return made[-1]
-    yield Net()
-    for item in made:
-        item.close()
-
-
-def exchange(association, server, payload, tries=20):
-    """Sends until an answer comes: datagrams may be lost while a link is."""
-    association.sock.settimeout(0.5 * SLOWNESS)
-    for _ in range(tries):
-        association.send(payload, *server)
-        try:
-            while True:
-                host, port, data = association.receive()
-                if data == payload:
-                    return host, port
-        except TimeoutError:
-            continue
-    pytest.fail("no answer")
+    with contextlib.closing(Sides(clients="near", servers="far", port=SOCKS_PORT)) as sides:
+        yield sides
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -97,7 +69,7 @@ def test_acc_60_names_are_resolved_at_the_far_end_and_no_question_leaves_the_nea
         capture.settimeout(0.2)
     server, association = net.echo(t), net.associate(t)
     with capture:
-        host, port = exchange(association, ("echo.test", server.addr[1]), b"to a name")
+        host, port = association.reach(b"to a name", "echo.test", server.addr[1])
         assert (host, port) == ("echo.test", server.addr[1])
         tcp = t.serve(echo)
         for protocol in ("socks5", "socks4", "http"):
@@ -162,9 +134,9 @@ def test_acc_60_pysocks_speaks_udp_through_a_tunnel(tunnel, net):
 def test_an_association_survives_the_loss_of_its_carrier(tunnel, net, way):
     t = tunnel()
     server, association = net.echo(t), net.associate(t)
-    exchange(association, server.addr, b"before")
+    assert association.reach(b"before", *server.addr) == server.addr
     way(t)
-    exchange(association, server.addr, b"after", tries=60)
+    assert association.reach(b"after", *server.addr) == server.addr
     assert len(set(server.seen)) == 1    # the same socket at the far end
 
 
@@ -179,7 +151,7 @@ def test_associations_over_several_workers_and_links_share_one_session(tunnel, n
     server, associations = net.echo(t), [net.associate(t) for _ in range(12)]
     for i, association in enumerate(associations):
         for k in range(20):
-            exchange(association, server.addr, b"%d %d" % (i, k))
+            assert association.reach(b"%d %d" % (i, k), *server.addr) == server.addr
     assert len(set(server.seen)) == 12
     assert len(t.far.records(event="session", **{"is": "begun"})) == 1
     for association in associations:
@@ -210,7 +182,7 @@ def test_acc_75_what_the_far_end_denies_is_dropped_there(tunnel, net):
     allowed, association = net.echo(t), net.associate(t)
     with t.joined.far.entered(), udp_socket("127.0.0.2") as denied:
         association.send(b"denied", *denied.getsockname())
-        exchange(association, allowed.addr, b"allowed")
+        assert association.reach(b"allowed", *allowed.addr) == allowed.addr
         denied.settimeout(0.3)
         with pytest.raises(TimeoutError):
             denied.recv(100)
@@ -220,7 +192,7 @@ def test_acc_75_what_the_far_end_denies_is_dropped_there(tunnel, net):
 def test_acc_75_both_ends_let_go_of_it_with_its_connection(tunnel, net, ends):
     t = tunnel()
     server, association = net.echo(t), net.associate(t)
-    exchange(association, server.addr, b"there")
+    assert association.reach(b"there", *server.addr) == server.addr
     if ends == "reset":
         association.control.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     association.control.close()
@@ -247,4 +219,4 @@ def test_a_flood_over_a_slow_line_is_dropped_and_streams_go_on(tunnel, net, plac
             receive_pattern(sock, 20_000, seed)
         told = json.loads(run_cli("status", "--json", "--socket", place / "admin", home=place).out)
         assert told["together"]["dropped"]["full"] > 0
-    exchange(association, net.echo(t).addr, b"and goes on", tries=60)
+    association.reach(b"and goes on", *net.echo(t).addr)

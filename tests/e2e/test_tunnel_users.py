@@ -8,7 +8,7 @@ import pytest
 
 from harness import client
 from harness.origin import echo
-from harness.pattern import receive_pattern, send_pattern
+from harness.pattern import exchange, receive_reset
 from harness.program import complete
 from harness.services import free_port, is_listening
 from harness.tunnel import KEY, Transfer, two_way
@@ -81,18 +81,6 @@ def bed(sockeye, place, far_state, dial):
     return Bed(sockeye, place, far_state, dial)
 
 
-def exchange(sock, n=1000):
-    send_pattern(sock, n)
-    receive_pattern(sock, n)
-
-
-def assert_reset(sock):
-    with pytest.raises(ConnectionResetError):
-        while sock.recv(1 << 16):
-            pass
-        pytest.fail("it looks whole")
-
-
 def test_two_users_have_their_own_rights_and_nobody_else_is_heard(bed, origin, cli, place):
     server, other = origin(echo), origin(echo)
     targets = f'["127.0.0.1:{server.addr[1]}"]'
@@ -125,7 +113,7 @@ def test_a_reload_ends_a_removed_user_at_once_and_leaves_the_others_alone(bed, o
     exchange(theirs)
     until(lambda: mine.n_received > 1 << 18, "some of ann's")
     bed.reload(users=users(user("ann"), user("carl")))
-    assert_reset(theirs)
+    receive_reset(theirs)
     mine.end(60)
     assert len(bed.far.records(event="link", is_="up", in_="far")) == carriers + 2
     ended = bed.far.wait_record(event="session", is_="ended")
@@ -152,7 +140,7 @@ def test_the_servers_key_is_changed_without_a_cut(bed, origin):
     assert not bed.far.records(event="session", is_="ended")
     bed.reload(key=f'"{new}"')    # who has not changed by now is told to
     exchange(fresh)
-    assert_reset(old)
+    receive_reset(old)
     assert bed.code("old", server) == 1
     exchange(fresh)
 
@@ -212,7 +200,7 @@ def test_a_hundred_thousand_users_in_a_file(bed, origin, place):
     (place / "users").write_text("\n".join(lines[:-1]) + "\n")
     bed.reload(users_file=place / "users")
     exchange(first)
-    assert_reset(last)
+    receive_reset(last)
 
 
 def test_check_names_the_user_who_is_wrong(cli, place):

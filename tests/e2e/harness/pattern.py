@@ -3,6 +3,8 @@
 import random
 import socket
 
+import pytest
+
 _PERIOD = 1_048_573    # prime, so that no buffer size divides it
 CHUNK = 65536
 _BYTES = random.Random(4).randbytes(_PERIOD)
@@ -41,7 +43,21 @@ def receive_pattern(sock, n, seed=0, start=0):
         got += len(data)
 
 
+def exchange(sock, seed=0, n=1000):
+    """There and back, by an echo."""
+    send_pattern(sock, n, seed)
+    receive_pattern(sock, n, seed)
+
+
 def receive_end(sock):
     """The stream must end cleanly here."""
     data = sock.recv(CHUNK)
     assert data == b"", f"{len(data)} bytes where the end should be"
+
+
+def receive_reset(sock):
+    """Whatever comes, behind it the stream must not look whole."""
+    with pytest.raises(ConnectionResetError):
+        while sock.recv(CHUNK):
+            pass
+        pytest.fail("it looks whole")

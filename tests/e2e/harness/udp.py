@@ -73,6 +73,20 @@ class Association:
         self.send(payload, host, port)
         return self.receive()
 
+    def reach(self, payload, host, port, tries=60):
+        """Sends until it comes back: datagrams may be lost while a link is. Returns where it came from."""
+        self.sock.settimeout(0.5 * SLOWNESS)
+        for _ in range(tries):
+            self.send(payload, host, port)
+            try:
+                while True:
+                    *source, data = self.receive()
+                    if data == payload:
+                        return tuple(source)
+            except TimeoutError:
+                continue
+        raise TimeoutError("no answer")
+
     @contextlib.contextmanager
     def flooding(self, host, port):
         """Within the block more is sent there than a slow line takes."""
@@ -126,3 +140,25 @@ class UdpEcho:
         self._is_closing = True
         self._thread.join(5)
         self.sock.close()
+
+
+class Sides:
+    """Clients for datagrams on one side of a tunnel and servers on the other, until all are closed."""
+
+    def __init__(self, clients, servers, port):
+        self.clients, self.servers, self.port = clients, servers, port
+        self.made = []
+
+    def associate(self, t, host="127.0.0.1", **options):
+        with getattr(t.joined, self.clients).entered():
+            self.made.append(Association((host, self.port), **options))
+        return self.made[-1]
+
+    def echo(self, t, host="127.0.0.1"):
+        with getattr(t.joined, self.servers).entered():
+            self.made.append(UdpEcho(host))
+        return self.made[-1]
+
+    def close(self):
+        for item in self.made:
+            item.close()
