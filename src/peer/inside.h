@@ -103,6 +103,12 @@ struct peer_link {
 
 #define NEAR_MAX_ATTEMPTS 24
 
+/* What has failed is tried again less and less often. */
+struct back_off {
+    uint64_t next_us;    /* not before */
+    unsigned n_failures; /* since the last success */
+};
+
 struct near {
     struct near_options options;
     bool at_once;
@@ -120,9 +126,8 @@ struct near {
     uint64_t dials_us[NEAR_MAX_ATTEMPTS]; /* when carriers were asked for that are not there yet */
     unsigned n_dials;
     unsigned n_wanted;               /* PEER_WANTS_CARRIER to be told */
-    unsigned n_failures;             /* since the last success */
+    struct back_off tries;           /* attempts */
     uint64_t attempt_us;             /* when the last attempt began */
-    uint64_t next_try_us;            /* not before */
     uint64_t due_us;                 /* the next attempt, as of then */
     uint64_t offset_ms;              /* modulo 2^64 */
     uint64_t recent_up, recent_down; /* bytes of links that have ended, of late */
@@ -130,9 +135,9 @@ struct near {
         setup_us; /* what it takes from asking for a link until it stands, smoothed; 0: unknown */
     uint64_t spent_us,
         spending_us; /* when a link's bytes were used up, and how often they are, smoothed; 0: never */
-    uint64_t succeeded_us;  /* when an attempt last did */
-    size_t n_taken;         /* so many links of this session the server seems to take ... */
-    uint64_t n_taken_until; /* ... which is believed until then */
+    uint64_t succeeded_us;   /* when an attempt last did */
+    size_t n_taken;          /* so many links of this session the server seems to take ... */
+    struct back_off further; /* ... and one more is asked for then; no failures: it takes all */
 };
 
 struct far {
@@ -273,6 +278,7 @@ size_t peer_sign(const struct peer_link *link, uint8_t signature[static SIGN_MAX
 void near_begin(struct peer_link *link, const struct peer_time *time);
 void near_read_flight(struct peer_link *link, const struct peer_time *time);
 void near_signed(struct peer_link *link, const uint8_t *signature, size_t n);
+void near_back_off(struct peer *peer, struct back_off *back_off);
 void near_failed(struct peer *peer); /* the next attempt is made later */
 void near_succeeded(struct peer_link *link);
 void near_stood(struct peer_link *link);
@@ -298,6 +304,8 @@ bool near_has_sound_link(const struct peer *peer);
 unsigned near_n_fresh_common(const struct peer *peer);
 /* How many links are wanted beside those that there are; attempts do not count. */
 unsigned near_lack(const struct peer *peer);
+/* When a further link is asked for of a server that seems to take no more; NEVER_US: none is to be waited for. */
+uint64_t near_asks_again_us(const struct peer *peer);
 /* Nothing has answered its flight. Returns what may be the reason. */
 const char *near_unanswered(struct peer_link *link);
 /* Whether it is worn by now. The other end's BYE may come with what it has used up. */

@@ -75,11 +75,13 @@ static uint64_t next_attempt_us(const struct peer *peer)
     const struct near *near = &peer->near;
     unsigned n_attempts = near->n_dials + peer_count(peer, is_awaiting), lack = near_lack(peer);
 
-    if (lack == 0 || n_attempts > lack || n_attempts >= NEAR_MAX_ATTEMPTS ||
+    if (lack == 0)
+        return near_asks_again_us(peer);
+    if (n_attempts > lack || n_attempts >= NEAR_MAX_ATTEMPTS ||
         (near->is_suspended && n_attempts > 0))
         return NEVER_US;
     uint64_t beside_us = n_attempts == lack ? near->attempt_us + BESIDE_US : 0;
-    return beside_us > near->next_try_us ? beside_us : near->next_try_us;
+    return beside_us > near->tries.next_us ? beside_us : near->tries.next_us;
 }
 
 static void begin_session(struct peer *peer)
@@ -98,7 +100,7 @@ void near_review(struct peer *peer)
     struct near *near = &peer->near;
 
     near_look_at_links(peer);
-    if (near->needs_session && near->next_try_us <= peer->time.now_us)
+    if (near->needs_session && near->tries.next_us <= peer->time.now_us)
         begin_session(peer);
     while ((near->due_us = next_attempt_us(peer)) <= peer->time.now_us) {
         near->dials_us[near->n_dials++] = peer->time.now_us;
@@ -119,16 +121,22 @@ static void forget_oldest_dial(struct near *near)
 }
 
 /* What fails before another may be tried, fails with what failed before: all that a network takes with it are one failure. */
+void near_back_off(struct peer *peer, struct back_off *back_off)
+{
+    uint64_t now_us = peer->time.now_us;
+    if (back_off->next_us > now_us)
+        return;
+    unsigned n = back_off->n_failures;
+    uint64_t pause = n < 7 ? MIN_BACK_OFF_US << n : MAX_BACK_OFF_US;
+
+    back_off->n_failures += n < 7;
+    /* Times a factor of 0.5 to 1.5. */
+    back_off->next_us = now_us + pause / 2 + rng_below(peer->rng, pause + 1);
+}
+
 void near_failed(struct peer *peer)
 {
-    struct near *near = &peer->near;
-    if (near->next_try_us > peer->time.now_us)
-        return;
-    uint64_t pause = near->n_failures < 7 ? MIN_BACK_OFF_US << near->n_failures : MAX_BACK_OFF_US;
-
-    near->n_failures += near->n_failures < 7;
-    /* Times a factor of 0.5 to 1.5. */
-    near->next_try_us = peer->time.now_us + pause / 2 + rng_below(peer->rng, pause + 1);
+    near_back_off(peer, &peer->near.tries);
 }
 
 struct peer_link *peer_dialled(struct peer *peer, const struct peer_time *time)
@@ -170,8 +178,8 @@ static void give_up_attempts(struct peer *peer, const char *why)
             peer_link_close(link, why);
     }
     peer->near.dates_by_wall = false;
-    peer->near.n_failures = 0;
-    peer->near.next_try_us = peer->time.now_us;
+    peer->near.tries = (struct back_off){.next_us = peer->time.now_us};
+    peer->near.further = (struct back_off){0};
 }
 
 void near_ask_links(struct peer *peer)
@@ -247,7 +255,7 @@ static bool is_superseded(const struct peer_link *link, unsigned n_lack)
 void near_succeeded(struct peer_link *link)
 {
     struct peer *peer = link->peer;
-    unsigned n_failures = peer->near.n_failures, n_lack = near_lack(peer);
+    unsigned n_failures = peer->near.tries.n_failures, n_lack = near_lack(peer);
 
     for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
         next = at->next;
@@ -256,10 +264,10 @@ void near_succeeded(struct peer_link *link)
             peer_link_close(other, "another link took its place");
     }
     /* Until the link was of use it may be like those before it. */
-    peer->near.n_failures = n_failures;
+    peer->near.tries.n_failures = n_failures;
     peer->near.at_once = false;
     peer->near.succeeded_us = peer->time.now_us;
-    peer->near.next_try_us = 0;
+    peer->near.tries.next_us = 0;
     set_keepalive(link);
 }
 
@@ -308,10 +316,9 @@ void near_link_gone(struct peer_link *link, bool was_up)
     if (peer->is_ending || near_lack(peer) == 0)
         return;
     /* One that was useful is replaced at once, one after the other if need be. */
-    if (was_up && was_useful(link)) {
-        peer->near.n_failures = 0;
-        peer->near.next_try_us = 0;
-    } else
+    if (was_up && was_useful(link))
+        peer->near.tries = (struct back_off){0};
+    else
         near_failed(peer);
 }
 
@@ -325,6 +332,7 @@ void near_start_over(struct peer *peer, const char *why)
     peer->stands = peer->is_drained = false;
     peer->near.has_link_0 = false;
     peer->near.last_join = 0;
+    peer->near.further = (struct back_off){0};
     begin_session(peer);
     session_end(old->session, 3, peer->time.now_us);
     for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
@@ -341,7 +349,7 @@ void near_session_ended(struct peer *peer, const char *why)
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
         const struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
         if (link->state == LINK_UP && link->started_us + GIVE_UP_US <= peer->time.now_us)
-            peer->near.n_failures = 0;
+            peer->near.tries.n_failures = 0;
     }
     near_start_over(peer, why);
     near_failed(peer);
@@ -458,6 +466,6 @@ uint64_t near_deadline_us(const struct peer *peer)
     if (!peer->near.is_suspended)
         deadline = sooner(deadline, links_deadline_us(peer));
     if (peer->near.needs_session)
-        deadline = sooner(deadline, peer->near.next_try_us);
+        deadline = sooner(deadline, peer->near.tries.next_us);
     return sooner(deadline, peer->near.is_reviewed ? peer->near.due_us : next_attempt_us(peer));
 }

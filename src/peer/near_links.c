@@ -24,8 +24,6 @@
 #define REST_US (5 * SECOND_US)
 /* A client in distributed mode asks for no more links: with each record all are looked at. */
 #define MAX_OWN_LINKS 512
-/* How long a server that seems to take no more is asked for none. */
-#define REFUSED_US (300 * SECOND_US)
 
 static uint64_t draw(struct peer *peer, struct near_range range)
 {
@@ -76,6 +74,8 @@ void near_begin_life(struct peer_link *link)
     struct near *near = &peer->near;
 
     near->setup_us = smoothed(near->setup_us, 2 * (peer->time.now_us - link->started_us) + 1);
+    if (peer_count(peer, peer_link_is_up) > near->n_taken)
+        near->further = (struct back_off){0};
     link->rest_us = REST_US + rng_below(peer->rng, 2 * REST_US);
     if (near->options.every.max > 0)
         link->retire_us = peer->time.now_us + draw(peer, near->options.every);
@@ -151,7 +151,7 @@ const char *near_unanswered(struct peer_link *link)
     if (!link->is_own || near_n_fresh_common(peer) == 0 || near->succeeded_us >= link->started_us)
         return "no answer; wrong key, wrong clock or not a sockeye";
     near->n_taken = peer_count(peer, peer_link_is_up);
-    near->n_taken_until = peer->time.now_us + REFUSED_US;
+    near_back_off(peer, &near->further);
     return "no answer; the server may take no more links of one session";
 }
 
@@ -161,12 +161,19 @@ static unsigned n_own_lacking(const struct peer *peer)
     unsigned n_ready = (unsigned)session_ready_links(peer->reign->session);
     size_t n = peer_count(peer, peer_link_is_up), most = MAX_OWN_LINKS;
 
-    if (near->n_taken_until > peer->time.now_us && near->n_taken < most)
-        most = near->n_taken;
+    if (near->further.n_failures > 0 && near->n_taken < most)
+        most = near->n_taken + (near->further.next_us <= peer->time.now_us);
     if (n >= most || n_ready >= near->options.n_links)
         return 0;
     unsigned lack = near->options.n_links - n_ready;
     return most - n < lack ? (unsigned)(most - n) : lack;
+}
+
+uint64_t near_asks_again_us(const struct peer *peer)
+{
+    const struct back_off *further = &peer->near.further;
+    return further->n_failures > 0 && further->next_us > peer->time.now_us ? further->next_us
+                                                                           : NEVER_US;
 }
 
 unsigned near_lack(const struct peer *peer)

@@ -85,6 +85,15 @@ static unsigned n_open(void)
     return n;
 }
 
+/* For ever, both ways. */
+static void freeze(struct sim_carrier *carrier)
+{
+    for (unsigned line = 0; line < 2; line++) {
+        carrier->lines[line].frozen_from_us = world.now_us;
+        carrier->lines[line].frozen_until_us = NEVER;
+    }
+}
+
 static uint64_t n_resent(unsigned side)
 {
     struct session_stats stats;
@@ -163,13 +172,53 @@ static void streams_beyond_a_servers_limit_share_the_links_there_are(void **stat
     run_until(BEGIN_US + 30 * SECOND);
     assert_int_equal(n_links_at_server(), 6);
     assert_all_have_read(100);
+    run_until(BEGIN_US + 130 * SECOND);
     unsigned n_carriers = world.n_carriers;
     run_until(BEGIN_US + 330 * SECOND);
-    assert_in_range(world.n_carriers - n_carriers, 0, 5);
+    /* Two every ten seconds and a drawn half minute: the second as the first stays unanswered for three. */
+    assert_in_range(world.n_carriers - n_carriers, 2, 20);
     for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next)
         carrier_reset(CONTAINER_OF(at, struct sim_carrier, in_world));
     run_until(BEGIN_US + 425 * SECOND);
     assert_all_have_read(200);
+    end();
+}
+
+static bool is_up(const struct peer_link *link)
+{
+    return link->state == LINK_UP;
+}
+
+/* Nothing answers by carriers that are new from now on, for so long. */
+static void swallow_answers(uint64_t us)
+{
+    uint64_t until_us = world.now_us + us;
+    unsigned n_before = world.n_carriers;
+
+    while (world.now_us < until_us) {
+        run_until(world.now_us + MS);
+        for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next) {
+            struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+            if (carrier->number >= n_before)
+                freeze(carrier);
+        }
+    }
+}
+
+static void links_that_were_not_answered_for_a_while_are_asked_for_again_soon(void **state)
+{
+    (void)state;
+    begin_many((struct scenario){.n_links = 2, .knobs[KNOB_DISTRIBUTED] = true}, 2);
+    add_streams();
+    world.apps[1].open_us = BEGIN_US + 20 * SECOND;
+    world_start(&world);
+    run_until(BEGIN_US + 20 * SECOND - MS);
+    assert_int_equal(peer_count(world.nears[0].peer, is_up), 3);
+    swallow_answers(12 * SECOND);
+    assert_int_equal(peer_count(world.nears[0].peer, is_up), 3);
+    run_until(BEGIN_US + 40 * SECOND);
+    assert_int_equal(peer_count(world.nears[0].peer, is_up), 4);
+    assert_all_have_read(100);
     end();
 }
 
@@ -200,10 +249,7 @@ static void one_of_two_links_that_falls_silent_costs_little(void **state)
             (void)run_until_read(1 - side, 500000);
             struct list *at = which == 0 ? world.carriers.next : world.carriers.prev;
             struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
-            for (unsigned i = 0; i < 2; i++) {
-                carrier->lines[i].frozen_from_us = world.now_us;
-                carrier->lines[i].frozen_until_us = NEVER;
-            }
+            freeze(carrier);
             assert_in_range(run_until_read(1 - side, 2900000), 0, SECOND);
             end();
         }
@@ -368,6 +414,7 @@ int main(void)
         cmocka_unit_test(further_links_join_when_the_first_stands),
         cmocka_unit_test(a_server_takes_so_many_links_of_a_session),
         cmocka_unit_test(streams_beyond_a_servers_limit_share_the_links_there_are),
+        cmocka_unit_test(links_that_were_not_answered_for_a_while_are_asked_for_again_soon),
         cmocka_unit_test(a_client_asks_for_so_many_links_and_no_more),
         cmocka_unit_test(one_of_two_links_that_falls_silent_costs_little),
         cmocka_unit_test(one_of_two_links_that_dies_costs_nothing),
