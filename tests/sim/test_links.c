@@ -1,79 +1,23 @@
 /* What several links, and links that take the place of others, promise on lines that are known. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "peer/inside.h"
-#include "world.h"
-
 #define LATENCY (20 * MS)
 
-static struct world world;
-
-static void begin_many(struct scenario scenario, size_t n_apps)
-{
-    scenario.n_nears = scenario.n_workers = 1;
-    scenario.latency_us = LATENCY;
-    scenario.ns_per_byte = scenario.ns_per_byte == 0 ? 1 : scenario.ns_per_byte;
-    scenario.window_bytes = 64 << 20;
-    scenario.stream_window_bytes = 16 << 20;
-    scenario.heal_us = BEGIN_US;
-    scenario.end_us = BEGIN_US + 600 * SECOND;
-    world_init(&world, &scenario);
-    world_add_apps(&world, n_apps);
-    for (size_t i = 0; i < n_apps; i++)
-        for (unsigned side = 0; side < 2; side++)
-            world.apps[i].scripts[side] =
-                (struct script){.write_bytes = 65536, .read_bytes = 1 << 20};
-}
-
-static void begin(struct scenario scenario)
-{
-    begin_many(scenario, 1);
-}
-
-static void end(void)
-{
-    world_free(&world);
-    assert_string_equal(world.failure, "");
-}
-
-static void add_step(unsigned side, uint64_t pause_us, uint64_t n_bytes)
-{
-    struct script *script = &world.apps[0].scripts[side];
-    script->steps[script->n_steps++] = (struct app_step){.pause_us = pause_us, .n_bytes = n_bytes};
-}
-
-static uint64_t n_read(unsigned side)
-{
-    return world.apps[0].n_read[side];
-}
+#include "known.h"
 
 /* Returns the longest time in which nothing came. */
 static uint64_t run_until_read(unsigned side, uint64_t n)
 {
-    uint64_t worst_us = 0, last_us = world.now_us, had = n_read(side);
+    uint64_t worst_us = 0, last_us = world.now_us, had = n_read(0, side);
 
-    while (n_read(side) < n && world.failure[0] == 0) {
+    while (n_read(0, side) < n && world.failure[0] == 0) {
         assert_true(world_step(&world, world.scenario.end_us));
-        if (n_read(side) == had)
+        if (n_read(0, side) == had)
             continue;
-        had = n_read(side);
+        had = n_read(0, side);
         worst_us = world.now_us - last_us > worst_us ? world.now_us - last_us : worst_us;
         last_us = world.now_us;
     }
     assert_string_equal(world.failure, "");
     return worst_us;
-}
-
-static void run_until(uint64_t us)
-{
-    while (world_step(&world, us))
-        ;
-    world.now_us = us;
 }
 
 static unsigned n_open(void)
@@ -107,9 +51,9 @@ static uint64_t n_resent(unsigned side)
 static void further_links_join_when_the_first_stands(void **state)
 {
     (void)state;
-    begin((struct scenario){.n_links = 4});
-    add_step(0, 0, 100);
-    add_step(0, 10 * SECOND, 100);
+    begin((struct scenario){.n_links = 4}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 10 * SECOND, 100);
     world_start(&world);
     run_until(BEGIN_US + 6 * LATENCY);
     assert_in_range(n_open(), 0, 1);
@@ -134,9 +78,9 @@ static size_t n_links_at_server(void)
 static void a_server_takes_so_many_links_of_a_session(void **state)
 {
     (void)state;
-    begin((struct scenario){.n_links = 8, .max_links = 5});
-    add_step(0, 0, 100);
-    add_step(0, 100 * SECOND, 100);
+    begin((struct scenario){.n_links = 8, .max_links = 5}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 100 * SECOND, 100);
     world_start(&world);
     run_until(BEGIN_US + 60 * SECOND);
     assert_int_equal(n_links_at_server(), 5);
@@ -165,8 +109,7 @@ static void assert_all_have_read(uint64_t n)
 static void streams_beyond_a_servers_limit_share_the_links_there_are(void **state)
 {
     (void)state;
-    begin_many((struct scenario){.n_links = 2, .max_links = 6, .knobs[KNOB_DISTRIBUTED] = true},
-               20);
+    begin((struct scenario){.n_links = 2, .max_links = 6, .knobs[KNOB_DISTRIBUTED] = true}, 20);
     add_streams();
     world_start(&world);
     run_until(BEGIN_US + 30 * SECOND);
@@ -225,7 +168,7 @@ static void links_that_were_not_answered_for_a_while_are_asked_for_again_soon(vo
 static void a_client_asks_for_so_many_links_and_no_more(void **state)
 {
     (void)state;
-    begin_many((struct scenario){.n_links = 2, .knobs[KNOB_DISTRIBUTED] = true}, 530);
+    begin((struct scenario){.n_links = 2, .knobs[KNOB_DISTRIBUTED] = true}, 530);
     add_streams();
     for (size_t i = 0; i < world.n_apps; i++)
         world.apps[i].open_us = BEGIN_US + i * 50 * MS;
@@ -243,8 +186,8 @@ static void one_of_two_links_that_falls_silent_costs_little(void **state)
     (void)state;
     for (unsigned which = 0; which < 2; which++)
         for (unsigned side = 0; side < 2; side++) {
-            begin((struct scenario){.n_links = 2, .ns_per_byte = 1000});
-            add_step(side, 0, 3000000);
+            begin((struct scenario){.n_links = 2, .ns_per_byte = 1000}, 1);
+            add_step(0, side, 0, 3000000);
             world_start(&world);
             (void)run_until_read(1 - side, 500000);
             struct list *at = which == 0 ? world.carriers.next : world.carriers.prev;
@@ -259,8 +202,8 @@ static void one_of_two_links_that_dies_costs_nothing(void **state)
 {
     (void)state;
     for (unsigned which = 0; which < 2; which++) {
-        begin((struct scenario){.n_links = 2, .ns_per_byte = 1000});
-        add_step(1, 0, 3000000);
+        begin((struct scenario){.n_links = 2, .ns_per_byte = 1000}, 1);
+        add_step(0, 1, 0, 3000000);
         world_start(&world);
         (void)run_until_read(0, 500000);
         struct list *at = which == 0 ? world.carriers.next : world.carriers.prev;
@@ -277,8 +220,8 @@ static void a_handover_by_time_costs_no_pause_and_sends_nothing_twice(void **sta
 {
     (void)state;
     for (unsigned side = 0; side < 2; side++) {
-        begin((struct scenario){.every = {300 * MS, 500 * MS}, .ns_per_byte = 1000});
-        add_step(side, 0, 5000000);
+        begin((struct scenario){.every = {300 * MS, 500 * MS}, .ns_per_byte = 1000}, 1);
+        add_step(0, side, 0, 5000000);
         world_start(&world);
         (void)run_until_read(1 - side, 100000);
         uint64_t worst_us = run_until_read(1 - side, 4900000);
@@ -293,11 +236,11 @@ static void a_handover_by_time_costs_no_pause_and_sends_nothing_twice(void **sta
 static void an_old_link_stays_until_another_has_its_place(void **state)
 {
     (void)state;
-    begin((struct scenario){.every = {300 * MS, 500 * MS}, .ns_per_byte = 1000});
-    add_step(0, 0, 5000000);
+    begin((struct scenario){.every = {300 * MS, 500 * MS}, .ns_per_byte = 1000}, 1);
+    add_step(0, 0, 0, 5000000);
     world_start(&world);
     (void)run_until_read(1, 100000);
-    while (n_read(1) < 4900000) {
+    while (n_read(0, 1) < 4900000) {
         assert_true(world_step(&world, world.scenario.end_us));
         assert_true(peer_is_linked(world.nears[0].peer));
     }
@@ -320,9 +263,9 @@ static void an_old_link_waits_half_a_minute_for_the_others_fin(void **state)
 {
     (void)state;
     for (unsigned comes = 0; comes < 2; comes++) {
-        begin((struct scenario){.every = {2 * SECOND, 2 * SECOND}});
-        add_step(0, 0, 100);
-        add_step(0, 100 * SECOND, 100);
+        begin((struct scenario){.every = {2 * SECOND, 2 * SECOND}}, 1);
+        add_step(0, 0, 0, 100);
+        add_step(0, 0, 100 * SECOND, 100);
         world_start(&world);
         run_until(BEGIN_US + 1900 * MS);
         struct sim_carrier *old = CONTAINER_OF(world.carriers.next, struct sim_carrier, in_world);
@@ -343,8 +286,8 @@ static void links_of_few_bytes_are_opened_ahead(void **state)
 {
     (void)state;
     for (unsigned side = 0; side < 2; side++) {
-        begin((struct scenario){.after = {12288, 15360}});
-        add_step(side, 0, 1000000);
+        begin((struct scenario){.after = {12288, 15360}}, 1);
+        add_step(0, side, 0, 1000000);
         world_start(&world);
         (void)run_until_read(1 - side, 500000);
         uint64_t begun_us = world.now_us;
@@ -361,13 +304,13 @@ static void links_that_went_fast_leave_one_behind(void **state)
 {
     (void)state;
     for (uint64_t n = 2000000; n < 2600000; n += 100000) {
-        begin((struct scenario){.after = {200000, 300000}});
-        add_step(0, 0, n);
-        add_step(0, 550 * SECOND, 100);
+        begin((struct scenario){.after = {200000, 300000}}, 1);
+        add_step(0, 0, 0, n);
+        add_step(0, 0, 550 * SECOND, 100);
         world_start(&world);
         world.nears[0].peer->near.options.keepalive_s = n % 200000 == 0 ? 0 : 1 + n % 3;
         run_until(BEGIN_US + 60 * SECOND);
-        assert_int_equal(n_read(1), n);
+        assert_int_equal(n_read(0, 1), n);
         assert_int_equal(n_open(), 1);
         (void)run_until_read(1, n + 100);
         end();
@@ -377,9 +320,9 @@ static void links_that_went_fast_leave_one_behind(void **state)
 static void an_idle_session_hands_over_and_keeps_one_link(void **state)
 {
     (void)state;
-    begin((struct scenario){.every = {2 * SECOND, 3 * SECOND}});
-    add_step(0, 0, 100);
-    add_step(0, 60 * SECOND, 100);
+    begin((struct scenario){.every = {2 * SECOND, 3 * SECOND}}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 60 * SECOND, 100);
     world_start(&world);
     run_until(BEGIN_US + 50 * SECOND);
     assert_in_range(world.n_carriers, 12, 30);
@@ -392,10 +335,10 @@ static void an_idle_session_hands_over_and_keeps_one_link(void **state)
 static void a_session_that_is_gone_is_replaced_within_what_a_carrier_may_carry(void **state)
 {
     (void)state;
-    begin_many((struct scenario){.after = {4800, 4900}, .at_once = true}, 2);
+    begin((struct scenario){.after = {4800, 4900}, .at_once = true}, 2);
     world.apps[1].open_us = BEGIN_US + 5 * SECOND;
-    add_step(0, 0, 100);
-    add_step(0, SECOND, 4000);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, SECOND, 4000);
     world_start(&world);
     (void)run_until_read(1, 100);
     node_stop(&world.far);
