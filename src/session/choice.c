@@ -12,7 +12,7 @@
 
 /* Two links are as good as each other within so much: a share of the time, and what measuring is worth. */
 enum { SAME_SHARE = 4, SAME_US = 1000 };
-/* A stream's bulk leaves its link for one that is sooner by more than so much and twice: what slows down one of them makes that. */
+/* Bulk leaves its link for one that is sooner by more than so much and twice: what slows down one of them makes that. */
 enum { HOLD_US = 20000 };
 /* A link that owes an answer for so long at least is stalled for who has another: sending again costs little, as copies are dropped. */
 enum { MIN_STALLED_US = 250000 };
@@ -127,8 +127,9 @@ bool link_takes_slots(struct session *session, const struct session_link *link)
 }
 
 /*
- * Where nothing is far away one link carries whatever can be carried, and bytes that come by one need not be put in order. A machine that
- * is busy makes all of them late alike, so of a link that has never been without bulk nobody knows how near it is: the nearest says it.
+ * Where nothing is far away one link carries whatever can be carried: what comes by one need not be put in order, and what is under way on
+ * one stays in the processor's caches, where each of several would be filled as far as it goes. A machine that is busy makes all of them late
+ * alike, so of a link that has never been without bulk nobody knows how near it is: the nearest says it.
  */
 static bool holds(const struct session *session, const struct session_link *holder,
                   const struct session_link *link)
@@ -139,9 +140,9 @@ static bool holds(const struct session *session, const struct session_link *hold
 }
 
 bool link_takes_bulk(const struct session *session, const struct session_link *link,
-                     const struct stream *stream, enum link_takes takes)
+                     enum link_takes takes)
 {
-    uint64_t by = session->n_up <= 1 ? NO_LINK : stream->out.by;
+    uint64_t by = session->n_up <= 1 ? NO_LINK : session->bulk_by;
     const struct session_link *holder = by == link->number ? link
                                         : by == NO_LINK    ? NULL
                                                            : link_find(session, by);

@@ -14,7 +14,6 @@ enum {
     URGENT_BYTES = 256 * 1024,     /* of small streams, then one record of bulk that waits */
     LITTLE_BYTES =
         256, /* a frame has so many bytes at least, if there are so many and it is not the record's first */
-    BULK_LOOKS = 64, /* at streams of bulk, for one that goes by the link */
     DATA_HEAD_BYTES = 1 + 2 * VARINT_MAX_BYTES + 4,
     ACK_MAX_BYTES = 1 + 3 * VARINT_MAX_BYTES,
 };
@@ -373,38 +372,24 @@ static bool put_datagrams(struct filler *filler, struct queues *queues)
     return true;
 }
 
-/* The first that goes by this link; NULL: of those that are soonest none does. */
-static struct stream *next_bulk(const struct session *session, const struct session_link *link,
-                                enum link_takes takes)
-{
-    const struct list *bulk = &session->queues.bulk;
-    size_t n = 0;
-
-    for (struct list *at = bulk->next; at != bulk && n < BULK_LOOKS; at = at->next, n++) {
-        struct stream *stream = CONTAINER_OF(at, struct stream, in_queue);
-        if (link_takes_bulk(session, link, stream, takes))
-            return stream;
-    }
-    return NULL;
-}
-
 /* Of those that are bound to the link (`queues`), or of those that are bound to none. False: the record is full. */
 static bool put_bulk(struct filler *filler, struct queues *queues, enum link_takes takes)
 {
+    struct session *session = filler->session;
     bool is_bound = queues == &filler->link->queues;
 
+    if (!is_bound && !link_takes_bulk(session, filler->link, takes))
+        return true;
     while (!list_empty(&queues->bulk)) {
-        struct stream *stream = is_bound ? CONTAINER_OF(queues->bulk.next, struct stream, in_queue)
-                                         : next_bulk(filler->session, filler->link, takes);
-        if (stream == NULL)
-            return true;
+        struct stream *stream = CONTAINER_OF(queues->bulk.next, struct stream, in_queue);
         if (stream->out.deficit <= 0)
             stream->out.deficit += QUANTUM_BYTES;
         int32_t n = put_data(filler, stream, SESSION_RECORD_MAX_BYTES);
         if (n < 0)
             return false;
-        filler->session->urgent_run = 0;
-        stream->out.by = filler->link->number;
+        session->urgent_run = 0;
+        if (!is_bound)
+            session->bulk_by = filler->link->number;
         stream->out.deficit -= n;
         stream_queue(stream);
         if (stream->queue == QUEUE_BULK && stream->out.deficit <= 0) {
@@ -630,7 +615,8 @@ bool session_wants(struct session *session, uint64_t number)
     if (!has_first && list_empty(&all->bulk))
         return false;
     enum link_takes takes = link_takes(session, link);
-    return (takes == TAKES_ALL && has_first) || next_bulk(session, link, takes) != NULL;
+    return (takes == TAKES_ALL && has_first) ||
+           (!list_empty(&all->bulk) && link_takes_bulk(session, link, takes));
 }
 
 size_t session_room(const struct session *session, uint64_t number)

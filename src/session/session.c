@@ -30,7 +30,8 @@ enum err session_new(struct session **out, const struct session_options *options
     session->store.free_bytes = options->window_bytes;
     session->delivers = true;
     session->initial_told = session->initial_theirs = INITIAL_FULL;
-    session->initial_sent.link = session->drain_sent.link = session->end_by = NO_LINK;
+    session->initial_sent.link = session->drain_sent.link = NO_LINK;
+    session->end_by = session->bulk_by = NO_LINK;
     list_init(&session->streams);
     list_init(&session->crowded_out);
     list_init(&session->commons);

@@ -82,7 +82,6 @@ struct outgoing {
     int32_t deficit;     /* of its turn in the bulk queue */
     uint64_t n_resent;   /* bytes */
     struct round_trip round_trip;
-    uint64_t by; /* the link that had its last bytes of bulk; NO_LINK: none */
 };
 
 /* Offsets: consumed <= received <= highest <= limit. */
@@ -280,6 +279,7 @@ struct session {
     size_t n_link_events;
     uint64_t min_rtt_us; /* of all links; 0: unknown */
     struct ranking ranking;
+    uint64_t bulk_by; /* the link that had the last bulk that was bound to none; NO_LINK: none */
 
     struct list streams;
     size_t n_streams;      /* all that exist */
@@ -460,9 +460,9 @@ enum link_takes { TAKES_NOTHING, TAKES_BULK, TAKES_ALL };
 enum link_takes link_takes(struct session *session, const struct session_link *link);
 /* Whether it may carry what is said of the whole session: one that has fallen silent may not where another has not. */
 bool link_takes_slots(struct session *session, const struct session_link *link);
-/* Whether it takes bulk of this stream, which is bound to none; `takes` is link_takes(). */
+/* Whether it takes bulk that is bound to none; `takes` is link_takes(). */
 bool link_takes_bulk(const struct session *session, const struct session_link *link,
-                     const struct stream *stream, enum link_takes takes);
+                     enum link_takes takes);
 /* So many more of its bytes were acknowledged. */
 void link_measure(struct session *session, struct session_link *link, uint64_t n_bytes);
 /* When a link is to be looked at next; UINT64_MAX: not before something comes. */

@@ -102,7 +102,7 @@ enum err stream_new(struct session *session, bool is_ours, struct stream **out)
     }
     stream->session = session;
     stream->is_ours = is_ours;
-    stream->in.window_sent.link = stream->out.by = NO_LINK;
+    stream->in.window_sent.link = NO_LINK;
     stream->awaits_read = true;
     list_init(&stream->in_events);
     list_init(&stream->in_queue);

@@ -149,19 +149,24 @@ static void bulk_keeps_to_its_link_where_nothing_is_far_until_that_falls_silent(
     assert_true(take(pair, CLIENT, 1, record) > 0);
 }
 
-static void bulk_that_keeps_to_one_link_leaves_another_to_what_is_behind_it(void **state)
+static void
+bulk_of_all_streams_goes_by_one_link_where_nothing_is_far_and_what_is_urgent_by_any(void **state)
 {
     struct pair *pair = *state;
     struct stream *streams[2], *others[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
 
     open_stream(pair, 0, others);
     begin_bulk(pair, MS / 2, streams);
-    assert_false(session_wants(pair->ends[CLIENT], 1));
+    write_some(others[CLIENT], 1000);
+    assert_int_equal(others[CLIENT]->queue, QUEUE_URGENT);
+    assert_true(take(pair, CLIENT, 1, record) > 0);
     others[CLIENT]->out.burst = 1 << 20;
     others[CLIENT]->out.burst_us = pair->now_us;
     write_some(others[CLIENT], 1000);
     assert_int_equal(others[CLIENT]->queue, QUEUE_BULK);
-    assert_true(session_wants(pair->ends[CLIENT], 1));
+    assert_false(session_wants(pair->ends[CLIENT], 1));
+    assert_true(session_wants(pair->ends[CLIENT], 0));
 }
 
 static void the_shortest_round_trip_is_that_of_the_links_that_are_up(void **state)
@@ -720,7 +725,7 @@ int main(void)
         TEST(links_that_are_alike_are_used_alike),
         TEST(bulk_goes_by_a_slower_link_only_where_it_arrives_earlier),
         TEST(bulk_keeps_to_its_link_where_nothing_is_far_until_that_falls_silent),
-        TEST(bulk_that_keeps_to_one_link_leaves_another_to_what_is_behind_it),
+        TEST(bulk_of_all_streams_goes_by_one_link_where_nothing_is_far_and_what_is_urgent_by_any),
         TEST(the_shortest_round_trip_is_that_of_the_links_that_are_up),
         TEST(bulk_keeps_to_a_link_that_was_always_busy_unless_another_is_much_sooner),
         TEST(bulk_of_one_stream_goes_by_all_links_that_are_far),
