@@ -1,6 +1,8 @@
 /* What a tunnel promises to the microsecond or to the byte, on lines that are known. */
 #define LATENCY (50 * MS)
 
+#include <string.h>
+
 #include "known.h"
 
 /* What sending a few hundred bytes takes on a fast line, and rounding. */

@@ -151,7 +151,7 @@ static void swallow_answers(uint64_t us)
 static void links_that_were_not_answered_for_a_while_are_asked_for_again_soon(void **state)
 {
     (void)state;
-    begin_many((struct scenario){.n_links = 2, .knobs[KNOB_DISTRIBUTED] = true}, 2);
+    begin((struct scenario){.n_links = 2, .knobs[KNOB_DISTRIBUTED] = true}, 2);
     add_streams();
     world.apps[1].open_us = BEGIN_US + 20 * SECOND;
     world_start(&world);
