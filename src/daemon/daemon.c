@@ -55,14 +55,23 @@ static void on_worker_pinged(struct worker *worker)
     mailbox_post(&daemon->workers[0]->mailbox, &worker->orders.ping);
 }
 
+static void say_that_it_ends(const struct daemon *daemon, struct log *log)
+{
+    uint64_t n = atomic_load(&daemon->shared.n_connections);
+    if (n == 0)
+        log_say(log, LOG_LEVEL_INFO, "ending");
+    else
+        log_say(log, LOG_LEVEL_INFO, "ending: %llu connection%s may go on for %llu s",
+                (unsigned long long)n, n == 1 ? "" : "s",
+                (unsigned long long)daemon->runtime->config->limits.drain_s);
+}
+
 static void end(struct daemon *daemon)
 {
     struct log *log = daemon->workers[0]->env.log;
     if (daemon->ending == RUNNING) {
         daemon->ending = DRAINING;
-        log_say(log, LOG_LEVEL_INFO, "ending; connections that may go on for drain_s, %llu s: %llu",
-                (unsigned long long)daemon->runtime->config->limits.drain_s,
-                (unsigned long long)atomic_load(&daemon->shared.n_connections));
+        say_that_it_ends(daemon, log);
         timer_clear(loop_timers(daemon->workers[0]->loop), &daemon->notify_again);
         notify_stopping(&daemon->notify);
         daemon_order_all(daemon, worker_order_drain);

@@ -280,7 +280,7 @@ def test_signals_while_many_ask_for_the_status_end_the_process_cleanly(sockeye, 
     for asker in askers:
         asker.start()
     proxy.send_signal(signal.SIGTERM)
-    proxy.wait_text("ending; connections that may go on for drain_s, 30 s: 1")
+    proxy.wait_text("ending: 1 connection may go on for 30 s")
     proxy.send_signal(signal.SIGTERM)
     code = proxy.wait()
     stop.set()
