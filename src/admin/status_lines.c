@@ -27,7 +27,7 @@ static void print_numbers(FILE *out, const uint64_t *numbers, size_t n)
 
 static void print_link(FILE *out, const struct tunnel_link_report *link)
 {
-    const uint64_t numbers[] = {link->rtt_us, link->sent_bytes, link->received_bytes,
+    const uint64_t numbers[] = {link->number, link->rtt_us, link->sent_bytes, link->received_bytes,
                                 link->retransmits};
     char remote[ADDR_TEXT_BYTES] = "by another tunnel";
     if (link->remote.family != ADDR_NONE)
@@ -156,7 +156,8 @@ static enum err read_link(struct status_lines *out, struct reader *reader)
     if (!grow((void **)&out->links, out->n_links, sizeof *out->links))
         return ERR_MEMORY;
     struct status_lines_link *link = &out->links[out->n_links++];
-    uint64_t *const numbers[] = {&link->rtt_us, &link->sent, &link->received, &link->retransmits};
+    uint64_t *const numbers[] = {&link->number, &link->rtt_us, &link->sent, &link->received,
+                                 &link->retransmits};
     take_word(reader, link->remote, sizeof link->remote);
     take_numbers(reader, numbers, sizeof numbers / sizeof numbers[0]);
     out->sessions[out->n_sessions - 1].n_links_told++;

@@ -4,7 +4,7 @@
  *
  *     sockeye VERSION PID UPTIME_MS FLOWS_NOW FLOWS_TOTAL BYTES_UP BYTES_DOWN REFUSED
  *     session WORKER SERIAL near|far NAME USER STREAMS_NOW STREAMS_TOTAL SENT RECEIVED RESENT LINKS LINKS_CUT
- *     link REMOTE RTT_US SENT RECEIVED RETRANSMITS          below its session
+ *     link REMOTE NUMBER RTT_US SENT RECEIVED RETRANSMITS          below its session
  *     end
  */
 #ifndef SOCKEYE_ADMIN_STATUS_LINES_H
@@ -22,6 +22,7 @@ void admin_print_lines(FILE *out, const struct status *status, const struct coun
 /* Likewise, as they are read. */
 struct status_lines_link {
     char remote[STATUS_LINES_REMOTE_BYTES];
+    uint64_t number; /* of the session's */
     uint64_t rtt_us, sent, received, retransmits;
 };
 

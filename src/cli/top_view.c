@@ -11,14 +11,16 @@
 
 /* A session with what is to be compared. */
 struct row {
-    const struct status_lines_session *session;
-    double sent, received; /* a second */
-    uint64_t rtt_us;       /* the least of its links'; 0: unknown */
+    const struct status_lines_session *session, *before; /* the second NULL: it is new */
+    double sent, received;                               /* a second */
+    uint64_t rtt_us;                                     /* the least of its links'; 0: unknown */
 };
 
 struct page {
     FILE *out;
     const struct top_view *view;
+    const struct status_lines *now, *before; /* the second may be NULL */
+    uint64_t us;                             /* between them */
     unsigned n_lines;
 };
 
@@ -146,6 +148,7 @@ static void fill_rows(struct row *rows, const struct status_lines *now,
                          : bsearch(&session, known, n_known, sizeof *known, compare_identities);
         rows[i] = (struct row){.session = session, .rtt_us = least_rtt_us(now, session)};
         if (found != NULL) {
+            rows[i].before = *found;
             rows[i].sent = per_s(session->sent, (*found)->sent, us);
             rows[i].received = per_s(session->received, (*found)->received, us);
         }
@@ -225,9 +228,9 @@ static const struct {
 
 /* ---- the page ---- */
 
-static void print_head(struct page *page, const struct status_lines *now,
-                       const struct status_lines *before, uint64_t us)
+static void print_head(struct page *page)
 {
+    const struct status_lines *now = page->now, *before = page->before;
     uint64_t s = now->uptime_ms / 1000;
     char days[24] = "";
     if (s >= 86400)
@@ -238,8 +241,8 @@ static void print_head(struct page *page, const struct status_lines *now,
     else
         print_line(page, "sockeye %s, pid %" PRIu64 ", up %s%02u:%02u:%02u", now->version, now->pid,
                    days, (unsigned)(s / 3600 % 24), (unsigned)(s / 60 % 60), (unsigned)(s % 60));
-    double up = before == NULL ? 0 : per_s(now->bytes_up, before->bytes_up, us);
-    double down = before == NULL ? 0 : per_s(now->bytes_down, before->bytes_down, us);
+    double up = before == NULL ? 0 : per_s(now->bytes_up, before->bytes_up, page->us);
+    double down = before == NULL ? 0 : per_s(now->bytes_down, before->bytes_down, page->us);
     print_line(page, "flows: %s now, %s in all, %s refused; up %s, down %s",
                number(now->flows_now).text, number(now->flows_total).text,
                number(now->refused).text, byte_rate(up).text, byte_rate(down).text);
@@ -263,7 +266,31 @@ static void print_sums(struct page *page, const struct row *rows, size_t n)
                orders[page->view->order].name);
 }
 
-static void print_row(struct page *page, const struct status_lines *now, const struct row *row)
+static const struct status_lines_link *link_before(const struct page *page, const struct row *row,
+                                                   uint64_t number)
+{
+    for (size_t i = 0; row->before != NULL && i < row->before->n_links_told; i++) {
+        const struct status_lines_link *link = &page->before->links[row->before->first_link + i];
+        if (link->number == number)
+            return link;
+    }
+    return NULL;
+}
+
+/* Of a link what goes over the wire, and the segments that TCP has sent again. */
+static void print_link(struct page *page, const struct row *row,
+                       const struct status_lines_link *link)
+{
+    const struct status_lines_link *before = link_before(page, row, link->number);
+    double sent = before == NULL ? 0 : per_s(link->sent, before->sent, page->us);
+    double received = before == NULL ? 0 : per_s(link->received, before->received, page->us);
+    /* An address may be longer than a name. */
+    print_line(page, "  %-34s%11s%11s%10s%7s", link->remote, byte_rate(sent).text,
+               byte_rate(received).text, round_trip(link->rtt_us).text,
+               number(link->retransmits).text);
+}
+
+static void print_row(struct page *page, const struct row *row)
 {
     const struct status_lines_session *session = row->session;
     struct amount links = number(session->n_links), streams = number(session->streams_now);
@@ -276,24 +303,18 @@ static void print_row(struct page *page, const struct status_lines *now, const s
     snprintf(name, sizeof name, "%s %s%s%s", session->is_near ? "near" : "far ", session->name,
              session->user[0] != '\0' ? " " : "", session->user);
     print_cells(page, name, cells);
-    for (size_t i = 0; i < session->n_links_told && !page->view->hides_links; i++) {
-        const struct status_lines_link *link = &now->links[session->first_link + i];
-        struct amount all_sent = amount_bytes((double)link->sent);
-        struct amount all_received = amount_bytes((double)link->received);
-        /* An address may be longer than a name. */
-        print_line(page, "  %-34s%11s%11s%10s%7s", link->remote, all_sent.text, all_received.text,
-                   round_trip(link->rtt_us).text, number(link->retransmits).text);
-    }
+    for (size_t i = 0; i < session->n_links_told && !page->view->hides_links; i++)
+        print_link(page, row, &page->now->links[session->first_link + i]);
 }
 
-static void print_table(struct page *page, const struct status_lines *now, const struct row *rows)
+static void print_table(struct page *page, const struct row *rows)
 {
     static const char *const heads[7] = {"LINKS", "STREAMS", "SENT/S", "RECV/S",
                                          "RTT",   "RESENT",  "LOST"};
     print_line(page, "%s", "");
     print_cells(page, "SESSION", heads);
-    for (size_t i = 0; i < now->n_sessions; i++) {
-        size_t n_left = now->n_sessions - i;
+    for (size_t i = 0; i < page->now->n_sessions; i++) {
+        size_t n_left = page->now->n_sessions - i;
         unsigned takes =
             1 + (page->view->hides_links ? 0 : (unsigned)rows[i].session->n_links_told);
         /* The last line is for how many there is no room for. */
@@ -301,21 +322,21 @@ static void print_table(struct page *page, const struct status_lines *now, const
             print_line(page, "and %zu more", n_left);
             break;
         }
-        print_row(page, now, &rows[i]);
+        print_row(page, &rows[i]);
     }
 }
 
 enum err top_view_print(FILE *out, const struct top_view *view, const struct status_lines *now,
                         const struct status_lines *before, uint64_t us)
 {
-    struct page page = {.out = out, .view = view};
+    struct page page = {.out = out, .view = view, .now = now, .before = before, .us = us};
     struct row *rows = make_rows(now, before, us);
     if (rows == NULL)
         return ERR_MEMORY;
     qsort(rows, now->n_sessions, sizeof *rows, orders[view->order].compare);
-    print_head(&page, now, before, us);
+    print_head(&page);
     print_sums(&page, rows, now->n_sessions);
-    print_table(&page, now, rows);
+    print_table(&page, rows);
     free(rows);
     return ERR_NONE;
 }

@@ -10,8 +10,10 @@ static void report_link(struct tunnel_link_report *out, const struct carrier *ca
                         const struct session *session)
 {
     struct session_link_stats stats = {0};
-    (void)session_link_stats(session, peer_link_number(carrier->of), &stats);
+    uint64_t number = peer_link_number(carrier->of);
+    (void)session_link_stats(session, number, &stats);
     *out = (struct tunnel_link_report){
+        .number = number,
         .remote = carrier->remote,
         .rtt_us = stats.srtt_us,
         .min_rtt_us = stats.min_rtt_us,

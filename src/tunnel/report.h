@@ -19,6 +19,7 @@
 struct tunnel_env;
 
 struct tunnel_link_report {
+    uint64_t number; /* which of its session's it is */
     struct addr remote;
     uint64_t rtt_us, min_rtt_us; /* smoothed, and the least; 0: unknown */
     uint64_t rate;               /* of our bytes, a second, as they were acknowledged; 0: unknown */

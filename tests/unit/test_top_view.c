@@ -11,8 +11,13 @@
 
 #include "cli/top_view.h"
 
+static struct status_lines_link links_before[] = {
+    {.number = 1, .remote = "192.0.2.9:4194", .sent = 7, .received = 7},
+    {.number = 2, .remote = "192.0.2.9:4194", .sent = 96, .received = 1000000},
+};
+
 static struct status_lines_link links[] = {
-    {.remote = "192.0.2.9:4194", .rtt_us = 23400, .sent = 4096, .received = 5000000},
+    {.number = 2, .remote = "192.0.2.9:4194", .rtt_us = 23400, .sent = 4096, .received = 5000000},
     {.remote = "[2001:db8:1234:5678:9abc:def0:1234:5678]:65535",
      .rtt_us = 12300,
      .retransmits = 17},
@@ -20,7 +25,13 @@ static struct status_lines_link links[] = {
 
 static struct status_lines_session sessions_before[] = {
     {.worker = 1, .serial = 2, .name = "away", .sent = 5000, .received = 1000},
-    {.worker = 1, .serial = 1, .name = "home", .is_near = true, .sent = 1000, .received = 2000},
+    {.worker = 1,
+     .serial = 1,
+     .name = "home",
+     .is_near = true,
+     .sent = 1000,
+     .received = 2000,
+     .n_links_told = 2},
 };
 
 static struct status_lines_session sessions[] = {
@@ -46,8 +57,13 @@ static struct status_lines_session sessions[] = {
     {.worker = 2, .serial = 1, .name = "new", .sent = 1000000, .received = 1000000},
 };
 
-static const struct status_lines before = {
-    .version = "1.2.3", .pid = 42, .bytes_up = 1000, .sessions = sessions_before, .n_sessions = 2};
+static const struct status_lines before = {.version = "1.2.3",
+                                           .pid = 42,
+                                           .bytes_up = 1000,
+                                           .sessions = sessions_before,
+                                           .n_sessions = 2,
+                                           .links = links_before,
+                                           .n_links = 2};
 
 static const struct status_lines now = {.version = "1.2.3",
                                         .pid = 42,
@@ -144,7 +160,7 @@ static void links_stand_below_their_session_or_are_hidden(void **state)
     (void)state;
     char *text = shown(&(struct top_view){.width = 100, .height = 24}, &before);
     assert_has(
-        text, "    3\n  192.0.2.9:4194                         4.1 kB     5.0 MB   23.4 ms      0\n"
+        text, "    3\n  192.0.2.9:4194                       2.0 kB/s   2.0 MB/s   23.4 ms      0\n"
               "  [2001:db8:1234:5678:9abc:def0:1234:5678]:65535");
     free(text);
     text = shown(&(struct top_view){.width = 100, .height = 24, .hides_links = true}, &before);
