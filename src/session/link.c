@@ -236,9 +236,11 @@ static void frame_acked(struct session *session, const struct sent *sent, uint64
         listener_acked(session, sent);
         return;
     }
-    struct stream *stream = sent->kind == SENT_NOTHING ? NULL : stream_find(session, sent->id);
-    if (sent->kind == SENT_OPEN && ids_add(&session->ours, id_number(sent->id)) == ERR_MEMORY)
+    if (sent->kind == SENT_OPEN && ids_add(&session->ours, id_number(sent->id)) == ERR_MEMORY) {
         session_over(session, STREAM_RESET_LOST);
+        return;
+    }
+    struct stream *stream = sent->kind == SENT_NOTHING ? NULL : stream_find(session, sent->id);
     if (stream == NULL)
         return;
     if (rtt_us != 0)
