@@ -222,6 +222,9 @@ enum err peer_link_room(struct peer_link *link, uint8_t **bytes, size_t *n)
     /* There may be enough for the record that has begun. */
     if (err == ERR_MEMORY && peer_link_is_up(link))
         err = span_reserve(&link->in, peer_link_chunks(link), least_room(link));
+    /* Nobody who has shown nothing yet is to see that. */
+    if (err == ERR_MEMORY && link->gate != NULL && !peer_link_is_up(link))
+        peer_link_fail(link, FLIGHT_MEMORY, peer_link_fault_text(FLIGHT_MEMORY));
     if (err != ERR_NONE)
         return err;
     *bytes = link->in.chunk->bytes + link->in.end;

@@ -179,8 +179,8 @@ static void on_ready(struct endpoint *ep, unsigned events)
         carrier->is_full = false;
     if (events & (LOOP_READ | LOOP_ERROR))
         err = read_some(carrier);
-    if (err == ERR_NONE && !carrier->has_stood)
-        carrier_settle_unknown(carrier);
+    if ((err == ERR_NONE || err == ERR_MEMORY) && !carrier->has_stood)
+        carrier_settle_unknown(carrier); /* for want of memory it may have fallen silent */
     if (err == ERR_EOF && carrier->has_stood)
         hear_last_words(carrier);
     if (err == ERR_MEMORY && carrier->has_stood && carrier->state < CARRIER_CUTTING)

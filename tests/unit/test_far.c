@@ -72,6 +72,16 @@ static void expect_silence(const uint8_t *bytes, size_t n, size_t piece)
     close(fd);
 }
 
+static void who_comes_where_memory_is_short_is_told_nothing(void **state)
+{
+    static const uint8_t bytes[2000];
+    begin(state);
+    flows.env.limits.max_held_bytes = 1;
+    expect_silence(bytes, sizeof bytes, sizeof bytes);
+    flows.env.limits.max_held_bytes = 0;
+    ends_end();
+}
+
 static void who_has_no_key_is_told_nothing(void **state)
 {
     static const size_t sizes[] = {0,    1,    5,    6,    16,   57,    86,    87,  102,
@@ -585,6 +595,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         ON_BOTH(who_has_no_key_is_told_nothing),
+        ON_BOTH(who_comes_where_memory_is_short_is_told_nothing),
         ON_BOTH(a_session_that_was_recorded_gets_no_answer_nor_one_with_any_byte_changed),
         ON_BOTH(another_key_is_no_key),
         ON_BOTH(a_flight_of_another_time_is_told_in_the_log_alone),
