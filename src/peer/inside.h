@@ -283,6 +283,8 @@ void near_failed(struct peer *peer); /* the next attempt is made later */
 void near_succeeded(struct peer_link *link);
 void near_stood(struct peer_link *link);
 void near_received(struct peer_link *link); /* a record, which the session took */
+/* The other end says BYE on it: where it was of no use the next would be as little, if it came at once. */
+void near_dismissed(struct peer_link *link);
 void near_link_gone(struct peer_link *link, bool was_up);
 void near_ask_links(struct peer *peer); /* those that are up, for a sign of life */
 void near_start_over(struct peer *peer, const char *why);

@@ -305,6 +305,12 @@ static bool was_useful(const struct peer_link *link)
     return link->has_carried || link->started_us + GIVE_UP_US <= link->peer->time.now_us;
 }
 
+void near_dismissed(struct peer_link *link)
+{
+    if (!was_useful(link))
+        near_failed(link->peer);
+}
+
 /* A link has left the session, or an attempt has come to nothing. */
 void near_link_gone(struct peer_link *link, bool was_up)
 {

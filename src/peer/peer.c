@@ -281,7 +281,7 @@ void peer_violated(struct peer_link *link, enum err err)
     if (reign != peer->reign)
         peer_link_close(link, why);
     else if (peer->is_near && !peer->is_ending)
-        near_start_over(peer, why);
+        near_session_ended(peer, why);
     else
         peer_finish(peer, why);
 }
@@ -324,6 +324,8 @@ static void link_event(struct peer *peer, const struct reign *reign,
     }
     bool has_bye = event->kind == SESSION_LINK_BYE;
     link->has_bye |= has_bye;
+    if (has_bye && peer->is_near && link->state == LINK_UP)
+        near_dismissed(link);
     if (link->state == LINK_UP)
         peer_link_leave(link, has_bye ? "the other end needs it no more"
                                       : "the connection that it was for is over");

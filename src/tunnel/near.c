@@ -14,6 +14,9 @@
 #include "tunnel/opening.h"
 #include "tunnel/outbound.h"
 
+/* A server that drains a session this soon is asked to listen again after a pause. */
+enum { YOUNG_MS = 5000, TURNED_AWAY_MS = 1000 };
+
 static struct near *near_of(struct host *host)
 {
     return CONTAINER_OF(host, struct near, host);
@@ -248,6 +251,7 @@ static enum err make(struct near **out, struct tunnel_spec *spec, size_t session
     tunnel_spec_hold_again(spec);
     near->spec = spec;
     near->session = session;
+    near->began_ms = loop_now_ms(env->flow->loop);
     list_init(&near->dials);
     near_listen_init(near);
     *out = near;
@@ -336,6 +340,18 @@ bool near_is_suspended(const struct opening *opening)
 
 /* ---- what concerns all of a worker's ---- */
 
+/* Whether a session has been drained almost before it was there: so may be the next, and the one behind that. */
+static bool is_turned_away(struct tunnel_env *env, const struct tunnel_spec *spec, uint64_t now_ms)
+{
+    for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
+        struct host *host = CONTAINER_OF(at, struct host, link);
+        if (host->is_near && host->is_drained && near_of(host)->spec == spec &&
+            now_ms - near_of(host)->began_ms < YOUNG_MS)
+            return true;
+    }
+    return false;
+}
+
 /* Its first session is made at once where there is something to listen for. */
 static void make_listening(struct tunnel_env *env, const struct ruleset *ruleset,
                            struct outbound *outbound)
@@ -345,8 +361,11 @@ static void make_listening(struct tunnel_env *env, const struct ruleset *ruleset
     if (spec == NULL || tunnel_outbound_home(outbound) != env->flow || find(env, spec, 0) != NULL ||
         env->is_draining || !near_listen_is_wanted(ruleset, outbound))
         return;
-    if (make(&near, spec, 0, env) == ERR_NONE)
+    if (make(&near, spec, 0, env) == ERR_NONE) {
+        uint64_t now_ms = near->began_ms;
+        near->listen_from_ms = is_turned_away(env, spec, now_ms) ? now_ms + TURNED_AWAY_MS : 0;
         return;
+    }
     flow_env_complain(env->flow, REFUSAL_MEMORY, outbound->name, NULL);
     env->owes_listening = true;
 }

@@ -25,6 +25,7 @@ struct near {
     struct list dials;
     struct list listeners; /* tunnel/near_listen.h */
     struct timer asking;   /* for those that were refused */
+    uint64_t began_ms, listen_from_ms;
     size_t next_server;
     uint16_t last_port;      /* that was dialled; 0: none yet */
     uint64_t complain_at_ms; /* when it may be said again that the server is out of reach */

@@ -200,6 +200,7 @@ static void want(struct near *near, struct inbound *inbound, const struct inboun
             return;
         }
         listener->at = listen->addr;
+        listener->ask_at_ms = near->listen_from_ms;
         listener->pause_ms = MIN_PAUSE_MS;
         list_append(&near->listeners, &listener->link);
     }

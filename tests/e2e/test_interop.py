@@ -28,7 +28,7 @@ from tunnel.identity import Identity
 from tunnel.keys import Keys
 from tunnel.link import ClientLink
 from tunnel.listeners import Listening
-from tunnel.peer import Habits
+from tunnel.peer import FarCarrier, Habits
 from tunnel.session import Answer, Bytes, Datagram, Finished, LinkOver, Opening
 
 N = 10_000_000
@@ -523,6 +523,26 @@ def test_our_near_end_hears_the_other_servers_code(near, dial):
     program, _ = near()
     sock = dial(program.addr(), timeout=20)
     assert client.socks5(sock, "192.0.2.1", 3).code == 4
+
+
+@pytest.mark.parametrize("word", [frame.encode(frame.Drain(30)), frame.encode(frame.Bye()), b"\xff"], ids=["drain", "bye", "no frame"])
+def test_our_near_end_comes_to_a_server_that_sends_it_away_less_and_less_often(near, monkeypatch, word):
+    """What listens there asks again for ever: each time at once it would be thousands of handshakes a second."""
+    established, n_came = FarCarrier._established, 0
+
+    def send_away(carrier, event):
+        nonlocal n_came
+        established(carrier, event)
+        carrier.output += carrier.link.seal(word)
+        carrier.half.links[carrier.number].sent.append([])
+        carrier.half.links[carrier.number].n_sent += 1
+        n_came += 1
+
+    monkeypatch.setattr(FarCarrier, "_established", send_away)
+    near(inbounds=f'  - {{type: relay, name: service, listen_via: home, listen: "127.0.0.1:{free_port()}", target: "127.0.0.1:1"}}\n')
+    until(lambda: n_came >= 3, "it to come again", timeout=60 * SLOWNESS)
+    time.sleep(3)
+    assert n_came < 25
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
