@@ -71,19 +71,19 @@ struct peer_link {
         *reign; /* whose session has a link of this number, which is this one; NULL: none */
     bool
         is_tentative; /* near: its flight asks for a new session, what was sent on it may never have been */
-    bool was_moved;    /* another worker's gate has sent it here */
-    bool had_gone;     /* a flight was answered with gone on this carrier */
-    bool has_bye;      /* the other end's BYE has come */
-    bool was_used;     /* a record behind the flights has come */
-    bool has_carried;  /* near: bytes of streams have come, or were acknowledged, since it stood */
-    bool is_own;       /* near: of one stream */
+    bool was_moved; /* another worker's gate has sent it here */
+    bool had_gone;  /* a flight was answered with gone on this carrier */
+    bool has_bye;   /* the other end's BYE has come */
+    bool was_used;  /* a record behind the flights has come */
+    bool
+        has_carried; /* near, once it is gone: bytes of streams have come by it, or were acknowledged */
+    bool is_own;     /* near: of one stream */
     bool is_stalled;   /* near */
     bool is_worn;      /* near: another is to take its place */
     bool is_chained;   /* near: its carrier is a stream */
     bool was_probed;   /* near: asked since the last record */
     uint64_t retry_us; /* when output is tried again that had no memory */
     uint64_t cut_us;   /* when it is given up: it cannot leave, or (far) nothing has come */
-    uint64_t carried_before;             /* near: such bytes of its session until then */
     struct budget out_budget, in_budget; /* of the carrier; in_budget: near */
     uint64_t retire_us;                  /* near: then it is worn */
     uint64_t rest_us;                    /* near: so long it may be idle where it is not needed */

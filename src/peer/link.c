@@ -129,6 +129,8 @@ static void leave_peer(struct peer_link *link, enum link_state state)
     bool is_late = link->reign != NULL && peer != NULL && link->reign != peer->reign;
 
     link->state = state;
+    if (link->reign != NULL)
+        link->has_carried = session_link_has_carried(link->reign->session, link->number);
     peer_link_exit(link);
     if (peer == NULL)
         return;

@@ -271,21 +271,12 @@ void near_succeeded(struct peer_link *link)
     set_keepalive(link);
 }
 
-static uint64_t carried_bytes(const struct peer_link *link)
-{
-    struct session_stats stats;
-
-    session_stats(link->reign->session, &stats);
-    return stats.n_received_bytes + stats.n_acked_bytes;
-}
-
 /* The other end gives up a link on which it hears nothing, and what there is to say may go by another. What came early does not
  * tell it either that we have taken its session: it lets a listener wait for a record behind the handshake. */
 void near_stood(struct peer_link *link)
 {
     session_say_instance(link->reign->session, link->number, link->peer->near.options.instance);
     session_ping(link->reign->session, link->number, link->peer->time.now_us);
-    link->carried_before = carried_bytes(link);
     near_begin_life(link);
 }
 
@@ -295,8 +286,6 @@ void near_received(struct peer_link *link)
     if (link->reign == link->peer->reign)
         link->peer->near.is_admitted = true;
     near_wear(link);
-    if (!link->has_carried)
-        link->has_carried = carried_bytes(link) > link->carried_before;
 }
 
 /* Else whoever is there may hang up on everybody, behind whatever answer. */

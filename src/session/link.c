@@ -353,6 +353,7 @@ enum err link_acked(struct session *session, struct session_link *link, uint64_t
     uint64_t rtt_us = take_records(session, link, n, is_timed ? delay_us : UNTIMED);
     if (rtt_us != 0)
         link_sample_rtt(session, link, rtt_us);
+    link->has_carried |= link->n_unacked_bytes < n_unacked_bytes;
     link_measure(session, link, n_unacked_bytes - link->n_unacked_bytes);
     shrink_ring(link);
     outgoing_make_room(session);
@@ -420,6 +421,12 @@ void session_excuse(struct session *session, uint64_t pause_us, uint64_t now_us)
         link->n_untimed = link->n_sent;
         link->ping_token = 0;
     }
+}
+
+bool session_link_has_carried(const struct session *session, uint64_t number)
+{
+    const struct session_link *link = link_find(session, number);
+    return link != NULL && link->has_carried;
 }
 
 bool session_link_stats(const struct session *session, uint64_t number,

@@ -133,7 +133,8 @@ static enum err on_opened(struct session *session, const struct frame *frame)
     return ERR_NONE;
 }
 
-static enum err on_data(struct session *session, const struct frame *frame)
+static enum err on_data(struct session *session, struct session_link *link,
+                        const struct frame *frame)
 {
     struct stream *stream;
     enum err err = find(session, frame->id, &stream);
@@ -142,6 +143,7 @@ static enum err on_data(struct session *session, const struct frame *frame)
         return err;
     if (stream->is_ours && !stream->is_answered && !stream->is_dead)
         return ERR_BAD;
+    link->has_carried |= frame->n_bytes > 0 && frame->value + frame->n_bytes > stream->in.received;
     err =
         incoming_data(stream, frame->value, frame->bytes, frame->n_bytes, frame->type == FRAME_FIN);
     /* That stream is dead, the others are not. */
@@ -253,7 +255,7 @@ static enum err on_stream_frame(struct session *session, struct session_link *li
         return on_opened(session, frame);
     case FRAME_DATA:
     case FRAME_FIN:
-        return on_data(session, frame);
+        return on_data(session, link, frame);
     case FRAME_RESET:
         return on_reset(session, frame);
     case FRAME_DATAGRAM:

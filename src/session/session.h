@@ -315,6 +315,8 @@ struct session_stats {
  * is measured by what was sent before. */
 void session_excuse(struct session *session, uint64_t pause_us, uint64_t now_us);
 
+/* Whether bytes of streams have come by it that had not come before, or were acknowledged of what went by it; it may be lost. */
+bool session_link_has_carried(const struct session *session, uint64_t link);
 bool session_link_stats(const struct session *session, uint64_t link,
                         struct session_link_stats *stats);
 void session_stats(const struct session *session, struct session_stats *stats);

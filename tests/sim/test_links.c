@@ -213,6 +213,30 @@ static void one_of_two_links_that_dies_costs_nothing(void **state)
     }
 }
 
+/* What the others carry meanwhile says nothing for it. */
+static void a_link_that_is_hung_up_on_again_and_again_is_asked_for_less_and_less_often(void **state)
+{
+    (void)state;
+    begin((struct scenario){.n_links = 1, .ns_per_byte = 20000, .knobs[KNOB_DISTRIBUTED] = true});
+    add_step(0, 0, 3000000);
+    world_start(&world);
+    run_until(BEGIN_US + SECOND);
+    unsigned n_before = world.n_carriers;
+    const struct list *kept = world.carriers.next;
+    while (world.now_us < BEGIN_US + 41 * SECOND) {
+        run_until(world.now_us + MS);
+        for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next) {
+            struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+            const struct peer_link *link = carrier->ends[0].link;
+            if (at != kept && link != NULL && link->state == LINK_UP && link->heard_bytes > 0)
+                carrier_reset(carrier);
+        }
+    }
+    assert_true(peer_is_linked(world.nears[0].peer));
+    assert_in_range(world.n_carriers - n_before, 3, 12);
+    end();
+}
+
 /* ---- handover ---- */
 
 /* What the old link has queued, 65 ms of it, arrives as what goes by the new one does, and credit comes when it was read. */
@@ -361,6 +385,8 @@ int main(void)
         cmocka_unit_test(a_client_asks_for_so_many_links_and_no_more),
         cmocka_unit_test(one_of_two_links_that_falls_silent_costs_little),
         cmocka_unit_test(one_of_two_links_that_dies_costs_nothing),
+        cmocka_unit_test(
+            a_link_that_is_hung_up_on_again_and_again_is_asked_for_less_and_less_often),
         cmocka_unit_test(a_handover_by_time_costs_no_pause_and_sends_nothing_twice),
         cmocka_unit_test(an_old_link_stays_until_another_has_its_place),
         cmocka_unit_test(an_old_link_waits_half_a_minute_for_the_others_fin),
