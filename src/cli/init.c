@@ -63,7 +63,13 @@ static bool read_server(struct plan *plan, const char *text)
         return false;
     if (target_parse(&plan->server, text, n) == ERR_NONE)
         return plan->server.addr.port != 0;
-    return target_set_host(&plan->server, text, n, DEFAULT_PORT) == ERR_NONE;
+    bool is_bracketed = n > 2 && text[0] == '[' && text[n - 1] == ']';
+    if (is_bracketed) {
+        text++;
+        n -= 2;
+    }
+    return target_set_host(&plan->server, text, n, DEFAULT_PORT) == ERR_NONE &&
+           (!is_bracketed || plan->server.addr.family == ADDR_V6);
 }
 
 static bool join(char out[static PATHS_BYTES], const char *folder, const char *name)

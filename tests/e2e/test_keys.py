@@ -222,7 +222,7 @@ def test_init_without_a_server_is_for_this_machine_and_says_what_to_change(cli, 
     assert '"*:4194"' in server and '"127.0.0.1:4194"' in client and '"127.0.0.1:1080"' in client
 
 
-@pytest.mark.parametrize("server,written", [("192.0.2.1:5", "192.0.2.1:5"), ("[2001:db8::1]:5", "[2001:db8::1]:5"), ("2001:db8::1", "[2001:db8::1]:4194"),
+@pytest.mark.parametrize("server,written", [("192.0.2.1:5", "192.0.2.1:5"), ("[2001:db8::1]:5", "[2001:db8::1]:5"), ("2001:db8::1", "[2001:db8::1]:4194"), ("[2001:db8::1]", "[2001:db8::1]:4194"),
                                             ("far.example.com", "far.example.com:4194")])
 def test_init_takes_any_server(cli, place, server, written):
     assert cli("init", "--server", server).code == 0
@@ -230,7 +230,7 @@ def test_init_takes_any_server(cli, place, server, written):
     assert cli("check", "-c", "client.yaml").code == 0
 
 
-@pytest.mark.parametrize("server", ["", "x:", "x:0", "x:65536", "x:1:2", "a b:1", 'a"b:1', "$" + "{HOME}:1", "http://x:1", "127.1:1"])
+@pytest.mark.parametrize("server", ["", "x:", "x:0", "x:65536", "x:1:2", "a b:1", 'a"b:1', "$" + "{HOME}:1", "http://x:1", "127.1:1", "[x]", "[]"])
 def test_init_refuses_what_is_no_server(cli, place, server):
     before = set(place.iterdir())
     result = cli("init", "--server", server)
