@@ -217,8 +217,9 @@ static void one_of_two_links_that_dies_costs_nothing(void **state)
 static void a_link_that_is_hung_up_on_again_and_again_is_asked_for_less_and_less_often(void **state)
 {
     (void)state;
-    begin((struct scenario){.n_links = 1, .ns_per_byte = 20000, .knobs[KNOB_DISTRIBUTED] = true});
-    add_step(0, 0, 3000000);
+    begin((struct scenario){.n_links = 1, .ns_per_byte = 20000, .knobs[KNOB_DISTRIBUTED] = true},
+          1);
+    add_step(0, 0, 0, 3000000);
     world_start(&world);
     run_until(BEGIN_US + SECOND);
     unsigned n_before = world.n_carriers;
