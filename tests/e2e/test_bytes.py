@@ -54,7 +54,7 @@ def test_small_and_large_writes_with_small_and_large_reads(flow, step):
 
 @pytest.mark.skipif(bool(SANITIZER), reason="times mean little under a sanitizer")
 def test_small_writes_are_not_held_back(flow):
-    """Two writes and one answer, thirty times: Nagle's algorithm against delayed acknowledgements would cost 40 ms each."""
+    """Two writes and one answer, sixty times: Nagle's algorithm against delayed acknowledgements would cost 40 ms each."""
     def handler(conn):
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while conn.recv(1):
@@ -62,12 +62,15 @@ def test_small_writes_are_not_held_back(flow):
             conn.sendall(b"o")
             conn.sendall(b"k")
     sock, _, _ = flow(handler)
-    watch = Stopwatch()
-    for _ in range(30):
+    times = []
+    for _ in range(60):
+        watch = Stopwatch()
         sock.sendall(b"a")
         sock.sendall(b"b")
         assert receive_exactly(sock, 2) == b"ok"
-    assert watch.s < 0.6
+        times.append(watch.s)
+    # Acknowledgements are not delayed at a connection's beginning; and some may be a busy machine's.
+    assert sorted(times[20:])[20] < 0.02
 
 
 def test_bulk_then_a_pause_then_small_then_bulk_again(flow):

@@ -7,12 +7,10 @@ import sys
 import pytest
 
 from configs import ANN, USERS, inbound
-from harness import network
 from harness.binary import SLOWNESS
 from harness.dnsserver import Answer
 from harness.origin import http_page
-from harness.services import free_port, is_listening, make_certificate, start_nginx, start_sshd
-from harness.wait import until
+from harness.services import make_certificate, start_nginx, start_sshd
 
 PAGE = b"a page of the origin\n" * 5000
 

@@ -1,5 +1,6 @@
 """Names: whose answers are used, in which order, for how long; and that nobody waits for another one's."""
 
+import select
 import socket
 import subprocess
 import threading
@@ -38,7 +39,7 @@ def assert_quick(proxy, dial, port, seconds):
 
 def test_acc_52_a_slow_dns_server_delays_no_other_session(sockeye, origin, dns, dial):
     server = origin(echo)
-    names = dns({"slow.test": Answer(a=["127.0.0.1"], delay_s=2.5), "fast.test": Answer(a=["127.0.0.1"])})
+    names = dns({"slow.test": Answer(a=["127.0.0.1"], delay_s=4), "fast.test": Answer(a=["127.0.0.1"])})
     proxy = sockeye(inbound() + names.yaml)
     open_before = dial(proxy.addr())
     assert socks5(open_before, *server.addr).code == 0
@@ -47,13 +48,12 @@ def test_acc_52_a_slow_dns_server_delays_no_other_session(sockeye, origin, dns, 
         socks5_greet(sock)
         sock.sendall(socks5_request("slow.test", server.port))
     until(lambda: names.asked("slow.test"), "the slow look-up")
-    watch = Stopwatch()
     for _ in range(10):
         assert connect_by_name(proxy, dial, "fast.test", server.port).code == 0
         assert connect_by_name(proxy, dial, "127.0.0.1", server.port).code == 0
         open_before.sendall(b"ping")
         assert receive_exactly(open_before, 4) == b"ping"
-    assert watch.s < 1 * SLOWNESS
+    assert not select.select(slow, [], [], 0)[0]
     for sock in slow:
         assert receive_exactly(sock, 2) == b"\x05\x00"
 
@@ -177,7 +177,7 @@ def test_answers_are_kept_for_their_ttl_and_no_longer(sockeye, origin, dns, dial
     def asked_again():
         assert connect_by_name(proxy, dial, "short.test", server.port).code == 0
         return len(names.asked("short.test", "A")) >= 2
-    until(asked_again, "a second question after the TTL of 1 s", timeout=5)
+    until(asked_again, "a second question after the TTL of 1 s")
     assert len(names.asked("long.test", "A")) == 1
 
 

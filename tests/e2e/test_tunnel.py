@@ -244,10 +244,11 @@ def test_acc_47_the_target_may_end_first(tunnel):
 
 @pytest.mark.parametrize("who", ["client", "target"])
 def test_acc_47_a_reset_reaches_the_other_side_as_a_reset(tunnel, who):
-    t = tunnel()
+    t, has_come = tunnel(), threading.Event()
 
     def handler(conn):
         conn.recv(1)
+        has_come.set()
         if who == "target":
             reset(conn)
         else:
@@ -256,8 +257,7 @@ def test_acc_47_a_reset_reaches_the_other_side_as_a_reset(tunnel, who):
     sock = t.connect(server)
     sock.sendall(b"x")
     if who == "client":
-        server.wait_for_clients(1)
-        time.sleep(0.2)    # so that the server has read the byte
+        assert has_come.wait(10 * SLOWNESS)
         reset(sock)
         with pytest.raises(ConnectionResetError):
             server.result()

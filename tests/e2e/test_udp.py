@@ -476,6 +476,6 @@ def test_a_reload_leaves_associations_alone(sockeye, associate, udp_echo, place)
     association = associate(proxy.addr())
     association.exchange(b"x", *server.addr)
     proxy.send_signal(signal.SIGHUP)
-    time.sleep(0.5)
+    proxy.wait_text("reloaded: ")
     assert association.exchange(b"y", *server.addr)[2] == b"y"
     assert server.seen[0] == server.seen[1]

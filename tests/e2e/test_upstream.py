@@ -224,7 +224,7 @@ def udp_client(dial):
         relay = socks5(dial(proxy.addr()), "0.0.0.0", 0, command=UDP_ASSOCIATE)
         assert relay.code == 0
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.settimeout(2 * SLOWNESS)
+        sock.settimeout(5 * SLOWNESS)
         opened.append(sock)
 
         def ask(host, port, payload):
@@ -420,7 +420,7 @@ def test_acc_61_a_silent_upstream_is_given_up_in_time(sockeye, origin, dial, typ
     proxy = sockeye(config)
     began = time.monotonic()
     assert socks5(dial(proxy.addr()), "192.0.2.77", 80).code == 4
-    assert 0.6 < time.monotonic() - began < 3 * SLOWNESS
+    assert 0.6 < time.monotonic() - began < 7 * SLOWNESS    # 8 s by default
     assert http_connect(dial(proxy.addr()), "192.0.2.77", 80).status == 504
     assert proxy.wait_record(event="flow")["end"] == "timeout"
 
