@@ -123,10 +123,14 @@ static void check_recovery(struct outgoing *out)
         free_recovery(out);
 }
 
-static struct recovery *get_recovery(struct outgoing *out)
+static struct recovery *get_recovery(struct stream *stream)
 {
-    if (out->recovery == NULL)
-        out->recovery = calloc(1, sizeof *out->recovery);
+    struct outgoing *out = &stream->out;
+
+    if (out->recovery == NULL && (out->recovery = calloc(1, sizeof *out->recovery)) != NULL) {
+        out->recovery->lost.n_in_all = &stream->session->n_ranges;
+        out->recovery->acked.n_in_all = &stream->session->n_ranges;
+    }
     return out->recovery;
 }
 
@@ -174,9 +178,9 @@ static void move_base(struct stream *stream, uint64_t to)
     stream->session->n_acked_bytes += n_acked;
 }
 
-static enum err note_acked(struct outgoing *out, uint64_t from, uint64_t to)
+static enum err note_acked(struct stream *stream, uint64_t from, uint64_t to)
 {
-    struct recovery *recovery = get_recovery(out);
+    struct recovery *recovery = get_recovery(stream);
 
     if (recovery == NULL || ranges_add(&recovery->acked, from, to) != ERR_NONE)
         return ERR_MEMORY;
@@ -191,7 +195,7 @@ void outgoing_acked(struct stream *stream, uint64_t from, uint64_t to)
         return;
     if (from <= out->base) {
         move_base(stream, to);
-    } else if (note_acked(out, from, to) != ERR_NONE) {
+    } else if (note_acked(stream, from, to) != ERR_NONE) {
         stream_kill(stream, STREAM_RESET_LIMIT, true);
         return;
     }
@@ -200,9 +204,9 @@ void outgoing_acked(struct stream *stream, uint64_t from, uint64_t to)
     stream_check_done(stream);
 }
 
-static enum err note_lost(struct outgoing *out, uint64_t from, uint64_t to)
+static enum err note_lost(struct stream *stream, uint64_t from, uint64_t to)
 {
-    struct recovery *recovery = get_recovery(out);
+    struct recovery *recovery = get_recovery(stream);
     const struct range *acked;
 
     if (recovery == NULL)
@@ -221,7 +225,7 @@ void outgoing_lost(struct stream *stream, uint64_t from, uint64_t to)
 
     if (stream->is_dead || stream->is_closed || to <= out->base)
         return;
-    if (note_lost(out, from > out->base ? from : out->base, to) != ERR_NONE) {
+    if (note_lost(stream, from > out->base ? from : out->base, to) != ERR_NONE) {
         stream_kill(stream, STREAM_RESET_LIMIT, true);
         return;
     }

@@ -33,6 +33,8 @@ const struct range *ranges_behind(const struct ranges *ranges, uint64_t offset)
 /* Room for one more range behind the last: those that hold are moved to the beginning before any memory is asked for. */
 static enum err make_room(struct ranges *ranges)
 {
+    if (ranges->n_in_all != NULL && *ranges->n_in_all >= RANGES_MAX)
+        return ERR_MEMORY;
     if (ranges->end < ranges->cap)
         return ERR_NONE;
     uint32_t n = ranges->end - ranges->first;
@@ -50,11 +52,24 @@ static enum err make_room(struct ranges *ranges)
     return ERR_NONE;
 }
 
+static void count(const struct ranges *ranges, size_t n)
+{
+    if (ranges->n_in_all != NULL)
+        *ranges->n_in_all += n;
+}
+
+static void uncount(const struct ranges *ranges, size_t n)
+{
+    if (ranges->n_in_all != NULL)
+        *ranges->n_in_all -= n;
+}
+
 static void insert(struct ranges *ranges, uint32_t at, struct range range)
 {
     memmove(ranges->all + at + 1, ranges->all + at, (ranges->end - at) * sizeof range);
     ranges->all[at] = range;
     ranges->end++;
+    count(ranges, 1);
 }
 
 static void shrink(struct ranges *ranges)
@@ -77,6 +92,7 @@ static void shrink(struct ranges *ranges)
 
 static void erase(struct ranges *ranges, uint32_t from, uint32_t to)
 {
+    uncount(ranges, to - from);
     if (from == ranges->first) {
         ranges->first = to;
     } else {
@@ -157,6 +173,7 @@ void ranges_remove_below(struct ranges *ranges, uint64_t offset)
 
 void ranges_free(struct ranges *ranges)
 {
+    uncount(ranges, ranges->end - ranges->first);
     free(ranges->all);
-    *ranges = (struct ranges){.all = NULL};
+    *ranges = (struct ranges){.n_in_all = ranges->n_in_all};
 }

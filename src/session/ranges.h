@@ -19,7 +19,10 @@ struct ranges {
     struct range *all;
     uint32_t first, end; /* those that hold */
     uint32_t cap;
+    size_t *n_in_all; /* of it and others together, RANGES_MAX at most; NULL: nobody counts */
 };
+
+#define RANGES_MAX ((size_t)512 * 1024)
 
 static inline bool ranges_is_empty(const struct ranges *ranges)
 {
@@ -34,7 +37,7 @@ static inline struct range ranges_lowest(const struct ranges *ranges)
 
 /* The lowest range that ends behind the offset; NULL: there is none. Borrowed until the set changes. */
 const struct range *ranges_behind(const struct ranges *ranges, uint64_t offset);
-/* Both may split or join ranges. ERR_MEMORY: the set is as it was. */
+/* Both may split or join ranges. ERR_MEMORY, where there are too many likewise: the set is as it was. */
 NODISCARD enum err ranges_add(struct ranges *ranges, uint64_t from, uint64_t to);
 NODISCARD enum err ranges_remove(struct ranges *ranges, uint64_t from, uint64_t to);
 /* Removes all below an offset; cannot fail. */

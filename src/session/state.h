@@ -273,6 +273,7 @@ struct session {
     size_t n_up, most_up; /* now, and at once so far */
     size_t n_lost_needed; /* links of which LOST is to be sent */
     size_t n_sent;        /* in the rings of all links, those that are lost too */
+    size_t n_ranges;      /* of all streams: acknowledged beyond a gap, or to be sent again */
     struct list
         commons; /* those that are no stream's own: few, where there are thousands of links */
     bool has_had_link;

@@ -340,6 +340,54 @@ static void a_set_of_offsets_shrinks_with_what_is_in_it(void **state)
     assert_int_equal(ranges.cap, 0);
 }
 
+/* What is acknowledged with a gap behind each byte, of streams that go on so, is not kept without bound. */
+static void of_gaps_all_sets_together_have_only_so_many(void **state)
+{
+    struct ranges sets[2] = {{.all = NULL}};
+    size_t n = 0;
+    (void)state;
+
+    sets[0].n_in_all = sets[1].n_in_all = &n;
+    for (uint64_t i = 0; i < RANGES_MAX; i++)
+        assert_int_equal(ranges_add(&sets[i % 2], 3 * i, 3 * i + 1), ERR_NONE);
+    assert_int_equal(n, RANGES_MAX);
+    assert_int_equal(ranges_add(&sets[0], 3 * RANGES_MAX, 3 * RANGES_MAX + 1), ERR_MEMORY);
+    ranges_remove_below(&sets[0], 1);
+    assert_int_equal(ranges_remove(&sets[1], 3, 4), ERR_NONE);
+    assert_int_equal(n, RANGES_MAX - 2);
+    ranges_free(&sets[0]);
+    assert_int_equal(n, RANGES_MAX / 2 - 1);
+    ranges_free(&sets[1]);
+    assert_int_equal(n, 0);
+}
+
+/* A stream's offsets in records of a byte go by two links in turn; one of them is acknowledged, and then all. */
+static void gaps_are_counted_while_there_are_any(void **state)
+{
+    enum { BYTES = 200 };
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    struct session *server = pair->ends[SERVER];
+    struct stream *stream;
+
+    open_stream(pair, 0, streams);
+    stream = streams[SERVER];
+    write_bytes(stream, 0, 0, BYTES);
+    for (uint64_t i = 0; i < BYTES; i++)
+        outgoing_sent(stream, i, i + 1, false);
+    for (uint64_t i = 1; i < BYTES; i += 2)
+        outgoing_acked(stream, i, i + 1);
+    assert_int_equal(server->n_ranges, BYTES / 2);
+    for (uint64_t i = 0; i < BYTES; i += 2)
+        outgoing_lost(stream, i, i + 1);
+    assert_int_equal(server->n_ranges, BYTES);
+    for (uint64_t i = 0; i < BYTES / 2; i += 2)
+        outgoing_acked(stream, i, i + 1);
+    assert_int_equal(server->n_ranges, BYTES / 2);
+    stream_reset(stream, STREAM_RESET_APPLICATION);
+    assert_int_equal(server->n_ranges, 0);
+}
+
 static int begin(void **state)
 {
     (void)pair_begin(state);
@@ -375,6 +423,8 @@ int main(void)
                                         pair_end),
         HELD_TEST(a_ring_shrinks_with_what_is_in_it),
         cmocka_unit_test(a_set_of_offsets_shrinks_with_what_is_in_it),
+        cmocka_unit_test(of_gaps_all_sets_together_have_only_so_many),
+        HELD_TEST(gaps_are_counted_while_there_are_any),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
