@@ -333,8 +333,9 @@ bool listeners_tell(struct session *session, struct session_event *event)
     if (!session->has_listener_events || session->state == SESSION_OVER)
         return false;
     *event = (struct session_event){0};
-    session->has_listener_events = list_tells(session, &session->listeners, event) ||
-                                   list_tells(session, &session->listeners_closing, event);
+    /* Those that are not wanted any more first: another may be wanted at the same address. */
+    session->has_listener_events = list_tells(session, &session->listeners_closing, event) ||
+                                   list_tells(session, &session->listeners, event);
     return session->has_listener_events;
 }
 

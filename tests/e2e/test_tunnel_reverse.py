@@ -212,3 +212,29 @@ def test_reloads_add_and_remove_listeners(reverse, place):
     until(lambda: not is_open(t, OTHER), "the end of what is allowed no more")
     wait_listener(t.near, OTHER, "refused")
     exchange(kept), exchange(lost)
+
+
+@pytest.mark.parametrize("has_stream", [False, True])
+def test_what_is_taken_away_and_brought_back_while_the_far_end_is_busy_is_listened_for_again(reverse, place, has_stream):
+    """By the session that takes the place of the one that ends; or by the same, where that goes on with a connection."""
+    t = reverse({RELAY: echo})
+    wait_open(t, RELAY)
+    with_it = t.configs["near"]
+    without = "".join(line for line in with_it.splitlines(keepends=True) if "home" not in line) + "  - {type: direct, name: out}\n"
+    sock = dial(t)
+    exchange(sock)
+    if not has_stream:
+        sock.close()
+        time.sleep(0.3)    # until both know that it is over
+    t.far.send_signal(signal.SIGSTOP)
+    for config in without, with_it:
+        (place / "config-1.yaml").write_text(complete(config, 1))
+        n = t.near.text.count(MADE)
+        t.near.send_signal(signal.SIGHUP)
+        until(lambda: t.near.text.count(MADE) > n, "the reload")
+    t.far.send_signal(signal.SIGCONT)
+    wait_listener(t.near, RELAY, "listening", 2)
+    exchange(dial(t))
+    if has_stream:
+        exchange(sock)
+    assert not t.near.records(event="listener", is_="refused") and not t.far.records(event="listener", is_="refused")

@@ -144,6 +144,20 @@ static void an_answer_may_be_taken_back(void **state)
     expect_nothing(pair, SERVER);
 }
 
+/* As where settings are taken away and brought back before the server has heard of either. */
+static void one_that_is_not_wanted_any_more_makes_room_before_another_is_told_of(void **state)
+{
+    struct pair *pair = *state;
+    uint64_t number = listener(pair, 0);
+
+    wait_for_acks(pair, 0);
+    session_unlisten(pair->ends[CLIENT], number);
+    uint64_t again = listen_at(pair);
+    assert_int_equal(carry(pair, CLIENT, 0), 1);
+    assert_int_equal(expect(pair, SERVER, SESSION_UNLISTEN).listener, number);
+    assert_int_equal(expect(pair, SERVER, SESSION_LISTEN).listener, again);
+}
+
 static void unlisten_does_not_overtake_listen(void **state)
 {
     struct pair *pair = *state;
@@ -465,6 +479,7 @@ int main(void)
         PAIR_TEST(an_opening_that_crosses_unlisten_is_refused),
         PAIR_TEST(one_that_is_refused_is_gone_and_its_number_not_used_again),
         PAIR_TEST(an_answer_may_be_taken_back),
+        PAIR_TEST(one_that_is_not_wanted_any_more_makes_room_before_another_is_told_of),
         PAIR_TEST(unlisten_does_not_overtake_listen),
         PAIR_TEST(what_a_lost_link_had_is_said_by_another),
         PAIR_TEST(an_answer_that_comes_behind_the_one_that_takes_it_back_is_ignored),
