@@ -6,6 +6,7 @@
 #include "flow/flow.h"
 #include "tunnel/datagrams.h"
 #include "tunnel/far_listen.h"
+#include "tunnel/far_room.h"
 #include "tunnel/far_roster.h"
 #include "tunnel/opening.h"
 #include "tunnel/tunnels.h"
@@ -34,9 +35,9 @@ static struct counted sessions_of(const struct far_host *host)
     return (struct counted){.of = host->far->inbound->counts, .user = host->user_id};
 }
 
-static struct list *crowd_of(const struct far_host *host)
+static struct list *crowd_of(struct far *far, const uint8_t user_id[static USER_ID_BYTES])
 {
-    return &host->far->unlinked[host->user_id[0] % FAR_CROWDS];
+    return &far->unlinked[user_id[0] % FAR_CROWDS];
 }
 
 /* It has got its first carrier, or lost the last, or is counted from now on, or not any more. */
@@ -44,7 +45,7 @@ static void note_unlinked(struct far_host *host)
 {
     list_remove(&host->in_unlinked);
     if (host->is_counted && list_empty(&host->host.carriers))
-        list_append(crowd_of(host), &host->in_unlinked);
+        list_append(crowd_of(host->far, host->user_id), &host->in_unlinked);
 }
 
 static void uncount_session(struct far_host *host)
@@ -63,12 +64,12 @@ static uint64_t max_sessions(const struct link_user *user)
 }
 
 /* One of his that has no link makes room: he may have come back from elsewhere, or started anew. */
-static bool end_unlinked(struct far_host *for_whom)
+bool far_host_end_unlinked(struct far *far, const uint8_t user_id[static USER_ID_BYTES])
 {
-    const struct list *crowd = crowd_of(for_whom);
+    const struct list *crowd = crowd_of(far, user_id);
     for (struct list *at = crowd->next; at != crowd; at = at->next) {
         struct far_host *host = CONTAINER_OF(at, struct far_host, in_unlinked);
-        if (memcmp(host->user_id, for_whom->user_id, USER_ID_BYTES) != 0)
+        if (memcmp(host->user_id, user_id, USER_ID_BYTES) != 0)
             continue;
         uncount_session(host);
         end(host, END_LIMIT, "another session of the user's has taken its place");
@@ -89,10 +90,11 @@ static bool count_session(struct far_host *host)
         return true;
     do
         err = clients_enter(&env->shared->clients, &sessions, max_sessions(user));
-    while (err == ERR_LIMIT && end_unlinked(host));
+    while (err == ERR_LIMIT && far_host_end_unlinked(host->far, host->user_id));
     host->is_counted = err == ERR_NONE;
     note_unlinked(host);
     if (err == ERR_LIMIT) {
+        far_room_ask_others(host, max_sessions(user));
         env->counters.refused[REFUSAL_CONNECTIONS]++;
         far_complain(host->far, &host->far->too_many, host->user, &host->remote, TOO_MANY);
     } else if (err != ERR_NONE) {

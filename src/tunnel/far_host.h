@@ -40,6 +40,8 @@ void far_host_free(struct far_host *host);
 void far_host_turn(struct far_host *host);
 /* This link of its peer's is on the carrier, which stood at the gate. */
 void far_host_adopt(struct far_host *host, struct carrier *carrier);
+/* Of the user's sessions one that has no link ends: the one that has had none for the longest. False: there is none. */
+bool far_host_end_unlinked(struct far *far, const uint8_t user_id[static USER_ID_BYTES]);
 /* A signature is wanted on the link before it can be up. */
 void far_host_sign(struct far_host *host, struct peer_link *link);
 

@@ -2,17 +2,26 @@
 
 import base64
 import json
+import os
 import signal
+import sys
+import time
 
 import pytest
 
 from harness import client
+from harness.binary import ROOT
 from harness.origin import echo
 from harness.pattern import exchange, receive_reset
 from harness.program import complete
 from harness.services import free_port, is_listening
-from harness.tunnel import KEY, Transfer, two_way
+from harness.tunnel import KEY, KEY_BYTES, Transfer, two_way
 from harness.wait import until
+
+sys.path.insert(0, str(ROOT / "tests/interop"))
+from tunnel import frame    # noqa: E402
+from tunnel.keys import Keys    # noqa: E402
+from tunnel.link import ClientLink    # noqa: E402
 
 MADE = "reloaded: the new configuration is in force"
 
@@ -210,3 +219,37 @@ def test_check_names_the_user_who_is_wrong(cli, place):
     assert told.code == 78
     assert 'users:2: the key of the user "carl": a key has 16, 24 or 32 bytes' in told.err
     assert 'users:3: the user "dora" has the key of "bob", in line 1 of' in told.err
+
+
+class Device:
+    """One of a user's, on which he has not been before; it vanishes without a word."""
+
+    def __init__(self, addr, user_key):
+        link = ClientLink(Keys(KEY_BYTES, base64.b64decode(user_key)), draw=os.urandom, now_ms=lambda: int(time.time() * 1000))
+        with client.dial(addr, timeout=20) as sock:
+            sock.sendall(link.start())
+            while link.state != "ESTABLISHED":
+                link.receive(sock.recv(1 << 16))
+            sock.sendall(link.seal(frame.encode(frame.Instance(os.urandom(16)), frame.Ping(1))))
+            self.worker, self.may_stay = link.session.id[1], not self._is_ended(link, sock)
+
+    @staticmethod
+    def _is_ended(link, sock):
+        """Or the PONG has come, in front of which it would be said."""
+        while data := sock.recv(1 << 16):
+            words = [type(f) for payload in link.receive(data) for f in frame.decode(payload)]
+            if frame.End in words or frame.Pong in words:
+                return frame.End in words
+        return True
+
+
+def test_whoever_comes_from_another_device_has_the_place_of_a_session_without_a_link_on_whatever_worker(bed):
+    bed.far_end(users=users(user("ann", sessions=1)), more="workers: 2\n")
+    time.sleep(2.5)    # what is dated before that may have come before it was started
+    stayed_at = set()
+
+    def comes_in():
+        device = Device(("127.0.0.1", bed.port), key("ann"))
+        stayed_at.update({device.worker} if device.may_stay else {})
+        return stayed_at == {0, 1}
+    until(comes_in, "a place on either worker", timeout=60)
