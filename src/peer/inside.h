@@ -78,6 +78,7 @@ struct peer_link {
     bool
         has_carried; /* near, once it is gone: bytes of streams have come by it, or were acknowledged */
     bool is_own;     /* near: of one stream */
+    bool was_taken;    /* near: its stream has come */
     bool is_stalled;   /* near */
     bool is_worn;      /* near: another is to take its place */
     bool is_chained;   /* near: its carrier is a stream */
@@ -113,10 +114,12 @@ struct near {
     struct near_options options;
     bool at_once;
     bool tells_renewed;
-    bool needs_session; /* the last is over, and there was no memory for another */
-    bool has_link_0;    /* it is in the session, though its handshake may have failed */
-    bool is_admitted;   /* the server knows who we are: links may join */
-    bool is_reviewed;   /* nothing has happened since near_review() */
+    bool needs_session;  /* the last is over, and there was no memory for another */
+    bool has_link_0;     /* it is in the session, though its handshake may have failed */
+    bool is_admitted;    /* the server knows who we are: links may join */
+    bool is_reviewed;    /* nothing has happened since near_review(), or little a moment ago */
+    unsigned n_reviewed; /* links, then */
+    uint64_t reviewed_us;
     bool has_offset;    /* of the server's time from our boot time */
     bool dates_by_wall; /* the next flight */
     bool is_suspended;  /* since ... */
@@ -292,6 +295,7 @@ void near_session_ended(struct peer *peer, const char *why); /* by the other end
 uint64_t
 near_stall_us(const struct peer_link *link); /* when it is stalled; NEVER_US: it owes nothing */
 void near_review(struct peer *peer);         /* asks for a carrier where one is due */
+void near_note(struct peer *peer);           /* something has happened, of which that may come */
 void near_advance(struct peer *peer);
 uint64_t near_deadline_us(const struct peer *peer);
 
@@ -317,6 +321,8 @@ void near_look_at_links(struct peer *peer);
 /* When a link ends that was opened ahead, or has few bytes left, and is not needed any more, if it stays idle; NEVER_US: it is needed. */
 uint64_t near_rested_us(const struct peer_link *link, unsigned n_fresh);
 void near_end_rested(struct peer *peer);
+/* Whether the stream of a link that was ready for one has come, which is told once. */
+bool near_was_taken(struct peer_link *link);
 
 /* ---- gate.c, gate_flight.c, far.c ---- */
 

@@ -20,6 +20,9 @@
 #define ACK_DELAY_US UINT64_C(25000)
 #define ASK_BYTES ((size_t)4096)
 #define MAX_KEEPALIVES 4 /* by so much the mean may be passed */
+/* So many links are looked at no more often than that, unless one is taken or gone. */
+#define MANY_LINKS 16
+#define REVIEW_US (SECOND_US / 200)
 
 enum err peer_new_near(struct peer **out, const struct near_options *options, bool at_once,
                        const struct peer_time *time)
@@ -108,6 +111,18 @@ void near_review(struct peer *peer)
         near->n_wanted++;
     }
     near->is_reviewed = true;
+    near->reviewed_us = peer->time.now_us;
+}
+
+void near_note(struct peer *peer)
+{
+    struct near *near = &peer->near;
+    uint64_t next_us = near->reviewed_us + REVIEW_US;
+
+    if (near->n_reviewed < MANY_LINKS || next_us <= peer->time.now_us)
+        near->is_reviewed = false;
+    else
+        near->due_us = sooner(near->due_us, next_us);
 }
 
 /* ---- attempts ---- */

@@ -22,7 +22,7 @@
 #define CALM_FACTOR 8
 /* So long at least one that is not needed is idle, and none is used up, before it ends. */
 #define REST_US (5 * SECOND_US)
-/* A client in distributed mode asks for no more links: with each record all are looked at. */
+/* A client in distributed mode asks for no more links: in each turn all are asked what they have to send. */
 #define MAX_OWN_LINKS 512
 
 static uint64_t draw(struct peer *peer, struct near_range range)
@@ -265,8 +265,10 @@ void near_look_at_links(struct peer *peer)
 {
     bool has_old = false;
 
+    peer->near.n_reviewed = 0;
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        peer->near.n_reviewed++;
         if (link->state != LINK_UP)
             continue;
         look_at(link);
@@ -298,4 +300,15 @@ void near_end_rested(struct peer *peer)
         n_fresh -= is_fresh(link);
         peer_link_leave(link, "it is not needed any more");
     }
+}
+
+bool near_was_taken(struct peer_link *link)
+{
+    struct session_link_stats stats;
+
+    if (!link->is_own || link->was_taken || link->reign == NULL ||
+        !session_link_stats(link->reign->session, link->number, &stats))
+        return false;
+    link->was_taken = !stats.is_ready;
+    return link->was_taken;
 }

@@ -138,9 +138,12 @@ size_t peer_link_output(struct peer_link *link, size_t most, const struct peer_t
 }
 
 /* What was sent may have been the last of the carrier's bytes, or have taken a link along: how many there are is looked at again. */
-static bool uses_up(const struct peer_link *link)
+static void note_use(struct peer_link *link, const struct peer_time *time)
 {
-    return link->out_budget.most > 0 || link->is_own;
+    if (link->out_budget.most > 0 || link->is_own)
+        peer_at(link->peer, time);
+    if (near_was_taken(link))
+        link->peer->near.is_reviewed = false;
 }
 
 void peer_link_sent(struct peer_link *link, size_t n, const struct peer_time *time)
@@ -148,7 +151,7 @@ void peer_link_sent(struct peer_link *link, size_t n, const struct peer_time *ti
     link->out.start += n;
     link->active_us = time->now_us;
     measure(link, n, time->now_us);
-    if (link->peer != NULL && uses_up(link))
-        peer_at(link->peer, time);
+    if (link->peer != NULL)
+        note_use(link, time);
     span_shrink(&link->out, peer_link_chunks(link));
 }

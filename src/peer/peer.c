@@ -124,7 +124,7 @@ struct peer *peer_new(bool is_near, struct chunk_source *chunks, struct rng *rng
 void peer_at(struct peer *peer, const struct peer_time *time)
 {
     peer->time = *time;
-    peer->near.is_reviewed = false;
+    near_note(peer);
 }
 
 void peer_free(struct peer *peer)

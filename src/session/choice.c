@@ -195,12 +195,14 @@ void links_check(struct session *session)
 {
     if (links_deadline_us(session) > session->now_us)
         return;
+    size_t n = n_open(session);
     for (size_t i = 0; i < session->n_links; i++) {
         struct session_link *link = session->links[i];
         if (link->awaits_count && link->resend_us <= session->now_us)
             link_send_again(session, link);
-        if (stalled_us(link) > session->now_us || n_open(session) <= (size_t)is_open(link))
+        if (stalled_us(link) > session->now_us || n <= (size_t)is_open(link))
             continue;
+        n -= is_open(link);
         link->is_stalled = true;
         link_send_again(session, link);
     }

@@ -28,14 +28,18 @@ size_t link_place(const struct session *session, uint64_t number)
     return from;
 }
 
+static struct session_link **place_of(const struct session *session, uint64_t number)
+{
+    return &session->places[number & (2 * session->links_cap - 1)];
+}
+
 struct session_link *link_find(const struct session *session, uint64_t number)
 {
-    size_t i = session->n_links;
+    struct session_link *link = session->n_links > 0 ? *place_of(session, number) : NULL;
 
-    /* The newest is asked for most often, and mostly there is no other. */
-    if (i > 0 && session->links[i - 1]->number == number)
-        return session->links[i - 1];
-    i = link_place(session, number);
+    if (link != NULL && link->number == number)
+        return link;
+    size_t i = link_place(session, number);
     return i < session->n_links && session->links[i]->number == number ? session->links[i] : NULL;
 }
 
@@ -69,11 +73,19 @@ static enum err make_place(struct session *session)
     if (session->n_links < session->links_cap)
         return ERR_NONE;
     size_t cap = session->links_cap == 0 ? MIN_LINKS : 2 * session->links_cap;
-    struct session_link **links = realloc(session->links, cap * sizeof(struct session_link *));
-    if (links == NULL)
+    struct session_link **places = calloc(2 * cap, sizeof(struct session_link *));
+    struct session_link **links =
+        places == NULL ? NULL : realloc(session->links, cap * sizeof(struct session_link *));
+    if (links == NULL) {
+        free(places);
         return ERR_MEMORY;
+    }
+    free(session->places);
+    session->places = places;
     session->links = links;
     session->links_cap = cap;
+    for (size_t i = 0; i < session->n_links; i++)
+        *place_of(session, links[i]->number) = links[i];
     return ERR_NONE;
 }
 
@@ -106,6 +118,7 @@ enum err link_make(struct session *session, uint64_t number, struct session_link
     for (size_t i = session->n_links++; i > place; i--)
         session->links[i] = session->links[i - 1];
     session->links[place] = link;
+    *place_of(session, number) = link;
     session->ranking.is_known = false;
     note_used(session, number);
     *out = link;
@@ -116,6 +129,8 @@ void link_free(struct session *session, struct session_link *link)
 {
     assert(list_empty(&link->pinned) && list_empty(&link->told));
     session->ranking.is_known = false;
+    if (*place_of(session, link->number) == link)
+        *place_of(session, link->number) = NULL;
     session->n_links--;
     for (size_t i = link_place(session, link->number); i < session->n_links; i++)
         session->links[i] = session->links[i + 1];

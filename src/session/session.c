@@ -68,6 +68,7 @@ void session_free(struct session *session)
     free(session->loans);
     free(session->given);
     free(session->links);
+    free(session->places);
     free(session->buckets);
     free(session);
 }

@@ -270,6 +270,8 @@ struct session {
 
     struct session_link **links; /* by number */
     size_t n_links, links_cap;
+    /* The same once more, where the lowest bits of their numbers say: of two with the same bits the newer. For each place of `links` two. */
+    struct session_link **places;
     size_t n_up, most_up; /* now, and at once so far */
     size_t n_lost_needed; /* links of which LOST is to be sent */
     size_t n_sent;        /* in the rings of all links, those that are lost too */

@@ -7,6 +7,10 @@
 /* So long an idle session waits for what may be under way to it when it is drained. */
 #define DRAIN_WAIT_US 1000000
 
+/* So many carriers' deadlines are asked for no more often than that: what happens to one of them brings up none that is sooner. */
+#define MANY_CARRIERS 16
+#define LOOK_US 20000
+
 /* So long those have whose carriers are streams of a session, when its own time is up: an END may take three seconds. */
 #define RIDERS_US (4 * UINT64_C(1000000))
 
@@ -149,8 +153,10 @@ static bool tell_all(struct host *host, const struct peer_time *now)
 
 static void write_all(struct host *host, const struct peer_time *now)
 {
+    host->n_carriers = 0;
     for (struct list *at = host->carriers.next, *next; at != &host->carriers; at = next) {
         next = at->next;
+        host->n_carriers++;
         carrier_write(CONTAINER_OF(at, struct carrier, link), now);
     }
 }
@@ -204,6 +210,18 @@ static bool awaits_more(struct host *host, const struct peer_time *now)
     return host->wait_us > 0;
 }
 
+static void look_at_deadlines(struct host *host, const struct peer_time *now)
+{
+    uint64_t next_us = host->looked_us + LOOK_US;
+    if (host->n_carriers < MANY_CARRIERS || next_us <= now->now_us || host->is_over) {
+        host->deadline_us = deadline_us(host);
+        host->looked_us = now->now_us;
+    } else if (next_us < host->deadline_us) {
+        host->deadline_us = next_us;
+    }
+    move_deadline(host, host->deadline_us);
+}
+
 static void settle(struct tended *tended, const struct peer_time *now)
 {
     struct host *host = CONTAINER_OF(tended, struct host, tended);
@@ -216,7 +234,7 @@ static void settle(struct tended *tended, const struct peer_time *now)
     tended_forget(tended); /* what was done to it meanwhile is settled */
     if (host->ops->on_settled != NULL)
         host->ops->on_settled(host, now);
-    move_deadline(host, deadline_us(host));
+    look_at_deadlines(host, now);
     if (host->is_over)
         settle_over(host);
     else if (host->is_leaving && !peer_has_streams(host->peer) && !awaits_more(host, now))
@@ -237,6 +255,7 @@ static void on_deadline(struct timer *timer)
     struct host *host = CONTAINER_OF(timer, struct host, deadline);
     struct peer_time now = tunnel_now(host->tended.env);
     move_deadline(host, UINT64_MAX);
+    host->looked_us = 0;
     peer_advance(host->peer, &now);
     if (host->end_us <= now.now_us)
         end_in_order(host, now.now_us);

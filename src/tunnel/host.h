@@ -54,8 +54,11 @@ struct host {
     size_t
         n_riders; /* carriers of other sessions' that are its streams, by which those have last words to say */
     struct timer deadline;
-    uint64_t serial; /* of its worker's hosts */
-    uint64_t n_cut;  /* carriers that ended without a word of either end, after their links stood */
+    size_t n_carriers;    /* when they were last written to */
+    uint64_t deadline_us; /* as of when ... */
+    uint64_t looked_us;   /* ... all were asked for theirs */
+    uint64_t serial;      /* of its worker's hosts */
+    uint64_t n_cut; /* carriers that ended without a word of either end, after their links stood */
     bool is_near;
     bool is_moving;   /* near: a link stands, and what carries it moves too */
     bool is_leaving;  /* it ends with its last stream */
