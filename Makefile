@@ -13,7 +13,7 @@ help:
 	@echo '                    (BENCH=--pair: of a tunnel, both ends together)'
 	@echo 'make fuzz           every fuzzer for FUZZ_SECONDS=30'
 	@echo 'make sim            the simulator of tunnels over SEEDS=1-100000; runs add up'
-	@echo 'make mutants        breaks link, session and peer in small ways: is each noticed?'
+	@echo 'make mutants        breaks link, session and peer in small ways: is each noticed? Goes on where it was stopped'
 	@echo 'make soak           busy with everything for SOAK_MINUTES=60; runs add up'
 	@echo 'make install        to $$(DESTDIR)$$(PREFIX), by default $(PREFIX)'
 	@echo 'make check-install  the above in a fresh Debian 12, as root'

@@ -6,7 +6,7 @@
  *     --without A,B,...   these faults never happen (see scenario.c)
  *     --streams N, --bytes N   at most so many streams, bytes of one direction of one
  *     --quick             a seed that fails is not shrunk
- *     --state FILE        goes on where an earlier run with this file has ended
+ *     --state FILE        goes on where a run with this file was stopped; the file is gone when one is through
  */
 #include "world.h"
 
@@ -177,7 +177,8 @@ static int run_many(const struct options *options)
         if (n % 100 == 99)
             write_state(options, seed + 1);
     }
-    write_state(options, seed);
+    if (options->state != NULL)
+        (void)remove(options->state);
     double ms = (double)(clock() - begun) * 1000 / CLOCKS_PER_SEC;
     printf("%llu seeds passed: %.2f ms of processor time each; %llu steps, %llu links, %llu bytes "
            "read, %llu datagrams, %llu streams whole, "
