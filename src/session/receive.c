@@ -193,7 +193,7 @@ static enum err on_pong(struct session *session, struct session_link *link,
                         const struct frame *frame)
 {
     if (link->ping_token != 0 && frame->value == link->ping_token) {
-        link->pong_us = session->now_us - link->ping_token;
+        link->pong_us = session->now_us - link->ping_us;
         link->n_pongs++;
         link_sample_rtt(session, link, link->pong_us);
         link->ping_token = 0;

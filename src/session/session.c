@@ -292,7 +292,9 @@ void session_ping(struct session *session, uint64_t number, uint64_t now_us)
     if (link == NULL || !link->is_up)
         return;
     link->ping_needed = true;
-    link->ping_token = now_us + (now_us == 0);
+    /* The time would tell since when this machine runs, and so which it is. */
+    link->ping_token = ++link->n_pings;
+    link->ping_us = now_us;
 }
 
 void session_bye(struct session *session, uint64_t number)

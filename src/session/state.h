@@ -231,7 +231,8 @@ struct session_link {
     uint64_t ack_at_us; /* UINT64_MAX: nothing waits */
     uint64_t last_received_us;
 
-    uint64_t ping_token, pong_token;
+    uint64_t ping_token, pong_token; /* of the latest of each; ping_token 0: nothing is awaited */
+    uint64_t n_pings, ping_us;
     uint64_t n_pongs, pong_us;
     struct round_trip round_trip;
     uint64_t rate; /* at which streams' bytes were acknowledged, a second; 0: unknown */

@@ -580,6 +580,24 @@ static void a_stream_without_a_claim_is_given_credit_at_once(void **state)
     assert_int_equal(frame->value, 4096);
 }
 
+static void a_ping_is_timed_and_does_not_tell_the_time(void **state)
+{
+    struct pair *pair = *state;
+    struct session_link_stats stats;
+    for (uint64_t i = 1; i < 3; i++) {
+        session_ping(pair->ends[SERVER], 0, pair->now_us);
+        const struct frame *ping = frame_of(frames_of(pair, SERVER, 0), FRAME_PING);
+        assert_non_null(ping);
+        assert_int_equal(ping->value, i);
+        pair->now_us += 1000 * i;
+        record_end = frame_write_token(record_end, FRAME_PONG, ping->value);
+        assert_int_equal(give_record(pair, SERVER, 0), ERR_NONE);
+        assert_true(session_link_stats(pair->ends[SERVER], 0, &stats));
+        assert_int_equal(stats.n_pongs, i);
+        assert_int_equal(stats.pong_us, 1000 * i);
+    }
+}
+
 /* What is counted beside chunks, and how much that should be at most. */
 static int64_t n_counted, most_counted;
 
@@ -1712,6 +1730,7 @@ int main(void)
         RULE(bytes_are_held_back_until_they_may_be_delivered),
         RULE(small_streams_go_before_bulk_and_bulk_takes_turns),
         RULE(bulk_is_not_starved_by_small_streams),
+        RULE(a_ping_is_timed_and_does_not_tell_the_time),
         RULE(who_acknowledges_nothing_has_memory_while_there_is_some),
         RULE(what_is_acknowledged_counts_no_more_and_few_do_no_harm),
         RULE(what_has_ended_counts_until_that_is_acknowledged),
