@@ -17,6 +17,13 @@
 
 #define MAX_BYTES 65535
 
+/* Being woken so often in so short a time, a socket begins to nap; and goes on while that brings so many. When it does not, it is
+ * left alone for a while. */
+#define DENSE_WAKINGS 16
+#define DENSE_US 1500
+#define NAP_DATAGRAMS 2
+#define NAPLESS_US 30000
+
 /* Not a multiple of a page, so that the beginnings of slots do not meet in the same cache lines. */
 #define SLOT_BYTES (DATAGRAM_HEADROOM + MAX_BYTES + 1 + 256)
 
@@ -326,6 +333,36 @@ static void deliver(struct datagram_sock *sock, unsigned n)
     datagram_pool_gather(pool, false);
 }
 
+static bool is_dense(struct datagram_sock *sock, uint64_t now_us)
+{
+    if (now_us < sock->counted_us)
+        return false;
+    if (now_us - sock->counted_us > DENSE_US) {
+        sock->counted_us = now_us;
+        sock->n_wakings = 0;
+    }
+    sock->n_wakings++;
+    /* A clock that stands tells nothing. */
+    return sock->n_wakings >= DENSE_WAKINGS && now_us > sock->counted_us;
+}
+
+/* All that had come was read, so many. */
+static void rest(struct datagram_sock *sock, unsigned n)
+{
+    uint64_t now_us = loop_now_us(sock->pool->loop);
+    bool has_napped = sock->naps;
+    sock->naps = has_napped ? n >= NAP_DATAGRAMS : is_dense(sock, now_us);
+    if (sock->naps) {
+        loop_nap(&sock->watch);
+        return;
+    }
+    if (has_napped) {
+        sock->counted_us = now_us + NAPLESS_US;
+        sock->n_wakings = 0;
+    }
+    loop_used_up(&sock->watch, LOOP_READ);
+}
+
 /* Without memory for slots what comes is lost: left where it is, it would let the loop never rest. */
 static void discard(struct datagram_sock *sock)
 {
@@ -347,18 +384,20 @@ static void receive(struct datagram_sock *sock)
         discard(sock);
         return;
     }
+    unsigned n_all = 0;
     for (int i = 0; i < BATCHES_A_TURN && datagram_is_open(sock); i++) {
         int n = sys_recvmmsg(sock->watch.fd, batch->in, BATCH);
         if (n < 0) {
             if (sys_err(errno) == ERR_AGAIN) {
-                loop_used_up(&sock->watch, LOOP_READ);
+                rest(sock, n_all);
                 return;
             }
             continue; /* what an ICMP message has told is told once */
         }
         deliver(sock, (unsigned)n);
+        n_all += (unsigned)n;
         if (n < BATCH && datagram_is_open(sock)) {
-            loop_used_up(&sock->watch, LOOP_READ);
+            rest(sock, n_all);
             return;
         }
     }

@@ -17,6 +17,8 @@
 /* Said whether it is wanted or not. */
 #define ALWAYS_TOLD LOOP_ERROR
 
+static_assert(LOOP_NAP_US < 1000, "a nap is over before any timer that is not due");
+
 static void read_clock(struct loop *loop)
 {
     loop->now_us = sys_monotonic_us();
@@ -31,6 +33,7 @@ struct loop *loop_new(enum loop_backend backend)
     loop->ops = backend == LOOP_EPOLL ? &loop_epoll_ops : &loop_poll_ops;
     loop->epoll_fd = -1;
     list_init(&loop->running);
+    list_init(&loop->napping);
     list_init(&loop->dying);
     timer_heap_init(&loop->timers);
     read_clock(loop);
@@ -112,14 +115,35 @@ void loop_add_source(struct loop *loop, struct watch *watch, unsigned want,
     loop->n_watches++;
 }
 
+static void end_nap(struct watch *watch)
+{
+    list_remove(&watch->running);
+    watch->is_napping = false;
+    watch->ready |= LOOP_READ;
+}
+
 /* Keeps the rule: among the running ones exactly while something wanted is ready. */
 static void place(struct watch *watch)
 {
     bool runs = (watch->ready & (watch->want | ALWAYS_TOLD)) != 0;
+    if (watch->is_napping && runs)
+        end_nap(watch);
+    if (watch->is_napping)
+        return;
     if (!runs)
         list_remove(&watch->running);
     else if (list_empty(&watch->running))
         list_append(&watch->loop->running, &watch->running);
+}
+
+/* The system is told what is awaited, if it does not know. */
+static void arm(struct watch *watch)
+{
+    if (watch->fd >= 0 && (loop_awaits(watch) & ~(unsigned)watch->armed) != 0 &&
+        watch->loop->ops->arm(watch->loop, watch) != ERR_NONE) {
+        watch->is_lost = true;
+        watch->ready |= LOOP_ERROR;
+    }
 }
 
 void loop_want(struct watch *watch, unsigned want)
@@ -127,19 +151,37 @@ void loop_want(struct watch *watch, unsigned want)
     if (watch->loop == NULL || watch->want == want)
         return;
     watch->want = (uint8_t)want;
-    if (watch->fd >= 0 && (want & ~(unsigned)watch->armed) != 0 &&
-        watch->loop->ops->arm(watch->loop, watch) != ERR_NONE) {
-        watch->is_lost = true;
-        watch->ready |= LOOP_ERROR;
-    }
+    arm(watch);
     place(watch);
 }
 
 void loop_used_up(struct watch *watch, unsigned events)
 {
     watch->ready &= (uint8_t)~events;
-    if (watch->loop != NULL)
-        place(watch);
+    if (watch->loop == NULL)
+        return;
+    arm(watch); /* it may have napped */
+    place(watch);
+}
+
+/* From one nap to the next the system is told nothing. */
+void loop_nap(struct watch *watch)
+{
+    struct loop *loop = watch->loop;
+    watch->ready &= (uint8_t)~LOOP_READ;
+    if (loop == NULL || watch->is_napping)
+        return;
+    watch->is_napping = true;
+    if (watch->armed & LOOP_READ) {
+        watch->armed &= (uint8_t)~LOOP_READ;
+        if (loop->ops->arm(loop, watch) != ERR_NONE)
+            watch->armed |= LOOP_READ; /* it is woken as before */
+    }
+    if (list_empty(&loop->napping))
+        loop->nap_ends_us = loop->now_us + LOOP_NAP_US;
+    list_remove(&watch->running);
+    list_append(&loop->napping, &watch->running);
+    place(watch);
 }
 
 void loop_remove(struct watch *watch)
@@ -153,6 +195,7 @@ void loop_remove(struct watch *watch)
     }
     loop->n_watches--;
     list_remove(&watch->running);
+    watch->is_napping = false;
     watch->loop = NULL;
 }
 
@@ -219,27 +262,46 @@ static void run_watches(struct loop *loop)
     }
 }
 
-static int wait_ms(const struct loop *loop, int max_wait_ms)
+static void end_naps(struct loop *loop)
+{
+    while (!list_empty(&loop->napping) && loop->now_us >= loop->nap_ends_us) {
+        struct watch *watch = CONTAINER_OF(loop->napping.next, struct watch, running);
+        end_nap(watch);
+        place(watch);
+    }
+}
+
+/* Reading the clock once more would make a timer no later than the turn has taken. -1: none is set. */
+static int timer_wait_ms(const struct loop *loop)
+{
+    uint64_t next = timer_heap_next(&loop->timers);
+    if (next == UINT64_MAX)
+        return -1;
+    uint64_t wait = next <= loop->now_ms ? 0 : next - loop->now_ms;
+    return wait > INT_MAX ? INT_MAX : (int)wait;
+}
+
+/* -1: as long as it takes. */
+static int64_t wait_us(const struct loop *loop, int max_wait_ms)
 {
     if (!list_empty(&loop->running) || !list_empty(&loop->dying))
         return 0;
-    uint64_t next = timer_heap_next(&loop->timers);
-    if (next == UINT64_MAX)
-        return max_wait_ms;
-    /* Reading the clock once more would make a timer no later than the turn has taken. */
-    uint64_t wait = next <= loop->now_ms ? 0 : next - loop->now_ms;
-    if (max_wait_ms >= 0 && wait > (uint64_t)max_wait_ms)
-        return max_wait_ms;
-    return wait > INT_MAX ? INT_MAX : (int)wait;
+    int wait_ms = timer_wait_ms(loop);
+    if (wait_ms < 0 || (max_wait_ms >= 0 && wait_ms > max_wait_ms))
+        wait_ms = max_wait_ms;
+    if (list_empty(&loop->napping) || wait_ms == 0)
+        return wait_ms < 0 ? -1 : (int64_t)wait_ms * 1000;
+    return loop->nap_ends_us <= loop->now_us ? 0 : (int64_t)(loop->nap_ends_us - loop->now_us);
 }
 
 bool loop_turn(struct loop *loop, int max_wait_ms)
 {
     if (loop->hook != NULL)
         loop->hook(loop->hook_arg);
-    bool ok = loop->ops->wait(loop, wait_ms(loop, max_wait_ms));
+    bool ok = loop->ops->wait(loop, wait_us(loop, max_wait_ms));
     loop->n_turns++;
     read_clock(loop);
+    end_naps(loop);
     run_watches(loop);
     timer_heap_fire(&loop->timers, loop->now_ms);
     loop_run_deferred(loop);

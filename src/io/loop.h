@@ -12,6 +12,9 @@
  * the first time: an ordinary connection costs one epoll_ctl. The poll backend asks for
  * want & ~ready. Both give the same behaviour; kqueue would too.
  *
+ * Being woken has a price, which is that of many datagrams. So a watch may nap: for LOOP_NAP_US the system need not wake us for
+ * what comes, and then its owner looks at all of that at once.
+ *
  *     turn:  hook -> wait -> handlers -> timers -> deferred (frees)
  *
  * Objects are never freed inside a handler: loop_defer() does it when the turn is over.
@@ -41,7 +44,7 @@ enum loop_events {
 struct loop;
 
 struct watch {
-    struct list running; /* in the loop's list while want & ready */
+    struct list running; /* in the loop's list while want & ready; while it naps, in another */
     struct loop *loop;   /* NULL while not added */
     void (*on_event)(
         struct watch *,
@@ -49,7 +52,8 @@ struct watch {
     int fd;               /* -1: a source without a descriptor */
     uint32_t generation;  /* tells it from others that had the descriptor before */
     uint8_t want, ready;
-    uint8_t armed;    /* what the backend was told */
+    uint8_t armed; /* what the backend was told */
+    bool is_napping;
     bool is_lost;     /* out of memory it could not be armed: it will not be told of readiness */
     uint8_t reported; /* the backend has said HANGUP or ERROR once (poll repeats them) */
 };
@@ -77,6 +81,13 @@ void loop_report(struct watch *watch, unsigned events);
 void loop_want(struct watch *watch, unsigned want);
 /* Says that `events` are used up: EAGAIN was met (or is sure to be). */
 void loop_used_up(struct watch *watch, unsigned events);
+
+#define LOOP_NAP_US 100
+
+/* Says that reading is used up, and that for so long nobody needs to know of more: then it counts as ready, whether there is something or
+ * not, and so it does with the next other thing that is told of it. Others may end theirs at the same time: then it is shorter. */
+void loop_nap(struct watch *watch);
+
 /* Forgets the watch, whose descriptor, if any, is closed next (what only rests is loop_want(w, 0)). Harmless
  * when not added. Its handler is not called any more. */
 void loop_remove(struct watch *watch);

@@ -10,11 +10,11 @@
 struct loop_ops {
     NODISCARD enum err (*init)(struct loop *loop);
     void (*deinit)(struct loop *loop);
-    /* watch->want has grown beyond watch->armed, or the watch is new (armed 0). */
+    /* What is awaited of the watch has grown beyond watch->armed, or it is new (armed 0), or begins to nap. */
     NODISCARD enum err (*arm)(struct loop *loop, struct watch *watch);
     void (*remove)(struct loop *loop, struct watch *watch);
     /* Waits and reports through loop_report(). False: the system's wait failed. */
-    bool (*wait)(struct loop *loop, int timeout_ms);
+    bool (*wait)(struct loop *loop, int64_t timeout_us); /* -1: as long as it takes */
 };
 
 extern const struct loop_ops loop_epoll_ops, loop_poll_ops;
@@ -26,7 +26,9 @@ struct loop {
     uint32_t generation; /* of the watch added last */
     uint64_t now_us, now_ms, n_turns;
     struct list running; /* watches with want & ready */
-    struct list dying;   /* struct deferred */
+    struct list napping; /* watches, all until... */
+    uint64_t nap_ends_us;
+    struct list dying; /* struct deferred */
     struct timer_heap timers;
     void (*hook)(void *arg);
     void *hook_arg;
@@ -34,6 +36,12 @@ struct loop {
     int epoll_fd;          /* epoll backend */
     struct pollfd *polled; /* poll backend: room for n_slots */
 };
+
+/* What the system shall tell of it. */
+static inline unsigned loop_awaits(const struct watch *watch)
+{
+    return watch->is_napping ? watch->want & ~(unsigned)LOOP_READ : watch->want;
+}
 
 /* The watch that has this descriptor and generation, or NULL: an event that was under way when its
  * descriptor was closed, and even taken by another, reaches nobody. */

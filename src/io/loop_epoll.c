@@ -23,8 +23,11 @@ static void epoll_deinit(struct loop *loop)
 
 static enum err epoll_arm(struct loop *loop, struct watch *watch)
 {
-    unsigned arm = watch->armed | watch->want;
-    struct epoll_event event = {.events = EPOLLET | EPOLLRDHUP | EPOLLPRI};
+    unsigned arm = watch->armed | loop_awaits(watch);
+    struct epoll_event event = {.events = EPOLLET | EPOLLRDHUP};
+    /* With all that comes the system wakes whoever waits for this, to look whether it is urgent. */
+    if (!watch->is_napping)
+        event.events |= EPOLLPRI;
     if (arm & LOOP_READ)
         event.events |= EPOLLIN;
     if (arm & LOOP_WRITE)
@@ -64,9 +67,18 @@ static unsigned events_of(uint32_t events)
     return ours;
 }
 
-static bool epoll_wait_events(struct loop *loop, int timeout_ms)
+/* epoll_wait() knows milliseconds only: less is waited for by one that knows more. */
+static bool epoll_wait_events(struct loop *loop, int64_t timeout_us)
 {
     struct epoll_event events[EVENTS_A_TURN];
+    if (timeout_us > 0 && timeout_us < 1000) {
+        struct pollfd epoll = {.fd = loop->epoll_fd, .events = POLLIN};
+        int ready = sys_poll_us(&epoll, 1, timeout_us);
+        if (ready <= 0)
+            return ready == 0;
+        timeout_us = 0;
+    }
+    int timeout_ms = timeout_us < 0 ? -1 : (int)(timeout_us / 1000);
     int n = sys_epoll_wait(loop->epoll_fd, events, EVENTS_A_TURN, timeout_ms);
     for (int i = 0; i < n; i++) {
         int fd = (int)(uint32_t)events[i].data.u64;

@@ -38,7 +38,7 @@ static void poll_remove(struct loop *loop, struct watch *watch)
 
 static short wanted_events(const struct watch *watch)
 {
-    unsigned missing = watch->want & ~(unsigned)watch->ready;
+    unsigned missing = loop_awaits(watch) & ~(unsigned)watch->ready;
     short events = 0;
     if (missing & LOOP_READ)
         events |= POLLIN;
@@ -46,7 +46,7 @@ static short wanted_events(const struct watch *watch)
         events |= POLLOUT;
     if (!(watch->reported & LOOP_HANGUP))
         events |= POLLRDHUP;
-    if (!(watch->ready & LOOP_URGENT))
+    if (!(watch->ready & LOOP_URGENT) && !watch->is_napping)
         events |= POLLPRI;
     return events;
 }
@@ -85,10 +85,10 @@ static nfds_t collect(struct loop *loop)
     return n;
 }
 
-static bool poll_wait(struct loop *loop, int timeout_ms)
+static bool poll_wait(struct loop *loop, int64_t timeout_us)
 {
     nfds_t n = collect(loop);
-    int got = sys_poll(loop->polled, n, timeout_ms);
+    int got = sys_poll_us(loop->polled, n, timeout_us);
     for (nfds_t i = 0; i < n && got > 0; i++) {
         if (loop->polled[i].revents == 0)
             continue;

@@ -287,12 +287,19 @@ int sys_epoll_wait(int epfd, struct epoll_event *events, int n, int timeout_ms)
     return got < 0 && errno == EINTR ? 0 : got;
 }
 
-int sys_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+int sys_poll_us(struct pollfd *fds, nfds_t n, int64_t timeout_us)
 {
+    struct timespec timeout = {.tv_sec = timeout_us / 1000000,
+                               .tv_nsec = timeout_us % 1000000 * 1000};
     if (FAULT_FAILS("poll", ENOMEM))
         return -1;
-    int got = poll(fds, n, timeout_ms);
+    int got = ppoll(fds, n, timeout_us < 0 ? NULL : &timeout, NULL);
     return got < 0 && errno == EINTR ? 0 : got;
+}
+
+int sys_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    return sys_poll_us(fds, n, timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000);
 }
 
 void *sys_map(size_t n)

@@ -58,7 +58,9 @@ int sys_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
 int sys_epoll_wait(int epfd, struct epoll_event *events, int n,
                    int timeout_ms);                         /* EINTR: 0 events */
 int sys_poll(struct pollfd *fds, nfds_t n, int timeout_ms); /* EINTR: 0 events */
-void *sys_map(size_t n);                                    /* anonymous memory; NULL on failure */
+int sys_poll_us(struct pollfd *fds, nfds_t n,
+                int64_t timeout_us); /* likewise; -1: as long as it takes */
+void *sys_map(size_t n);             /* anonymous memory; NULL on failure */
 void sys_unmap(void *memory, size_t n);
 /* The first n bytes of a file, which others that map it see change; NULL on failure. */
 void *sys_map_file(int fd, size_t n);

@@ -227,6 +227,69 @@ static void a_system_that_takes_no_runs_gets_them_one_by_one(void **state)
     end();
 }
 
+/* ---- naps ---- */
+
+static void receive_one(void)
+{
+    unsigned n = test.n_received;
+    udp_send(test.peer, &test.at, "x", 1);
+    TURN_UNTIL(test.loop, test.n_received == n + 1);
+}
+
+/* One after the other, till they come densely enough; a busy machine needs several attempts. */
+static void receive_until_it_naps(void)
+{
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+    while (!test.sock.naps) {
+        assert_true(now_ms() < give_up);
+        receive_one();
+    }
+}
+
+static void datagrams_that_come_densely_are_read_together(void **state)
+{
+    begin(state);
+    receive_until_it_naps();
+    unsigned n = test.n_received;
+    uint64_t since_us = loop_now_us(test.loop);
+    for (unsigned i = 0; i < 3; i++)
+        udp_send(test.peer, &test.at, "x", 1);
+    assert_true(loop_turn(test.loop, -1));
+    assert_true(loop_now_us(test.loop) - since_us >= LOOP_NAP_US);
+    assert_int_equal(test.n_received, n + 3);
+    assert_true(test.sock.naps);
+    end();
+}
+
+static void when_a_nap_brings_no_second_datagram_there_is_none_for_a_while(void **state)
+{
+    static const unsigned brought[] = {0, 1};
+    for (size_t i = 0; i < N_ITEMS(brought); i++) {
+        begin(state);
+        receive_until_it_naps();
+        if (brought[i] == 1)
+            udp_send(test.peer, &test.at, "x", 1);
+        TURN_UNTIL(test.loop, !test.sock.naps);
+        uint64_t since_us = loop_now_us(test.loop);
+        while (loop_now_us(test.loop) - since_us < 9000) {
+            assert_false(test.sock.naps);
+            receive_one(); /* it is woken for it */
+        }
+        end();
+    }
+}
+
+static void datagrams_that_come_now_and_then_let_nobody_nap(void **state)
+{
+    begin(state);
+    for (unsigned i = 0; i < 40; i++) {
+        receive_one();
+        assert_false(test.sock.naps);
+        sys_pause(1);
+    }
+    end();
+}
+
 /* ---- queues ---- */
 
 /* What the system does not take is said by a call that is late: that needs the poll backend. */
@@ -459,6 +522,9 @@ int main(void)
         ON_BOTH(a_burst_keeps_its_order_and_its_bytes),
         ON_BOTH(each_target_gets_its_own),
         ON_BOTH(a_system_that_takes_no_runs_gets_them_one_by_one),
+        ON_BOTH(datagrams_that_come_densely_are_read_together),
+        ON_BOTH(when_a_nap_brings_no_second_datagram_there_is_none_for_a_while),
+        ON_BOTH(datagrams_that_come_now_and_then_let_nobody_nap),
         cmocka_unit_test_teardown(what_the_system_does_not_take_is_sent_later_in_order,
                                   forget_faults),
         cmocka_unit_test_teardown(acc_75_a_queue_is_capped_and_what_is_beyond_is_counted,

@@ -594,6 +594,100 @@ static void a_source_is_told_what_is_reported_of_it_by_the_same_rule(void **stat
     end_loop(loop);
 }
 
+/* ---- naps ---- */
+
+static void nap(struct watched *watched)
+{
+    loop_nap(&watched->watch);
+}
+
+/* It has been told of a byte, which it has not read, and naps. Returns since when. */
+static uint64_t begin_nap(struct watched *watched, struct loop *loop)
+{
+    begin(watched, loop, LOOP_READ);
+    watched->then = nap;
+    tcp_send(watched->theirs, "x", 1);
+    TURN_UNTIL(loop, watched->n_runs == 1);
+    return loop_now_us(loop);
+}
+
+static void one_that_naps_is_told_when_its_nap_is_over_whatever_comes_meanwhile(void **state)
+{
+    struct loop *loop = new_loop(state);
+    struct watched watched;
+    uint64_t since_us = begin_nap(&watched, loop);
+    for (unsigned i = 1; i <= 20; i++) {
+        assert_int_equal(watched.n_runs, i);
+        tcp_send(watched.theirs, "y", 1);
+        assert_true(loop_turn(loop, -1));
+        assert_true(loop_now_us(loop) - since_us >= LOOP_NAP_US);
+        since_us = loop_now_us(loop);
+    }
+    assert_int_equal(watched.last, LOOP_READ);
+    end(&watched);
+    end_loop(loop);
+}
+
+static void a_turn_waits_no_longer_than_it_may_though_one_naps(void **state)
+{
+    struct loop *loop = new_loop(state);
+    struct watched watched;
+    uint64_t since_us = begin_nap(&watched, loop);
+    turn_at_once(loop, 1);
+    if (loop_now_us(loop) - since_us < LOOP_NAP_US)
+        assert_int_equal(watched.n_runs, 1);
+    TURN_UNTIL(loop, watched.n_runs == 2);
+    end(&watched);
+    end_loop(loop);
+}
+
+static void after_its_nap_a_watch_is_woken_as_before(void **state)
+{
+    struct loop *loop = new_loop(state);
+    struct watched watched;
+    char byte;
+    (void)begin_nap(&watched, loop);
+    TURN_UNTIL(loop, watched.n_runs == 2);
+    watched.then = NULL;
+    TURN_UNTIL(loop, watched.n_runs == 3); /* that was a nap too */
+    assert_int_equal(tcp_receive(watched.watch.fd, &byte, 1), 1);
+    loop_used_up(&watched.watch, LOOP_READ);
+    assert_sleeps(loop);
+    assert_int_equal(watched.n_runs, 3);
+    tcp_send(watched.theirs, "z", 1);
+    TURN_UNTIL(loop, watched.n_runs == 4);
+    end(&watched);
+    end_loop(loop);
+}
+
+static void whatever_else_is_told_ends_a_nap(void **state)
+{
+    struct loop *loop = new_loop(state);
+    struct watched watched;
+    (void)begin_nap(&watched, loop);
+    watched.then = NULL;
+    loop_want(&watched.watch, LOOP_READ | LOOP_WRITE);
+    TURN_UNTIL(loop, (watched.last & LOOP_WRITE) != 0);
+    assert_int_equal(watched.last, LOOP_READ | LOOP_WRITE);
+    end(&watched);
+    end_loop(loop);
+}
+
+static void one_that_naps_may_be_removed(void **state)
+{
+    struct loop *loop = new_loop(state);
+    struct watched watched, other;
+    (void)begin_nap(&watched, loop);
+    (void)begin_nap(&other, loop);
+    unsigned n_runs = watched.n_runs;
+    end(&watched);
+    TURN_UNTIL(loop, other.n_runs == 2);
+    assert_int_equal(watched.n_runs, n_runs);
+    end(&other);
+    turn_at_once(loop, 2);
+    end_loop(loop);
+}
+
 static void what_a_source_reports_in_its_handler_is_told_in_the_next_turn(void **state)
 {
     struct loop *loop = new_loop(state);
@@ -634,6 +728,11 @@ int main(void)
         ON_BOTH(hundreds_of_watches_are_each_told_of_their_own),
         ON_BOTH(a_source_is_told_what_is_reported_of_it_by_the_same_rule),
         ON_BOTH(what_a_source_reports_in_its_handler_is_told_in_the_next_turn),
+        ON_BOTH(one_that_naps_is_told_when_its_nap_is_over_whatever_comes_meanwhile),
+        ON_BOTH(a_turn_waits_no_longer_than_it_may_though_one_naps),
+        ON_BOTH(after_its_nap_a_watch_is_woken_as_before),
+        ON_BOTH(whatever_else_is_told_ends_a_nap),
+        ON_BOTH(one_that_naps_may_be_removed),
         cmocka_unit_test(what_cannot_be_registered_is_not_added),
         cmocka_unit_test(what_can_never_be_told_is_an_error_of_the_watch),
     };
