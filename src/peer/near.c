@@ -437,6 +437,9 @@ static void advance_links(struct peer *peer)
 
 void near_advance(struct peer *peer)
 {
+    /* It may be for near_review() to do, which does not wait then. */
+    if (near_deadline_us(peer) <= peer->time.now_us)
+        peer->near.is_reviewed = false;
     if (!peer->near.is_suspended)
         advance_links(peer);
     if (keep_until_us(peer) <= peer->time.now_us)
