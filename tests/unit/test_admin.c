@@ -608,7 +608,7 @@ static void test_lines_that_are_none_are_refused(void **state)
         HEAD HEAD "end\n",
         HEAD "end\nend\n",
         HEAD "other\nend\n",
-        HEAD "link\ta\t9\t1\t2\t3\t4\nend\n",                              /* of no session */
+        HEAD "link\ta\t9\t1\t2\t3\t4\nend\n",                           /* of no session */
         HEAD "session\t1\t1\tmid\ta\tu\t1\t2\t3\t4\t5\t6\t7\nend\n",    /* neither end */
         HEAD "session\t1\t1\tfar\ta\tu\t1\t2\t3\t4\t5\t6\nend\n",       /* a number too few */
         HEAD "session\t1\t1\tfar\ta\tu\t1\t2\t3\t4\t5\t6\t7\t8\nend\n", /* too many */
