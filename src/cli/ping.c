@@ -100,7 +100,7 @@ static void explain_loss(struct ping *ping)
         fputs("    A sockeye hangs up on nobody: another program listens there, or something "
               "between cuts connections\n",
               stderr);
-    else if (ping->stage == GREETING && strcmp(probe->why, NO_FLIGHT) == 0)
+    else if (ping->stage == GREETING && probe->why != NULL && strcmp(probe->why, NO_FLIGHT) == 0)
         fputs("    What answers is no sockeye that has this key: another program listens there\n",
               stderr);
     stop(ping, EX_UNAVAILABLE);
@@ -111,10 +111,8 @@ static void explain_unreachable(enum err err)
 {
     static const char *const hints[N_ERRS] = {
         [ERR_LOOKUP] = "Is the name in `server` right, and do others resolve here?",
-        [ERR_REFUSED] = "Nothing listens on that port there: does the server run, and does it say "
-                        "\"listening on\" that port when it starts?",
-        [ERR_TIMEOUT] = "Nothing comes back: is the address right, and does a firewall there let "
-                        "the port in?",
+        [ERR_REFUSED] = "Nothing listens on that port there: does the server run, and on that one?",
+        [ERR_TIMEOUT] = "Nothing comes back: is the address right, and does a firewall stop us?",
     };
     if (hints[err] != NULL)
         fprintf(stderr, "    %s\n", hints[err]);
