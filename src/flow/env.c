@@ -36,10 +36,11 @@ void flow_shared_deinit(struct flow_shared *shared)
 
 uint64_t flow_shared_n_used(const struct flow_shared *shared)
 {
-    /* An association has as many sockets again as a connection. */
+    uint64_t n_single = atomic_load(&shared->n_carriers) + atomic_load(&shared->n_silent) +
+                        atomic_load(&shared->n_listened);
+    /* An association has as many sockets again as a connection, which may have two descriptors. */
     return atomic_load(&shared->n_connections) + atomic_load(&shared->n_associations) +
-           atomic_load(&shared->n_carriers) + atomic_load(&shared->n_silent) +
-           atomic_load(&shared->n_listened);
+           (n_single + 1) / 2;
 }
 
 static uint64_t settle_ms(const struct flow_limits *limits)
