@@ -231,7 +231,7 @@ static void listeners_have_a_part_of_the_descriptors(void **state)
     near_turn_all(&ends.env, &flows.ruleset);
     FLOWS_UNTIL(strstr(flows.lines, "is=refused") != NULL);
     assert_int_equal(flows.shared.n_listened, ALLOWED);
-    assert_true(flow_shared_n_used(&flows.shared) >= ALLOWED);
+    assert_true(flow_shared_n_used(&flows.shared) >= ALLOWED / 2); /* one descriptor each */
     flows.ruleset.n_inbounds = 1;
     near_turn_all(&ends.env, &flows.ruleset);
     FLOWS_UNTIL(flows.shared.n_listened == 0);
