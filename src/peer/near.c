@@ -334,7 +334,7 @@ void near_link_gone(struct peer_link *link, bool was_up)
 
 /* ---- another session ---- */
 
-/* The session is lost: its streams die, and another begins. */
+/* The session is lost: its streams die, but for those that the other end was not told of, and another begins. */
 void near_start_over(struct peer *peer, const char *why)
 {
     struct reign *old = peer->reign;
@@ -344,6 +344,8 @@ void near_start_over(struct peer *peer, const char *why)
     peer->near.last_join = 0;
     peer->near.further = (struct back_off){0};
     begin_session(peer);
+    if (peer->reign != old)
+        session_move_untold(old->session, peer->reign->session);
     session_end(old->session, 3, peer->time.now_us);
     for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
         next = at->next;

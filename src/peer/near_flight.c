@@ -180,6 +180,8 @@ static void start_afresh(struct peer_link *link, const struct peer_time *time)
     }
     link->had_gone = true;
     link->is_own = false;
+    if (link->reign != NULL)
+        session_retract(link->reign->session, link->number, time->now_us);
     peer_link_exit(link);
     near_start_over(link->peer, "the other end has not got the session any more");
     if (link->peer->near.needs_session)

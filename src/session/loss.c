@@ -173,6 +173,14 @@ void session_lose_link(struct session *session, uint64_t number, uint64_t now_us
         session_end(session, 3, now_us);
 }
 
+static void frame_retracted(const struct session *session, const struct sent *sent)
+{
+    struct stream *stream = sent->kind == SENT_OPEN ? stream_find(session, sent->id) : NULL;
+
+    if (stream != NULL)
+        stream->n_told--;
+}
+
 void session_retract(struct session *session, uint64_t number, uint64_t now_us)
 {
     struct session_link *link = link_find(session, number);
@@ -181,6 +189,8 @@ void session_retract(struct session *session, uint64_t number, uint64_t now_us)
     if (link == NULL || !link->is_up)
         return;
     session->ranking.is_known = false;
+    for (uint32_t i = link->head; i != link->tail; i++)
+        frame_retracted(session, &link->sent[i & (link->cap - 1)]);
     link_send_again(session, link);
     session->n_sent -= link->tail - link->head;
     link->head = link->tail = link->again = 0;

@@ -237,6 +237,12 @@ bool outgoing_is_done(const struct stream *stream)
     return stream->is_finished && stream->out.base > stream->out.end;
 }
 
+void outgoing_rewind(struct stream *stream)
+{
+    stream->out.next = 0;
+    free_recovery(&stream->out);
+}
+
 void outgoing_clear(struct stream *stream)
 {
     struct outgoing *out = &stream->out;

@@ -262,6 +262,7 @@ static bool put_open(struct filler *filler, struct stream *stream)
     put_head(filler,
              frame_write_open(at, stream->id, stream->claim, stream->grant, stream->request));
     track(filler, (struct sent){.kind = SENT_OPEN, .id = stream->id});
+    stream->n_told++;
     stream->needs &= (uint8_t)~NEEDS_OPEN;
     stream_pin(stream, filler->link);
     return true;

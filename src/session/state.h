@@ -127,6 +127,7 @@ struct stream {
     struct outgoing out;
     struct incoming in;
     uint32_t claim, grant; /* of its OPEN, if it is ours */
+    uint32_t n_told;       /* how often that was sent, but for what was retracted */
     struct addr bound;
     uint8_t code;   /* of OPENED */
     uint8_t reset;  /* enum stream_reset, of one that is dead */
@@ -385,6 +386,8 @@ void outgoing_sent(struct stream *stream, uint64_t from, uint64_t to, bool is_ag
 void outgoing_acked(struct stream *stream, uint64_t from, uint64_t to);
 void outgoing_lost(struct stream *stream, uint64_t from, uint64_t to);
 void outgoing_clear(struct stream *stream);
+/* Nothing of it was sent. */
+void outgoing_rewind(struct stream *stream);
 bool outgoing_is_done(const struct stream *stream);
 /* Tells the application if it waits for room and there is some. */
 void outgoing_check_room(struct stream *stream);

@@ -242,3 +242,79 @@ void stream_kill(struct stream *stream, enum stream_reset code, bool tell)
     stream->needs &= (uint8_t)~NEEDS_OPENED;
     stream_die(stream, code, tell);
 }
+
+/* The other end cannot know of it, and it depends on nothing that the other end knows of. */
+static bool may_move(const struct stream *stream)
+{
+    return stream->is_ours && stream->n_told == 0 && !stream->is_dead && !stream->is_closed &&
+           !stream->is_released && stream->request->kind != STREAM_RELAYED;
+}
+
+/* Nothing of it was ever sent. */
+static void become_unborn(struct stream *stream)
+{
+    stream_leave_home(stream);
+    stream_pin(stream, NULL);
+    list_remove(&stream->in_queue);
+    stream->queue = QUEUE_NONE;
+    if (stream->datagrams != NULL)
+        list_remove(&stream->datagrams->in_queue);
+    outgoing_rewind(stream);
+    credit_end(stream);
+    stream->in = (struct incoming){.window_sent.link = NO_LINK};
+    leave_table(stream);
+    stream->id = 0;
+    stream->needs = NEEDS_OPEN;
+    stream->session->n_unborn++;
+}
+
+/* One that is unborn has nothing but what waits to be sent. `by`: 1, or -1 as what wraps around is. */
+static void count_unborn(const struct stream *stream, uint64_t by)
+{
+    struct session *session = stream->session;
+    const struct outgoing *out = &stream->out;
+
+    session->n_streams += (size_t)by;
+    session->n_live += (size_t)by;
+    session->n_ever += (size_t)by;
+    session->n_unborn += (size_t)by;
+    session->n_outgoing_bytes += by * (out->end - out->base);
+    session->store.n_held_bytes += by * out->buffer.n_held_bytes;
+    if (stream->datagrams != NULL)
+        session->n_datagram_bytes += (size_t)by * stream->datagrams->n_bytes;
+}
+
+static void change_list(struct list *item, struct list *to)
+{
+    if (list_empty(item))
+        return;
+    list_remove(item);
+    list_append(to, item);
+}
+
+static void move(struct stream *stream, struct session *to)
+{
+    become_unborn(stream);
+    count_unborn(stream, UINT64_MAX);
+    stream->session = to;
+    count_unborn(stream, 1);
+    change_list(&stream->in_session, &to->streams);
+    change_list(&stream->in_events, &to->events);
+    change_list(&stream->in_crowded_out, &to->crowded_out);
+    stream_queue(stream);
+}
+
+void session_move_untold(struct session *from, struct session *to)
+{
+    for (struct list *at = from->streams.next, *next; at != &from->streams; at = next) {
+        next = at->next;
+        struct stream *stream = CONTAINER_OF(at, struct stream, in_session);
+        if (!may_move(stream))
+            continue;
+        if (to->n_streams >= to->n_buckets)
+            grow(to);
+        if (to->n_buckets > 0)
+            move(stream, to);
+    }
+    outgoing_make_room(to);
+}

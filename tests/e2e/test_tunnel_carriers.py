@@ -128,6 +128,21 @@ def test_a_far_end_that_was_restarted_resets_the_streams_it_does_not_know(tunnel
     exchange(t.connect(t.serve(echo)))
 
 
+def test_who_connects_while_the_far_end_is_down_is_served_when_it_has_started_again(tunnel):
+    """It was never told of them, so nothing is lost with the session that it has forgotten."""
+    t = tunnel()
+    server, lost = t.serve(echo), t.connect(t.serve(swallow))
+    t.far.kill()
+    until(lambda: not t.carriers(), "the end of the carriers")
+    joins = [in_thread(lambda: exchange(t.connect(server, timeout=60))) for _ in range(3)]
+    until(lambda: len(t.joined.near.connections(SOCKS_PORT)) >= 4, "connections that wait")
+    t.start_far()
+    for join in joins:
+        join()
+    with pytest.raises(ConnectionResetError):
+        lost.recv(1)
+
+
 def test_a_far_end_that_was_killed_in_a_download_never_ends_it_cleanly(tunnel):
     t = tunnel()
     sock = t.connect(t.serve(speak_first(1 << 30)))

@@ -1662,6 +1662,89 @@ static void bulk_is_not_starved_by_small_streams(void **state)
 
 #define RULE(name) cmocka_unit_test_setup_teardown(name, begin, pair_end)
 
+/* ---- another session in the place of one that is lost ---- */
+
+static void what_was_never_sent_becomes_another_session_s(void **state)
+{
+    struct pair *pair = *state;
+    static struct pair other;
+    struct stream *streams[2], *waiting, *way, *of_another;
+    struct stream_request associates = {.kind = STREAM_ASSOCIATION},
+                          relays = {.kind = STREAM_RELAYED};
+    struct session_stats stats;
+    struct target target;
+    uint8_t bytes[SESSION_RECORD_MAX_BYTES], *datagram;
+    size_t n;
+
+    open_stream(pair, 0, streams);
+    relays.of = stream_id(streams[CLIENT]);
+    session_lose_link(pair->ends[CLIENT], 0, pair->now_us);
+    assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &waiting), ERR_NONE);
+    assert_int_equal(stream_write(waiting, "waiting", 7, &n), ERR_NONE);
+    stream_finish(waiting);
+    assert_int_equal(session_open(pair->ends[CLIENT], &associates, &way), ERR_NONE);
+    stream_send_datagram(way, &some_request()->target, (const uint8_t *)"late", 4, pair->now_us);
+    assert_int_equal(session_open(pair->ends[CLIENT], &relays, &of_another), ERR_NONE);
+
+    /* Of early records that are refused nobody knows. */
+    assert_int_equal(session_add_link(pair->ends[CLIENT], 1, pair->now_us), ERR_NONE);
+    assert_int_not_equal(take(pair, CLIENT, 1, bytes), 0);
+    session_retract(pair->ends[CLIENT], 1, pair->now_us);
+    session_lose_link(pair->ends[CLIENT], 1, pair->now_us);
+
+    pair_init(&other, 64 * MIB, 16 * MIB);
+    session_move_untold(pair->ends[CLIENT], other.ends[CLIENT]);
+    session_stats(pair->ends[CLIENT], &stats);
+    assert_int_equal(stats.n_streams, 2);
+    session_end(pair->ends[CLIENT], 3, pair->now_us);
+    for (int i = 0; i < 2; i++) {
+        struct stream *dead = expect(pair, CLIENT, STREAM_DEAD).stream;
+        assert_true(dead == streams[CLIENT] || dead == of_another);
+    }
+    session_stats(other.ends[CLIENT], &stats);
+    assert_int_equal(stats.n_streams, 2);
+    assert_int_equal(stats.n_opened, 2);
+
+    pair_link(&other, 0);
+    carry(&other, CLIENT, 0);
+    struct stream *theirs = expect(&other, SERVER, STREAM_INCOMING).stream;
+    expect(&other, SERVER, STREAM_READABLE);
+    assert_int_equal(read_all(theirs, bytes, sizeof bytes, &n), ERR_EOF);
+    assert_memory_equal(bytes, "waiting", 7);
+    theirs = expect(&other, SERVER, STREAM_INCOMING).stream;
+    assert_int_equal(stream_take_datagram(theirs, &target, &datagram, &n), ERR_NONE);
+    assert_memory_equal(datagram, "late", 4);
+    pair_deinit(&other);
+}
+
+/* Those whom the old session had no room for have it in the new one. */
+static void whoever_waits_for_room_is_told_of_it_by_the_session_he_moves_to(void **state)
+{
+    struct pair *pair = *state;
+    static const uint8_t much[1 << 20];
+    static struct pair other;
+    struct stream *streams[16][2], *waiting;
+    size_t n;
+
+    pair_deinit(pair);
+    pair_init(pair, MIB, MIB);
+    pair_link(pair, 0);
+    for (size_t i = 0; i < N_ITEMS(streams); i++)
+        open_stream(pair, 0, streams[i]);
+    for (size_t i = 0; i < N_ITEMS(streams); i++)
+        while (stream_write(streams[i][CLIENT], much, sizeof much, &n) == ERR_NONE)
+            continue;
+    session_lose_link(pair->ends[CLIENT], 0, pair->now_us);
+    assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &waiting), ERR_NONE);
+    assert_int_equal(stream_write(waiting, much, 1, &n), ERR_NONE);
+    assert_int_equal(stream_write(waiting, much, 1, &n), ERR_AGAIN);
+    pair_init(&other, MIB, MIB);
+    session_move_untold(pair->ends[CLIENT], other.ends[CLIENT]);
+    assert_ptr_equal(expect(&other, CLIENT, STREAM_WRITABLE).stream, waiting);
+    assert_int_equal(stream_write(waiting, much, 1, &n), ERR_NONE);
+    pair_deinit(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1722,6 +1805,8 @@ int main(void)
         RULE(what_has_come_whole_can_be_read_behind_an_end),
         RULE(an_end_that_nobody_acknowledges_is_over_after_its_time),
         RULE(an_end_without_a_link_is_over_at_once),
+        RULE(what_was_never_sent_becomes_another_session_s),
+        RULE(whoever_waits_for_room_is_told_of_it_by_the_session_he_moves_to),
         RULE(nothing_is_acted_on_before_the_identity_that_is_demanded),
         RULE(bye_behind_an_identity_is_the_last_that_is_taken),
         RULE(another_frame_where_an_identity_is_demanded_ends_the_session),
