@@ -24,8 +24,7 @@
 struct store {
     struct chunk_source *source;
     uint64_t n_held_bytes;
-    uint64_t
-        free_bytes; /* while they hold no more, buffers may be much larger than what they have */
+    uint64_t free_bytes; /* while no more are held, buffers may be much larger than their bytes */
 };
 
 struct chunk *store_get(struct store *store, size_t n_bytes); /* NULL: out of memory */

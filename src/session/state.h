@@ -206,9 +206,8 @@ struct session_link {
     bool ping_needed, pong_needed, instance_needed;
     bool event_lost, event_bye, event_spent;
     bool is_own, had_owner; /* of one stream; which has come */
-    bool
-        has_carried; /* bytes of streams have come by it for the first time, or were acknowledged */
-    bool is_stalled; /* what it had was sent again by another */
+    bool has_carried;     /* bytes of streams came by it for the first time, or were acknowledged */
+    bool is_stalled;      /* what it had was sent again by another */
     bool awaits_count;    /* our BYE has answered theirs: what had not come is told soon */
     uint64_t resend_us;   /* or else is sent again then */
     struct stream *owner; /* whose home it is; NULL: nobody's */
