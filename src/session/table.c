@@ -256,6 +256,8 @@ static void become_unborn(struct stream *stream)
     stream_leave_home(stream);
     stream_pin(stream, NULL);
     list_remove(&stream->in_queue);
+    list_remove(&stream->in_windows);
+    list_remove(&stream->in_told);
     stream->queue = QUEUE_NONE;
     if (stream->datagrams != NULL)
         list_remove(&stream->datagrams->in_queue);
