@@ -188,6 +188,10 @@ static void on_listening(struct session *session, const struct frame *frame)
 
     if (listener == NULL)
         return;
+    /* So LISTEN has come, and is not said again: with this address it would be another. */
+    listener->is_known = true;
+    listener->needs &= (uint8_t)~NEEDS_LISTEN;
+    queue(session, listener);
     listener->code = frame->code;
     listener->addr = frame->bound;
     tell(session, &listener->tells_listening);
