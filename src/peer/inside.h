@@ -71,13 +71,12 @@ struct peer_link {
         *reign; /* whose session has a link of this number, which is this one; NULL: none */
     bool
         is_tentative; /* near: its flight asks for a new session, what was sent on it may never have been */
-    bool was_moved; /* another worker's gate has sent it here */
-    bool had_gone;  /* a flight was answered with gone on this carrier */
-    bool has_bye;   /* the other end's BYE has come */
-    bool was_used;  /* a record behind the flights has come */
-    bool
-        has_carried; /* near, once it is gone: bytes of streams have come by it, or were acknowledged */
-    bool is_own;     /* near: of one stream */
+    bool was_moved;    /* another worker's gate has sent it here */
+    bool had_gone;     /* a flight was answered with gone on this carrier */
+    bool has_bye;      /* the other end's BYE has come */
+    bool was_used;     /* a record behind the flights has come */
+    bool has_carried;  /* near, once it is gone: it was of use to streams */
+    bool is_own;       /* near: of one stream */
     bool was_taken;    /* near: its stream has come */
     bool is_stalled;   /* near */
     bool is_worn;      /* near: another is to take its place */
