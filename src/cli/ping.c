@@ -26,9 +26,6 @@
 #define ANSWER_MS 10000 /* as a near end waits for an address, and for an answer */
 #define FIRST_MS 3000   /* for the first answer; then a near end begins another handshake */
 
-/* Of what answers, and of us in the server's log. */
-#define NO_FLIGHT "not a flight of this key's"
-
 enum stage { DIALLING, GREETING, AWAITING_PONG, PAUSING };
 
 struct ping {
@@ -72,7 +69,7 @@ static void explain_silence(const struct ping *ping)
             " takes the connection, and does not answer. One of three:\n"
             "    the key (without one: the identity `peer`) is not the server's: its log has, with "
             "log: {level: debug} only, a line\n"
-            "        flight ... why=\"" NO_FLIGHT "\"\n"
+            "        flight ... why=\"not a flight of this key's\"\n"
             "    the clocks differ by too much (here it is %s): its log has a line\n"
             "        flight ... why=\"a good key and a wrong clock\"; where it names another "
             "reason it is that\n"
@@ -99,9 +96,6 @@ static void explain_loss(struct ping *ping)
     if (ping->stage == GREETING && (probe->err == ERR_EOF || probe->err == ERR_RESET))
         fputs("    A sockeye hangs up on nobody: another program listens there, or something "
               "between cuts connections\n",
-              stderr);
-    else if (ping->stage == GREETING && probe->why != NULL && strcmp(probe->why, NO_FLIGHT) == 0)
-        fputs("    What answers is no sockeye that has this key: another program listens there\n",
               stderr);
     stop(ping, EX_UNAVAILABLE);
 }

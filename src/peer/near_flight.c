@@ -281,6 +281,14 @@ static enum err accepted(struct peer_link *link, const struct flight_info *info)
     return settle_early(link, info, is_fresh);
 }
 
+/* Who has another key is silent, if he is a sockeye. */
+static const char *fault_text(enum flight_fault fault)
+{
+    return fault == FLIGHT_MAC ? "what answers is no sockeye that has this key: another program "
+                                 "listens there, or the key is wrong"
+                               : peer_link_fault_text(fault);
+}
+
 void near_read_flight(struct peer_link *link, const struct peer_time *time)
 {
     struct peer *peer = link->peer;
@@ -294,7 +302,7 @@ void near_read_flight(struct peer_link *link, const struct peer_time *time)
     }
     if (err != ERR_NONE) {
         link->in.start = link->in.end;
-        peer_link_close(link, peer_link_fault_text(handshake_fault(link->handshake)));
+        peer_link_close(link, fault_text(handshake_fault(link->handshake)));
         return;
     }
     link->in.start += used;

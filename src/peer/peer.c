@@ -252,7 +252,7 @@ void peer_finish(struct peer *peer, const char *why)
 static const char *end_text(uint8_t code)
 {
     static const char *const texts[] = {
-        "the other end's program ends",
+        "the other end ends it: its program ends, or its configuration has changed",
         "the other end says that the protocol was violated",
         ("the other end says that there is no right to it any more, or that another session with "
          "this state directory has taken its place"),

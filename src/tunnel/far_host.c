@@ -438,9 +438,9 @@ void far_host_free(struct far_host *host)
     uncount_session(host);
     far_listen_stop_all(host);
     claimant_free(host->claimant);
-    free(host->user);
     list_remove(&host->link);
     host_deinit(&host->host);
+    free(host->user);
     loop_defer(loop, &host->freeing, free_host);
 }
 

@@ -26,6 +26,7 @@ static void log_link(const struct host *host, enum log_level level, const struct
     struct log_line line;
     log_begin(&line, log, level, "link");
     log_str(&line, host->is_near ? "out" : "in", host->name);
+    log_str(&line, "user", host->user);
     if (carrier->remote.family != ADDR_NONE)
         log_addr(&line, host->is_near ? "server" : "from", &carrier->remote);
     log_str(&line, "is", what);
@@ -42,11 +43,23 @@ static bool has_link(const struct host *host)
     return false;
 }
 
+/* A sockeye hangs up on nobody. */
+static const char *why_no_link(const struct host *host, const struct carrier *carrier, enum err how)
+{
+    if (carrier->why != NULL || carrier->is_clean || !host->is_near || how == ERR_NONE)
+        return carrier->why;
+    return how == ERR_EOF || how == ERR_RESET
+               ? "hung up on before an answer; another program listens there, or something "
+                 "between cuts connections"
+               : err_text(how);
+}
+
 /* A carrier that ends without a word of either end has been cut by whoever is between them. An attempt that is given up
  * is no trouble where another link stands by now. */
 static void on_carrier_gone(struct carrier *carrier, enum err how)
 {
     struct host *host = carrier->owner;
+    const char *why;
     host->n_cut += carrier->has_stood && !carrier->is_clean;
     if (host->ops->on_gone != NULL)
         host->ops->on_gone(host, carrier, how);
@@ -55,9 +68,8 @@ static void on_carrier_gone(struct carrier *carrier, enum err how)
                  how == ERR_EOF ? "it has ended without a close" : err_text(how));
     else if (carrier->has_stood)
         log_link(host, LOG_LEVEL_INFO, carrier, "closed", carrier->why);
-    else if (carrier->why != NULL)
-        log_link(host, has_link(host) ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, carrier, "given up",
-                 carrier->why);
+    else if ((why = why_no_link(host, carrier, how)) != NULL)
+        log_link(host, has_link(host) ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, carrier, "given up", why);
 }
 
 static void on_up(struct host *host, struct carrier *carrier)

@@ -120,7 +120,7 @@ def test_a_near_end_that_stops_tells_every_far_end_of_a_chain(bed):
     sock = bed.connect(server)
     bed.programs["near"].stop()
     for machine in ("middle", "far"):
-        bed.programs[machine].wait_record(event="session", is_="ended", why="the other end's program ends", timeout=20)
+        bed.programs[machine].wait_record(event="session", is_="ended", why="the other end ends it: its program ends, or its configuration has changed", timeout=20)
     with pytest.raises(ConnectionResetError):
         sock.recv(1)
     until(lambda: server.n_open == 0, "the end of the connection to the target", timeout=20)

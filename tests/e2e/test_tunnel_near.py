@@ -101,6 +101,13 @@ def test_a_tunnel_moves_to_what_a_reload_makes_of_the_one_that_it_leads_through(
     assert not program.records(event="link", out="home", level="warn"), "it was handed over"
 
 
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", b""], ids=["ssh", "hang-up"])
+def test_the_log_says_of_what_is_no_sockeye_that_another_program_may_listen_there(loop, origin, dial, answer):
+    program = loop(LAN, near(origin(lambda conn: conn.recv(1 << 16) and conn.sendall(answer)).port))
+    dial(program.addr("lan")).sendall(b"\5\1\0\5\1\0\1\xc0\0\2\1\0\x50")
+    assert "another program listens there" in program.wait_record(event="link", is_="given up", level="warn")["why"]
+
+
 def test_the_addresses_of_a_server_are_tried_one_after_the_other(loop, origin, dial):
     closed, port = free_port(), free_port()
     program = loop(LAN + far(port), near(port).replace("server: ", f'server: ["127.0.0.1:{closed}", ').replace(", key", "], key", 1))

@@ -74,6 +74,7 @@ def test_what_a_tunnel_carries_that_the_far_end_has_no_more_is_reset_after_drain
     reload(t, "far", line)
     receive_reset(sock)
     assert [record["s"] for record in t.near.records(event="session") if record["is"] == "drained"] == ["1"]
+    assert "its configuration has changed" in t.near.wait_record(event="link", is_="closed")["why"]
 
 
 def test_another_setting_at_the_far_end_lets_what_is_there_end_and_new_connections_go_by_it(tunnel, reload):

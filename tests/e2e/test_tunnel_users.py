@@ -106,6 +106,7 @@ def test_two_users_have_their_own_rights_and_nobody_else_is_heard(bed, origin, c
     assert not [r for r in bed.near.records(event="link", is_="up") if r["out"] in ("nobody", "bare", "carl")]
     assert bed.far.wait_record(event="flight", user="carl")["why"] == "a user who may not come from there"
     until(lambda: {r["user"] for r in bed.far.records(event="session", is_="begun")} == {"ann", "bob"}, "their sessions alone")
+    assert {r.get("user") for r in bed.far.records(event="link", in_="far")} == {"ann", "bob"}
     assert bed.far.wait_record(event="flow", user="bob")["end"] == "denied"
     told = {one["name"]: one for one in json.loads(cli("status", "--json", "-c", place / "config-0.yaml").out)["users"]}
     assert set(told) == {"ann", "bob"} and all(one["sessions"] == 1 for one in told.values())
