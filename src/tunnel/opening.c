@@ -72,7 +72,7 @@ void tunnel_opening_cancel(struct opening *opening)
 static enum err take_answer(struct tunnel_stream *stream, struct opening *opening)
 {
     if (stream->is_dead)
-        return ERR_UPSTREAM;
+        return tunnel_stream_met_limit(stream) ? ERR_LIMIT : ERR_UPSTREAM;
     uint8_t code = stream_code(stream->stream, &opening->bound);
     if (code != SOCKS5_SUCCEEDED) {
         stream->is_dead = true; /* of which no more is said */

@@ -19,19 +19,17 @@ static void on_event(struct watch *watch, unsigned events)
     stream->ep.on_ready(&stream->ep, events);
 }
 
-/* ERR_AGAIN is what the session remembers to tell the end of. */
-static enum err of_reading(struct tunnel_stream *stream, enum err err)
+bool tunnel_stream_met_limit(const struct tunnel_stream *stream)
 {
-    if (err == ERR_AGAIN)
-        loop_used_up(&stream->watch, LOOP_READ);
-    return err;
+    return stream->stream != NULL && stream_reset_code(stream->stream) == STREAM_RESET_LIMIT;
 }
 
-static enum err of_writing(struct tunnel_stream *stream, enum err err)
+/* ERR_AGAIN is what the session remembers to tell the end of. */
+static enum err look_at(struct tunnel_stream *stream, unsigned event, enum err err)
 {
     if (err == ERR_AGAIN)
-        loop_used_up(&stream->watch, LOOP_WRITE);
-    return err;
+        loop_used_up(&stream->watch, event);
+    return err == ERR_RESET && tunnel_stream_met_limit(stream) ? ERR_LIMIT : err;
 }
 
 static enum err stream_ep_peek(struct endpoint *ep, const uint8_t **bytes, size_t *n)
@@ -39,7 +37,7 @@ static enum err stream_ep_peek(struct endpoint *ep, const uint8_t **bytes, size_
     struct tunnel_stream *stream = tunnel_stream_of(ep);
     if (stream->stream == NULL)
         return ERR_RESET;
-    return of_reading(stream, stream_peek(stream->stream, bytes, n));
+    return look_at(stream, LOOP_READ, stream_peek(stream->stream, bytes, n));
 }
 
 /* What is consumed may become credit for the other end. */
@@ -69,7 +67,7 @@ static enum err stream_ep_reserve(struct endpoint *ep, uint8_t **room, size_t *c
     struct tunnel_stream *stream = tunnel_stream_of(ep);
     if (stream->stream == NULL)
         return ERR_RESET;
-    return of_writing(stream, stream_reserve(stream->stream, room, cap));
+    return look_at(stream, LOOP_WRITE, stream_reserve(stream->stream, room, cap));
 }
 
 static void stream_ep_commit(struct endpoint *ep, size_t n)
@@ -87,7 +85,7 @@ static enum err stream_ep_write(struct endpoint *ep, const void *buf, size_t giv
     struct tunnel_stream *stream = tunnel_stream_of(ep);
     if (stream->stream == NULL)
         return ERR_RESET;
-    enum err err = of_writing(stream, stream_write(stream->stream, buf, given, n));
+    enum err err = look_at(stream, LOOP_WRITE, stream_write(stream->stream, buf, given, n));
     if (err == ERR_NONE)
         host_touch(stream->host);
     return err;

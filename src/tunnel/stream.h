@@ -46,6 +46,8 @@ bool tunnel_stream_is_suspended(struct endpoint *ep);
 
 /* STREAM_READABLE, STREAM_WRITABLE and STREAM_DEAD, for the host to tell. */
 void tunnel_stream_tell(struct tunnel_stream *stream, enum session_event_kind kind);
+/* Whether it is dead for want of memory, at either end: nobody has reset it then. */
+bool tunnel_stream_met_limit(const struct tunnel_stream *stream);
 /* Its session is about to be freed, and the stream with it: whoever has the endpoint is told that it is dead. */
 void tunnel_stream_orphan(struct tunnel_stream *stream);
 
