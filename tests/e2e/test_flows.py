@@ -4,12 +4,13 @@ import os
 import random
 import socket
 import time
+from functools import partial
 
 import pytest
 
 from configs import inbound
 from harness import proc
-from harness.bed import patient_echo
+from harness.bed import burst, patient_echo
 from harness.binary import SANITIZER, SLOWNESS
 from harness.client import receive_all, socks5, socks5_at_once
 from harness.origin import echo, speak_first
@@ -74,20 +75,12 @@ def test_memory_is_given_back_after_a_burst(sockeye, origin, dial):
     """Back to within 10% and 1 MiB of what it was after a first hundred."""
     proxy, server = sockeye(inbound() + PATIENT), origin(patient_echo)
 
-    def burst(n):
-        socks = [dial(proxy.addr(), timeout=120) for _ in range(n)]
-        for sock in socks:
-            assert socks5_at_once(sock, *server.addr).code == 0
-        for i, sock in enumerate(socks):
-            send_pattern(sock, 3000, seed=i)
-        for i, sock in enumerate(socks):
-            receive_pattern(sock, 3000, seed=i)
-        for sock in socks:
-            sock.close()
+    def come_and_go(n):
+        burst(partial(dial, proxy.addr()), server, n)
         until(lambda: not proc.tcp(proxy.pid, "established"), "the end of the burst", timeout=60)
-    burst(100)
+    come_and_go(100)
     memory = proc.rss_bytes(proxy.pid)
-    burst(N_AT_ONCE)
+    come_and_go(N_AT_ONCE)
     until(lambda: proc.rss_bytes(proxy.pid) < memory * 1.1 + 1 * MB, "the memory to be given back", timeout=60)
 
 

@@ -469,11 +469,17 @@ def near(sockeye, place):
     ends.stop()
 
 
+def dial_through(program, dial, port, timeout=20):
+    """A connection through our near end to that port of Application's."""
+    sock = dial(program.addr(), timeout=timeout)
+    assert client.open_flow(sock, "socks5", "192.0.2.1", port) == client.GRANTED["socks5"]
+    return sock
+
+
 @pytest.mark.parametrize("n_key", [16, 24, 32])
 def test_our_near_end_gets_all_over_carriers_that_the_other_server_cuts(near, dial, n_key):
     program, server = near(key=KEY_OF[n_key], cut_after=(200_000, 3_000_000, 700_000))
-    sock = dial(program.addr(), timeout=60 * SLOWNESS)
-    assert client.open_flow(sock, "socks5", "192.0.2.1", 1) == client.GRANTED["socks5"]
+    sock = dial_through(program, dial, 1, timeout=60 * SLOWNESS)
     receive_pattern(sock, N)
     receive_end(sock)
     assert server.n_cut == 3
@@ -482,8 +488,7 @@ def test_our_near_end_gets_all_over_carriers_that_the_other_server_cuts(near, di
 def test_our_near_end_sends_all_over_carriers_that_the_other_server_cuts(near, dial):
     program, server = near(cut_after=(100_000, 900_000))
     n = 3_000_000
-    sock = dial(program.addr(), timeout=60 * SLOWNESS)
-    assert client.open_flow(sock, "socks5", "192.0.2.1", 2) == client.GRANTED["socks5"]
+    sock = dial_through(program, dial, 2, timeout=60 * SLOWNESS)
     join = in_thread(send_and_end, sock, n)
     receive_pattern(sock, n)
     receive_end(sock)
@@ -493,8 +498,7 @@ def test_our_near_end_sends_all_over_carriers_that_the_other_server_cuts(near, d
 
 def test_what_our_near_end_sends_is_opened_by_no_long_term_key(near, dial):
     program, server = near()
-    sock = dial(program.addr(), timeout=20)
-    assert client.open_flow(sock, "socks5", "192.0.2.1", 2) == client.GRANTED["socks5"]
+    sock = dial_through(program, dial, 2)
     sock.sendall(b"a secret")
     assert client.receive_exactly(sock, 8) == b"a secret"
     recorded = next(r for r in server.recordings if r.carrier.half and r.carrier.number == 0)
@@ -507,8 +511,7 @@ def test_what_our_near_end_sends_is_opened_by_no_long_term_key(near, dial):
 def test_who_has_the_shared_key_and_listens_does_not_learn_what_names_an_installation(near, dial):
     """Or he could come by it, end its session and take its listeners."""
     program, server = near()
-    sock = dial(program.addr(), timeout=20)
-    assert client.open_flow(sock, "socks5", "192.0.2.1", 2) == client.GRANTED["socks5"]
+    sock = dial_through(program, dial, 2)
     sock.sendall(b"heard")
     assert client.receive_exactly(sock, 5) == b"heard"
     recorded = next(r for r in server.recordings if r.carrier.half and r.carrier.number == 0)
@@ -552,7 +555,6 @@ def test_our_near_end_and_the_other_server_know_each_others_identity(near, dial,
     server_identity, ann = (Identity.load(place / f"{name}.key") for name in ("server", "ann"))
     program, _ = near(key=None, keys=Keys(server_spki=server_identity.spki), identity=server_identity, peers={ann.spki},
                       yaml=", identity: ann.key, peer: server.pub", cut_after=(50_000,))
-    sock = dial(program.addr(), timeout=60 * SLOWNESS)
-    assert client.open_flow(sock, "socks5", "192.0.2.1", 1) == client.GRANTED["socks5"]
+    sock = dial_through(program, dial, 1, timeout=60 * SLOWNESS)
     receive_pattern(sock, N)
     receive_end(sock)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import client, proc
-from harness.bed import patient_echo
+from harness.bed import burst, patient_echo
 from harness.beside import in_thread
 from harness.binary import SANITIZER, SLOWNESS
 from harness.namespaces import FAR4
@@ -114,21 +114,13 @@ def test_the_memory_of_both_ends_is_given_back_after_a_burst(tunnel):
     t = tunnel(near_limits="handshake_ms: 120000")    # all connect before the first one has its handshake
     server, ends = t.serve(patient_echo), (t.near, t.far)
 
-    def burst(n):
-        socks = [t.dial(timeout=120) for _ in range(n)]
-        for sock in socks:
-            assert client.socks5_at_once(sock, *server.addr).code == 0
-        for i, sock in enumerate(socks):
-            send_pattern(sock, 3000, seed=i)
-        for i, sock in enumerate(socks):
-            receive_pattern(sock, 3000, seed=i)
-        for sock in socks:
-            sock.close()
+    def come_and_go(n):
+        burst(t.dial, server, n)
         for end in ends:
             until(lambda: len(proc.tcp(end.pid, "established")) <= 1, "the end of the burst", timeout=60)
-    burst(100)
+    come_and_go(100)
     before = [proc.rss_bytes(end.pid) for end in ends]
-    burst(N_AT_ONCE)
+    come_and_go(N_AT_ONCE)
     for end, rss in zip(ends, before):
         until(lambda: proc.rss_bytes(end.pid) < rss * 1.1 + (1 << 20), "the memory to be given back", timeout=60)
 

@@ -18,6 +18,7 @@ from harness.binary import SLOWNESS
 from harness.line import Line
 from harness.namespaces import Cable, Namespace
 from harness.origin import echo
+from harness.pattern import receive_pattern, send_pattern
 from harness.wait import until
 
 NAMES = ("client", "near", "middle", "far", "target")
@@ -127,6 +128,19 @@ def patient_echo(conn):
     """One that waits for as long as it takes."""
     conn.settimeout(None)
     echo(conn)
+
+
+def burst(dial, server, n):
+    """n connections at once, each used both ways, to a patient_echo."""
+    socks = [dial(timeout=120) for _ in range(n)]
+    for sock in socks:
+        assert client.socks5_at_once(sock, *server.addr).code == 0
+    for i, sock in enumerate(socks):
+        send_pattern(sock, 3000, seed=i)
+    for i, sock in enumerate(socks):
+        receive_pattern(sock, 3000, seed=i)
+    for sock in socks:
+        sock.close()
 
 
 class Frames:
