@@ -45,6 +45,13 @@ def adapted(config, port):
     return config.replace("198.51.100.0/24", "*")
 
 
+def test_what_is_said_of_the_log_is_what_the_log_says():
+    section = (ROOT / "doc/configuration.md").read_text().split("### When a tunnel does not work")[1].split("\n## ")[0]
+    quoted = re.findall(r'`"(.+?)…?"`', section)
+    source = re.sub(r'"\s*"', "", "".join(path.read_text() for path in (ROOT / "src").rglob("*.c")))
+    assert len(quoted) > 10 and not [words for words in quoted if f'"{words}' not in source]
+
+
 def test_the_documentation_has_them():
     assert set(EXAMPLES) == {"service", "identities", "aggregated", "distributed", "reverse", "hops", "behind"}
     assert all("near" in example and "middle" in example for example in EXAMPLES.values())
