@@ -229,24 +229,39 @@ static void hear(struct attack *attack, const uint8_t *bytes, size_t n)
         stand(attack);
 }
 
-static bool take_output(void)
+static bool take_output_of(struct attack *attack)
 {
     bool any = false;
 
-    for (unsigned i = 0; i < N_LINKS; i++) {
-        struct attack *attack = &world.attacks[i];
+    for (unsigned turns = 0; attack->link != NULL && turns < 1000; turns++) {
         const uint8_t *bytes;
-        size_t n;
-        for (unsigned turns = 0; attack->link != NULL && turns < 1000; turns++) {
-            n = peer_link_output(attack->link, 65536, &world.now, &bytes);
-            if (n == 0)
-                break;
-            uint8_t *copy = exact_copy(bytes, n);
-            peer_link_sent(attack->link, n, &world.now);
-            hear(attack, copy, n);
-            free(copy);
-            any = true;
-        }
+        size_t n = peer_link_output(attack->link, 65536, &world.now, &bytes);
+        if (n == 0)
+            break;
+        uint8_t *copy = exact_copy(bytes, n);
+        peer_link_sent(attack->link, n, &world.now);
+        hear(attack, copy, n);
+        free(copy);
+        any = true;
+    }
+    return any;
+}
+
+static bool take_output(void)
+{
+    struct peer_link *link;
+    bool any = false;
+
+    while (world.peer != NULL && (link = peer_next_wanting(world.peer, &world.now)) != NULL)
+        any = take_output_of(attack_of(link)) || any;
+    if (any)
+        return true;
+    /* The gate's are asked one by one. Of the peer's none has anything to send that was not named. */
+    for (unsigned i = 0; i < N_LINKS; i++) {
+        bool may_be_the_gates = world.gate != NULL && world.attacks[i].handshake != NULL;
+        bool has_output = take_output_of(&world.attacks[i]);
+        CHECK(!has_output || may_be_the_gates);
+        any = any || has_output;
     }
     return any;
 }

@@ -47,9 +47,10 @@ struct span {
 };
 
 struct peer_link {
-    struct list in_owner; /* in the links of its peer or gate, or in the gate's silent ones */
-    struct peer *peer;    /* NULL: it stands at the gate */
-    struct gate *gate;    /* NULL at the near end */
+    struct list in_owner;   /* in the links of its peer or gate, or in the gate's silent ones */
+    struct list in_wanting; /* of its peer */
+    struct peer *peer;      /* NULL: it stands at the gate */
+    struct gate *gate;      /* NULL at the near end */
     void *owner;
     enum link_state state;
     uint64_t number;
@@ -170,7 +171,9 @@ struct peer {
     struct reign *reign;
     struct list retired; /* reigns that are over */
     struct list links;
-    bool stands; /* a handshake has succeeded: what follows is known */
+    struct list wanting; /* those that may have something to send, whatever their session says */
+    bool was_offered;    /* in this turn, what any link of the session may carry */
+    bool stands;         /* a handshake has succeeded: what follows is known */
     uint8_t id[SESSION_ID_BYTES];
     uint8_t resume[32];
     uint8_t cipher;
@@ -254,6 +257,8 @@ void span_shrink(struct span *span, struct chunk_source *chunks);
 
 #define OUTPUT_RETRY_US (SECOND_US / 10)
 
+/* peer_next_wanting() is to name it, if it has a peer. */
+void peer_link_may_want(struct peer_link *link);
 /* Seals records of what the session gives until there are `most` bytes of them or no more. */
 NODISCARD enum err peer_link_seal(struct peer_link *link, struct record_sealer *sealer, size_t most,
                                   uint64_t now_us);

@@ -26,6 +26,7 @@ struct peer_link *peer_link_new(struct peer *peer, struct gate *gate, enum link_
     link->state = state;
     link->retry_us = link->cut_us = NEVER_US;
     list_init(&link->in_owner);
+    list_init(&link->in_wanting);
     list_append(peer != NULL ? &peer->links : &gate->links, &link->in_owner);
     return link;
 }
@@ -47,6 +48,7 @@ void peer_link_free(struct peer_link *link)
     span_clear(&link->in);
     span_clear(&link->out);
     list_remove(&link->in_owner);
+    list_remove(&link->in_wanting);
     free(link);
 }
 
@@ -94,6 +96,7 @@ enum err peer_link_enter(struct peer_link *link, uint64_t number)
         peer->near.has_link_0 = true;
     link->number = number;
     link->reign = peer->reign;
+    session_keep_link(peer->reign->session, number, link);
     return ERR_NONE;
 }
 
@@ -105,6 +108,9 @@ void peer_link_exit(struct peer_link *link)
     if (reign == NULL)
         return;
     assert(link->peer != NULL);
+    session_keep_link(reign->session, link->number, NULL);
+    /* What it had is for others now, this turn too. */
+    link->peer->was_offered = false;
     if (link->is_tentative)
         session_retract(reign->session, link->number, link->peer->time.now_us);
     else
@@ -129,6 +135,7 @@ static void leave_peer(struct peer_link *link, enum link_state state)
     bool is_late = link->reign != NULL && peer != NULL && link->reign != peer->reign;
 
     link->state = state;
+    list_remove(&link->in_wanting);
     if (link->reign != NULL)
         link->has_carried = session_link_has_carried(link->reign->session, link->number);
     peer_link_exit(link);
@@ -201,6 +208,7 @@ void peer_link_stand(struct peer_link *link)
     session_link_stands(link->reign->session, link->number);
     link->tells_up = true;
     note_news(link);
+    peer_link_may_want(link);
     link->active_us = link->peer->time.now_us;
 }
 

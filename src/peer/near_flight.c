@@ -143,6 +143,8 @@ void near_begin(struct peer_link *link, const struct peer_time *time)
     link->started_us = time->now_us;
     if (begin(link) != ERR_NONE)
         peer_link_close(link, "out of memory");
+    else
+        peer_link_may_want(link);
 }
 
 /* ---- flight 2 ---- */

@@ -22,7 +22,7 @@
 #define CALM_FACTOR 8
 /* So long at least one that is not needed is idle, and none is used up, before it ends. */
 #define REST_US (5 * SECOND_US)
-/* A client in distributed mode asks for no more links: in each turn all are asked what they have to send. */
+/* A client in distributed mode asks for no more links: every few milliseconds all are looked at, as long as something happens. */
 #define MAX_OWN_LINKS 512
 
 static uint64_t draw(struct peer *peer, struct near_range range)

@@ -114,6 +114,51 @@ static void seal_next(struct peer_link *link, size_t most, uint64_t now_us)
         span_clear(&link->out);
 }
 
+/* ---- which links are asked ---- */
+
+void peer_link_may_want(struct peer_link *link)
+{
+    if (link->peer != NULL && list_empty(&link->in_wanting))
+        list_append(&link->peer->wanting, &link->in_wanting);
+}
+
+static struct peer_link *next_wanting(struct peer *peer)
+{
+    struct peer_link *link = NULL;
+
+    if (!list_empty(&peer->wanting)) {
+        link = CONTAINER_OF(peer->wanting.next, struct peer_link, in_wanting);
+        list_remove(&link->in_wanting);
+        return link;
+    }
+    for (struct list *at = peer->retired.next; link == NULL && at != &peer->retired; at = at->next)
+        link = session_next_wanting(CONTAINER_OF(at, struct reign, in_peer)->session);
+    return link != NULL ? link : session_next_wanting(peer->reign->session);
+}
+
+static void offer(struct peer *peer)
+{
+    for (struct list *at = peer->retired.next; at != &peer->retired; at = at->next)
+        session_offer(CONTAINER_OF(at, struct reign, in_peer)->session);
+    session_offer(peer->reign->session);
+    peer->was_offered = true;
+}
+
+struct peer_link *peer_next_wanting(struct peer *peer, const struct peer_time *time)
+{
+    peer->time = *time;
+    struct peer_link *link = next_wanting(peer);
+    while (link == NULL && !peer->was_offered) {
+        offer(peer);
+        link = next_wanting(peer);
+    }
+    if (link == NULL)
+        peer->was_offered = false;
+    return link;
+}
+
+/* ---- what it gives ---- */
+
 static bool seals(const struct peer_link *link)
 {
     return peer_link_is_up(link) && link->reign != NULL;
@@ -129,6 +174,8 @@ size_t peer_link_output(struct peer_link *link, size_t most, const struct peer_t
     if (wants)
         seal_next(link, most, time->now_us);
     size_t n = span_bytes(&link->out);
+    if (wants && n > 0)
+        link->peer->was_offered = false; /* another may be the nearer one now */
     /* What is wanted and was not made found no memory, which may be there a moment later and is not at once. */
     link->retry_us = wants && n == 0 && seals(link) ? time->now_us + OUTPUT_RETRY_US : NEVER_US;
     if (n == 0)

@@ -112,6 +112,7 @@ struct peer *peer_new(bool is_near, struct chunk_source *chunks, struct rng *rng
     peer->end_us = NEVER_US;
     list_init(&peer->retired);
     list_init(&peer->links);
+    list_init(&peer->wanting);
     list_init(&peer->far.in_bucket);
     list_init(&peer->far.in_unlinked);
     peer->reign = reign_new(peer);
@@ -295,20 +296,10 @@ static void cut_what_is_left(struct peer *peer)
 
 /* ---- events ---- */
 
-static struct peer_link *find_link(struct peer *peer, const struct reign *reign, uint64_t number)
-{
-    for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
-        struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
-        if (link->reign == reign && link->number == number)
-            return link;
-    }
-    return NULL;
-}
-
-static void link_event(struct peer *peer, const struct reign *reign,
+static void link_event(const struct peer *peer, const struct reign *reign,
                        const struct session_event *event)
 {
-    struct peer_link *link = find_link(peer, reign, event->link);
+    struct peer_link *link = session_link_keeper(reign->session, event->link);
 
     if (link == NULL)
         return;
@@ -398,10 +389,11 @@ static bool link_tells(struct peer_link *link, struct peer_event *event)
         *event = (struct peer_event){.kind = PEER_LINK_UP, .link = link};
     else if (take_flag(&link->tells_sign))
         *event = (struct peer_event){.kind = PEER_SIGN, .link = link};
-    else if (take_flag(&link->tells_close))
+    else if (take_flag(&link->tells_close)) {
         *event = (struct peer_event){
             .kind = PEER_LINK_CLOSE, .link = link, .is_clean = link->is_clean, .why = link->why};
-    else
+        peer_link_may_want(link); /* all that it had may have gone */
+    } else
         return false;
     return true;
 }
@@ -505,13 +497,14 @@ uint64_t peer_deadline_us(const struct peer *peer)
     return sooner(deadline, peer->is_near ? near_deadline_us(peer) : far_deadline_us(peer));
 }
 
-/* Whoever advances a peer asks its links for output behind that. */
 static void retry_output(struct peer *peer)
 {
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next) {
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
-        if (link->retry_us <= peer->time.now_us)
-            link->retry_us = NEVER_US;
+        if (link->retry_us > peer->time.now_us)
+            continue;
+        link->retry_us = NEVER_US;
+        peer_link_may_want(link);
     }
 }
 

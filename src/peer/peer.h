@@ -11,7 +11,7 @@
  * lets it fall silent.
  *
  * Nothing here calls back. After any call that takes a time, and any of a stream's: ask for events until there are none, write
- * what links want to send, and set a timer for the deadline. Then, as the turn is over, peer_settle().
+ * what the links want to send that peer_next_wanting() names, and set a timer for the deadline. Then, as the turn is over, peer_settle().
  */
 #ifndef SOCKEYE_PEER_PEER_H
 #define SOCKEYE_PEER_PEER_H
@@ -100,6 +100,9 @@ bool peer_link_is_done(const struct peer_link *link);
 bool peer_link_is_proved(const struct peer_link *link);
 /* The carrier has ended, by a fin or broken. The link is gone when this returns. */
 void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time *time);
+/* A link whose carrier is to be written to: it may want to send, or was told to be closed. Each is named once until more comes up: where its
+ * carrier has no room that is to be remembered. NULL: no more, in this turn. (A link that stands at a gate may want to after each read.) */
+struct peer_link *peer_next_wanting(struct peer *peer, const struct peer_time *time);
 /* Lends sealed bytes to be sent now, at most about `most`. 0: none. */
 size_t peer_link_output(struct peer_link *link, size_t most, const struct peer_time *time,
                         const uint8_t **bytes);

@@ -121,9 +121,29 @@ enum link_takes link_takes(struct session *session, const struct session_link *l
     return ours_us <= behind_us ? TAKES_BULK : TAKES_NOTHING;
 }
 
+/* Whether a stream's own link carries nothing of others now. */
+static bool spares_own(const struct session_link *best)
+{
+    return best != NULL && !best->is_own;
+}
+
 bool link_takes_slots(struct session *session, const struct session_link *link)
 {
-    return session->n_up <= 1 || is_open(link) || ranking_of(session)->best == NULL;
+    if (session->n_up <= 1)
+        return true;
+    const struct session_link *best = ranking_of(session)->best;
+    return best == NULL || (is_open(link) && !(link->is_own && spares_own(best)));
+}
+
+void links_offer(struct session *session)
+{
+    if (session->n_up > 1 && spares_own(ranking_of(session)->best)) {
+        for (struct list *at = session->commons.next; at != &session->commons; at = at->next)
+            link_may_want(session, CONTAINER_OF(at, struct session_link, in_commons));
+        return;
+    }
+    for (size_t i = 0; i < session->n_links; i++)
+        link_may_want(session, session->links[i]);
 }
 
 /*

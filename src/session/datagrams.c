@@ -155,9 +155,7 @@ void datagrams_queue(struct stream *stream)
         return;
     list_remove(&datagrams->in_queue);
     if (may_go)
-        list_append(stream->pin != NULL ? &stream->pin->queues.datagrams
-                                        : &stream->session->queues.datagrams,
-                    &datagrams->in_queue);
+        list_append(&queues_for(stream)->datagrams, &datagrams->in_queue);
 }
 
 /* ---- sending ---- */

@@ -113,6 +113,7 @@ enum err link_make(struct session *session, uint64_t number, struct session_link
     queues_init(&link->queues);
     list_init(&link->pinned);
     list_init(&link->told);
+    list_init(&link->in_wanting);
     list_append(&session->commons, &link->in_commons);
     size_t place = link_place(session, number);
     for (size_t i = session->n_links++; i > place; i--)
@@ -138,6 +139,7 @@ void link_free(struct session *session, struct session_link *link)
         (size_t)link->event_lost + (size_t)link->event_bye + (size_t)link->event_spent;
     link_need_lost(session, link, false);
     list_remove(&link->in_commons);
+    list_remove(&link->in_wanting);
     session->n_sent -= link->tail - link->head;
     free(link->sent);
     free(link);
@@ -398,6 +400,43 @@ enum err session_add_link(struct session *session, uint64_t number, uint64_t now
     return ERR_NONE;
 }
 
+/* ---- those that may want to send ---- */
+
+void link_may_want(struct session *session, struct session_link *link)
+{
+    if (list_empty(&link->in_wanting))
+        list_append(&session->wanting, &link->in_wanting);
+}
+
+void session_keep_link(struct session *session, uint64_t number, void *keeper)
+{
+    struct session_link *link = link_find(session, number);
+
+    if (link == NULL)
+        return;
+    link->keeper = keeper;
+    link_may_want(session, link);
+}
+
+void *session_link_keeper(const struct session *session, uint64_t number)
+{
+    const struct session_link *link = link_find(session, number);
+    return link == NULL ? NULL : link->keeper;
+}
+
+void *session_next_wanting(struct session *session)
+{
+    void *keeper = NULL;
+
+    while (keeper == NULL && !list_empty(&session->wanting)) {
+        struct session_link *link =
+            CONTAINER_OF(session->wanting.next, struct session_link, in_wanting);
+        list_remove(&link->in_wanting);
+        keeper = link->keeper;
+    }
+    return keeper;
+}
+
 void session_own_link(struct session *session, uint64_t number)
 {
     struct session_link *link = link_find(session, number);
@@ -417,6 +456,7 @@ void session_link_stands(struct session *session, uint64_t number)
         return;
     link->has_stood = true;
     session->ranking.is_known = false;
+    link_may_want(session, link);
 }
 
 static uint64_t excused(uint64_t since_us, uint64_t pause_us, uint64_t now_us)

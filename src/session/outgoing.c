@@ -6,9 +6,12 @@
 /* A stream that has sent less than this of late is small; it may go on so at a rate of so much in 100 ms. */
 enum { SMALL_BYTES = 32 * 1024, SMALL_US = 100000 };
 
-static struct queues *queues_of(struct stream *stream)
+struct queues *queues_for(struct stream *stream)
 {
-    return stream->pin != NULL ? &stream->pin->queues : &stream->session->queues;
+    if (stream->pin == NULL)
+        return &stream->session->queues;
+    link_may_want(stream->session, stream->pin);
+    return &stream->pin->queues;
 }
 
 static uint64_t burst_of(const struct stream *stream)
@@ -41,9 +44,9 @@ void stream_queue(struct stream *stream)
     list_remove(&stream->in_queue);
     stream->queue = (uint8_t)queue;
     if (queue == QUEUE_URGENT)
-        list_append(&queues_of(stream)->urgent, &stream->in_queue);
+        list_append(&queues_for(stream)->urgent, &stream->in_queue);
     else if (queue == QUEUE_BULK)
-        list_append(&queues_of(stream)->bulk, &stream->in_queue);
+        list_append(&queues_for(stream)->bulk, &stream->in_queue);
     if (queue != QUEUE_BULK)
         stream->out.deficit = 0;
 }
@@ -65,13 +68,13 @@ void stream_pin(struct stream *stream, struct session_link *link)
     stream->pin = link;
     stream_queue(stream);
     if (has_window)
-        list_append(&queues_of(stream)->windows, &stream->in_windows);
+        list_append(&queues_for(stream)->windows, &stream->in_windows);
 }
 
 void credit_window_needed(struct stream *stream)
 {
     if (list_empty(&stream->in_windows) && !stream->is_dead && !stream->is_closed)
-        list_append(&queues_of(stream)->windows, &stream->in_windows);
+        list_append(&queues_for(stream)->windows, &stream->in_windows);
 }
 
 bool outgoing_has(const struct stream *stream)

@@ -497,11 +497,12 @@ static void put_ack(struct filler *filler)
 }
 
 /* Unless another is at it, with acknowledgements that may be many. */
-static bool takes_end(const struct session *session, const struct session_link *link)
+static bool takes_end(struct session *session, const struct session_link *link)
 {
     const struct session_link *other = link_find(session, session->end_by);
 
-    return other == NULL || other == link || !other->is_up || other->bye_sent;
+    return other == NULL || other == link || !other->is_up || other->bye_sent ||
+           !link_takes_slots(session, other);
 }
 
 /* An acknowledgement by another link could come behind END, and what it would have closed is reset then: all are said again, by the
@@ -588,12 +589,18 @@ size_t session_pull(struct session *session, uint64_t number, size_t room, uint6
     return fill->n_bytes;
 }
 
-static bool wants_slots(const struct session *session, const struct session_link *link)
+/* What is said of the whole session, but for END. */
+static bool has_slots(const struct session *session)
 {
     return ((session->initial_needed || session->drain_needed) &&
             session->state == SESSION_ALIVE) ||
-           (session->end_needed && takes_end(session, link)) || session->n_lost_needed > 0 ||
-           !list_empty(&session->queues.windows) || !list_empty(&session->listener_needs);
+           session->n_lost_needed > 0 || !list_empty(&session->queues.windows) ||
+           !list_empty(&session->listener_needs);
+}
+
+static bool wants_slots(struct session *session, const struct session_link *link)
+{
+    return has_slots(session) || (session->end_needed && takes_end(session, link));
 }
 
 bool session_wants(struct session *session, uint64_t number)
@@ -606,8 +613,10 @@ bool session_wants(struct session *session, uint64_t number)
         link->bye_needed || session->auth_out.bytes != NULL || !list_empty(&link->queues.windows) ||
         (wants_slots(session, link) && link_takes_slots(session, link)))
         return true;
-    if (link_is_full(session, link))
+    if (link_is_full(session, link)) {
+        session->awaits_acks = true;
         return false;
+    }
     if (!list_empty(&link->queues.urgent) || !list_empty(&link->queues.bulk) ||
         has_datagrams(link, &link->queues))
         return true;
@@ -618,6 +627,20 @@ bool session_wants(struct session *session, uint64_t number)
     enum link_takes takes = link_takes(session, link);
     return (takes == TAKES_ALL && has_first) ||
            (!list_empty(&all->bulk) && link_takes_bulk(session, link, takes));
+}
+
+void session_offer(struct session *session)
+{
+    const struct queues *all = &session->queues;
+
+    if (session->awaits_acks && session->n_sent < SESSION_FRAMES_MAX) {
+        session->awaits_acks = false;
+        for (size_t i = 0; i < session->n_links; i++)
+            link_may_want(session, session->links[i]);
+    }
+    if (has_slots(session) || session->end_needed || session->auth_out.bytes != NULL ||
+        !list_empty(&all->urgent) || !list_empty(&all->bulk) || !list_empty(&all->datagrams))
+        links_offer(session);
 }
 
 size_t session_room(const struct session *session, uint64_t number)

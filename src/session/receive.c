@@ -209,6 +209,7 @@ static void on_end(struct session *session, uint8_t code)
     for (size_t i = 0; i < session->n_links; i++) {
         struct session_link *link = session->links[i];
         link->ack_due = link->bye_needed = link->is_up;
+        link_may_want(session, link);
     }
     session_over(session, code == 0 ? STREAM_RESET_DRAIN : STREAM_RESET_LOST);
 }
@@ -276,6 +277,7 @@ static enum err on_link_frame(struct session *session, struct record *record,
     case FRAME_PING:
         record->link->pong_needed = true;
         record->link->pong_token = frame->value;
+        link_may_want(session, record->link);
         return ERR_NONE;
     case FRAME_PONG:
         return on_pong(session, record->link, frame);
@@ -392,8 +394,10 @@ static void note_record(struct session *session, const struct record *record, si
         link->asks = true;
         link->ack_at_us = session->now_us + ACK_DELAY_US;
     }
-    if (link->asks && link->n_untold_bytes >= ACK_BYTES)
+    if (link->asks && link->n_untold_bytes >= ACK_BYTES) {
         link->ack_due = true;
+        link_may_want(session, link);
+    }
 }
 
 enum err session_receive(struct session *session, uint64_t number, struct chunk *chunk,

@@ -35,6 +35,7 @@ enum err session_new(struct session **out, const struct session_options *options
     list_init(&session->streams);
     list_init(&session->crowded_out);
     list_init(&session->commons);
+    list_init(&session->wanting);
     list_init(&session->events);
     list_init(&session->listeners);
     list_init(&session->listeners_closing);
@@ -277,6 +278,7 @@ void session_say_instance(struct session *session, uint64_t number,
         return;
     memcpy(session->instance, instance, sizeof session->instance);
     link->instance_needed = true;
+    link_may_want(session, link);
 }
 
 const uint8_t *session_instance(const struct session *session)
@@ -292,6 +294,7 @@ void session_ping(struct session *session, uint64_t number, uint64_t now_us)
     if (link == NULL || !link->is_up)
         return;
     link->ping_needed = true;
+    link_may_want(session, link);
     /* The time would tell since when this machine runs, and so which it is. */
     link->ping_token = ++link->n_pings;
     link->ping_us = now_us;
@@ -304,6 +307,7 @@ void session_bye(struct session *session, uint64_t number)
     if (link == NULL || !link->is_up || link->bye_sent)
         return;
     link->bye_needed = true;
+    link_may_want(session, link);
     session->ranking.is_known = false;
 }
 
@@ -328,8 +332,10 @@ void session_advance(struct session *session, uint64_t now_us)
     session->ranking.is_known = false;
     for (size_t i = 0; i < session->n_links; i++) {
         struct session_link *link = session->links[i];
-        if (link->is_up && link->ack_at_us <= now_us)
+        if (link->is_up && link->ack_at_us <= now_us) {
             link->ack_due = true;
+            link_may_want(session, link);
+        }
     }
     links_check(session);
     if (session->state == SESSION_ENDING && session->end_at_us <= now_us)

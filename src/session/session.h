@@ -238,6 +238,17 @@ size_t session_pull(struct session *session, uint64_t link, size_t room, uint64_
 
 /* Whether session_pull() would give anything. */
 bool session_wants(struct session *session, uint64_t link);
+/* Who asks the link, told by session_next_wanting(). NULL: nobody (any more). */
+void session_keep_link(struct session *session, uint64_t link, void *keeper);
+/* Who keeps it; NULL: nobody, or there is no such link. */
+void *session_link_keeper(const struct session *session, uint64_t link);
+/*
+ * The keeper of a link that may want to send, as something has come up that it alone can carry; each is told of once, until more comes up.
+ * What any of several may carry waits until session_offer(): then those are told of that may take it. Of links that are not told of
+ * session_wants() is false, but for those that were and have not taken all since. NULL: there is none.
+ */
+void *session_next_wanting(struct session *session);
+void session_offer(struct session *session);
 /* The next record of the link begins with AUTH; the signature is copied. ERR_MEMORY. */
 NODISCARD enum err session_put_auth(struct session *session, const uint8_t *spki, size_t n_spki,
                                     const uint8_t *signature, size_t n_signature);

@@ -193,7 +193,9 @@ struct sent {
 
 struct session_link {
     uint64_t number;
+    void *keeper;           /* NULL: nobody's */
     struct list in_commons; /* unless it is one stream's own */
+    struct list in_wanting; /* of the session */
     bool is_up;
     bool was_up;                     /* else it is only known as lost */
     bool has_stood;                  /* both ends know of it */
@@ -279,6 +281,8 @@ struct session {
     size_t n_ranges;      /* of all streams: acknowledged beyond a gap, or to be sent again */
     struct list
         commons; /* those that are no stream's own: few, where there are thousands of links */
+    struct list wanting; /* those that may have something to send that is for them alone */
+    bool awaits_acks;    /* a link had too much under way to take what waits for it */
     bool has_had_link;
     uint64_t newest_link; /* the highest number so far */
     uint64_t joins;       /* bit n: newest_link - 1 - n was used */
@@ -375,6 +379,8 @@ NODISCARD enum err session_keep_auth(struct session_auth_copy *auth, const uint8
 void session_forget_auth(struct session_auth_copy *auth);
 
 /* outgoing.c */
+/* Where it waits, to be put into one of them: its link's, which may want to send from then on, or those of all links. */
+struct queues *queues_for(struct stream *stream);
 /* Puts it into the queue where it belongs now. */
 void stream_queue(struct stream *stream);
 void stream_pin(struct stream *stream, struct session_link *link); /* NULL: to none */
@@ -455,6 +461,8 @@ void link_free(struct session *session, struct session_link *link);
 /* ERR_BAD: more than were sent. */
 NODISCARD enum err link_acked(struct session *session, struct session_link *link, uint64_t count,
                               uint64_t delay_us, bool has_delay);
+/* Something has come up that session_wants() may be true for, whatever else waits. */
+void link_may_want(struct session *session, struct session_link *link);
 /* Whether no link may have this number any more. */
 bool link_was_used(const struct session *session, uint64_t number);
 /* The session's shortest round trip is that of its links. */
@@ -473,6 +481,8 @@ bool link_takes_bulk(const struct session *session, const struct session_link *l
                      enum link_takes takes);
 /* So many more of its bytes were acknowledged. */
 void link_measure(struct session *session, struct session_link *link, uint64_t n_bytes);
+/* What is bound to none may be wanted by those that take such. */
+void links_offer(struct session *session);
 /* When a link is to be looked at next; UINT64_MAX: not before something comes. */
 uint64_t links_deadline_us(const struct session *session);
 /* What is not acknowledged for too long goes again by another, while its link is still up. */

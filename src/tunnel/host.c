@@ -165,12 +165,9 @@ static bool tell_all(struct host *host, const struct peer_time *now)
 
 static void write_all(struct host *host, const struct peer_time *now)
 {
-    host->n_carriers = 0;
-    for (struct list *at = host->carriers.next, *next; at != &host->carriers; at = next) {
-        next = at->next;
-        host->n_carriers++;
-        carrier_write(CONTAINER_OF(at, struct carrier, link), now);
-    }
+    struct peer_link *link;
+    while ((link = peer_next_wanting(host->peer, now)) != NULL)
+        carrier_write(peer_link_owner(link), now);
 }
 
 void host_write(struct host *host)
@@ -222,10 +219,19 @@ static bool awaits_more(struct host *host, const struct peer_time *now)
     return host->wait_us > 0;
 }
 
+static size_t count_carriers(const struct host *host)
+{
+    size_t n = 0;
+    for (struct list *at = host->carriers.next; at != &host->carriers; at = at->next)
+        n++;
+    return n;
+}
+
 static void look_at_deadlines(struct host *host, const struct peer_time *now)
 {
     uint64_t next_us = host->looked_us + LOOK_US;
     if (host->n_carriers < MANY_CARRIERS || next_us <= now->now_us || host->is_over) {
+        host->n_carriers = count_carriers(host);
         host->deadline_us = deadline_us(host);
         host->looked_us = now->now_us;
     } else if (next_us < host->deadline_us) {

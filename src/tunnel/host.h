@@ -54,8 +54,8 @@ struct host {
     size_t
         n_riders; /* carriers of other sessions' that are its streams, by which those have last words to say */
     struct timer deadline;
-    size_t n_carriers;    /* when they were last written to */
-    uint64_t deadline_us; /* as of when ... */
+    size_t n_carriers;    /* as of when ... */
+    uint64_t deadline_us; /* likewise */
     uint64_t looked_us;   /* ... all were asked for theirs */
     uint64_t serial;      /* of its worker's hosts */
     uint64_t n_cut; /* carriers that ended without a word of either end, after their links stood */

@@ -175,8 +175,6 @@ bool chain_event(struct world *world, const struct session_event *event)
     at->is_ready = true;
     if (event->kind == STREAM_ANSWERED)
         answered(carrier);
-    if (event->kind == STREAM_WRITABLE)
-        at->wants_write = false;
     if (event->kind != STREAM_DEAD)
         return true;
     stream_release(at->stream);

@@ -291,7 +291,9 @@ static void write_link(struct node *node, struct sim_carrier *carrier, unsigned 
             n = 1 + (size_t)rng_below(&node->dice.rng, n);
         n = carrier_write(carrier, end, bytes, n);
         if (n == 0) {
-            at->wants_write = true;
+            at->wants_write = at->reset_us > node->world->now_us;
+            if (!at->wants_write)
+                end_link(node, at); /* whoever writes notices a reset too */
             return;
         }
         peer_link_sent(at->link, n, &time);
@@ -410,7 +412,8 @@ void node_carrier(struct node *node, struct sim_carrier *carrier, unsigned end)
         }
         break;
     } while (at->is_open);
-    at->wants_write = false;
+    if (at->wants_write && at->is_open && at->link != NULL)
+        write_link(node, carrier, end);
     node_settle(node);
 }
 
@@ -568,21 +571,63 @@ static bool tell_gate(struct node *node, struct gate *gate)
     return any;
 }
 
+/* Whether it is written to where its link has something: it has room, as far as is known. */
+static bool is_writable(const struct carrier_end *at)
+{
+    return at->is_open && at->link != NULL && !at->wants_write && !at->has_shut;
+}
+
+static void write_peer(struct node *node, struct peer *peer)
+{
+    struct peer_time time = node_time(node);
+    struct peer_link *link;
+
+    while ((link = peer_next_wanting(peer, &time)) != NULL) {
+        unsigned end;
+        if (is_writable(end_of(node, link, &end)))
+            write_link(node, peer_link_owner(link), end);
+    }
+}
+
+static bool wants(const struct peer_link *link)
+{
+    bool seals = peer_link_is_up(link) && link->reign != NULL && link->retry_us == NEVER;
+
+    return span_bytes(&link->out) > 0 ||
+           (seals && session_wants(link->reign->session, link->number));
+}
+
+/* Those that stand at a gate are asked one by one. */
 static void write_all(struct node *node)
 {
     unsigned end = node->is_near ? 0 : 1;
 
+    for (size_t i = 0; i < node->n_peers; i++)
+        write_peer(node, node->peers[i]);
     for (struct list *at = node->world->carriers.next; at != &node->world->carriers;
          at = at->next) {
         struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
         struct carrier_end *ours = &carrier->ends[end];
-        if (ours->node == node && ours->is_open && ours->link != NULL && !ours->wants_write &&
-            !ours->has_shut)
+        if (ours->node == node && is_writable(ours) && ours->link->peer == NULL)
             write_link(node, carrier, end);
     }
 }
 
-static bool settle_once(struct node *node)
+/* The turn is over: of the links that peer_next_wanting() has not named none has something to send. */
+static void check_written(const struct node *node)
+{
+    struct world *world = node->world;
+
+    for (struct list *at = world->carriers.next; at != &world->carriers; at = at->next) {
+        const struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+        const struct carrier_end *ours = &carrier->ends[node->is_near ? 0 : 1];
+        if (ours->node == node && is_writable(ours) && (wants(ours->link) || ours->is_closing))
+            world_fail(world, "carrier %u was not written to, whose link wants it",
+                       carrier->number);
+    }
+}
+
+static bool tell_all(struct node *node)
 {
     bool any = false;
 
@@ -592,24 +637,28 @@ static bool settle_once(struct node *node)
     listening_ask(node);
     for (size_t i = 0; i < node->n_peers; i++) {
         if (tell_peer(node, node->peers[i], &any)) {
-            peer_settle(node->peers[i]);
             drain_review(node, node->peers[i]);
             continue;
         }
         free_peer(node, node->peers[i]);
         node->peers[i--] = node->peers[--node->n_peers];
     }
-    write_all(node);
     return any;
 }
 
 void node_settle(struct node *node)
 {
-    for (unsigned n = 0; settle_once(node); n++)
+    (void)tell_all(node);
+    for (unsigned n = 0; n == 0 || tell_all(node); n++) {
+        for (size_t i = 0; i < node->n_peers; i++)
+            peer_settle(node->peers[i]);
+        write_all(node);
         if (n > 100000) {
             world_fail(node->world, "node %u tells without end", node->number);
             return;
         }
+    }
+    check_written(node);
 }
 
 /* ---- time ---- */

@@ -716,6 +716,73 @@ static void a_stream_does_not_take_a_link_that_the_same_record_ended(void **stat
     assert_true(take(pair, SERVER, 0, record) > 0);
 }
 
+/* ---- which links are asked ---- */
+
+/* How often the link is named by what its session has to say now, of all that are. */
+static unsigned n_named(struct session *session, const void *keeper)
+{
+    unsigned n = 0;
+    const void *named;
+
+    session_offer(session);
+    while ((named = session_next_wanting(session)) != NULL)
+        n += named == keeper;
+    return n;
+}
+
+static void what_one_link_alone_can_carry_makes_nobody_ask_another(void **state)
+{
+    struct pair *pair = *state;
+    struct session *client = pair->ends[CLIENT];
+    struct stream *common[2], *own[2];
+    int keepers[2];
+
+    open_stream(pair, 0, common);
+    own_link(pair, 1);
+    open_stream(pair, 1, own);
+    for (uint64_t link = 0; link < 2; link++)
+        session_keep_link(client, link, &keepers[link]);
+    (void)n_named(client, NULL);
+    write_some(own[CLIENT], 10);
+    session_offer(client);
+    assert_ptr_equal(session_next_wanting(client), &keepers[1]);
+    assert_null(session_next_wanting(client));
+    write_some(common[CLIENT], 10);
+    assert_null(session_next_wanting(client));
+    session_offer(client);
+    assert_ptr_equal(session_next_wanting(client), &keepers[0]);
+    assert_null(session_next_wanting(client));
+    /* As long as nobody takes it. */
+    assert_int_equal(n_named(client, &keepers[0]), 1);
+    session_keep_link(client, 0, NULL);
+    assert_int_equal(n_named(client, NULL), 0);
+}
+
+static void a_link_that_is_full_is_asked_again_when_it_has_room(void **state)
+{
+    struct pair *pair = *state;
+    struct session *client = pair->ends[CLIENT];
+    struct stream *own[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+    int keeper;
+
+    own_link(pair, 1);
+    open_stream(pair, 1, own);
+    session_keep_link(client, 1, &keeper);
+    own[CLIENT]->out.limit = 2 * LINK_FRAMES_MAX;
+    while (!link_is_full(client, link_find(client, 1))) {
+        write_some(own[CLIENT], 1);
+        assert_true(take(pair, CLIENT, 1, record) > 0);
+    }
+    write_some(own[CLIENT], 1);
+    (void)n_named(client, NULL);
+    assert_false(session_wants(client, 1));
+    uint8_t *end = frame_write_ack(record, 1, link_find(client, 1)->n_sent, 0);
+    assert_int_equal(give(pair, CLIENT, 0, record, (size_t)(end - record)), ERR_NONE);
+    assert_true(session_wants(client, 1));
+    assert_int_equal(n_named(client, &keeper), 1);
+}
+
 #define TEST(name) PAIR_TEST(name)
 
 int main(void)
@@ -750,6 +817,8 @@ int main(void)
         TEST(the_client_hears_that_the_stream_of_a_link_is_closed),
         TEST(without_a_common_link_all_go_by_any),
         TEST(a_stream_does_not_take_a_link_that_the_same_record_ended),
+        TEST(what_one_link_alone_can_carry_makes_nobody_ask_another),
+        TEST(a_link_that_is_full_is_asked_again_when_it_has_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ struct line {
     uint64_t number;
     bool is_up[2];                       /* as the ends see it */
     bool is_cut;                         /* nothing gets through any more */
+    bool is_named[2];                    /* it may want to send, as the end's session has said */
     struct record flying[2][MAX_FLYING]; /* from the client, from the server */
     size_t n_flying[2];
 };
@@ -382,6 +383,8 @@ static void line_new(struct model *model)
             continue;
         *line = (struct line){.is_there = true, .number = model->n_links++, .is_up = {true, true}};
         pair_link(&model->pair, line->number);
+        for (int end = 0; end < 2; end++)
+            session_keep_link(model->pair.ends[end], line->number, line);
         bool is_own = line->number > 0 && pick(model, 4) == 0, stands = pick(model, 2) == 0;
         for (int end = 0; end < 2; end++) {
             if (is_own)
@@ -397,11 +400,23 @@ static void line_new(struct model *model)
 static void line_lose(struct model *model, struct line *line, int end)
 {
     if (line->is_there && line->is_cut && line->is_up[end]) {
+        session_keep_link(model->pair.ends[end], line->number, NULL);
         session_lose_link(model->pair.ends[end], line->number, model->pair.now_us);
         line->is_up[end] = false;
     }
     if (line->is_there && !line->is_up[0] && !line->is_up[1])
         line_free(line);
+}
+
+/* Those count that want something when they are named. */
+static void name_lines(struct model *model, int from)
+{
+    struct session *session = model->pair.ends[from];
+    struct line *line;
+
+    session_offer(session);
+    while ((line = session_next_wanting(session)) != NULL)
+        line->is_named[from] = session_wants(session, line->number);
 }
 
 static void line_send(struct model *model, struct line *line, int from)
@@ -410,9 +425,12 @@ static void line_send(struct model *model, struct line *line, int from)
 
     if (!line->is_there || !line->is_up[from] || line->n_flying[from] == MAX_FLYING)
         return;
+    name_lines(model, from);
     bool wants = session_wants(model->pair.ends[from], line->number);
+    assert_true(line->is_named[from] || !wants);
     size_t n = take(&model->pair, from, line->number, bytes);
     assert_true(wants == (n > 0));
+    line->is_named[from] = session_wants(model->pair.ends[from], line->number);
     if (n == 0 || line->is_cut)
         return;
     uint8_t *copy = malloc(n);
