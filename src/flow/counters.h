@@ -17,9 +17,9 @@ enum flow_end {
     FLOW_END_UNREACHABLE, /* no way to the network or to the host */
     FLOW_END_LOOKUP,      /* the name does not resolve */
     FLOW_END_TIMEOUT,     /* connect_ms or handshake_ms was over */
-    FLOW_END_LIMIT,       /* a configured limit, or descriptors or memory had run out, here or at a tunnel's other end */
-    FLOW_END_SHUTDOWN,    /* the program ended first */
-    FLOW_END_ERROR,       /* anything else */
+    FLOW_END_LIMIT, /* a limit, or descriptors or memory had run out, here or at a tunnel's other end */
+    FLOW_END_SHUTDOWN, /* the program ended first */
+    FLOW_END_ERROR,    /* anything else */
     N_FLOW_ENDS
 };
 

@@ -317,9 +317,10 @@ static void link_event(const struct peer *peer, const struct reign *reign,
     link->has_bye |= has_bye;
     if (has_bye && peer->is_near && link->state == LINK_UP)
         near_dismissed(link);
+    /* Behind our END it is we who need it no more. */
+    const char *why = peer->is_ending ? NULL : "the other end needs it no more";
     if (link->state == LINK_UP)
-        peer_link_leave(link, has_bye ? "the other end needs it no more"
-                                      : "the connection that it was for is over");
+        peer_link_leave(link, has_bye ? why : "the connection that it was for is over");
 }
 
 /* Looks at what the session tells until there is something for the owner. */

@@ -60,3 +60,4 @@ def test_a_near_end_that_drains_tells_the_far_end(tunnel):
     exchange(sock)
     sock.close()
     t.near.wait()
+    assert "why" not in t.near.wait_record(event="link", is_="closed")
