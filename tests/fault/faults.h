@@ -17,6 +17,11 @@
 #ifndef SOCKEYE_TESTS_FAULTS_H
 #define SOCKEYE_TESTS_FAULTS_H
 
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+
 #include "../unit/allocator.h"
 #include "../unit/loops.h"
 #include "io/sys.h"
@@ -85,6 +90,18 @@ static inline void fault_each(struct fault *fault, void (*scene)(struct fault *)
     uint64_t n = fault_count(fault, scene);
     print_message("             %u faults\n", (unsigned)n);
     assert_true(n >= least);
+}
+
+/* Thousands of connections had better end in a network of their own, where nobody else takes a port that has just become free. Who may not
+ * make one plays in the machine's. */
+static inline void leave_network(void)
+{
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    if (unshare(CLONE_NEWNET) != 0)
+        return;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
+    close(fd);
 }
 
 /* After a test that has failed, and leaves its fault behind. */

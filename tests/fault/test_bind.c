@@ -46,6 +46,7 @@ static void open_world(enum loop_backend backend)
     };
     fixture_init(&fixture, backend, rules, N_ITEMS(rules), "", "");
     fixture.server->again_ms = 1;
+    fixture.server->step_ms = 1;
     fixture_resolve(&fixture, (struct resolver_options){0});
     memset(&env, 0, sizeof env);
     env.shared = &shared;

@@ -48,6 +48,7 @@ static void open_world(enum loop_backend backend)
     fixture_init(&fixture, backend, rules, N_ITEMS(rules), "", "options timeout:1 attempts:2\n");
     fixture.turn_ms = 0;
     fixture.server->again_ms = 1;
+    fixture.server->step_ms = 1;
     fixture_resolve(&fixture, (struct resolver_options){0});
     memset(&env, 0, sizeof env);
     flow_shared_init(&shared);

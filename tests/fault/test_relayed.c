@@ -180,6 +180,7 @@ static void with_each_fault(void **state)
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
+    leave_network();
     const struct CMUnitTest tests[] = {
         EACH_CALL_FAILS("acc_70", with_each_fault),
         EACH_ALLOCATION_FAILS("acc_70", with_each_fault),

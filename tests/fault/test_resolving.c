@@ -109,6 +109,7 @@ static void live_with_fault(struct fault *fault)
     /* Where c-ares has no memory to look at an answer it waits for another one: do not let it wait
      * for its time-out. */
     fixture.server->again_ms = 1;
+    fixture.server->step_ms = 1;
     fixture.turn_ms = 0;
     may_fail = fault->kind <= SYS_FAULT_FAIL;
     fault_begin(fault);

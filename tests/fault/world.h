@@ -9,10 +9,7 @@
 #define SOCKEYE_TESTS_WORLD_H
 
 #include <ares.h>
-#include <net/if.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 
 #include "../unit/resolver_fixture.h"
 #include "faults.h"
@@ -182,7 +179,7 @@ static inline void world_set_env(const struct play *play)
         .connect_ms = 3000,
         .idle_ms = play->idle_ms > 0 ? play->idle_ms : 15000,
         .half_closed_ms = 15000,
-        .penalty_ms = 20,
+        .penalty_ms = 1, /* nobody is kept waiting */
         .keepalive_s = 60,
     };
     env->on_ended = world_on_ended;
@@ -215,6 +212,7 @@ static inline void world_open(enum loop_backend backend, const struct play *play
     /* Where c-ares has no memory to look at an answer it waits for another one: do not let it wait
      * for its time-out. */
     world.fixture.server->again_ms = 1;
+    world.fixture.server->step_ms = 1;
     fixture_resolve(&world.fixture, (struct resolver_options){0});
     world_set_inbound(play);
     world_set_env(play);
@@ -355,23 +353,11 @@ static inline void world_assert_serves(const struct play *before, const struct f
 
 /* ---- the whole ---- */
 
-/* Thousands of connections had better end in a network of their own. Who may not make one plays in
- * the machine's. */
-static inline void world_leave_network(void)
-{
-    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-    if (unshare(CLONE_NEWNET) != 0)
-        return;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
-    close(fd);
-}
-
 static inline int world_begin(void **state)
 {
     (void)state;
     signal(SIGPIPE, SIG_IGN);
-    world_leave_network();
+    leave_network();
     world.hanging = tcp_addr("127.0.0.1", 0);
     if (!tcp_try_listen(&world.hanging_fd, &world.hanging, 0))
         return -1;

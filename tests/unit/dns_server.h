@@ -70,6 +70,9 @@ struct dns_server {
     size_t n_rules;
     unsigned n_asked, n_asked_by_tcp;
     unsigned again_ms; /* not 0: each answer by UDP comes again so much later */
+    unsigned
+        step_ms; /* what a step takes more than it does, so that who is late keeps nobody waiting */
+    uint64_t ahead_ms; /* in all steps */
     char last_name[256];
     struct {
         int fd;
@@ -84,6 +87,11 @@ static inline uint64_t dns_server_now_ms(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static inline uint64_t dns_server_time_ms(const struct dns_server *server)
+{
+    return dns_server_now_ms() + server->ahead_ms;
 }
 
 /* Two sockets on one port; false: another has it by UDP or by TCP. */
@@ -240,7 +248,8 @@ static inline struct dns_reply *dns_server_new_reply(struct dns_server *server, 
         struct dns_reply *reply = &server->replies[i];
         if (reply->is_used)
             continue;
-        *reply = (struct dns_reply){.is_used = true, .fd = fd, .due_ms = dns_server_now_ms()};
+        *reply =
+            (struct dns_reply){.is_used = true, .fd = fd, .due_ms = dns_server_time_ms(server)};
         reply->is_tcp = to == NULL;
         if (to != NULL)
             reply->to = *to;
@@ -361,6 +370,7 @@ static inline void dns_server_step(struct dns_server *server)
     struct sockaddr_in from;
     socklen_t n_from = sizeof from;
     ssize_t got;
+    server->ahead_ms += server->step_ms;
     while ((got = recvfrom(server->udp_fd, bytes, sizeof bytes, 0, (struct sockaddr *)&from,
                            &n_from)) > 0)
         dns_server_answer(server, bytes, (size_t)got, server->udp_fd, &from);
@@ -368,9 +378,10 @@ static inline void dns_server_step(struct dns_server *server)
     for (size_t i = 0; i < DNS_SERVER_TCP; i++)
         if (server->tcp[i].fd >= 0)
             dns_server_read_tcp(server, i);
+    uint64_t now_ms = dns_server_time_ms(server);
     for (size_t i = 0; i < DNS_SERVER_REPLIES; i++) {
         struct dns_reply *reply = &server->replies[i];
-        if (!reply->is_used || reply->rule->is_held || reply->due_ms > dns_server_now_ms())
+        if (!reply->is_used || reply->rule->is_held || reply->due_ms > now_ms)
             continue;
         if (reply->is_tcp) {
             dns_server_send_tcp(server, reply);

@@ -1,6 +1,7 @@
 /*
  * Both ends of a tunnel in one loop: what flows.inbound takes in goes by a tunnel outbound to the far end, which
- * listens on loopback and opens targets by the outbound of flows.h. The clock is the system's. Include it once.
+ * listens on loopback and opens targets by the outbound of flows.h. The clock is the
+ * system's; by the linker's --wrap=sys_monotonic_us each turn is a millisecond. Include it once.
  *
  *     flows_client() -> inbound -> near end ~~ tap ~~ far end -> flows.origin
  */
@@ -9,6 +10,7 @@
 
 #include "crypto/crypto.h"
 #include "flows.h"
+#include "folder.h"
 #include "io/listener.h"
 #include "io/mailbox.h"
 #include "io/random.h"
@@ -46,6 +48,7 @@ static struct {
 
 static inline void ends_settle(void *arg)
 {
+    flows.now_ms++;
     if (tap.seen != NULL)
         tap_pump();
     if (ends.also != NULL)
@@ -167,11 +170,7 @@ static inline void ends_begin_with(struct far_settings settings)
 /* With the file that lets the far end take flights from the start. */
 static inline void ends_make_state(void)
 {
-    strcpy(ends.state, "/dev/shm/sockeye-ends-XXXXXX"); /* which waits for no disk */
-    if (mkdtemp(ends.state) == NULL) {
-        strcpy(ends.state, "/tmp/sockeye-ends-XXXXXX");
-        assert_non_null(mkdtemp(ends.state));
-    }
+    folder_make(ends.state);
     assert_int_equal(replays_make(ends.state, ends_key, sizeof ends_key), ERR_NONE);
 }
 

@@ -41,7 +41,7 @@ static inline size_t count_fds(void)
         while (!(condition)) {                                             \
             if (now_ms() > turn_end)                                       \
                 fail_msg("not within %d ms: %s", PATIENCE_MS, #condition); \
-            assert_true(loop_turn(loop, 10));                              \
+            assert_true(loop_turn(loop, 1));                               \
         }                                                                  \
     } while (0)
 

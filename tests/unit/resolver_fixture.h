@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dns_server.h"
+#include "folder.h"
 #include "io/dns_channel.h"
 #include "io/resolver.h"
 #include "loops.h"
@@ -45,9 +46,9 @@ static inline void fixture_init(struct fixture *fixture, enum loop_backend backe
                                 const char *resolv)
 {
     static struct dns_server server;
-    *fixture = (struct fixture){.server = &server, .dir = "/tmp/sockeye-test-XXXXXX", .turn_ms = 1};
+    *fixture = (struct fixture){.server = &server, .turn_ms = 1};
     fixture->n_fds = count_fds();
-    assert_non_null(mkdtemp(fixture->dir));
+    folder_make(fixture->dir);
     snprintf(fixture->hosts, sizeof fixture->hosts, "%s/hosts", fixture->dir);
     snprintf(fixture->resolv, sizeof fixture->resolv, "%s/resolv.conf", fixture->dir);
     write_file(fixture->hosts, hosts);

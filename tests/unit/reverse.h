@@ -43,7 +43,7 @@ static inline int reverse_client(void)
     while (fd < 0 && now_ms() < give_up) {
         struct sockaddr_storage sa;
         socklen_t n = sys_addr_to_sockaddr(&reverse.listens[0].addr, &sa);
-        (void)loop_turn(flows.env.loop, 10);
+        (void)loop_turn(flows.env.loop, 0);
         fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (connect(fd, (struct sockaddr *)&sa, n) == 0)
             break; /* it waits in the backlog */
