@@ -7,8 +7,6 @@
  */
 #include "world.h"
 
-#include <netinet/tcp.h>
-
 #define N_CLIENTS 2
 #define N_REQUESTS 4
 #define N_ORIGINS 2
@@ -181,13 +179,6 @@ static struct exchange_text get_to_the_end(void)
     return text;
 }
 
-/* Or the end of what is said in two parts waits for an acknowledgement. */
-static void be_prompt(int fd)
-{
-    int one = 1;
-    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one), 0);
-}
-
 /* ---- servers ---- */
 
 static void end_conn(struct origin_conn *conn)
@@ -253,8 +244,6 @@ static void step_origins(void)
             conn++;
         conn->fd = accept4(stage.listening[i], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         conn->origin = i;
-        if (conn->fd >= 0)
-            be_prompt(conn->fd);
     }
     for (size_t i = 0; i < N_CONNS; i++)
         if (stage.conns[i].fd >= 0)
@@ -397,7 +386,6 @@ static unsigned play(void)
     for (size_t i = 0; i < N_CLIENTS; i++) {
         clear(&stage.customers[i].heard);
         stage.customers[i] = (struct customer){.fd = tcp_connect(&world.proxy)};
-        be_prompt(stage.customers[i].fd);
     }
     for (int n_quiet = 0; n_quiet < 2; n_quiet = is_over() ? n_quiet + 1 : 0) {
         if (now_ms() > give_up)

@@ -96,9 +96,6 @@ static inline void tap_accept(void)
         return;
     assert_true(tap.n_conns < TAP_MAX);
     struct tap_conn conn = {.client = fd, .server = tcp_connect(&tap.to)};
-    int on = 1;
-    setsockopt(conn.client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(conn.server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     tap.conns[tap.n_conns++] = conn;
 }
 

@@ -30,11 +30,19 @@ static inline struct addr tcp_addr(const char *ip, uint16_t port)
     return addr;
 }
 
+/* Or the end of what is said in two parts waits for an acknowledgement. What a listener accepts has it too. */
+static inline void tcp_be_prompt(int fd)
+{
+    int on = 1;
+    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
+}
+
 static inline int tcp_socket(const struct addr *addr)
 {
     int family = addr->family == ADDR_V4 ? AF_INET : AF_INET6;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
+    tcp_be_prompt(fd);
     return fd;
 }
 
@@ -48,6 +56,7 @@ static inline bool tcp_try_listen(int *fd, struct addr *addr, int backlog)
     if (*fd < 0)
         return false;
     setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    tcp_be_prompt(*fd);
     if (bind(*fd, (struct sockaddr *)&sa, n) != 0 || listen(*fd, backlog) != 0) {
         close(*fd);
         return false;
