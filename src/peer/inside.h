@@ -95,7 +95,7 @@ struct peer_link {
     uint64_t keepalive_from_us; /* ... since then */
 
     /* To be told. */
-    bool tells_gate, tells_up, tells_sign, tells_close, tells_silent;
+    bool tells_gate, tells_up, tells_proved, tells_sign, tells_close, tells_silent;
     bool is_clean;
     enum flight_fault fault;
     const char *why;

@@ -245,7 +245,7 @@ enum err peer_link_room(struct peer_link *link, uint8_t **bytes, size_t *n)
 static void opened(struct peer_link *link, uint8_t *payload, size_t n)
 {
     struct peer *peer = link->peer;
-    bool is_early = link->n_early > 0;
+    bool is_early = link->n_early > 0, is_first = !is_early && !link->was_used;
 
     assert(peer != NULL);
     link->heard_bytes += n;
@@ -267,6 +267,10 @@ static void opened(struct peer_link *link, uint8_t *payload, size_t n)
         near_received(link);
     else if (!is_early)
         far_begin(peer);
+    if (is_first && !peer->is_near && !peer->far.awaits_auth) {
+        link->tells_proved = true;
+        note_news(link);
+    }
 }
 
 /* Opens the record at the beginning. False: it is not whole. */
@@ -376,11 +380,6 @@ bool peer_link_has_part(const struct peer_link *link)
 bool peer_link_is_done(const struct peer_link *link)
 {
     return link->has_bye || link->state >= LINK_LEAVING || (link->gate != NULL && !link->was_used);
-}
-
-bool peer_link_is_proved(const struct peer_link *link)
-{
-    return link->peer != NULL && link->was_used && !link->peer->far.awaits_auth;
 }
 
 void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time *time)

@@ -388,6 +388,8 @@ static bool link_tells(struct peer_link *link, struct peer_event *event)
 {
     if (take_flag(&link->tells_up))
         *event = (struct peer_event){.kind = PEER_LINK_UP, .link = link};
+    else if (take_flag(&link->tells_proved))
+        *event = (struct peer_event){.kind = PEER_LINK_PROVED, .link = link};
     else if (take_flag(&link->tells_sign))
         *event = (struct peer_event){.kind = PEER_SIGN, .link = link};
     else if (take_flag(&link->tells_close)) {

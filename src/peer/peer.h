@@ -43,6 +43,7 @@ enum peer_event_kind {
     PEER_RENEWED, /* near: another session has taken the place of one that was lost, with its listeners */
     PEER_WANTS_CARRIER, /* near: open one, and give it by peer_dialled(); peer_dial_failed() otherwise */
     PEER_LINK_UP,
+    PEER_LINK_PROVED, /* far: its other end is alive and, where that is demanded, has shown who it is: a record has come behind the handshake */
     PEER_LINK_CLOSE, /* its carrier is to be closed; `is_clean`: once what peer_link_output() has is sent, by a fin. Then peer_link_ended() */
     PEER_LINK_SILENT, /* far: its carrier takes the silent path; the link is freed when the next event is asked for */
     PEER_DRAIN, /* the other end takes no more streams in this session, and ends it in so many `seconds` */
@@ -96,8 +97,6 @@ bool peer_link_has_part(const struct peer_link *link);
 /* Whether its carrier's end is no surprise: either end has said BYE on it, or given it up, or the near end has never used it: it was
  * an attempt that another was faster than. */
 bool peer_link_is_done(const struct peer_link *link);
-/* Far: whether its other end has shown that it is alive and, where that is demanded, who it is: a record has come behind the handshake. */
-bool peer_link_is_proved(const struct peer_link *link);
 /* The carrier has ended, by a fin or broken. The link is gone when this returns. */
 void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time *time);
 /* A link whose carrier is to be written to: it may want to send, or was told to be closed. Each is named once until more comes up: where its

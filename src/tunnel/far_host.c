@@ -388,24 +388,9 @@ static void on_listener(struct host *base, const struct session_event *event)
     far_listen_event(far_host_of(base), event);
 }
 
-/* Who vanishes without a word is to be noticed, now that it is known who that is. */
-static void know_who_is_proved(const struct host *host)
-{
-    unsigned keepalive_s = host->tended.env->flow->limits.keepalive_s;
-    for (struct list *at = host->carriers.next; at != &host->carriers; at = at->next) {
-        struct carrier *carrier = CONTAINER_OF(at, struct carrier, link);
-        if (carrier->stranger == NULL || !peer_link_is_proved(carrier->of))
-            continue;
-        carrier_is_known(carrier);
-        if (keepalive_s > 0)
-            endpoint_keep_alive(carrier->endpoint, keepalive_s);
-    }
-}
-
 static void on_settled(struct host *base, const struct peer_time *now)
 {
     struct far_host *host = far_host_of(base);
-    know_who_is_proved(base);
     bool is_linked = !base->is_over && peer_is_linked(base->peer);
     (void)now;
     if (host->is_linked == is_linked || host->claimant == NULL)

@@ -81,6 +81,15 @@ static void on_up(struct host *host, struct carrier *carrier)
         host->ops->on_up(host, carrier);
 }
 
+/* Who vanishes without a word is to be noticed, now that it is known who that is. */
+static void on_proved(struct carrier *carrier)
+{
+    unsigned keepalive_s = carrier->env->flow->limits.keepalive_s;
+    carrier_is_known(carrier);
+    if (keepalive_s > 0)
+        endpoint_keep_alive(carrier->endpoint, keepalive_s);
+}
+
 static void on_close(const struct host *host, struct carrier *carrier,
                      const struct peer_event *event)
 {
@@ -133,6 +142,9 @@ static void tell(struct host *host, const struct peer_event *event, const struct
         break;
     case PEER_LINK_UP:
         on_up(host, peer_link_owner(event->link));
+        break;
+    case PEER_LINK_PROVED:
+        on_proved(peer_link_owner(event->link));
         break;
     case PEER_LINK_CLOSE:
         on_close(host, peer_link_owner(event->link), event);

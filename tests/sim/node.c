@@ -499,6 +499,8 @@ static bool tell_peer(struct node *node, struct peer *peer, bool *any)
             node->world->n_links += node->is_near;
             world_trace(node->world, "up", node->number, peer_link_number(event.link));
             break;
+        case PEER_LINK_PROVED:
+            break;
         case PEER_LINK_CLOSE:
             close_link(node, &event);
             break;
