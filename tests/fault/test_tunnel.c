@@ -176,13 +176,13 @@ static bool is_over(void)
 
 static void play(void)
 {
-    uint64_t give_up = now_ms() + PATIENCE_MS;
+    uint64_t give_up = flows.now_ms + PATIENCE_TURNS;
     stage.n_conns = 0;
     for (int i = 0; i < N_CUSTOMERS; i++)
         stage.customers[i] =
             (struct customer){.fd = stage.is_reverse ? reverse_client() : flows_client()};
     while (!is_over()) {
-        if (now_ms() > give_up)
+        if (flows.now_ms > give_up)
             fail_msg("not over: %zu flows by %zu carriers; sent %zu %zu, received %zu %zu",
                      stage.n_conns, tap.n_conns, stage.customers[0].n_sent,
                      stage.customers[1].n_sent, stage.customers[0].n_received,
@@ -236,10 +236,10 @@ static void play_with_fault(struct fault *fault)
     if (n_suffering() > n_may)
         FAULT_FAIL(fault, "%u suffered", n_suffering());
     /* A listener that had no memory is asked for again a little later. */
-    uint64_t give_up = now_ms() + PATIENCE_MS;
+    uint64_t give_up = flows.now_ms + PATIENCE_TURNS;
     do {
         play();
-    } while (stage.is_reverse && n_suffering() > 0 && now_ms() < give_up);
+    } while (stage.is_reverse && n_suffering() > 0 && flows.now_ms < give_up);
     if (n_suffering() > 0)
         FAULT_FAIL(fault, "nobody is served afterwards");
     end();

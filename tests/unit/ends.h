@@ -1,7 +1,7 @@
 /*
  * Both ends of a tunnel in one loop: what flows.inbound takes in goes by a tunnel outbound to the far end, which
- * listens on loopback and opens targets by the outbound of flows.h. The clock is the
- * system's; by the linker's --wrap=sys_monotonic_us each turn is a millisecond. Include it once.
+ * listens on loopback and opens targets by the outbound of flows.h. The clock is the system's; by the linker's
+ * --wrap=sys_monotonic_us each turn is a millisecond. Include it once.
  *
  *     flows_client() -> inbound -> near end ~~ tap ~~ far end -> flows.origin
  */
@@ -21,6 +21,8 @@
 #include "tunnel/outbound.h"
 #include "tunnel/replays.h"
 #include "tunnel/tunnels.h"
+
+#define PATIENCE_TURNS 60000 /* where each is a millisecond */
 
 static const uint8_t ends_key[32] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
 
