@@ -606,6 +606,24 @@ static void an_end_whose_link_is_lost_goes_behind_all_acknowledgements_by_anothe
     assert_int_equal(counts.n_acks, MANY_LINKS - 1);
 }
 
+static void an_end_that_has_begun_on_a_streams_own_link_goes_on_by_a_common_one(void **state)
+{
+    struct pair *pair = *state;
+    struct counts own = {0}, counts = {0};
+
+    link_many(pair);
+    for (uint64_t link = 0; link < MANY_LINKS; link++)
+        session_own_link(pair->ends[SERVER], link);
+    count(pair, 7, &own);
+    assert_int_equal(own.n_ends, 0);
+    pair_link(pair, MANY_LINKS);
+    assert_false(session_wants(pair->ends[SERVER], 7));
+    assert_true(session_wants(pair->ends[SERVER], MANY_LINKS));
+    while (counts.n_ends == 0)
+        count(pair, MANY_LINKS, &counts);
+    assert_int_equal(counts.n_acks, MANY_LINKS - 1);
+}
+
 /* ---- links of a stream's own ---- */
 
 static void own_link(struct pair *pair, uint64_t link)
@@ -812,6 +830,7 @@ int main(void)
         TEST(what_comes_behind_our_end_is_not_acknowledged),
         TEST(an_end_goes_behind_all_acknowledgements_however_many),
         TEST(an_end_whose_link_is_lost_goes_behind_all_acknowledgements_by_another),
+        TEST(an_end_that_has_begun_on_a_streams_own_link_goes_on_by_a_common_one),
         TEST(a_stream_takes_the_link_that_is_ready_and_nothing_else_goes_by_it),
         TEST(a_stream_whose_own_link_is_lost_goes_by_the_common_one),
         TEST(the_client_hears_that_the_stream_of_a_link_is_closed),
