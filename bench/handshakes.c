@@ -143,7 +143,8 @@ static void shake_hands(struct gate *gate, const struct near_options *options)
         struct peer *fresh = far_tells(gate);
         far = fresh != NULL ? fresh : far;
         while (far != NULL && peer_next_event(far, &event))
-            insist(event.kind == PEER_LINK_UP || event.kind == PEER_BEGUN,
+            insist(event.kind == PEER_LINK_UP || event.kind == PEER_LINK_PROVED ||
+                       event.kind == PEER_BEGUN,
                    "the server has ended it");
         far_s += now_s() - start_s;
         goes_on |= carry(far_link, near_link, false);
