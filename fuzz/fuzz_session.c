@@ -100,7 +100,7 @@ static void send_out(struct state *state, uint64_t link)
     size_t n, used;
 
     for (int i = 0; i < 4; i++) {
-        size_t room = session_room(state->session, link);
+        size_t room = session_room(state->session, link, state->now_us);
         room = room > 4096 ? room : 4096;
         CHECK(room <= SESSION_RECORD_MAX_BYTES);
         n = session_pull(state->session, link, room, state->now_us, &fill);

@@ -20,9 +20,9 @@
 #define MIN_RECORD_BYTES ((size_t)512)
 
 /* How large the next record may be. `room` holds whatever the session would like. */
-static size_t record_room(const struct peer_link *link, size_t room)
+static size_t record_room(const struct peer_link *link, size_t room, uint64_t now_us)
 {
-    size_t least = session_room(link->reign->session, link->number);
+    size_t least = session_room(link->reign->session, link->number, now_us);
     size_t bulk = link->bulk_record_bytes == 0 ? FIRST_BULK_RECORD_BYTES : link->bulk_record_bytes;
     size_t best = link->burst_bytes < BURST_BYTES ? SMALL_RECORD_BYTES : bulk;
     if (best < least)
@@ -75,7 +75,7 @@ enum err peer_link_seal(struct peer_link *link, struct record_sealer *sealer, si
     size_t n;
 
     for (; end - link->out.end >= MIN_RECORD_BYTES + RECORD_OVERHEAD_BYTES; link->out.end += n) {
-        size_t room = record_room(link, end - link->out.end - RECORD_OVERHEAD_BYTES);
+        size_t room = record_room(link, end - link->out.end - RECORD_OVERHEAD_BYTES, now_us);
         room = budgeted(link, room);
         if (room == SESSION_LAST_ROOM_BYTES && link->state == LINK_AWAITING)
             return ERR_NONE;
@@ -96,7 +96,7 @@ static void seal_next(struct peer_link *link, size_t most, uint64_t now_us)
     if (now_us - link->sealed_us > BURST_PAUSE_US)
         link->burst_bytes = 0;
     link->sealed_us = now_us;
-    size_t least = session_room(link->reign->session, link->number);
+    size_t least = session_room(link->reign->session, link->number, now_us);
     if (least < MIN_RECORD_BYTES)
         least = MIN_RECORD_BYTES;
     if (most < least + RECORD_OVERHEAD_BYTES)

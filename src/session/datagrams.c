@@ -267,8 +267,9 @@ void datagrams_sent(struct datagrams *datagrams)
     take_first(datagrams);
 }
 
-size_t datagrams_room(const struct datagrams *datagrams)
+size_t datagrams_room(struct datagrams *datagrams)
 {
+    drop_old(datagrams, datagrams->stream->session->now_us);
     return datagrams->head == NULL ? 0 : ID_BYTES + first_of(datagrams)->n;
 }
 

@@ -429,16 +429,17 @@ static bool put_first(struct filler *filler, enum link_takes takes)
 
 static void put_streams(struct filler *filler)
 {
-    struct queues *own = &filler->link->queues, *all = &filler->session->queues;
-    bool bulk_waits = !list_empty(&own->bulk) || !list_empty(&all->bulk);
-    bool bulk_is_due = bulk_waits && filler->session->urgent_run >= URGENT_BYTES;
+    struct session *session = filler->session;
+    struct queues *own = &filler->link->queues, *all = &session->queues;
+    enum link_takes takes = link_takes(session, filler->link);
+    bool is_taken = !list_empty(&all->bulk) && link_takes_bulk(session, filler->link, takes);
+    /* What waits for another link is no reason to hold up what goes by this one. */
+    bool bulk_is_due = (!list_empty(&own->bulk) || is_taken) && session->urgent_run >= URGENT_BYTES;
 
-    enum link_takes takes = link_takes(filler->session, filler->link);
-
-    if (link_is_full(filler->session, filler->link))
+    if (link_is_full(session, filler->link))
         return;
-    if (!bulk_waits)
-        filler->session->urgent_run = 0;
+    if (list_empty(&own->bulk) && list_empty(&all->bulk))
+        session->urgent_run = 0;
     if (!bulk_is_due && (!put_first(filler, takes) || filler->is_urgent))
         return;
     if (put_bulk(filler, own, takes))
@@ -603,6 +604,14 @@ static bool wants_slots(struct session *session, const struct session_link *link
     return has_slots(session) || (session->end_needed && takes_end(session, link));
 }
 
+/* Streams' frames that it alone may carry. */
+static bool has_frames(const struct session_link *link)
+{
+    const struct queues *own = &link->queues;
+
+    return !list_empty(&own->urgent) || !list_empty(&own->bulk) || has_datagrams(link, own);
+}
+
 bool session_wants(struct session *session, uint64_t number)
 {
     const struct session_link *link = link_find(session, number);
@@ -613,17 +622,17 @@ bool session_wants(struct session *session, uint64_t number)
         link->bye_needed || session->auth_out.bytes != NULL || !list_empty(&link->queues.windows) ||
         (wants_slots(session, link) && link_takes_slots(session, link)))
         return true;
+    const struct queues *all = &session->queues;
+    bool has_first = !list_empty(&all->urgent) || has_datagrams(link, all);
+    bool has_own = has_frames(link);
+    if (!has_own && !has_first && list_empty(&all->bulk))
+        return false;
     if (link_is_full(session, link)) {
         session->awaits_acks = true;
         return false;
     }
-    if (!list_empty(&link->queues.urgent) || !list_empty(&link->queues.bulk) ||
-        has_datagrams(link, &link->queues))
+    if (has_own)
         return true;
-    const struct queues *all = &session->queues;
-    bool has_first = !list_empty(&all->urgent) || has_datagrams(link, all);
-    if (!has_first && list_empty(&all->bulk))
-        return false;
     enum link_takes takes = link_takes(session, link);
     return (takes == TAKES_ALL && has_first) ||
            (!list_empty(&all->bulk) && link_takes_bulk(session, link, takes));
@@ -636,24 +645,29 @@ void session_offer(struct session *session)
     if (session->awaits_acks && session->n_sent < SESSION_FRAMES_MAX) {
         session->awaits_acks = false;
         for (size_t i = 0; i < session->n_links; i++)
-            link_may_want(session, session->links[i]);
+            if (has_frames(session->links[i]))
+                link_may_want(session, session->links[i]);
     }
     if (has_slots(session) || session->end_needed || session->auth_out.bytes != NULL ||
         !list_empty(&all->urgent) || !list_empty(&all->bulk) || !list_empty(&all->datagrams))
         links_offer(session);
 }
 
-size_t session_room(const struct session *session, uint64_t number)
+size_t session_room(struct session *session, uint64_t number, uint64_t now_us)
 {
     const struct session_link *link = link_find(session, number);
-    const struct queues *queues = &session->queues;
 
-    if (link == NULL)
-        return 0;
-    if (has_datagrams(link, &link->queues))
-        queues = &link->queues;
-    else if (!has_datagrams(link, queues))
-        return 0;
-    struct list *first = queues->datagrams.next;
-    return datagrams_room(CONTAINER_OF(first, struct datagrams, in_queue)) + ACK_MAX_BYTES + 1;
+    session->now_us = now_us;
+    while (link != NULL) {
+        const struct queues *queues =
+            has_datagrams(link, &link->queues) ? &link->queues : &session->queues;
+        if (!has_datagrams(link, queues))
+            break;
+        struct datagrams *first = CONTAINER_OF(queues->datagrams.next, struct datagrams, in_queue);
+        size_t n = datagrams_room(first);
+        if (n > 0)
+            return n + ACK_MAX_BYTES + 1;
+        stream_queue(first->stream); /* all of them were too old */
+    }
+    return 0;
 }

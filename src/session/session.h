@@ -215,7 +215,7 @@ void session_settle(struct session *session);
 
 /* How much room the next record of the link needs lest something that cannot be divided has to wait: it may be more than
  * the caller would give. 0: as it likes. */
-size_t session_room(const struct session *session, uint64_t link);
+size_t session_room(struct session *session, uint64_t link, uint64_t now_us);
 
 /* The payload of one record, scattered: heads of frames in `heads`, streams' bytes where they lie. Valid until
  * the session is next called. */

@@ -420,8 +420,8 @@ void datagrams_note_dropped(struct stream *stream);
 void datagrams_queue(struct stream *stream);
 /* The frame that goes next; NULL: none that is not too old. */
 const uint8_t *datagrams_next(struct datagrams *datagrams, size_t *n);
-/* What it takes at most; 0: there is none. */
-size_t datagrams_room(const struct datagrams *datagrams);
+/* What that takes at most; 0: there is none. */
+size_t datagrams_room(struct datagrams *datagrams);
 /* It goes; its bytes stay where they are until datagrams_forget_spent(). */
 void datagrams_sent(struct datagrams *datagrams);
 void datagrams_forget_spent(struct session *session);

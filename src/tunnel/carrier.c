@@ -201,6 +201,9 @@ static void on_ready(struct endpoint *ep, unsigned events)
     } else if (events & LOOP_WRITE) {
         struct peer_time now = tunnel_now(carrier->env);
         carrier_write(carrier, &now);
+        /* All is written, or there was no memory for what is not: when that is tried again is for the keeper to know. */
+        if (carrier->state != CARRIER_GONE && !carrier->is_full)
+            tended_touch(carrier->keeper);
     }
 }
 

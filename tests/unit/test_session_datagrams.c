@@ -426,18 +426,18 @@ static void a_large_one_says_what_room_it_needs_and_stops_nobody(void **state)
     associate(pair, streams);
     associate(pair, others);
     open_stream(pair, 0, small);
-    assert_int_equal(session_room(pair->ends[CLIENT], 0), 0);
+    assert_int_equal(session_room(pair->ends[CLIENT], 0, pair->now_us), 0);
     send_number(pair, streams[CLIENT], 1, 65000);
     send(pair, others[CLIENT], "192.0.2.1:53", "a small one");
     assert_int_equal(stream_write(small[CLIENT], "x", 1, &n_written), ERR_NONE);
-    assert_true(session_room(pair->ends[CLIENT], 0) >= 65000);
-    assert_true(session_room(pair->ends[CLIENT], 0) <= SESSION_RECORD_MAX_BYTES);
+    assert_true(session_room(pair->ends[CLIENT], 0, pair->now_us) >= 65000);
+    assert_true(session_room(pair->ends[CLIENT], 0, pair->now_us) <= SESSION_RECORD_MAX_BYTES);
     pair->room = 4096;
     carry(pair, CLIENT, 0);
     assert_comes(others[SERVER], "192.0.2.1:53", "a small one");
     assert_nothing_comes(streams[SERVER], ERR_AGAIN);
     assert_true(session_wants(pair->ends[CLIENT], 0));
-    pair->room = session_room(pair->ends[CLIENT], 0);
+    pair->room = session_room(pair->ends[CLIENT], 0, pair->now_us);
     assert_int_equal(carry(pair, CLIENT, 0), 1);
     assert_int_equal(number_that_comes(streams[SERVER], &n), 1);
     assert_int_equal(n, 65000);
@@ -447,6 +447,24 @@ static void a_large_one_says_what_room_it_needs_and_stops_nobody(void **state)
     release(pair, streams);
     release(pair, others);
     release(pair, small);
+}
+
+static void what_is_too_old_does_not_say_what_room_is_needed(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2];
+    size_t n;
+
+    associate(pair, streams);
+    send(pair, streams[CLIENT], "192.0.2.1:53", "a small one");
+    pair->now_us += 3000000;
+    send_number(pair, streams[CLIENT], 1, 10000);
+    pair->now_us += 2000001;
+    pair->room = session_room(pair->ends[CLIENT], 0, pair->now_us);
+    assert_int_equal(carry(pair, CLIENT, 0), 1);
+    assert_int_equal(number_that_comes(streams[SERVER], &n), 1);
+    assert_int_equal(n, 10000);
+    release(pair, streams);
 }
 
 static void none_goes_by_a_link_that_does_not_stand(void **state)
@@ -600,6 +618,7 @@ int main(void)
         PAIR_TEST(small_streams_and_datagrams_take_turns),
         PAIR_TEST(several_associations_take_turns),
         PAIR_TEST(a_large_one_says_what_room_it_needs_and_stops_nobody),
+        PAIR_TEST(what_is_too_old_does_not_say_what_room_is_needed),
         cmocka_unit_test(none_goes_by_a_link_that_does_not_stand),
         PAIR_TEST(a_lost_link_loses_them_and_the_next_carries_what_waits),
         PAIR_TEST(an_opening_that_is_lost_goes_again_before_them),

@@ -169,6 +169,26 @@ bulk_of_all_streams_goes_by_one_link_where_nothing_is_far_and_what_is_urgent_by_
     assert_true(session_wants(pair->ends[CLIENT], 0));
 }
 
+/* Link 0's carrier takes nothing. */
+static void bulk_that_waits_for_another_link_holds_up_nothing_urgent(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *streams[2], *others[2];
+    static uint8_t record[SESSION_RECORD_MAX_BYTES];
+
+    open_stream(pair, 0, others);
+    begin_bulk(pair, MS / 2, streams);
+    others[CLIENT]->out.limit = 1 << 30;
+    for (int i = 0; i < 300; i++) {
+        others[CLIENT]->out.burst = 0;
+        write_some(others[CLIENT], 1000);
+        assert_true(take(pair, CLIENT, 1, record) > 1000);
+    }
+    /* By its own link bulk comes first then, of which it has waited for long enough. */
+    assert_true(take(pair, CLIENT, 0, record) > 1000);
+    assert_int_equal(pair->ends[CLIENT]->urgent_run, 0);
+}
+
 static void the_shortest_round_trip_is_that_of_the_links_that_are_up(void **state)
 {
     struct pair *pair = *state;
@@ -811,6 +831,7 @@ int main(void)
         TEST(bulk_goes_by_a_slower_link_only_where_it_arrives_earlier),
         TEST(bulk_keeps_to_its_link_where_nothing_is_far_until_that_falls_silent),
         TEST(bulk_of_all_streams_goes_by_one_link_where_nothing_is_far_and_what_is_urgent_by_any),
+        TEST(bulk_that_waits_for_another_link_holds_up_nothing_urgent),
         TEST(the_shortest_round_trip_is_that_of_the_links_that_are_up),
         TEST(bulk_keeps_to_a_link_that_was_always_busy_unless_another_is_much_sooner),
         TEST(bulk_of_one_stream_goes_by_all_links_that_are_far),
