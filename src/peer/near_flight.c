@@ -287,7 +287,7 @@ static enum err accepted(struct peer_link *link, const struct flight_info *info)
 static const char *fault_text(enum flight_fault fault)
 {
     return fault == FLIGHT_MAC ? "what answers is no sockeye that has this key: another program "
-                                 "listens there, or the key is wrong"
+                                 "listens there"
                                : peer_link_fault_text(fault);
 }
 

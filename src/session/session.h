@@ -214,7 +214,7 @@ void session_settle(struct session *session);
 #define SESSION_FILL_HEAD_BYTES 4096 /* AUTH of the largest keys among them */
 
 /* How much room the next record of the link needs lest something that cannot be divided has to wait: it may be more than
- * the caller would give. 0: as it likes. */
+ * the caller would give. 0: as it likes. Drops datagrams that are too old. */
 size_t session_room(struct session *session, uint64_t link, uint64_t now_us);
 
 /* The payload of one record, scattered: heads of frames in `heads`, streams' bytes where they lie. Valid until
