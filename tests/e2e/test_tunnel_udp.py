@@ -2,20 +2,22 @@
 
 import contextlib
 import json
+import resource
 import socket
 import struct
 import time
 
 import pytest
 
-from harness import client
-from harness.binary import SLOWNESS
+from harness import client, proc
+from harness.binary import SANITIZER, SLOWNESS
 from harness.client import UDP_ASSOCIATE, socks5
 from harness.dnsserver import Answer
 from harness.losses import killed_here, moved, silence
 from harness.origin import echo
 from harness.pattern import receive_pattern, send_pattern
 from harness.program import run_cli
+from harness.sandbox import with_descriptors
 from harness.tunnel import SOCKS_PORT
 from harness.udp import Sides, is_refused, udp_socket
 from harness.wait import until
@@ -26,6 +28,15 @@ def net():
     """Associations and servers for datagrams at a tunnel's ends, closed when it is over."""
     with contextlib.closing(Sides(clients="near", servers="far", port=SOCKS_PORT)) as sides:
         yield sides
+
+
+def admin(place):
+    """What a configuration has to have for status()."""
+    return f"admin: {{socket: '{place}/admin'}}\n"
+
+
+def status(place):
+    return json.loads(run_cli("status", "--json", "--socket", place / "admin", home=place).out)["together"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -201,10 +212,84 @@ def test_acc_75_both_ends_let_go_of_it_with_its_connection(tunnel, net, ends):
         until(lambda: is_refused(stranger, server.seen[0]), "the far socket's end")
 
 
+def port_at_far_end(association, server):
+    """From which that server hears it."""
+    association.reach(b"from where?", *server.addr)
+    return server.seen[-1][1]
+
+
+def test_acc_75_a_far_end_with_few_descriptors_gives_up_the_longest_unused(tunnel, net, place):
+    """Clients ask for four times as many associations as it may have: the longest unused lose their ports, and get others when they send again.
+    Who is in use keeps his, streams go on, and memory comes back."""
+    n_asked, n_most = 240, 500 // 8
+    t = tunnel(wait=False)
+    t.configs["far"] += admin(place)
+    t.start_far(with_descriptors(500))
+    t.start_near()
+    t.wait_linked()
+    server, sock = net.echo(t), t.connect(t.serve(echo))
+    busy = net.associate(t)
+    port = port_at_far_end(busy, server)
+
+    def burst():
+        asked = []
+        for i in range(n_asked):
+            asked.append(net.associate(t))
+            port_at_far_end(asked[-1], server)
+            if i % 10 == 0:
+                assert port_at_far_end(busy, server) == port
+                send_pattern(sock, 1000, i)
+                receive_pattern(sock, 1000, i)
+        return asked
+
+    def end(asked):
+        for association in asked:
+            association.control.close()
+        until(lambda: status(place)["associations_now"] == 1, "the end of all but one")
+        return proc.rss_bytes(t.far.pid) + proc.rss_bytes(t.near.pid)
+    asked = burst()
+    n = status(place)["associations_now"]
+    assert n_most // 2 < n <= n_most
+    lost = [record["from"] for record in t.far.wait_record(n_asked + 1 - n, event="flow", end="limit")]
+    assert lost == ["%s:%d" % one.control.getsockname() for one in asked[:len(lost)]]
+    port_at_far_end(asked[0], server)    # has a way again
+    before = end(asked)
+    grown = end(burst()) - before
+    assert SANITIZER or grown < n_asked << 10, grown
+    assert port_at_far_end(busy, server) == port
+
+
+def test_a_far_end_that_has_run_out_of_descriptors_says_so_and_goes_on(tunnel, net, place):
+    """Its own count is not all there is: what was open stays in use, and others have what they asked for as soon as there are descriptors again."""
+    t = tunnel(wait=False)
+    t.configs["far"] += admin(place)
+    t.start_far()
+    t.start_near()
+    t.wait_linked()
+    server, tcp = net.echo(t), t.serve(echo)
+    first, sock, second = net.associate(t), t.connect(tcp), net.associate(t)
+    port = port_at_far_end(first, server)
+    limits = resource.prlimit(t.far.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(t.far.pid, resource.RLIMIT_NOFILE, (1, limits[1]))
+    third = net.associate(t)
+    for association in (second, third):
+        association.send(b"lost", *server.addr)
+    assert client.socks5(t.dial(), *tcp.addr).code == 1
+    t.far.wait_record(event="refused", why="descriptors")
+    assert port_at_far_end(first, server) == port
+    send_pattern(sock, 1000)
+    receive_pattern(sock, 1000)
+    resource.prlimit(t.far.pid, resource.RLIMIT_NOFILE, limits)
+    for association in (second, third):
+        port_at_far_end(association, server)
+    t.connect(tcp)
+    assert status(place)["dropped"]["unsent"] >= 2
+
+
 def test_a_flood_over_a_slow_line_is_dropped_and_streams_go_on(tunnel, net, place):
-    """8 Mbit/s, and several times that of datagrams: the oldest are dropped and counted, a stream gets its part, memory comes back."""
+    """8 Mbit/s, and several times that of datagrams: the oldest are dropped and counted, a stream gets its part."""
     t = tunnel(joined="line", wait=False)
-    t.configs["near"] += f"admin: {{socket: '{place}/admin'}}\n"
+    t.configs["near"] += admin(place)
     t.start_far()
     t.start_near()
     t.wait_linked()
@@ -217,6 +302,5 @@ def test_a_flood_over_a_slow_line_is_dropped_and_streams_go_on(tunnel, net, plac
         for seed in range(3):
             send_pattern(sock, 20_000, seed)
             receive_pattern(sock, 20_000, seed)
-        told = json.loads(run_cli("status", "--json", "--socket", place / "admin", home=place).out)
-        assert told["together"]["dropped"]["full"] > 0
+        assert status(place)["dropped"]["full"] > 0
     association.reach(b"and goes on", *net.echo(t).addr)

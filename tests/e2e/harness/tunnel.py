@@ -49,8 +49,9 @@ class Tunnel:
     def start_near(self):
         self.near = self.start(self.configs["near"], prefix=self.joined.near.prefix, env=self.env)
 
-    def start_far(self):
-        self.far = self.start(self.configs["far"], prefix=self.joined.far.prefix, env=self.env)
+    def start_far(self, prefix=()):
+        """By that prefix of harness/sandbox.py, too."""
+        self.far = self.start(self.configs["far"], prefix=[*self.joined.far.prefix, *prefix], env=self.env)
 
     def wait_linked(self):
         """Until something has gone through and come back."""
