@@ -18,7 +18,7 @@ from harness.origin import echo
 from harness.pattern import receive_pattern, send_pattern
 from harness.program import run_cli
 from harness.sandbox import with_descriptors
-from harness.tunnel import SOCKS_PORT
+from harness.tunnel import PORT, SOCKS_PORT
 from harness.udp import Sides, is_refused, udp_socket
 from harness.wait import until
 
@@ -87,28 +87,32 @@ def test_acc_60_names_are_resolved_at_the_far_end_and_no_question_leaves_the_nea
             sock = t.connect(("echo.test", tcp.addr[1]), protocol)
             send_pattern(sock, 1000)
             receive_pattern(sock, 1000)
-        ports = set()
+        ports = {UDP: set(), TCP: set()}
         try:
             while True:
-                ports |= udp_ports(capture.recv(65536))
+                add_ports(ports, capture.recv(65536))
         except TimeoutError:
             pass
     assert names.asked("echo.test") and not telltale.queries
-    assert not {53, names.port, telltale.port} & ports
     # The client's own, and ours to it, are all the datagrams there are.
-    assert ports <= {association.sock.getsockname()[1], association.at[1]}
+    assert ports[UDP] == {association.sock.getsockname()[1], association.at[1]}
+    assert {PORT, SOCKS_PORT} <= ports[TCP] and not {53, telltale.port} & ports[TCP]
 
 
-def udp_ports(frame):
-    """Both ports of a datagram in a captured frame; nothing of anything else."""
+TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
+
+
+def add_ports(ports, frame):
+    """Both ports of what is in a captured frame, to those of its protocol."""
     kind, at = struct.unpack(">H", frame[12:14])[0], 14
-    if kind == 0x0800 and frame[23] == 17:
-        at += (frame[14] & 15) * 4
-    elif kind == 0x86dd and frame[20] == 17:
-        at += 40
+    if kind == 0x0800:
+        protocol, at = frame[23], at + (frame[14] & 15) * 4
+    elif kind == 0x86dd:
+        protocol, at = frame[20], at + 40
     else:
-        return set()
-    return set(struct.unpack(">HH", frame[at:at + 4]))
+        return
+    if protocol in ports:
+        ports[protocol] |= set(struct.unpack(">HH", frame[at:at + 4]))
 
 
 def test_acc_60_a_real_resolver_in_the_far_network_is_asked_by_udp(tunnel, net, spawn, place):
