@@ -103,12 +103,19 @@ def start_tinyproxy(spawn, place, port):
     spawn(["tinyproxy", "-d", "-c", place / "tinyproxy.conf"])
 
 
-def start_squid(spawn, place, port):
+def start_squid(spawn, place, port, who="http_access allow all"):
     place.chmod(0o777)    # it changes its user
     (place / "squid.conf").write_text(
-        f"http_port 127.0.0.1:{port}\nhttp_access allow all\ncache deny all\naccess_log none\ncache_log {place}/squid.log\n"
+        f"http_port 127.0.0.1:{port}\n{who}\ncache deny all\naccess_log none\ncache_log {place}/squid.log\n"
         f"pid_filename {place}/squid.pid\ncoredump_dir {place}\nshutdown_lifetime 0 seconds\npinger_enable off\n")
     spawn([shutil.which("squid", path="/usr/sbin:/usr/bin"), "-N", "-f", place / "squid.conf"])
+
+
+def start_squid_with_users(spawn, place, port):
+    hashed = subprocess.run(["openssl", "passwd", "-apr1", ANN[1]], check=True, capture_output=True, text=True).stdout
+    (place / "squid.users").write_text(f"{ANN[0]}:{hashed}")
+    start_squid(spawn, place, port, f"auth_param basic program /usr/lib/squid/basic_ncsa_auth {place}/squid.users\n"
+                "acl known proxy_auth REQUIRED\nhttp_access allow known\nhttp_access deny all")
 
 
 _LOGIN_KEYS = {"username": ANN[0], "password": ANN[1]}
@@ -121,4 +128,5 @@ OTHERS = {
     "privoxy": (start_privoxy, "http", {}),
     "tinyproxy-login": (start_tinyproxy, "http", _LOGIN_KEYS),
     "squid": (start_squid, "http", {}),
+    "squid-login": (start_squid_with_users, "http", _LOGIN_KEYS),
 }
