@@ -1,7 +1,8 @@
 /*
- * ACCEPTANCE 60, 70, 75: UDP ASSOCIATE by a listener of the far end, while each system call and each allocation fails in its turn.
- * A datagram may get lost, and memory that runs out may end the session; but what comes is what was sent, afterwards there is service
- * again, by the same association where it lives, and when all is over nothing is left at either end.
+ * ACCEPTANCE 60, 70, 75: UDP ASSOCIATE through a tunnel, by the near end's own inbound or by a listener of the far end, while each
+ * system call and each allocation fails in its turn, is short or is late. A datagram may get lost, and memory that runs out may end
+ * the session; but what comes is what was sent, afterwards there is service again, by the same association where it lives, and when
+ * all is over nothing is left at either end.
  */
 #include "../unit/ends.h"
 #include "../unit/reverse.h"
@@ -16,6 +17,7 @@
 #define N_REQUEST 13
 #define N_REPLY 12
 #define STEPS 20
+#define LATE_TURNS 300
 #define PAYLOAD "payload"
 #define N_PAYLOAD 7
 
@@ -27,14 +29,15 @@ static struct {
     uint8_t reply[N_REPLY];
     size_t n_reply;
     bool is_over; /* its connection was ended for it */
-    unsigned n_back;
+    unsigned n_sent, n_back;
+    bool is_reverse;
 } stage;
 
 /* ---- what the client and its target do ---- */
 
 static void associate(void)
 {
-    stage.control = reverse_client();
+    stage.control = stage.is_reverse ? reverse_client() : flows_client_from("127.0.0.1");
     tcp_send(stage.control, REQUEST, N_REQUEST);
     stage.n_reply = 0;
     stage.is_over = false;
@@ -74,6 +77,7 @@ static void send_one(void)
     memcpy(payload, PAYLOAD, N_PAYLOAD);
     const uint8_t *at = socks5_put_udp_header(payload, &to);
     udp_send(stage.client, &stage.relay_at, at, (size_t)(payload - at) + N_PAYLOAD);
+    stage.n_sent++;
 }
 
 static void turn(void)
@@ -115,6 +119,14 @@ static void play(void)
     }
 }
 
+static void assert_all_back(const struct fault *fault)
+{
+    for (int i = 0; i < LATE_TURNS && stage.n_back < stage.n_sent; i++)
+        turn();
+    if (!is_granted() || stage.is_over || stage.n_back < stage.n_sent)
+        FAULT_FAIL(fault, "%u of %u came back", stage.n_back, stage.n_sent);
+}
+
 /* Whoever was turned away comes again, and a way that failed is tried again after a moment. */
 static void assert_serves(void)
 {
@@ -138,12 +150,15 @@ static void begin(enum loop_backend backend)
     flows.inbound.udp.is_enabled = true;
     ends_begin();
     stage.direct = (struct outbound_direct){.base = {.ops = &outbound_direct, .name = "direct"}};
-    reverse_begin(&stage.direct.base);
+    ends.far.outbound = &stage.direct.base;
+    if (stage.is_reverse)
+        reverse_begin(&stage.direct.base);
     stage.client_at = stage.target_at = tcp_addr("127.0.0.1", 0);
     stage.client = udp_open(&stage.client_at);
     stage.target = udp_open(&stage.target_at);
-    stage.n_back = 0;
-    close(reverse_client()); /* from now on it listens */
+    stage.n_sent = stage.n_back = 0;
+    if (stage.is_reverse)
+        close(reverse_client()); /* from now on it listens */
 }
 
 static void end(void)
@@ -166,12 +181,21 @@ static void play_with_fault(struct fault *fault)
     fault_begin(fault);
     play();
     fault_end(fault);
+    if (!fault_may_harm(fault))
+        assert_all_back(fault);
     assert_serves();
     end();
 }
 
 static void with_each_fault(void **state)
 {
+    stage.is_reverse = false;
+    fault_each(*state, play_with_fault, 10);
+}
+
+static void with_each_fault_in_reverse(void **state)
+{
+    stage.is_reverse = true;
     fault_each(*state, play_with_fault, 10);
 }
 
@@ -181,7 +205,10 @@ int main(void)
     leave_network();
     const struct CMUnitTest tests[] = {
         EACH_CALL_FAILS("acc_70", with_each_fault),
+        EACH_CALL_IS_SHORT_OR_LATE("acc_70", with_each_fault),
         EACH_ALLOCATION_FAILS("acc_70", with_each_fault),
+        EACH_CALL_FAILS("acc_70_reverse", with_each_fault_in_reverse),
+        EACH_ALLOCATION_FAILS("acc_70_reverse", with_each_fault_in_reverse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
