@@ -238,13 +238,75 @@ static void listeners_have_a_part_of_the_descriptors(void **state)
     ends_end();
 }
 
-/* ---- silence behind a session ---- */
+/* ---- keepalive tells that somebody is there ---- */
+
+static bool keeps_alive(const struct endpoint *endpoint)
+{
+    int is_on = -1;
+    socklen_t n = sizeof is_on;
+    assert_int_equal(getsockopt(endpoint->fd, SOL_SOCKET, SO_KEEPALIVE, &is_on, &n), 0);
+    return is_on != 0;
+}
+
+/* Of whom nobody knows yet who it is. */
+static const struct endpoint *at_the_gate(void)
+{
+    const struct carrier *carrier = ends.env.strangers.all[0]->owner;
+    assert_int_equal(ends.env.strangers.n, 1);
+    return carrier->endpoint;
+}
+
+/* At the far end. */
+static const struct endpoint *in_a_session(void)
+{
+    for (struct list *at = ends.env.hosts.next; at != &ends.env.hosts; at = at->next) {
+        const struct host *host = CONTAINER_OF(at, struct host, link);
+        if (!host->is_near && !list_empty(&host->carriers))
+            return CONTAINER_OF(host->carriers.next, struct carrier, link)->endpoint;
+    }
+    fail_msg("nothing carries a session");
+    return NULL;
+}
+
+static bool is_read(const struct endpoint *endpoint)
+{
+    uint8_t byte;
+    return recv(endpoint->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0;
+}
+
+static void nothing_is_asked_of_who_has_not_proved_himself(void **state)
+{
+    uint8_t flight[FLIGHT_MAX_BYTES];
+    begin(state);
+    flows.env.limits.keepalive_s = 30;
+    int fd = visit();
+    FLOWS_UNTIL(ends.env.strangers.n == 1);
+    assert_false(keeps_alive(at_the_gate()));
+    size_t n = make_flight(flight, NULL);
+    far_send_all(fd, flight, n - 1);
+    FLOWS_UNTIL(is_read(at_the_gate()));
+    assert_false(keeps_alive(at_the_gate()));
+    far_send_all(fd, flight + n - 1, 1);
+    FLOWS_UNTIL(has_answer(fd));
+    assert_false(keeps_alive(in_a_session())); /* it may be a flight that somebody repeats */
+    close(fd);
+    ends_end();
+}
+
+static void who_has_proved_himself_is_noticed_when_he_vanishes(void **state)
+{
+    begin(state);
+    flows.env.limits.keepalive_s = 30;
+    int fd = flows_client();
+    FLOWS_UNTIL(flows.origin >= 0);
+    FLOWS_UNTIL(keeps_alive(in_a_session()));
+    close(fd);
+    ends_end();
+}
 
 static void nothing_is_asked_of_a_link_that_fell_silent(void **state)
 {
     static const char garbage[64] = "no record";
-    int is_on = 1;
-    socklen_t n = sizeof is_on;
     begin(state);
     flows.env.limits.keepalive_s = 30;
     int fd = visit();
@@ -252,9 +314,7 @@ static void nothing_is_asked_of_a_link_that_fell_silent(void **state)
     FLOWS_UNTIL(has_answer(fd));
     far_send_all(fd, garbage, sizeof garbage);
     FLOWS_UNTIL(ends.env.strangers.n == 1 && ends.env.strangers.all[0]->endpoint != NULL);
-    int far_fd = ends.env.strangers.all[0]->endpoint->fd;
-    assert_int_equal(getsockopt(far_fd, SOL_SOCKET, SO_KEEPALIVE, &is_on, &n), 0);
-    assert_int_equal(is_on, 0);
+    assert_false(keeps_alive(ends.env.strangers.all[0]->endpoint));
     close(fd);
     ends_end();
 }
@@ -269,6 +329,8 @@ int main(void)
         ON_BOTH(of_sessions_without_a_link_there_are_only_so_many),
         ON_BOTH(who_leaves_session_after_session_pays_with_his_own),
         ON_BOTH(listeners_have_a_part_of_the_descriptors),
+        ON_BOTH(nothing_is_asked_of_who_has_not_proved_himself),
+        ON_BOTH(who_has_proved_himself_is_noticed_when_he_vanishes),
         ON_BOTH(nothing_is_asked_of_a_link_that_fell_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
