@@ -12,6 +12,7 @@ from harness.tunnel import KEY
 from harness.wait import until
 
 OTHER_KEY = "QW5vdGhlciBrZXkgZm9yIHRoZSBlbmQtdG8tZW5kISE="
+USER_KEY = "QSB1c2VyJ3Mga2V5IGZvciB0aGUgZW5kLXRvLWVuZCE="
 MADE, REFUSED = "reloaded: the new configuration is in force", "reload refused"
 FILES = {"far": "config-0.yaml", "near": "config-1.yaml"}    # in the order in which the fixture starts them
 
@@ -64,6 +65,29 @@ def test_another_key_at_the_far_end_ends_the_session_and_the_near_end_follows_by
     assert client.socks5(t.dial(), *server.addr).code == 1
     reload(t, "near", KEY, OTHER_KEY)
     until(lambda: t.is_served(server), "a way by the new key", timeout=30)
+
+
+@pytest.mark.parametrize("user", [None, USER_KEY], ids=["shared", "users"])
+def test_the_key_is_changed_without_a_cut_by_a_reload_of_each_end(tunnel, reload, user):
+    """What the near end carries ends in its own time by the old key."""
+    of = f":{user}" if user else ""
+    t = tunnel(near={"key": f'"{KEY}{of}"'}, far={"users": f'[{{name: ann, key: "{user}"}}]' if user else None})
+    server = t.serve(echo)
+    old, carriers = t.connect(server), t.carriers()
+    exchange(old)
+    reload(t, "far", f'key: "{KEY}"', f'key: ["{OTHER_KEY}", "{KEY}"]')
+    reload(t, "near", KEY, OTHER_KEY)
+    exchange(old)
+    fresh = t.connect(server)
+    exchange(fresh), exchange(old)
+    assert carriers < t.carriers()
+    old.close()
+    t.wait_lost(carriers)
+    kept = t.carriers()
+    t.far.wait_record(event="session", is_="ended")
+    reload(t, "far", f'key: ["{OTHER_KEY}", "{KEY}"]', f'key: "{OTHER_KEY}"')
+    exchange(fresh), exchange(t.connect(server))
+    assert t.carriers() == kept and len(t.far.records(event="session", is_="ended")) == 1
 
 
 def test_what_a_tunnel_carries_that_the_far_end_has_no_more_is_reset_after_drain_s(tunnel, reload):
