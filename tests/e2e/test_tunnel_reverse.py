@@ -43,10 +43,10 @@ def reverse(tunnel):
     return start
 
 
-def dial(t, port=RELAY, timeout=60):
+def dial(t, port=RELAY, timeout=60, source=None):
     """From the far end's network."""
     with t.joined.far.entered():
-        return t.open_client(("127.0.0.1", port), timeout=timeout)
+        return t.open_client(("127.0.0.1", port), source, timeout)
 
 
 def is_open(t, port=RELAY):
@@ -63,8 +63,8 @@ def wait_open(t, *ports):
         until(lambda: is_open(t, port), f"port {port}", timeout=30)
 
 
-def wait_listener(program, port, state, n=1):
-    program.wait_record(n, timeout=60, event="listener", at=f"127.0.0.1:{port}", is_=state)
+def wait_listener(program, port, state, n=1, timeout=60):
+    program.wait_record(n, timeout, event="listener", at=f"127.0.0.1:{port}", is_=state)
 
 
 def test_acc_42_an_intranet_service_is_reached_from_outside(reverse):
@@ -93,6 +93,49 @@ def test_acc_42_what_is_refused_at_the_near_end_is_refused_there(reverse):
     until(lambda: is_open(t, OTHER), "the other port", timeout=30)
     with pytest.raises(ConnectionResetError):
         dial(t, OTHER).recv(1)
+
+
+def let_in(t, port, source):
+    """A connection from that address with an echo; None: a reset."""
+    try:
+        sock = dial(t, port, source=source)
+        exchange(sock)
+        return sock
+    except ConnectionResetError:
+        return None
+
+
+def test_acc_42_allow_and_per_client_go_by_where_clients_are_at_the_far_end(reverse):
+    t = reverse({RELAY: echo}, lambda servers: relay(servers[RELAY], OTHER, allow='["127.0.0.2"]') +
+                relay(servers[RELAY], MIXED, per_client=2))
+    wait_open(t, RELAY, OTHER, MIXED)
+    assert let_in(t, OTHER, "127.0.0.2") and not let_in(t, OTHER, "127.0.0.3")
+    kept = [let_in(t, MIXED, "127.0.0.2") for _ in range(2)]
+    assert all(kept) and not let_in(t, MIXED, "127.0.0.2"), "as many as there may be from one address"
+    assert let_in(t, MIXED, "127.0.0.3")
+    kept.pop().close()
+    until(lambda: let_in(t, MIXED, "127.0.0.2"), "a place for another")
+
+
+def test_acc_42_users_of_an_inbound_at_the_far_end_say_who_they_are(reverse):
+    keys = {"users": "[{name: ann, password: pw}]", "allow_targets": '["127.0.0.1"]'}
+    t = reverse({RELAY: echo}, lambda servers: inbound("socks", SOCKS, **keys) + inbound("http", HTTP, **keys))
+    wait_open(t, RELAY, SOCKS, HTTP)
+    server = t.servers[RELAY].addr
+    assert client.socks5_greet(dial(t, SOCKS)) == client.NONE_ACCEPTED
+    wrong = dial(t, SOCKS)
+    assert client.socks5_login(wrong, "ann", "wrong") != 0
+    t.near.wait_record(event="login", user="ann", from_="{}:{}".format(*wrong.getsockname()))
+    assert client.http_connect(dial(t, HTTP), *server).status == 407
+    sock = dial(t, SOCKS)
+    assert client.socks5(sock, *server, login=("ann", "pw")).code == 0
+    exchange(sock)
+    sock = dial(t, HTTP)
+    source = "{}:{}".format(*sock.getsockname())
+    assert client.http_connect(sock, *server, login=("ann", "pw")).status == 200
+    exchange(sock)
+    sock.close()
+    t.near.wait_record(event="flow", user="ann", from_=source)
 
 
 def test_acc_42_it_survives_reconnection_and_streams_without_an_answer(reverse):

@@ -93,7 +93,8 @@ def bed(sockeye, place, far_state, dial):
 def test_two_users_have_their_own_rights_and_nobody_else_is_heard(bed, origin, cli, place):
     server, other = origin(echo), origin(echo)
     targets = f'["127.0.0.1:{server.addr[1]}"]'
-    bed.far_end(users=users(user("ann"), user("bob", deny_targets='["*"]', allow_targets=targets), user("carl", allow="192.0.2.1")),
+    bed.far_end(users=users(user("ann", allow='["192.0.2.0/24", "127.0.0.1"]'), user("bob", deny_targets='["*"]', allow_targets=targets),
+                            user("carl", allow="192.0.2.1")),
                 more='routes: ["IN-USER,ann,direct", "MATCH,direct"]\n')
     bed.near_end({"ann": f"{KEY}:{key('ann')}", "bob": f"{KEY}:{key('bob')}", "carl": f"{KEY}:{key('carl')}",
                   "nobody": f"{KEY}:{key('nobody')}", "bare": KEY})
