@@ -14,7 +14,7 @@ from harness.losses import killed_here, killed_there, silence
 from harness.namespaces import FAR4, FAR6
 from harness.origin import echo
 from harness.pattern import receive_pattern, send_pattern
-from harness.program import run_cli
+from harness.program import Sockeye, run_cli
 from harness.tunnel import items
 from harness.udp import Sides, header, is_refused, udp_socket
 from harness.wait import until
@@ -216,3 +216,17 @@ def test_both_ends_let_go_of_it_when_the_session_is_over(reverse, net):
     association.control.settimeout(10 * SLOWNESS)
     with pytest.raises(ConnectionResetError):
         association.control.recv(1)
+
+
+@pytest.mark.parametrize("way", [Sockeye.kill, Sockeye.stop])
+def test_when_the_far_end_is_back_an_association_is_over_at_both_ends_and_another_works(reverse, net, way):
+    t = served(reverse)
+    server, association = net.echo(t), net.associate(t)
+    assert association.reach(b"before", *server.addr) == server.addr
+    with t.losing_all():
+        way(t.far)
+    t.start_far()
+    client.receive_all(association.control)
+    wait_open(t, SOCKS)
+    assert net.associate(t).reach(b"after", *server.addr) == server.addr
+    t.near.wait_record(event="flow", from_="{}:{}".format(*association.control.getsockname()))
