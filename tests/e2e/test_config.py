@@ -217,6 +217,21 @@ def test_a_file_of_users_that_the_starter_may_not_read_starts_nothing(cli, new_k
         assert result.code == 78 and re.search("users_file.*not permitted", result.err), result.err
 
 
+@pytest.mark.parametrize("key", ["key_file", "users_file", "peers", "identity"])
+def test_a_file_of_a_tunnel_that_cannot_be_read_starts_nothing(cli, place, key):
+    more = {} if key == "key_file" else {"key": "QUJDREVGR0hJSktMTU5PUA=="}
+    (place / "c.json").write_text(json.dumps({"inbounds": [{"type": "tunnel", "listen": "127.0.0.1:0", **more, key: "file"}]}))
+
+    def expect(message, **options):
+        for verb in ("check", "run"):
+            result = cli(verb, "-c", place / "c.json", **options)
+            assert result.code == 78 and re.search(rf'c.json:1:\d+: {key}: ".*file": .*{message}', result.err), result.err
+    expect("no such file")
+    network.need_root()
+    (place / "file").touch(0o600)
+    expect("not permitted", prefix=as_user())
+
+
 def test_passwords_as_they_are_are_warned_of_once(cli, place):
     (place / "users").write_text("ann:a\nbob:b\n")
     (place / "users").chmod(0o600)
