@@ -10,7 +10,7 @@ import urllib.parse
 import pytest
 
 from harness import client
-from harness.bed import (FAR, FAR_OUT, KEY_A, KEY_B, LAN, MIDDLE, MIDDLE_OUT, NEAR, NEAR_OUT, PORT, SOCKS_PORT, TARGET, Capture,
+from harness.bed import (CLIENT, FAR, FAR_OUT, KEY_A, KEY_B, LAN, MIDDLE, MIDDLE_OUT, NEAR, NEAR_OUT, PORT, SOCKS_PORT, TARGET, Capture,
                          tunnel_at, tunnel_to)
 from harness.beside import in_thread
 from harness.binary import SLOWNESS
@@ -18,6 +18,7 @@ from harness.origin import echo, http_page, speak_first, swallow
 from harness.pattern import pattern, send_pattern
 from harness.services import start_nginx, start_sshd
 from harness.tunnel import Transfer, two_way
+from harness.udp import Sides, UdpEcho
 from harness.wait import until
 
 WAYS = {"carriers that are streams": "start_via", "a tunnel behind a tunnel": "start_hops"}
@@ -82,15 +83,20 @@ def test_acc_40_relays_to_an_address_and_to_another_tunnel_by_its_name(bed):
         until(lambda: says(port, seed), f"what is behind {port}", timeout=40)
 
 
-@pytest.mark.parametrize("kind", ["socks", "http"])
-def test_what_comes_out_of_a_tunnel_goes_into_a_proxy_further_on(bed, kind):
-    """With a login, by the far end's rules; what no rule sends there goes directly."""
+def start_before_proxy(bed, kind):
+    """A tunnel to middle, and from there a proxy of that kind at far, with a login, for what goes to target."""
     login = "username: ann, password: open-sesame"
     bed.start("far", f'inbounds:\n  - {{type: {kind}, listen: "{FAR}:3128", allow: ["{MIDDLE_OUT}"], users: [{{name: ann, password: open-sesame}}]}}')
     bed.start("middle", f"inbounds:\n{tunnel_at(MIDDLE, KEY_A)}outbounds:\n  - {{type: direct, name: out}}\n"
               f'  - {{type: {kind}, name: up, server: "{FAR}:3128", {login}}}\nroutes: ["IP-CIDR,10.84.0.0/24,up"]')
     bed.start("near", f"inbounds:\n{LAN}outbounds:\n{tunnel_to('a', MIDDLE, KEY_A)}")
     bed.wait_open()
+
+
+@pytest.mark.parametrize("kind", ["socks", "http"])
+def test_what_comes_out_of_a_tunnel_goes_into_a_proxy_further_on(bed, kind):
+    """With a login, by the far end's rules; what no rule sends there goes directly."""
+    start_before_proxy(bed, kind)
     server = bed.serve(two_way)
     Transfer(bed.connect(server), 500_000, 500_000, 1).end(60 * SLOWNESS)
     with bed.middle.entered():
@@ -98,6 +104,56 @@ def test_what_comes_out_of_a_tunnel_goes_into_a_proxy_further_on(bed, kind):
     Transfer(bed.connect(near_by), 500_000, 500_000, 2).end(60 * SLOWNESS)
     assert bed.programs["middle"].wait_record(event="flow", to=f"{TARGET}:{server.port}")["out"] == "up"
     assert bed.programs["middle"].wait_record(event="flow", to=f"{MIDDLE}:{near_by.port}")["out"] == "out"
+
+
+@pytest.fixture
+def net():
+    """The client's associations, and servers for datagrams on the target."""
+    with contextlib.closing(Sides(clients="client", servers="target", port=SOCKS_PORT)) as sides:
+        yield sides
+
+
+def test_acc_60_datagrams_over_three_hops(chain, net):
+    """All from one port of the last one's, whatever becomes of the lines between them."""
+    server, association = net.echo(chain, TARGET), net.associate(chain, NEAR)
+    for size in (0, 1, 1200, 9000, 40000):
+        payload = bytes(pattern(0, size))
+        assert association.exchange(payload, *server.addr) == (*server.addr, payload)
+    for machine in (chain.near, chain.middle, chain.far):
+        assert machine.kill_connections(PORT) > 0
+        association.reach(machine.path.encode(), *server.addr)
+    assert len(set(server.seen)) == 1 and server.seen[0][0] == FAR_OUT
+
+
+def test_acc_60_datagrams_that_come_out_of_a_tunnel_go_each_where_rules_say(bed, net):
+    """Into a proxy further on, or out at once."""
+    start_before_proxy(bed, "socks")
+    server, association = net.echo(bed, TARGET), net.associate(bed, NEAR)
+    with bed.middle.entered(), contextlib.closing(UdpEcho(MIDDLE)) as near_by:
+        for size in (1, 9000):
+            for to in (server, near_by):
+                assert association.exchange(bytes(size), *to.addr) == (*to.addr, bytes(size))
+    assert {host for host, _ in server.seen} == {FAR_OUT} and {host for host, _ in near_by.seen} == {MIDDLE}
+
+
+def test_acc_42_a_service_near_the_client_is_reached_at_the_end_of_a_chain(bed):
+    """The far end of the inner tunnel listens; links of both die while somebody is connected there."""
+    with bed.client.entered():
+        server = bed.origin(two_way, CLIENT)
+    bed.start_far(f', allow_reverse: ["{FAR_OUT}:8001"]')
+    bed.start("middle", f"inbounds:\n{tunnel_at(MIDDLE, KEY_A)}")
+    relay = f'  - {{type: relay, listen_via: b, listen: "{FAR_OUT}:8001", allow: ["{TARGET}"], target: "{CLIENT}:{server.port}"}}\n'
+    bed.start("near", f"inbounds:\n{relay}outbounds:\n{tunnel_to('b', FAR, KEY_B, ', via: a')}{tunnel_to('a', MIDDLE, KEY_A)}")
+    bed.programs["near"].wait_record(timeout=40, event="listener", is_="listening")
+    for line in (bed.near_line, bed.far_line):
+        line.set(delay_ms=5)
+    with bed.target.entered():
+        sock = bed.open_client((FAR_OUT, 8001), timeout=60)
+    transfer = Transfer(sock, 3_000_000, 3_000_000, 1)
+    for i, machine in enumerate((bed.near, bed.middle, bed.far)):
+        until(lambda: transfer.n_received > i * 700_000, "more bytes", timeout=60)
+        assert machine.kill_connections(PORT) > 0
+    transfer.end(60 * SLOWNESS)
 
 
 @pytest.mark.workers

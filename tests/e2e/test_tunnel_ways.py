@@ -1,5 +1,7 @@
 """What else the configuration says of a tunnel: early data, identities of each kind, several sessions and servers, windows, other ways."""
 
+import contextlib
+
 import pytest
 
 from harness import client
@@ -7,7 +9,8 @@ from harness.binary import SLOWNESS
 from harness.namespaces import FAR4
 from harness.origin import echo
 from harness.pattern import receive_pattern, send_pattern
-from harness.tunnel import KEY, PORT, SERVER6, Transfer, two_way
+from harness.tunnel import KEY, PORT, SERVER6, SOCKS_PORT, Transfer, two_way
+from harness.udp import Sides
 
 
 def carry(t, n=500_000, seed=1):
@@ -89,5 +92,7 @@ def test_a_tunnel_goes_by_way_of_another_outbound(tunnel, sockeye, place, way):
     t.start_near()
     t.wait_linked()
     carry(t)
+    with contextlib.closing(Sides(clients="near", servers="far", port=SOCKS_PORT)) as net:
+        net.associate(t).reach(b"a datagram", *net.echo(t).addr)
     if way in kinds:
         assert t.joined.near.connections(4195) and not t.carriers(), "nothing goes there directly"

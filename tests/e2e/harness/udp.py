@@ -143,19 +143,23 @@ class UdpEcho:
 
 
 class Sides:
-    """Clients for datagrams on one side of a tunnel and servers on the other, until all are closed."""
+    """Clients for datagrams on one side of a Tunnel, or of a Bed, and servers on the other, until all are closed."""
 
     def __init__(self, clients, servers, port):
         self.clients, self.servers, self.port = clients, servers, port
         self.made = []
 
+    @staticmethod
+    def _entered(t, machine):
+        return getattr(getattr(t, "joined", t), machine).entered()
+
     def associate(self, t, host="127.0.0.1", **options):
-        with getattr(t.joined, self.clients).entered():
+        with self._entered(t, self.clients):
             self.made.append(Association((host, self.port), **options))
         return self.made[-1]
 
     def echo(self, t, host="127.0.0.1"):
-        with getattr(t.joined, self.servers).entered():
+        with self._entered(t, self.servers):
             self.made.append(UdpEcho(host))
         return self.made[-1]
 
