@@ -106,6 +106,28 @@ static void assert_all_have_read(uint64_t n)
         assert_int_equal(world.apps[i].n_read[1], n);
 }
 
+/* Of two at a time each finds a link ready, which it takes along: the opening is there after one way. */
+static void opening_a_distributed_stream_costs_no_round_trip_more(void **state)
+{
+    (void)state;
+    begin((struct scenario){.n_links = 2, .knobs[KNOB_DISTRIBUTED] = true}, 12);
+    add_streams();
+    for (size_t i = 0; i < world.n_apps; i++)
+        world.apps[i].open_us = BEGIN_US + i / 2 * SECOND;
+    world_start(&world);
+    for (size_t i = 2; i < world.n_apps; i += 2) {
+        uint64_t open_us = world.apps[i].open_us;
+        run_until(open_us - MS);
+        unsigned n_carriers = world.n_carriers;
+        while (!world.apps[i].has_arrived || !world.apps[i + 1].has_arrived)
+            assert_true(world_step(&world, world.scenario.end_us));
+        assert_in_range(world.now_us - open_us, LATENCY, LATENCY + MS);
+        run_until(open_us + SECOND / 2);
+        assert_int_equal(world.n_carriers, n_carriers + 2);
+    }
+    end();
+}
+
 static void streams_beyond_a_servers_limit_share_the_links_there_are(void **state)
 {
     (void)state;
@@ -380,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(further_links_join_when_the_first_stands),
         cmocka_unit_test(a_server_takes_so_many_links_of_a_session),
+        cmocka_unit_test(opening_a_distributed_stream_costs_no_round_trip_more),
         cmocka_unit_test(streams_beyond_a_servers_limit_share_the_links_there_are),
         cmocka_unit_test(links_that_were_not_answered_for_a_while_are_asked_for_again_soon),
         cmocka_unit_test(a_client_asks_for_so_many_links_and_no_more),
