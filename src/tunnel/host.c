@@ -264,10 +264,11 @@ static void settle(struct tended *tended, const struct peer_time *now)
     tended_forget(tended); /* what was done to it meanwhile is settled */
     if (host->ops->on_settled != NULL)
         host->ops->on_settled(host, now);
+    bool waits = awaits_more(host, now);
     look_at_deadlines(host, now);
     if (host->is_over)
         settle_over(host);
-    else if (host->is_leaving && !peer_has_streams(host->peer) && !awaits_more(host, now))
+    else if (host->is_leaving && !peer_has_streams(host->peer) && !waits)
         host_end(host, END_PROGRAM_ENDS);
 }
 

@@ -3,6 +3,9 @@
 import signal
 import time
 
+import pytest
+
+from harness import proc
 from harness.binary import SLOWNESS
 from harness.origin import echo
 from harness.pattern import exchange
@@ -61,3 +64,22 @@ def test_a_near_end_that_drains_tells_the_far_end(tunnel):
     sock.close()
     t.near.wait()
     assert "why" not in t.near.wait_record(event="link", is_="closed")
+
+
+@pytest.mark.parametrize("end", ["far", "near"])
+def test_an_end_that_waits_for_the_last_connection_costs_no_cpu(tunnel, end):
+    t = tunnel(wait=False)
+    t.configs[end] = t.configs[end].replace("drain_s: 1", f"drain_s: {DRAIN_S}")
+    t.start_far()
+    t.start_near()
+    t.wait_linked()
+    program, sock = getattr(t, end), t.connect(t.serve(echo))
+    exchange(sock)
+    program.send_signal(signal.SIGTERM)
+    time.sleep(1.5)    # the first second is for what was under way
+    before = proc.cpu_s(program.pid)
+    time.sleep(1)
+    assert proc.cpu_s(program.pid) - before < 0.1 * SLOWNESS
+    exchange(sock)
+    sock.close()
+    program.wait()
