@@ -38,7 +38,7 @@ struct tunnel_env {
     struct strangers strangers;
     struct tunnels *tunnels;  /* of the process */
     size_t index;             /* of the worker, among them */
-    struct ruleset *in_force; /* by which far ends go; held by the worker */
+    struct ruleset *in_force; /* held by the worker */
     bool owes_listening;  /* there was no memory to ask for all that far ends are to listen on */
     bool ends_now;        /* the same, and no session waits for its last stream */
     bool awaits_riders;   /* but for some, whose streams carry others of them */

@@ -110,7 +110,7 @@ static void begin_line(struct log_line *line, const struct host *host, const cha
 /* Further streams go by another session, whoever has that; those of this one go on. What is listened for is asked for there. */
 static void on_drained(struct host *host, uint64_t seconds)
 {
-    struct near *near = near_of(host);
+    struct tunnel_env *env = host->tended.env;
     struct log_line line;
     begin_line(&line, host, "drained");
     log_u64(&line, "s", seconds);
@@ -118,8 +118,7 @@ static void on_drained(struct host *host, uint64_t seconds)
     log_end(&line);
     host->is_drained = true;
     host_leave(host);
-    if (near->inbound != NULL)
-        near_turn_all(host->tended.env, near->inbound->ruleset);
+    near_turn_all(env, env->in_force); /* its own may be those of long ago */
 }
 
 static void on_ended(struct host *host, const char *why)

@@ -1,13 +1,16 @@
 """SIGHUP at either end of a tunnel: what stays as it was goes on, what changed ends without looking whole."""
 
 import signal
+import time
 
 import pytest
 
 from harness import client
+from harness.binary import SLOWNESS
 from harness.origin import echo
 from harness.pattern import exchange, receive_reset
 from harness.program import complete
+from harness.services import free_port, is_listening
 from harness.tunnel import KEY
 from harness.wait import until
 
@@ -138,3 +141,40 @@ def test_a_wrong_key_is_refused_and_the_tunnel_stays(tunnel, reload, end):
     reload(t, end, KEY, "QUJD", outcome=REFUSED)
     exchange(sock)
     assert "16, 24 or 32" in getattr(t, end).text and t.carriers()
+
+
+def test_what_a_reload_took_away_does_not_come_back_when_its_server_drains(sockeye, place, origin, dial):
+    """The session goes on for its last connection; nothing else goes by the rules that it was made by."""
+    ports, server, ends = {"old": free_port(), "new": free_port()}, origin(echo), {}
+    told = "  - {{type: tunnel, name: far, listen: 127.0.0.1:{at}, key: \"{key}\", allow_reverse: [{port}], allow_targets: [127.0.0.1]{more}}}\n"
+    for name, port in ports.items():
+        (place / name).mkdir()
+        config = f"state: {place / name}\nlimits: {{drain_s: {int(30 * SLOWNESS)}}}\ninbounds:\n"
+        ends[name] = sockeye(config + told.format(at=0, key=KEY, port=port, more=""))
+        ends[name].again = config + told.format(at=ends[name].listeners[0].port, key=KEY, port=port, more=", keep_s: 500")
+
+    def near(name):
+        return (f"state: {place / 'near'}\ninbounds:\n  - {{type: socks, name: lan, listen: 127.0.0.1:{lan}}}\n"
+                f"  - {{type: relay, name: back, listen_via: {name}, listen: 127.0.0.1:{ports[name]}, target: 127.0.0.1:{server.port}}}\n"
+                f"outbounds:\n  - {{type: tunnel, name: {name}, server: 127.0.0.1:{ends[name].listeners[0].port}, key: \"{KEY}\"}}\n")
+
+    def turn(program, number, config):
+        (place / f"config-{number}.yaml").write_text(complete(config, 1))
+        before = program.text.count(MADE)
+        program.send_signal(signal.SIGHUP)
+        until(lambda: program.text.count(MADE) > before, "the end of the reload")
+    lan = free_port()
+    (place / "near").mkdir()
+    program = sockeye(near("old"))
+    until(lambda: is_listening(ports["old"]), "the first listener", timeout=30)
+    sock = dial(("127.0.0.1", lan))
+    assert client.socks5(sock, *server.addr).code == 0
+    turn(program, 2, near("new"))
+    until(lambda: is_listening(ports["new"]) and not is_listening(ports["old"]), "the second listener in place of the first", timeout=30)
+    turn(ends["old"], 0, ends["old"].again)
+    program.wait_record(event="session", out="old", is_="drained")
+    exchange(sock)
+    time.sleep(1)
+    assert is_listening(ports["new"]) and not is_listening(ports["old"])
+    exchange(sock)
+    exchange(dial(("127.0.0.1", ports["new"])))
