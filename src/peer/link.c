@@ -251,7 +251,8 @@ static void opened(struct peer_link *link, uint8_t *payload, size_t n)
     link->heard_bytes += n;
     link->was_probed = false;
     link->was_used |= !is_early;
-    if (link->state == LINK_UP)
+    /* Who has kept the flight back has the early ones, too. */
+    if (!is_early && link->state == LINK_UP)
         link->cut_us = NEVER_US;
     if (!peer->is_near && peer->far.holds_early && !is_early) {
         peer->far.holds_early = false;

@@ -413,6 +413,59 @@ static void a_link_without_a_record_behind_its_flight_is_lost(void **state)
     }
 }
 
+/* What is due when its first link is cut goes with the flight of the second. */
+static void run_until_joined(struct scenario scenario, uint64_t n_early)
+{
+    struct session_link_stats stats;
+    begin(scenario, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 2 * SECOND, n_early);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    run_until(BEGIN_US + SECOND);
+    run_until(find_end(0, 0)->wake_us);
+    carrier_reset(last_carrier());
+    while (!session_link_stats(sender_of(1), 1, &stats))
+        assert_true(world_step(&world, world.scenario.end_us));
+}
+
+/* Its flight may have been kept for later, with the early records, by somebody between. */
+static void a_join_without_a_record_behind_its_flight_is_lost(void **state)
+{
+    (void)state;
+    struct session_link_stats stats;
+    run_until_joined((struct scenario){0}, 100);
+    uint64_t stood_us = world.now_us;
+    struct carrier_end *end_of_far = &last_carrier()->ends[1];
+    node_stop(&world.nears[0]);
+    end_of_far->reset_us = NEVER; /* which nobody is told of */
+    run_until(stood_us + 10 * SECOND - MS);
+    assert_int_equal(n_read(0, 1), 200);
+    assert_true(session_link_stats(sender_of(1), 1, &stats));
+    run_until(stood_us + 10 * SECOND + 100 * MS);
+    assert_true(end_of_far->is_open && end_of_far->is_silent);
+    assert_int_equal(world.far.n_peers, 1);
+    assert_false(peer_is_linked(world.far.peers[0]));
+    end();
+}
+
+/* The first record behind the handshake has to wait for the early ones. */
+static void a_join_whose_early_records_take_long_keeps_its_link(void **state)
+{
+    (void)state;
+    struct scenario scenario = {.ns_per_byte = 175000};
+    scenario.knobs[KNOB_TINY] = true; /* else all that is written at once arrives at once */
+    run_until_joined(scenario, 65536);
+    uint64_t stood_us = world.now_us;
+    run_until_read(0, 1, 100 + 60000);
+    assert_in_range(world.now_us - stood_us, 10 * SECOND + MS, 14 * SECOND);
+    run_until_read(0, 1, 100 + 65536);
+    run_until(world.now_us + SECOND);
+    assert_int_equal(world.n_links, 2);
+    assert_int_equal(world.n_carriers, 2);
+    end();
+}
+
 static void a_client_with_nothing_to_say_says_that(void **state)
 {
     (void)state;
@@ -888,6 +941,8 @@ int main(void)
         cmocka_unit_test(what_was_under_way_is_sent_again_once),
         cmocka_unit_test(a_link_that_cannot_say_its_last_words_is_cut),
         cmocka_unit_test(a_link_without_a_record_behind_its_flight_is_lost),
+        cmocka_unit_test(a_join_without_a_record_behind_its_flight_is_lost),
+        cmocka_unit_test(a_join_whose_early_records_take_long_keeps_its_link),
         cmocka_unit_test(a_client_with_nothing_to_say_says_that),
         cmocka_unit_test(a_listener_that_is_asked_for_early_is_there_at_once),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
