@@ -97,7 +97,19 @@ static struct claimant *find_same(struct list *bucket, const struct claimant *cl
     return NULL;
 }
 
-void claimant_begin(struct claimant *claimant, const uint8_t who[static PEER_WHO_BYTES])
+/* Under the lock. */
+static bool take_place(struct claimant *claimant, struct claimant *from, const void *wanted)
+{
+    if (wanted == NULL || from->place != wanted)
+        return false;
+    from->place = NULL;
+    from->has_given_place = true;
+    claimant->place = wanted;
+    return true;
+}
+
+bool claimant_begin(struct claimant *claimant, const uint8_t who[static PEER_WHO_BYTES],
+                    const void *wanted_place)
 {
     struct claims *claims = claimant->claims;
     pthread_mutex_lock(&claims->lock);
@@ -105,6 +117,7 @@ void claimant_begin(struct claimant *claimant, const uint8_t who[static PEER_WHO
     claimant->has_begun = true;
     struct list *bucket = bucket_of(claims, who);
     struct claimant *other = find_same(bucket, claimant);
+    bool has_place = other != NULL && take_place(claimant, other, wanted_place);
     if (other != NULL) {
         other->is_replaced = true;
         list_remove(&other->link);
@@ -112,6 +125,23 @@ void claimant_begin(struct claimant *claimant, const uint8_t who[static PEER_WHO
     }
     list_append(bucket, &claimant->link);
     pthread_mutex_unlock(&claims->lock);
+    return has_place;
+}
+
+void claimant_set_place(struct claimant *claimant, const void *place)
+{
+    pthread_mutex_lock(&claimant->claims->lock);
+    claimant->place = place;
+    pthread_mutex_unlock(&claimant->claims->lock);
+}
+
+bool claimant_keep_place(struct claimant *claimant)
+{
+    pthread_mutex_lock(&claimant->claims->lock);
+    claimant->place = NULL;
+    bool has_given_place = claimant->has_given_place;
+    pthread_mutex_unlock(&claimant->claims->lock);
+    return !has_given_place;
 }
 
 void claimant_set_linked(struct claimant *claimant, bool is_linked)

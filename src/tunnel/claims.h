@@ -44,6 +44,8 @@ struct claimant {
     uint8_t who[PEER_WHO_BYTES];
     bool has_begun, is_linked;
     bool is_replaced;
+    const void *place; /* the one replacing it has it then; NULL: none, or not for others */
+    bool has_given_place;
     struct mailbox *mailbox;
     struct mail mail;
     bool is_told; /* the mail is under way */
@@ -66,8 +68,14 @@ struct claimant *claimant_new(struct claims *claims, struct mailbox *mailbox,
                               void (*on_told)(struct claimant *, bool is_replaced), void *owner);
 /* It has no claims any more. NULL is fine. */
 void claimant_free(struct claimant *claimant);
-/* From now on it is this peer's session, and no other is. */
-void claimant_begin(struct claimant *claimant, const uint8_t who[static PEER_WHO_BYTES]);
+/* From now on it is this peer's session, and no other is. True: it has the place of the one before, which is the one that it
+ * wants. NULL: none. */
+bool claimant_begin(struct claimant *claimant, const uint8_t who[static PEER_WHO_BYTES],
+                    const void *wanted_place);
+/* Where it counts among its user's sessions, which it may only once: whoever replaces it counts there in its stead. */
+void claimant_set_place(struct claimant *claimant, const void *place);
+/* From now on nobody gets its place. False: somebody has. */
+bool claimant_keep_place(struct claimant *claimant);
 void claimant_set_linked(struct claimant *claimant, bool is_linked);
 
 /* Claims the address. Then claim->fd listens there, *is_taken_over if others have a descriptor of the same socket. ERR_IN_USE, and the

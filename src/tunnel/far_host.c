@@ -48,10 +48,11 @@ static void note_unlinked(struct far_host *host)
         list_append(crowd_of(host->far, host->user_id), &host->in_unlinked);
 }
 
+/* It counts no more, unless another that has replaced it counts in its place. */
 static void uncount_session(struct far_host *host)
 {
     struct counted sessions = sessions_of(host);
-    if (host->is_counted)
+    if (host->is_counted && (host->claimant == NULL || claimant_keep_place(host->claimant)))
         clients_leave(&host->host.tended.env->flow->shared->clients, &sessions);
     host->is_counted = false;
     note_unlinked(host);
@@ -93,6 +94,8 @@ static bool count_session(struct far_host *host)
     while (err == ERR_LIMIT && far_host_end_unlinked(host->far, host->user_id));
     host->is_counted = err == ERR_NONE;
     note_unlinked(host);
+    if (host->is_counted && host->claimant != NULL)
+        claimant_set_place(host->claimant, sessions.of);
     if (err == ERR_LIMIT) {
         far_room_ask_others(host, max_sessions(user));
         env->counters.refused[REFUSAL_CONNECTIONS]++;
@@ -354,6 +357,7 @@ static void on_told(struct claimant *claimant, bool is_replaced);
 bool far_host_claims(struct far_host *host)
 {
     struct tunnel_env *env = host->host.tended.env;
+    const void *place = host->far->inbound->counts;
     uint8_t who[PEER_WHO_BYTES];
     if (host->claimant != NULL)
         return true;
@@ -363,7 +367,10 @@ bool far_host_claims(struct far_host *host)
     peer_who(host->host.peer, who);
     host->is_linked = peer_is_linked(host->host.peer);
     claimant_set_linked(host->claimant, host->is_linked);
-    claimant_begin(host->claimant, who);
+    if (host->is_counted)
+        claimant_set_place(host->claimant, place);
+    bool wants_place = gate_user_of(host->host.peer) != NULL && !host->is_counted;
+    host->is_counted |= claimant_begin(host->claimant, who, wants_place ? place : NULL);
     return true;
 }
 
@@ -434,6 +441,9 @@ static void on_drained(struct host *base, uint64_t seconds)
 {
     struct far_host *host = far_host_of(base);
     base->is_drained = true;
+    /* It lasts as long as its client pleases, so it counts until then. */
+    if (host->claimant != NULL)
+        (void)claimant_keep_place(host->claimant);
     far_listen_stop_all(host);
     if (!log_wants(base->tended.env->flow->log, LOG_LEVEL_INFO))
         return;

@@ -11,6 +11,7 @@ import pytest
 
 from harness import client
 from harness.binary import ROOT
+from harness.losses import forgotten
 from harness.origin import echo
 from harness.pattern import exchange, receive_reset
 from harness.program import complete
@@ -171,6 +172,19 @@ def test_a_user_has_as_many_sessions_as_he_may(bed, origin):
     bed.reload(users=users(user("ann", sessions=2), user("bob")))
     exchange(bed.connect("second", server))
     exchange(first)
+
+
+@pytest.mark.workers
+def test_who_comes_back_has_the_place_of_his_own_session_before_the_far_end_knows_that_it_is_dead(tunnel):
+    t = tunnel(near={"key": f'"{KEY}:{key("ann")}"'}, far={"users": users(user("ann", sessions=1))})
+    server = t.serve(echo)
+    for _ in range(3):
+        exchange(t.connect(server))
+        with forgotten(t):
+            t.near.kill()
+            t.start_near()
+            exchange(t.connect(server))
+    assert "as many sessions as he may" not in t.far.text
 
 
 def test_a_user_listens_where_he_may_and_others_nowhere(bed, origin):

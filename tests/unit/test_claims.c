@@ -19,9 +19,11 @@ struct someone {
     struct claim claim;
     unsigned n_told;
     bool is_replaced; /* as it was told */
+    bool has_place;   /* of the one before it */
 };
 
 static const uint8_t ann[PEER_WHO_BYTES] = "ann", bob[PEER_WHO_BYTES] = "bob";
+static const char here[1], elsewhere[1]; /* places */
 
 static int begin(void **state)
 {
@@ -52,13 +54,19 @@ static void on_told(struct claimant *claimant, bool is_replaced)
     who->is_replaced = is_replaced;
 }
 
-static void come(struct someone *who, const uint8_t name[static PEER_WHO_BYTES], bool is_linked)
+static void come_for(struct someone *who, const uint8_t name[static PEER_WHO_BYTES], bool is_linked,
+                     const void *place)
 {
     *who = (struct someone){0};
     who->claimant = claimant_new(&all.claims, &all.mailbox, on_told, who);
     assert_non_null(who->claimant);
     claimant_set_linked(who->claimant, is_linked);
-    claimant_begin(who->claimant, name);
+    who->has_place = claimant_begin(who->claimant, name, place);
+}
+
+static void come(struct someone *who, const uint8_t name[static PEER_WHO_BYTES], bool is_linked)
+{
+    come_for(who, name, is_linked, NULL);
 }
 
 static void let_go(struct someone *who)
@@ -125,6 +133,35 @@ static void a_peer_has_one_session(void **state)
     leave(&old);
     leave(&other);
     leave(&new);
+}
+
+/* Before the old one has heard of it, and only where it is one. */
+static void a_place_goes_to_the_next_session_of_the_same_peer(void **state)
+{
+    struct someone first, next, elsewhere_still, kept, last;
+
+    (void)state;
+    come_for(&first, ann, true, here);
+    assert_false(first.has_place);
+    claimant_set_place(first.claimant, here);
+    come_for(&next, ann, true, here);
+    assert_true(next.has_place);
+    assert_false(claimant_keep_place(first.claimant));
+    come_for(&elsewhere_still, ann, true, elsewhere);
+    assert_false(elsewhere_still.has_place);
+    assert_true(claimant_keep_place(next.claimant));
+    come_for(&kept, bob, true, here);
+    claimant_set_place(kept.claimant, here);
+    assert_true(claimant_keep_place(kept.claimant));
+    come_for(&last, bob, true, here);
+    assert_false(last.has_place);
+    assert_true(claimant_keep_place(kept.claimant));
+    deliver();
+    leave(&first);
+    leave(&next);
+    leave(&elsewhere_still);
+    leave(&kept);
+    leave(&last);
 }
 
 static void an_address_stays_with_who_has_a_link(void **state)
@@ -268,6 +305,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_peer_has_one_session, begin, end),
+        cmocka_unit_test_setup_teardown(a_place_goes_to_the_next_session_of_the_same_peer, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(an_address_stays_with_who_has_a_link, begin, end),
         cmocka_unit_test_setup_teardown(from_who_has_none_it_is_taken_with_its_socket, begin, end),
         cmocka_unit_test_setup_teardown(the_same_peers_next_session_has_it_at_once, begin, end),
