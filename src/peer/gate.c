@@ -148,7 +148,7 @@ void gate_tells(struct gate *gate, struct peer *peer)
     *at = peer;
 }
 
-/* It is about to be freed: what fell silent on it is the gate's to tell. */
+/* It is about to be freed, by who has its carriers: of its links that fell silent nothing more is told. */
 void gate_forget(struct gate *gate, struct peer *peer)
 {
     struct peer **at = &gate->telling;
@@ -159,8 +159,10 @@ void gate_forget(struct gate *gate, struct peer *peer)
         *at = peer->far.next_telling;
     for (struct list *link = gate->silent.next; link != &gate->silent; link = link->next) {
         struct peer_link *silent = CONTAINER_OF(link, struct peer_link, in_owner);
-        if (silent->peer == peer)
-            silent->peer = NULL;
+        if (silent->peer != peer)
+            continue;
+        silent->peer = NULL;
+        silent->tells_silent = silent->tells_gate = false;
     }
 }
 

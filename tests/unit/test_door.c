@@ -319,6 +319,39 @@ static void nothing_is_asked_of_a_link_that_fell_silent(void **state)
     ends_end();
 }
 
+static struct carrier *only_carrier(void)
+{
+    for (struct list *at = ends.env.hosts.next; at != &ends.env.hosts; at = at->next) {
+        struct host *host = CONTAINER_OF(at, struct host, link);
+        if (!list_empty(&host->carriers))
+            return CONTAINER_OF(host->carriers.next, struct carrier, link);
+    }
+    return NULL;
+}
+
+/* The program ends in the turn in which it did, before that was told. */
+static void a_link_that_fell_silent_ends_with_its_session(void **state)
+{
+    static const char garbage[64] = "no record";
+    begin(state);
+    int fd = visit();
+    send_flight(fd, NULL);
+    FLOWS_UNTIL(only_carrier() != NULL && only_carrier()->has_stood);
+    struct endpoint *endpoint = only_carrier()->endpoint;
+    struct pollfd pollfd = {.fd = endpoint->fd, .events = POLLIN};
+    far_send_all(fd, garbage, sizeof garbage);
+    assert_int_equal(poll(&pollfd, 1, 20000), 1);
+    endpoint->on_ready(endpoint, LOOP_READ);
+    tunnel_env_cut(&ends.env);
+    loop_run_deferred(flows.env.loop);
+    turn_at_once(flows.env.loop, 3);
+    assert_int_equal(ends.env.strangers.n, 0);
+    assert_int_equal(flows.shared.n_carriers, 0);
+    assert_int_equal(flows.env.counters.strangers_silenced, 0);
+    close(fd);
+    ends_end();
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -332,6 +365,7 @@ int main(void)
         ON_BOTH(nothing_is_asked_of_who_has_not_proved_himself),
         ON_BOTH(who_has_proved_himself_is_noticed_when_he_vanishes),
         ON_BOTH(nothing_is_asked_of_a_link_that_fell_silent),
+        ON_BOTH(a_link_that_fell_silent_ends_with_its_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
