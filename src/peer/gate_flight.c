@@ -101,12 +101,13 @@ static enum err stand(struct peer_link *link, uint64_t number)
     if (handshake_info(link->handshake)->is_own)
         session_own_link(peer->reign->session, number);
     handshake_secrets(link->handshake, &secrets);
-    if (number == 0) {
+    err = peer_link_set_keys(link, &secrets);
+    /* One that does not stand ends with its only link. */
+    if (err == ERR_NONE && number == 0) {
         memcpy(peer->resume, secrets.resume, sizeof peer->resume);
         peer->cipher = secrets.cipher;
         peer->stands = true;
     }
-    err = peer_link_set_keys(link, &secrets);
     secret_wipe(&secrets, sizeof secrets);
     if (err != ERR_NONE)
         return err;

@@ -32,7 +32,7 @@ enum err __wrap_aead_seal(struct aead_key *key, uint64_t counter, struct piece a
 
 static struct world *at_work;
 static size_t held_bytes, n_blocks;
-static unsigned fail_one_of;
+static unsigned fail_one_of, n_until_fail;
 
 /* ---- allocations ---- */
 
@@ -51,6 +51,8 @@ void sim_free(void *memory)
 
 static bool fails(void)
 {
+    if (n_until_fail > 0 && --n_until_fail == 0)
+        return true;
     return at_work != NULL && fail_one_of > 0 &&
            rng_below(&at_work->memory_dice.rng, fail_one_of) == 0;
 }
@@ -109,6 +111,13 @@ size_t memory_held(void)
 void memory_fail_one_of(unsigned n)
 {
     fail_one_of = n;
+}
+
+unsigned memory_fail_nth(unsigned n)
+{
+    unsigned n_left = n_until_fail;
+    n_until_fail = n;
+    return n_left;
 }
 
 /* ---- keys and nonces ---- */

@@ -922,6 +922,31 @@ static void a_server_with_another_identity_is_not_believed(void **state)
     end();
 }
 
+/* Nobody heard of the session, and nobody can join it. */
+static void a_session_that_had_no_memory_to_stand_is_not_kept(void **state)
+{
+    struct scenario scenario = {.n_nears = 1, .signs_apart = true};
+    unsigned n_tried = 0, n_left;
+    (void)state;
+    scenario.knobs[KNOB_IDENTITY] = true;
+    do {
+        begin(scenario, 1);
+        add_step(0, 0, 0, 100);
+        world_start(&world);
+        while (world.n_carriers == 0 || last_carrier()->ends[1].signs_us == 0)
+            assert_true(world_step(&world, world.scenario.end_us));
+        run_until(last_carrier()->ends[1].signs_us - 1);
+        (void)memory_fail_nth(++n_tried);
+        run_until(world.now_us + 1);
+        n_left = memory_fail_nth(0);
+        run_until_read(0, 1, 100);
+        run_until(world.now_us + SECOND);
+        assert_int_equal(world.far.n_peers, 1);
+        end();
+    } while (n_left == 0);
+    assert_true(n_tried > 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -963,6 +988,7 @@ int main(void)
         cmocka_unit_test(a_hop_is_asked_for_again_by_a_session_that_is_begun_anew),
         cmocka_unit_test(whoever_is_none_of_the_peers_is_met_by_silence),
         cmocka_unit_test(a_server_with_another_identity_is_not_believed),
+        cmocka_unit_test(a_session_that_had_no_memory_to_stand_is_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -407,6 +407,8 @@ void sim_free(void *memory);
 size_t memory_held(void);
 /* One of so many allocations fails from now on; 0: none. */
 void memory_fail_one_of(unsigned n);
+/* The nth from now on fails, once; 0: none. Returns what is left of the n before: 0 where that one has failed. */
+unsigned memory_fail_nth(unsigned n);
 
 /* ---- world ---- */
 
