@@ -313,6 +313,7 @@ static uint64_t take_records(struct session *session, struct session_link *link,
         }
         struct sent copy = *sent;
         link->head++;
+        link->n_again -= link->n_again > 0;
         session->n_sent--;
         if (n == 1 || n == records)
             rtt_us = rtt_of(session, &copy, delay_us);

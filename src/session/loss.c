@@ -62,10 +62,9 @@ void link_send_again(struct session *session, struct session_link *link)
     link_need_lost(session, link, link->lost_needed || link->awaits_count);
     link->awaits_count = false;
     let_streams_go(link);
-    uint32_t from = (int32_t)(link->again - link->head) > 0 ? link->again : link->head;
-    for (uint32_t i = from; i != link->tail; i++)
+    for (uint32_t i = link->head + link->n_again; i != link->tail; i++)
         frame_lost(session, &link->sent[i & (link->cap - 1)]);
-    link->again = link->tail;
+    link->n_again = link->tail - link->head;
     for (size_t i = 0; session->n_up < session->n_links && i < session->n_links; i++) {
         struct session_link *other = session->links[i];
         if (!other->is_up && slot_is_lost(&other->lost_sent, link))
@@ -193,7 +192,7 @@ void session_retract(struct session *session, uint64_t number, uint64_t now_us)
         frame_retracted(session, &link->sent[i & (link->cap - 1)]);
     link_send_again(session, link);
     session->n_sent -= link->tail - link->head;
-    link->head = link->tail = link->again = 0;
+    link->head = link->tail = link->n_again = 0;
     link->n_sent = link->n_acked = link->n_asking = link->n_unacked_bytes = 0;
     link->unacked_since_us = 0;
 }

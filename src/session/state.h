@@ -220,8 +220,8 @@ struct session_link {
 
     /* Records that were sent and not acknowledged: a ring, cap a power of two. */
     struct sent *sent;
-    uint32_t head, tail, cap;
-    uint32_t again; /* what is before it was sent again by another link */
+    uint32_t head, tail, cap; /* head and tail grow and wrap around */
+    uint32_t n_again; /* of the first so many what they had was sent again by another link */
     uint64_t n_sent, n_acked;
     uint64_t n_asking;  /* acknowledged beyond this, nothing is awaited */
     uint64_t n_untimed; /* of the first so many no round trip is measured */

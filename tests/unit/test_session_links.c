@@ -441,6 +441,53 @@ static void what_is_remembered_of_frames_is_bounded_over_all_links(void **state)
     assert_true(session_wants(pair->ends[CLIENT], 1));
 }
 
+/* Of 40 bytes that a link had when it was lost, all go again: it is as if it had carried so many tracked frames before. */
+static void lose_40_bytes_behind(uint32_t n_frames, bool is_silent_first)
+{
+    struct pair pair;
+    struct stream *streams[2];
+    static uint8_t bytes[SESSION_RECORD_MAX_BYTES];
+    size_t n;
+
+    pair_init(&pair, 64 * MIB, 16 * MIB);
+    for (uint64_t i = 0; i < 2; i++)
+        pair_link(&pair, i);
+    struct session_link *link = link_find(pair.ends[CLIENT], 0);
+    link->head = link->tail = n_frames;
+    open_stream(&pair, 0, streams);
+    for (int i = 0; i < 40; i++) {
+        write_some(streams[CLIENT], 1);
+        assert_true(take(&pair, CLIENT, 0, bytes) > 0);
+    }
+    if (is_silent_first) {
+        advance(&pair, 1000 * MS);
+        carry_all(&pair, 1);
+    }
+    session_lose_link(pair.ends[CLIENT], 0, pair.now_us);
+    carry_all(&pair, 1);
+    assert_int_equal(n_resent(pair.ends[CLIENT]), 40);
+    (void)read_all(streams[SERVER], bytes, sizeof bytes, &n);
+    assert_int_equal(n, 40);
+    pair_deinit(&pair);
+}
+
+static void what_a_link_had_goes_again_however_many_frames_it_has_carried(void **state)
+{
+    static const uint32_t counts[] = {0, 0x7ffffff0, 0x80000010, 0xfffffff0};
+    struct pair *pair = *state;
+
+    for (size_t i = 0; i < N_ITEMS(counts); i++) {
+        lose_40_bytes_behind(counts[i], false);
+        lose_40_bytes_behind(counts[i], true);
+    }
+    /* One that has nothing under way, and has let go of its ring. */
+    struct session_link *link = link_find(pair->ends[CLIENT], 0);
+    link->head = link->tail = 0x80000010;
+    session_lose_link(pair->ends[CLIENT], 0, pair->now_us);
+    pair_link(pair, 1);
+    carry_all(pair, 1);
+}
+
 /* ---- a clean end ---- */
 
 /* The client ends link 0 while the server has something on its way by it. */
@@ -844,6 +891,7 @@ int main(void)
         TEST(the_only_link_is_not_given_up),
         TEST(a_lost_link_costs_nothing_for_streams_that_had_nothing_on_it),
         TEST(what_is_remembered_of_frames_is_bounded_over_all_links),
+        TEST(what_a_link_had_goes_again_however_many_frames_it_has_carried),
         TEST(what_was_on_its_way_when_a_link_ended_cleanly_is_not_sent_again),
         TEST(what_did_not_come_by_a_link_that_ended_cleanly_is_sent_again),
         TEST(who_hears_no_count_sends_again_after_a_second),
