@@ -295,7 +295,7 @@ static enum err on_link_frame(struct session *session, struct record *record,
         record->end_code = frame->code;
         return ERR_NONE;
     case FRAME_DRAIN:
-        session->event_drain = !session->is_drained;
+        session->event_drain |= !session->is_drained;
         session->is_drained = true;
         session->drain_theirs_s = frame->value;
         return ERR_NONE;

@@ -1408,6 +1408,23 @@ static void an_end_that_drains_says_so_and_refuses_nothing_that_was_under_way(vo
     assert_int_equal(stream_write(kept, "more", 4, &n), ERR_NONE);
 }
 
+static void a_drain_that_comes_twice_before_anybody_looks_is_told_once(void **state)
+{
+    struct pair *pair = *state;
+    struct stream *stream;
+
+    for (uint64_t i = 0; i < 2; i++) {
+        record_end = frame_write_drain(record_end, 30 - i);
+        assert_int_equal(give_record(pair, CLIENT, 0), ERR_NONE);
+    }
+    assert_int_equal(expect(pair, CLIENT, SESSION_DRAIN).seconds, 29);
+    assert_int_equal(session_open(pair->ends[CLIENT], some_request(), &stream), ERR_EOF);
+    expect_nothing(pair, CLIENT);
+    record_end = frame_write_drain(record_end, 28);
+    assert_int_equal(give_record(pair, CLIENT, 0), ERR_NONE);
+    expect_nothing(pair, CLIENT);
+}
+
 /* ---- the end ---- */
 
 static void an_end_kills_all_streams_and_is_answered_with_bye(void **state)
@@ -1773,6 +1790,7 @@ int main(void)
         RULE(a_stream_without_a_claim_is_given_credit_at_once),
         RULE(streams_of_our_own_keep_to_the_cap_and_to_their_number),
         RULE(an_end_that_drains_says_so_and_refuses_nothing_that_was_under_way),
+        RULE(a_drain_that_comes_twice_before_anybody_looks_is_told_once),
         RULE(half_of_the_cap_makes_new_streams_small_and_only_too_many_are_refused),
         RULE(a_claim_that_would_pass_the_cap_is_refused),
         RULE(a_stream_that_is_drained_grows_beside_many_that_rest),
