@@ -360,6 +360,9 @@ static bool put_datagrams(struct filler *filler, struct queues *queues)
         struct datagrams *datagrams = CONTAINER_OF(at, struct datagrams, in_queue);
         if (datagrams->deficit <= 0)
             datagrams->deficit += URGENT_PART_BYTES;
+        /* One goes in each turn, however large those before were: what they took beyond a turn is not owed. */
+        if (datagrams->deficit <= 0)
+            datagrams->deficit = 1;
         int32_t n = put_datagram(filler, datagrams);
         if (n < 0 && filler->fill->n_pieces > 0)
             return false;

@@ -390,6 +390,7 @@ static void small_streams_and_datagrams_take_turns(void **state)
         release(pair, small[i]);
 }
 
+/* With some that have sent as large ones as there are, for a while. */
 static void several_associations_take_turns(void **state)
 {
     struct pair *pair = *state;
@@ -399,6 +400,13 @@ static void several_associations_take_turns(void **state)
 
     for (int i = 0; i < 3; i++)
         associate(pair, streams[i]);
+    pair->room = SESSION_RECORD_MAX_BYTES;
+    for (uint32_t k = 0; k < 50; k++) {
+        for (int i = 1; i < 3; i++)
+            send_number(pair, streams[i][CLIENT], k, 65000);
+        assert_int_equal(carry(pair, CLIENT, 0), 2);
+    }
+    pair->room = 16384;
     for (int i = 0; i < 3; i++) {
         for (uint32_t k = 0; k < 300; k++)
             send_number(pair, streams[i][CLIENT], k, 1000);
