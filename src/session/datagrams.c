@@ -135,6 +135,15 @@ void datagrams_clear(struct stream *stream)
     list_remove(&datagrams->in_queue);
 }
 
+uint64_t datagrams_held_bytes(const struct datagrams *datagrams)
+{
+    uint64_t n_bytes = 0;
+
+    for (struct datagram_part *part = datagrams->head; part != NULL; part = part->next)
+        n_bytes += chunk_of(part)->cap;
+    return n_bytes;
+}
+
 void datagrams_forget_spent(struct session *session)
 {
     struct datagram_part *part;

@@ -1,6 +1,7 @@
 /* A session's birth, its events and deadlines, its end. */
 #include "session/session.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,7 @@ void session_free(struct session *session)
     while (!list_empty(&session->streams))
         stream_delete(CONTAINER_OF(session->streams.next, struct stream, in_session));
     session_settle(session);
+    assert(session->store.n_held_bytes == 0 && session->n_datagram_bytes == 0);
     listeners_free(session);
     while (session->n_links > 0)
         link_free(session, session->links[0]);

@@ -425,6 +425,8 @@ size_t datagrams_room(struct datagrams *datagrams);
 /* It goes; its bytes stay where they are until datagrams_forget_spent(). */
 void datagrams_sent(struct datagrams *datagrams);
 void datagrams_forget_spent(struct session *session);
+/* In the chunks of those that wait. */
+uint64_t datagrams_held_bytes(const struct datagrams *datagrams);
 /* One has come. ERR_BAD: for an id that nobody can have. */
 NODISCARD enum err datagrams_received(struct session *session, const struct frame *frame);
 

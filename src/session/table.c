@@ -282,8 +282,10 @@ static void count_unborn(const struct stream *stream, uint64_t by)
     session->n_unborn += (size_t)by;
     session->n_outgoing_bytes += by * (out->end - out->base);
     session->store.n_held_bytes += by * out->buffer.n_held_bytes;
-    if (stream->datagrams != NULL)
-        session->n_datagram_bytes += (size_t)by * stream->datagrams->n_bytes;
+    if (stream->datagrams == NULL)
+        return;
+    session->n_datagram_bytes += (size_t)by * stream->datagrams->n_bytes;
+    session->store.n_held_bytes += by * datagrams_held_bytes(stream->datagrams);
 }
 
 static void change_list(struct list *item, struct list *to)

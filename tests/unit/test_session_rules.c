@@ -1713,6 +1713,7 @@ static void what_was_never_sent_becomes_another_session_s(void **state)
     session_move_untold(pair->ends[CLIENT], other.ends[CLIENT]);
     session_stats(pair->ends[CLIENT], &stats);
     assert_int_equal(stats.n_streams, 2);
+    assert_int_equal(stats.n_held_bytes, 0);
     session_end(pair->ends[CLIENT], 3, pair->now_us);
     for (int i = 0; i < 2; i++) {
         struct stream *dead = expect(pair, CLIENT, STREAM_DEAD).stream;
@@ -1721,6 +1722,9 @@ static void what_was_never_sent_becomes_another_session_s(void **state)
     session_stats(other.ends[CLIENT], &stats);
     assert_int_equal(stats.n_streams, 2);
     assert_int_equal(stats.n_opened, 2);
+    for (int i = 0; i < 2; i++)
+        session_settle(pair->ends[i]);
+    assert_int_equal(stats.n_held_bytes, pair->heap.n_bytes);
 
     pair_link(&other, 0);
     carry(&other, CLIENT, 0);
