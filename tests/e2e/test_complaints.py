@@ -52,8 +52,9 @@ def tunnels(place):
     return ask
 
 
-def test_aborts_on_either_side_of_a_tunnel_leave_no_connection_and_no_stream(both, origin, dial, tunnels):
-    """100 clients that vanish with data under way, 100 targets that do (3proxy 1263)."""
+@pytest.mark.parametrize("n", [100, pytest.param(5000, marks=pytest.mark.soak)])
+def test_aborts_on_either_side_of_a_tunnel_leave_no_connection_and_no_stream(both, origin, dial, tunnels, n):
+    """So many clients that vanish with data under way, and as many targets that do (3proxy 1263)."""
     def brusque(conn):
         conn.recv(1)
         conn.sendall(bytes(20000))
@@ -61,10 +62,10 @@ def test_aborts_on_either_side_of_a_tunnel_leave_no_connection_and_no_stream(bot
     program, patient, rude = both(), origin(echo), origin(brusque)
     until(lambda: not sum(t["streams_now"] for t in tunnels()), "the end of the first stream")
     before = program.n_descriptors()
-    for i in range(100):
+    for i in range(n):
         sock = dial(program.addr("lan"), timeout=30)
         assert socks5(sock, *patient.addr).code == 0
-        sock.sendall(bytes(1 + i * 100))
+        sock.sendall(bytes(1 + i % 100 * 100))
         reset(sock)
         sock = dial(program.addr("lan"), timeout=30)
         assert socks5(sock, *rude.addr).code == 0

@@ -158,8 +158,9 @@ def test_table_3_a_client_gone_while_we_resolve_gets_no_outbound_connection(sock
 
 
 @pytest.mark.workers
-def test_no_close_wait_is_left_after_aborts_on_either_side(sockeye, origin, dial):
-    """250 clients that vanish with data under way, 250 targets that do."""
+@pytest.mark.parametrize("n", [250, pytest.param(5000, marks=pytest.mark.soak)])
+def test_no_close_wait_is_left_after_aborts_on_either_side(sockeye, origin, dial, n):
+    """So many clients that vanish with data under way, and as many targets that do (3proxy 1263)."""
     def brusque(conn):
         conn.recv(1)
         conn.sendall(bytes(20000))
@@ -168,10 +169,10 @@ def test_no_close_wait_is_left_after_aborts_on_either_side(sockeye, origin, dial
     sock = dial(proxy.addr())
     socks5(sock, *patient.addr)
     before = proxy.n_descriptors()
-    for i in range(250):
+    for i in range(n):
         sock = dial(proxy.addr())
         assert socks5(sock, *patient.addr).code == 0
-        sock.sendall(bytes(1 + i * 40))
+        sock.sendall(bytes(1 + i % 250 * 40))
         reset(sock)
         sock = dial(proxy.addr())
         assert socks5(sock, *rude.addr).code == 0
