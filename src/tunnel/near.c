@@ -48,14 +48,14 @@ static void on_wanted(struct host *host, const struct peer_time *now)
 
 /* ---- chains: its carriers may be streams of other sessions of this worker ---- */
 
-static bool is_suspended(struct near *near)
+static bool stands_still(const struct near *near)
 {
-    struct host *host = &near->host;
-    bool any = false;
-    for (struct list *at = host->carriers.next; at != &host->carriers; at = at->next, any = true)
+    const struct list *carriers = &near->host.carriers;
+    for (struct list *at = carriers->next; at != carriers; at = at->next)
         if (!endpoint_is_suspended(CONTAINER_OF(at, struct carrier, link)->endpoint))
             return false;
-    return near_dials_are_suspended(near) && (any || !list_empty(&near->dials));
+    bool any = !list_empty(carriers) || !list_empty(&near->dials);
+    return any && near_dials_stand_still(near);
 }
 
 /* Whose carriers are its streams looks at itself again. It is rare, and they are few. */
@@ -70,19 +70,20 @@ static void touch_others(struct host *host)
 }
 
 /* What goes through other sessions has no network of its own: they find a way. */
-static bool is_chained(struct near *near)
+static bool is_chained(const struct near *near)
 {
     if (!list_empty(&near->host.carriers))
         return CONTAINER_OF(near->host.carriers.next, struct carrier, link)->endpoint->fd < 0;
-    return near_dials_are_suspended(near) && !list_empty(&near->dials);
+    return !list_empty(&near->dials) && near_dials_stand_still(near);
 }
 
 static void on_settled(struct host *host, const struct peer_time *now)
 {
     struct near *near = near_of(host);
-    bool stands_still = is_suspended(near);
-    peer_suspend(host->peer, stands_still, now);
-    bool is_moving = peer_is_moving(host->peer) && !stands_still;
+    near_dials_review(near);
+    bool is_suspended = stands_still(near);
+    peer_suspend(host->peer, is_suspended, now);
+    bool is_moving = peer_is_moving(host->peer) && !is_suspended;
     if (is_moving == host->is_moving)
         return;
     host->is_moving = is_moving;

@@ -229,6 +229,20 @@ void near_dial(struct near *near)
     go_on(dial, begin(dial));
 }
 
+static bool stands_still(const struct near_dial *dial)
+{
+    return dial->via != NULL && dial->via->ops->is_suspended != NULL &&
+           dial->via->ops->is_suspended(dial->via, &dial->opening);
+}
+
+bool near_dials_stand_still(const struct near *near)
+{
+    for (struct list *at = near->dials.next; at != &near->dials; at = at->next)
+        if (!stands_still(CONTAINER_OF(at, struct near_dial, link)))
+            return false;
+    return true;
+}
+
 static void pause(struct near_dial *dial)
 {
     uint64_t now_ms = loop_now_ms(loop_of(dial)), at_ms = dial->deadline.at_ms;
@@ -236,21 +250,17 @@ static void pause(struct near_dial *dial)
     timer_clear(loop_timers(loop_of(dial)), &dial->deadline);
 }
 
-bool near_dials_are_suspended(struct near *near)
+void near_dials_review(struct near *near)
 {
-    bool all = true;
     for (struct list *at = near->dials.next; at != &near->dials; at = at->next) {
         struct near_dial *dial = CONTAINER_OF(at, struct near_dial, link);
         bool was_paused = dial->is_paused;
-        dial->is_paused = dial->via != NULL && dial->via->ops->is_suspended != NULL &&
-                          dial->via->ops->is_suspended(dial->via, &dial->opening);
-        all &= dial->is_paused;
+        dial->is_paused = stands_still(dial);
         if (dial->is_paused && !was_paused)
             pause(dial);
         else if (was_paused && !dial->is_paused)
             set_deadline(dial, dial->left_ms);
     }
-    return all;
 }
 
 void near_dial_cancel_all(struct near *near)

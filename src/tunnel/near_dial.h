@@ -12,8 +12,10 @@ struct near;
 
 /* Begins to dial, beside what is under way. The peer is told what comes of it. */
 void near_dial(struct near *near);
-/* Whether all that are under way stand still; the time of each stands still with it. */
-bool near_dials_are_suspended(struct near *near);
+/* Whether all that are under way stand still. */
+bool near_dials_stand_still(const struct near *near);
+/* The time of each stands still with it, and goes on when it moves again. */
+void near_dials_review(struct near *near);
 void near_dial_cancel_all(struct near *near);
 
 #endif

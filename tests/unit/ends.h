@@ -43,6 +43,7 @@ static struct {
     struct sign_key *near_identity; /* taken by the near end */
     struct verify_key *near_server; /* likewise: whom it expects */
     bool near_sends_early;
+    unsigned near_links;    /* 0: one */
     uint64_t near_every_us; /* its links are replaced; 0: not */
     char state[64];         /* the far end's directory */
     uint64_t clock_skew_ms; /* its */
@@ -136,6 +137,7 @@ static inline void ends_make_near(void)
                                        .window_bytes = 64 << 20,
                                        .stream_window_bytes = 16 << 20,
                                        .n_sessions = 1,
+                                       .n_links = ends.near_links,
                                        .sends_early = ends.near_sends_early,
                                        .every = {ends.near_every_us, ends.near_every_us},
                                        .identity = ends.near_identity,
@@ -196,6 +198,7 @@ static inline void ends_prepare(void)
     ends.near_identity = NULL;
     ends.near_server = NULL;
     ends.near_sends_early = false;
+    ends.near_links = 0;
     ends.near_every_us = 0;
     memcpy(ends.near_key, ends_key, sizeof ends_key);
 }
