@@ -273,8 +273,11 @@ def test_a_far_end_that_has_run_out_of_descriptors_says_so_and_goes_on(tunnel, n
     server, tcp = net.echo(t), t.serve(echo)
     first, sock, second = net.associate(t), t.connect(tcp), net.associate(t)
     port = port_at_far_end(first, server)
+    t.far.wait_record(event="flow")    # that of wait_linked() is over
+    while max(numbers := proc.descriptors(t.far.pid)) >= len(numbers):    # a number is free below the highest
+        t.connect(tcp)
     limits = resource.prlimit(t.far.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(t.far.pid, resource.RLIMIT_NOFILE, (1, limits[1]))
+    resource.prlimit(t.far.pid, resource.RLIMIT_NOFILE, (len(numbers), limits[1]))
     third = net.associate(t)
     for association in (second, third):
         association.send(b"lost", *server.addr)
