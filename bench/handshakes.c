@@ -118,9 +118,8 @@ static struct peer *far_tells(struct gate *gate)
 
 static struct peer_link *accept_carrier(struct gate *gate)
 {
-    struct peer_time time = time_now();
     double start_s = now_s();
-    struct peer_link *link = gate_accept(gate, &time);
+    struct peer_link *link = gate_accept(gate);
     far_s += now_s() - start_s;
     return link;
 }

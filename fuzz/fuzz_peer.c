@@ -114,7 +114,7 @@ static void forget(struct attack *attack)
 static void cut(struct attack *attack)
 {
     if (attack->link != NULL)
-        peer_link_ended(attack->link, false, &world.now);
+        peer_link_ended(attack->link, &world.now);
     forget(attack);
 }
 
@@ -319,7 +319,7 @@ static void connect_to_gate(bool joins)
     cut(attack);
     offer.joins = joins;
     offer.join_number = ++world.n_joins;
-    attack->link = gate_accept(world.gate, &world.now);
+    attack->link = gate_accept(world.gate);
     CHECK(attack->link != NULL);
     CHECK(handshake_start(&attack->handshake, &offer, world.now.wall_ms, &world.dice.rng) ==
           ERR_NONE);

@@ -44,9 +44,8 @@ void gate_free(struct gate *gate)
     free(gate);
 }
 
-struct peer_link *gate_accept(struct gate *gate, const struct peer_time *time)
+struct peer_link *gate_accept(struct gate *gate)
 {
-    (void)time;
     struct peer_link *link = peer_link_new(NULL, gate, LINK_READING);
 
     if (link != NULL && handshake_expect(&link->handshake, &gate->options.ground) != ERR_NONE) {

@@ -62,7 +62,7 @@ NODISCARD enum err gate_new(struct gate **out, const struct gate_options *option
 void gate_free(struct gate *gate); /* its peers are freed before */
 
 /* A carrier that nobody knows yet; NULL: out of memory. peer_link_room() and so on hold for it. */
-struct peer_link *gate_accept(struct gate *gate, const struct peer_time *time);
+struct peer_link *gate_accept(struct gate *gate);
 bool gate_next_event(struct gate *gate, struct gate_event *event);
 
 /*

@@ -383,11 +383,10 @@ bool peer_link_is_done(const struct peer_link *link)
     return link->has_bye || link->state >= LINK_LEAVING || (link->gate != NULL && !link->was_used);
 }
 
-void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time *time)
+void peer_link_ended(struct peer_link *link, const struct peer_time *time)
 {
     struct peer *peer = link->peer;
 
-    (void)by_fin;
     if (peer != NULL)
         peer_at(peer, time);
     bool is_orphan = peer != NULL && !peer->is_near && !peer->far.is_known && !peer->stands;

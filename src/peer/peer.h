@@ -98,7 +98,7 @@ bool peer_link_has_part(const struct peer_link *link);
  * an attempt that another was faster than. */
 bool peer_link_is_done(const struct peer_link *link);
 /* The carrier has ended, by a fin or broken. The link is gone when this returns. */
-void peer_link_ended(struct peer_link *link, bool by_fin, const struct peer_time *time);
+void peer_link_ended(struct peer_link *link, const struct peer_time *time);
 /* A link whose carrier is to be written to: it may want to send, or was told to be closed. Each is named once until more comes up: where its
  * carrier has no room that is to be remembered. NULL: no more, in this turn. (A link that stands at a gate may want to after each read.) */
 struct peer_link *peer_next_wanting(struct peer *peer, const struct peer_time *time);

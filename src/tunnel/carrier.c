@@ -79,7 +79,7 @@ static void lose(struct carrier *carrier, enum err how, bool reset)
 {
     struct peer_time now = tunnel_now(carrier->env);
     carrier->is_clean |= peer_link_is_done(carrier->of);
-    peer_link_ended(carrier->of, how == ERR_EOF, &now);
+    peer_link_ended(carrier->of, &now);
     endpoint_close(carrier->endpoint, reset);
     tended_touch(carrier->keeper);
     retire(carrier);

@@ -103,7 +103,7 @@ static bool stand_at_gate(struct far *far, struct stranger *stranger, struct pee
     struct carrier *carrier;
     if (stranger == NULL ||
         carrier_new(&carrier, &far->tended, endpoint, link, from, NULL, NULL) != ERR_NONE) {
-        peer_link_ended(link, false, now);
+        peer_link_ended(link, now);
         return false;
     }
     carrier->stranger = stranger;
@@ -123,7 +123,7 @@ static void close_gate(struct far *far)
     struct peer_time now = tunnel_now(far->tended.env);
     while (!list_empty(&far->carriers)) {
         struct carrier *carrier = CONTAINER_OF(far->carriers.next, struct carrier, link);
-        peer_link_ended(carrier->of, false, &now);
+        peer_link_ended(carrier->of, &now);
         far_silence(far, carrier);
     }
 }
@@ -143,7 +143,7 @@ static struct far_host *begin_session(struct far *far, struct carrier *carrier, 
     }
     /* Also of one that has fallen silent meanwhile nothing is told any more. */
     struct peer_time now = tunnel_now(far->tended.env);
-    peer_link_ended(carrier->of, false, &now);
+    peer_link_ended(carrier->of, &now);
     peer_free(peer);
     far_silence(far, carrier);
     return NULL;
@@ -242,7 +242,7 @@ static void on_elsewhere(struct far *far, struct carrier *carrier, uint16_t work
     if (parcel == NULL) {
         struct peer_time now = tunnel_now(carrier->env);
         free(move);
-        peer_link_ended(carrier->of, false, &now);
+        peer_link_ended(carrier->of, &now);
         far_silence(far, carrier);
         return;
     }
@@ -397,7 +397,7 @@ static bool receive(struct far *far, struct stranger *stranger, struct endpoint 
                     const struct addr *from)
 {
     struct peer_time now = tunnel_now(far->tended.env);
-    struct peer_link *link = gate_accept(far->gate, &now);
+    struct peer_link *link = gate_accept(far->gate);
     return link != NULL && stand_at_gate(far, stranger, link, endpoint, from, &now);
 }
 
@@ -424,10 +424,10 @@ void far_accept(struct tunnel_env *env, struct inbound *inbound, int fd, const s
 
 /* ---- all of a worker's ---- */
 
-static void end_hosts(struct far *far, uint8_t code)
+static void end_hosts(struct far *far)
 {
     for (struct list *at = far->hosts.next; at != &far->hosts; at = at->next)
-        host_end(&CONTAINER_OF(at, struct far_host, link)->host, code);
+        host_end(&CONTAINER_OF(at, struct far_host, link)->host, END_NO_RIGHT);
     tended_touch(&far->tended);
 }
 
@@ -493,7 +493,7 @@ static void leave(struct far *far, struct inbound *next)
     if (far->has_heir) {
         go_by(far, next);
     } else if (next != NULL) {
-        end_hosts(far, END_NO_RIGHT);
+        end_hosts(far);
         return;
     }
     if (!was_leaving)
@@ -511,12 +511,6 @@ void far_turn_all(struct tunnel_env *env, struct ruleset *ruleset)
         else
             leave(far, find_name(ruleset, far->inbound->name));
     }
-}
-
-void far_end_all(struct tunnel_env *env)
-{
-    for (struct list *at = env->fars.next; at != &env->fars; at = at->next)
-        end_hosts(CONTAINER_OF(at, struct far, link), END_PROGRAM_ENDS);
 }
 
 void far_free_all(struct tunnel_env *env)

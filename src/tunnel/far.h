@@ -45,8 +45,6 @@ void far_accept(struct tunnel_env *env, struct inbound *inbound, int fd, const s
 
 /* The worker goes by these rules now. */
 void far_turn_all(struct tunnel_env *env, struct ruleset *ruleset);
-/* The program ends: each session says so where it can. */
-void far_end_all(struct tunnel_env *env);
 /* Nothing of them is left, without a word. */
 void far_free_all(struct tunnel_env *env);
 

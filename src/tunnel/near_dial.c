@@ -81,7 +81,7 @@ static enum err take(struct near_dial *dial)
     }
     if (host_add_carrier(&near->host, opening->endpoint, link, &opening->dialled) != ERR_NONE) {
         endpoint_close(opening->endpoint, true);
-        peer_link_ended(link, false, &now);
+        peer_link_ended(link, &now);
         return ERR_NONE;
     }
     struct carrier *carrier = CONTAINER_OF(near->host.carriers.prev, struct carrier, link);

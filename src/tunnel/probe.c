@@ -29,7 +29,7 @@ static enum err take(struct probe *probe)
     if (link != NULL) {
         err = host_add_carrier(&probe->host, opening->endpoint, link, &opening->dialled);
         if (err != ERR_NONE)
-            peer_link_ended(link, false, &now);
+            peer_link_ended(link, &now);
     }
     if (err != ERR_NONE) {
         endpoint_close(opening->endpoint, true);

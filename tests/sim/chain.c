@@ -104,9 +104,8 @@ static struct peer_link *accept(struct sim_carrier *carrier)
     struct world *world = carrier->world;
     struct node *far = carrier->ends[1].node;
     unsigned worker = (unsigned)rng_below(&world->carrier_dice.rng, world->scenario.n_workers);
-    struct peer_time time = node_time(far);
 
-    return far->gates[worker] == NULL ? NULL : gate_accept(far->gates[worker], &time);
+    return far->gates[worker] == NULL ? NULL : gate_accept(far->gates[worker]);
 }
 
 static bool take(struct sim_carrier *carrier, struct stream *stream)
@@ -119,7 +118,7 @@ static bool take(struct sim_carrier *carrier, struct stream *stream)
     if (link == NULL)
         return false;
     if (stream_answer(stream, 0, &bound) != ERR_NONE) {
-        peer_link_ended(link, false, &time);
+        peer_link_ended(link, &time);
         return false;
     }
     *far = (struct carrier_end){.node = far->node,

@@ -235,13 +235,11 @@ static void dial_done(struct node *near, const struct sim_dial *dial)
     }
     struct sim_carrier *carrier = carrier_open(world, near, near->server);
     unsigned worker = (unsigned)rng_below(&world->carrier_dice.rng, world->scenario.n_workers);
-    struct peer_time far_time = node_time(near->server);
     carrier->ends[0].link = peer_dialled(dial->peer, &time);
     if (carrier->ends[0].link == NULL)
         peer_dial_failed(dial->peer, &time);
-    carrier->ends[1].link = near->server->gates[worker] == NULL
-                                ? NULL
-                                : gate_accept(near->server->gates[worker], &far_time);
+    carrier->ends[1].link =
+        near->server->gates[worker] == NULL ? NULL : gate_accept(near->server->gates[worker]);
     for (unsigned end = 0; end < 2; end++) {
         if (carrier->ends[end].link != NULL)
             peer_link_set_owner(carrier->ends[end].link, carrier);
@@ -271,7 +269,7 @@ static void end_link(struct node *node, struct carrier_end *end)
     end->is_open = false;
     end->link = NULL;
     if (link != NULL)
-        peer_link_ended(link, true, &time);
+        peer_link_ended(link, &time);
 }
 
 static void write_link(struct node *node, struct sim_carrier *carrier, unsigned end)
