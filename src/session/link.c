@@ -242,8 +242,9 @@ static void add_sample(struct round_trip *round_trip, uint64_t us)
         round_trip->min_us = us;
 }
 
-/* `rtt_us`: what it has waited for that, but for what the other end has put it off by; 0: unknown. */
-static void frame_acked(struct session *session, const struct sent *sent, uint64_t rtt_us)
+/* `rtt_us`: what it has waited for that, but for what the other end has put it off by; 0: unknown. `is_flying`: it was not sent again. */
+static void frame_acked(struct session *session, const struct sent *sent, uint64_t rtt_us,
+                        bool is_flying)
 {
     if (sent->kind == SENT_END) {
         session_over(session, STREAM_RESET_LOST);
@@ -278,6 +279,7 @@ static void frame_acked(struct session *session, const struct sent *sent, uint64
             stream_close(stream);
         return;
     case SENT_DATA:
+        stream->out.n_flying -= is_flying;
         outgoing_acked(stream, sent->offset, sent->offset + sent->n);
         return;
     default:
@@ -313,13 +315,14 @@ static uint64_t take_records(struct session *session, struct session_link *link,
         }
         struct sent copy = *sent;
         link->head++;
-        link->n_again -= link->n_again > 0;
+        bool is_flying = link->n_again == 0;
+        link->n_again -= !is_flying;
         session->n_sent--;
         if (n == 1 || n == records)
             rtt_us = rtt_of(session, &copy, delay_us);
         n -= records;
         link->n_unacked_bytes -= copy.kind == SENT_DATA ? copy.n : 0;
-        frame_acked(session, &copy, rtt_us);
+        frame_acked(session, &copy, rtt_us, is_flying);
     }
     return rtt_us;
 }

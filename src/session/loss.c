@@ -33,6 +33,7 @@ static void frame_lost(struct session *session, const struct sent *sent)
         stream->needs |= stream->is_dead && stream->code == 0 ? 0 : NEEDS_OPENED;
         break;
     case SENT_DATA:
+        stream->out.n_flying--;
         outgoing_lost(stream, sent->offset, sent->offset + sent->n);
         break;
     default:

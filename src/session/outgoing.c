@@ -81,7 +81,8 @@ bool outgoing_has(const struct stream *stream)
 {
     const struct outgoing *out = &stream->out;
 
-    if (stream->is_dead || !(stream->is_ours || stream->is_answered))
+    if (stream->is_dead || !(stream->is_ours || stream->is_answered) ||
+        out->n_flying >= STREAM_FRAMES_MAX)
         return false;
     if (stream->datagrams != NULL && stream->datagrams->head != NULL)
         return false; /* the fin goes behind them */
@@ -143,6 +144,7 @@ void outgoing_sent(struct stream *stream, uint64_t from, uint64_t to, bool is_ag
     struct outgoing *out = &stream->out;
     uint64_t n = (to < out->end ? to : out->end) - from;
 
+    out->n_flying++;
     out->burst = burst_of(stream) + n;
     out->burst_us = session->now_us;
     session->n_sent_bytes += n;
@@ -194,8 +196,12 @@ void outgoing_acked(struct stream *stream, uint64_t from, uint64_t to)
 {
     struct outgoing *out = &stream->out;
 
-    if (stream->is_dead || stream->is_closed || to <= out->base)
+    if (stream->is_dead || stream->is_closed)
         return;
+    if (to <= out->base) {
+        stream_queue(stream);
+        return;
+    }
     if (from <= out->base) {
         move_base(stream, to);
     } else if (note_acked(stream, from, to) != ERR_NONE) {

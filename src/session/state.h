@@ -77,6 +77,7 @@ struct outgoing {
     uint64_t limit; /* the other end's credit */
     struct recovery *recovery;
     uint32_t part_bytes; /* of the next part of the buffer */
+    uint32_t n_flying;   /* DATA frames that may still come by the link that had them */
     uint64_t burst;      /* bytes sent of late: leaks away with time */
     uint64_t burst_us;   /* as of when */
     int32_t deficit;     /* of its turn in the bulk queue */
@@ -524,5 +525,11 @@ void links_forget(struct session *session);
 /* While so many are not acknowledged on a link, it takes no more; nor does any while there are so many on all. */
 #define LINK_FRAMES_MAX 65536U
 #define SESSION_FRAMES_MAX ((size_t)4 * LINK_FRAMES_MAX)
+/*
+ * While so many of a stream's are, it sends no more: gaps are as many at most, and each acknowledgement of another frame may move what
+ * is known behind it. Nothing honest is slower by that: of bulk so many have 128 MiB, in the smallest packets of a network still
+ * 8 MiB; and where frames are smaller, as there is so little to send each time, the next has all that has come up meanwhile.
+ */
+#define STREAM_FRAMES_MAX 8192U
 
 #endif

@@ -516,6 +516,33 @@ static void step(struct model *model)
     talks_end(model);
 }
 
+static uint32_t n_flying_of(const struct session *session, uint64_t id)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < session->n_links; i++) {
+        const struct session_link *link = session->links[i];
+        for (uint32_t k = link->head + link->n_again; k != link->tail; k++) {
+            const struct sent *sent = &link->sent[k & (link->cap - 1)];
+            n += sent->kind == SENT_DATA && sent->id == id;
+        }
+    }
+    return n;
+}
+
+/* What streams count is what the links' rings have. */
+static void check_flying(const struct model *model)
+{
+    for (int end = 0; end < 2; end++) {
+        const struct session *session = model->pair.ends[end];
+        for (struct list *at = session->streams.next; at != &session->streams; at = at->next) {
+            const struct stream *stream = CONTAINER_OF(at, struct stream, in_session);
+            if (!stream->is_closed)
+                assert_int_equal(stream->out.n_flying, n_flying_of(session, stream->id));
+        }
+    }
+}
+
 static bool is_quiet(struct model *model)
 {
     struct session_stats stats[2];
@@ -557,8 +584,11 @@ static void run(uint64_t seed)
     /* Of every other, what is small in a large part moves, as where a session holds much. */
     for (int end = 0; seed % 2 == 0 && end < 2; end++)
         model->pair.ends[end]->store.free_bytes = 0;
-    for (int i = 0; i < N_STEPS; i++)
+    for (int i = 0; i < N_STEPS; i++) {
         step(model);
+        if (i % 50 == 0)
+            check_flying(model);
+    }
     model->is_calm = true;
     for (int i = 0; i < 400000 && !is_quiet(model); i++)
         step(model);
