@@ -3,15 +3,16 @@
 
 #include "session/state.h"
 
-/* The first part of a buffer is for a small exchange; while it is filled the next is larger. With its chunk's head, and
- * with what full records put around its bytes, each is a round size: the largest leaves in two writes of two records. */
-/* What is lent to be written to: more where the application fills it, and much where its bytes leave as they come. */
 enum {
+    /* What is lent to be written to: at first enough for a small exchange, more where the application fills it, and the
+     * most where its bytes leave as they come. */
     FIRST_PART_BYTES = 4096,
+    PART_FACTOR = 4,
     WAITING_PART_BYTES = 65536,
     MAX_PART_BYTES = 262144,
+    /* With its chunk's head, and with what full records put around its bytes, each is a round size: the largest leaves in
+     * two writes of two records. */
     PART_HEAD_BYTES = 512,
-    PART_FACTOR = 4
 };
 
 enum err session_open(struct session *session, const struct stream_request *request,
