@@ -14,17 +14,11 @@ void peer_link_set_chained(struct peer_link *link)
     link->is_chained = true;
 }
 
-/* What began then has not waited for the pause. */
-static uint64_t excused(uint64_t since_us, uint64_t pause_us, uint64_t now_us)
-{
-    return since_us + pause_us < now_us ? since_us + pause_us : now_us;
-}
-
 static void resume_link(struct peer_link *link, uint64_t pause_us, uint64_t now_us)
 {
-    link->started_us = excused(link->started_us, pause_us, now_us);
-    link->active_us = excused(link->active_us, pause_us, now_us);
-    link->keepalive_from_us = excused(link->keepalive_from_us, pause_us, now_us);
+    link->started_us = session_excused(link->started_us, pause_us, now_us);
+    link->active_us = session_excused(link->active_us, pause_us, now_us);
+    link->keepalive_from_us = session_excused(link->keepalive_from_us, pause_us, now_us);
     if (link->keepalive_us != NEVER_US)
         link->keepalive_us += pause_us;
 }
@@ -35,8 +29,8 @@ static void resume(struct peer *peer, uint64_t pause_us)
     uint64_t now_us = peer->time.now_us;
 
     for (unsigned i = 0; i < near->n_dials; i++)
-        near->dials_us[i] = excused(near->dials_us[i], pause_us, now_us);
-    near->attempt_us = excused(near->attempt_us, pause_us, now_us);
+        near->dials_us[i] = session_excused(near->dials_us[i], pause_us, now_us);
+    near->attempt_us = session_excused(near->attempt_us, pause_us, now_us);
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
         resume_link(CONTAINER_OF(at, struct peer_link, in_owner), pause_us, now_us);
     session_excuse(peer->reign->session, pause_us, now_us);

@@ -463,7 +463,7 @@ void session_link_stands(struct session *session, uint64_t number)
     link_may_want(session, link);
 }
 
-static uint64_t excused(uint64_t since_us, uint64_t pause_us, uint64_t now_us)
+uint64_t session_excused(uint64_t since_us, uint64_t pause_us, uint64_t now_us)
 {
     return since_us + pause_us < now_us ? since_us + pause_us : now_us;
 }
@@ -475,8 +475,8 @@ void session_excuse(struct session *session, uint64_t pause_us, uint64_t now_us)
         if (!link->is_up)
             continue;
         if (link->unacked_since_us != 0)
-            link->unacked_since_us = excused(link->unacked_since_us, pause_us, now_us);
-        link->last_received_us = excused(link->last_received_us, pause_us, now_us);
+            link->unacked_since_us = session_excused(link->unacked_since_us, pause_us, now_us);
+        link->last_received_us = session_excused(link->last_received_us, pause_us, now_us);
         link->n_untimed = link->n_sent;
         link->ping_token = 0;
     }

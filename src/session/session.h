@@ -328,6 +328,8 @@ struct session_stats {
 /* The links have stood still for so long, through no fault of theirs: what is awaited on them is not late by that, and no round trip
  * is measured by what was sent before. */
 void session_excuse(struct session *session, uint64_t pause_us, uint64_t now_us);
+/* When what began then would have begun without the pause: what began meanwhile has not waited for it. */
+uint64_t session_excused(uint64_t since_us, uint64_t pause_us, uint64_t now_us);
 
 /* Whether bytes of streams have come by it that had not come before, or were acknowledged of what went by it; it may be lost. */
 bool session_link_has_carried(const struct session *session, uint64_t link);

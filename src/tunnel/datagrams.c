@@ -119,6 +119,18 @@ enum err tunnel_datagrams_new(struct tunnel_datagrams **out, struct host *host,
     return ERR_NONE;
 }
 
+enum err tunnel_endpoint_new(struct tunnel_stream **out, struct host *host,
+                             struct stream *session_stream)
+{
+    struct tunnel_datagrams *datagrams;
+    if (!stream_has_datagrams(session_stream))
+        return tunnel_stream_new(out, host, session_stream);
+    enum err err = tunnel_datagrams_new(&datagrams, host, session_stream);
+    if (err == ERR_NONE)
+        *out = &datagrams->stream;
+    return err;
+}
+
 static void on_ready(struct endpoint *ep, unsigned events)
 {
     struct tunnel_datagrams *datagrams = ep->owner;

@@ -21,6 +21,9 @@ struct tunnel_datagrams {
 /* As tunnel_stream_new(). */
 NODISCARD enum err tunnel_datagrams_new(struct tunnel_datagrams **out, struct host *host,
                                         struct stream *stream);
+/* The one or the other, by what the stream is for. */
+NODISCARD enum err tunnel_endpoint_new(struct tunnel_stream **out, struct host *host,
+                                       struct stream *stream);
 struct tunnel_datagrams *tunnel_datagrams_of(struct tunnel_stream *stream);
 
 /* It is read by itself from now on; its end is told by packets.on_broken(). */

@@ -190,21 +190,6 @@ static enum err request_of(const struct far_host *host, const struct stream_requ
     return ERR_NONE;
 }
 
-/* It becomes the client's endpoint. */
-static enum err new_stream(struct tunnel_stream **out, struct host *host,
-                           struct stream *session_stream, struct request *request)
-{
-    struct tunnel_datagrams *datagrams;
-    if (!stream_has_datagrams(session_stream))
-        return tunnel_stream_new(out, host, session_stream);
-    enum err err = tunnel_datagrams_new(&datagrams, host, session_stream);
-    if (err != ERR_NONE)
-        return err;
-    *out = &datagrams->stream;
-    request->packets = &datagrams->packets;
-    return ERR_NONE;
-}
-
 /* Where the client is: whoever a listener has taken we know ourselves. A carrier of another tunnel, or a measurement, is nobody's but
  * the near end's own. */
 static struct addr source_of(const struct far_host *host, const struct stream_request *asked,
@@ -235,11 +220,13 @@ static void on_incoming(struct host *base, struct stream *session_stream)
         err = ERR_MEMORY;
     }
     if (err == ERR_NONE)
-        err = new_stream(&stream, base, session_stream, &request);
+        err = tunnel_endpoint_new(&stream, base, session_stream);
     if (err != ERR_NONE) {
         host_refuse(base, session_stream, err);
         return;
     }
+    if (stream_has_datagrams(session_stream))
+        request.packets = &tunnel_datagrams_of(stream)->packets;
     host->n_streams++;
     struct addr source = source_of(host, asked, &request);
     const struct link_user *user = gate_user_of(base->peer);
@@ -494,11 +481,9 @@ static enum err copy_user(struct far_host *host, const struct link_user *user)
 {
     if (user == NULL)
         return ERR_NONE;
-    size_t n = strlen(user->flow.name) + 1;
-    host->user = malloc(n);
+    host->user = tunnel_copy_text(user->flow.name);
     if (host->user == NULL)
         return ERR_MEMORY;
-    memcpy(host->user, user->flow.name, n);
     memcpy(host->user_id, user->key.tag, USER_ID_BYTES);
     return ERR_NONE;
 }

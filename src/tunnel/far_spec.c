@@ -5,6 +5,7 @@
 
 #include "crypto/sign.h"
 #include "tunnel/far_listen.h"
+#include "tunnel/tunnels.h"
 
 void far_specs_init(struct far_specs *specs)
 {
@@ -36,13 +37,6 @@ static void free_spec(struct far_spec *spec)
     free(spec);
 }
 
-static const char *copy_text(const char *text)
-{
-    size_t n = strlen(text) + 1;
-    char *copy = malloc(n);
-    return copy == NULL ? NULL : memcpy(copy, text, n);
-}
-
 /* Takes the keys. */
 static struct far_spec *new_spec(struct far_specs *specs, struct far_settings *settings)
 {
@@ -54,7 +48,7 @@ static struct far_spec *new_spec(struct far_specs *specs, struct far_settings *s
     spec->settings = *settings;
     spec->among = specs;
     spec->n_holders = 1;
-    spec->settings.name = copy_text(settings->name);
+    spec->settings.name = tunnel_copy_text(settings->name);
     if (spec->settings.name == NULL) {
         free_spec(spec);
         return NULL;

@@ -23,17 +23,6 @@ void tunnel_opening_ahead(struct opening *opening, const uint8_t *bytes, size_t 
     (void)err; /* a stream that is dead says so by itself */
 }
 
-static enum err new_stream(struct tunnel_stream **out, struct host *host, struct stream *stream)
-{
-    struct tunnel_datagrams *datagrams;
-    if (!stream_has_datagrams(stream))
-        return tunnel_stream_new(out, host, stream);
-    enum err err = tunnel_datagrams_new(&datagrams, host, stream);
-    if (err == ERR_NONE)
-        *out = &datagrams->stream;
-    return err;
-}
-
 enum err tunnel_opening_begin(struct host *host, const struct stream_request *request,
                               struct opening *opening)
 {
@@ -44,7 +33,7 @@ enum err tunnel_opening_begin(struct host *host, const struct stream_request *re
         return ERR_TUNNEL; /* the session has just ended */
     if (err != ERR_NONE)
         return err;
-    err = new_stream(&stream, host, session_stream);
+    err = tunnel_endpoint_new(&stream, host, session_stream);
     if (err != ERR_NONE) {
         stream_release(session_stream);
         return err;

@@ -61,7 +61,7 @@ static uint32_t home_of(const char *name)
     return hash;
 }
 
-static char *copy_text(const char *text)
+char *tunnel_copy_text(const char *text)
 {
     size_t n = strlen(text) + 1;
     char *copy = malloc(n);
@@ -74,7 +74,7 @@ static struct tunnel_spec *new_spec(struct tunnels *tunnels, const struct tunnel
     struct tunnel_spec *spec = calloc(1, sizeof *spec);
     if (spec == NULL)
         return NULL;
-    char *name = copy_text(settings->name);
+    char *name = tunnel_copy_text(settings->name);
     struct target *servers = calloc(settings->n_servers, sizeof *servers);
     if (name == NULL || servers == NULL) {
         free(name);

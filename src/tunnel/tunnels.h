@@ -91,4 +91,7 @@ void tunnel_spec_release(struct tunnel_spec *spec); /* NULL is fine */
 /* Which worker has the session of that number. */
 struct tunnel_env *tunnel_spec_home(const struct tunnel_spec *spec, size_t session);
 
+/* Returned owned; NULL: out of memory. */
+char *tunnel_copy_text(const char *text);
+
 #endif
