@@ -350,6 +350,8 @@ static bool session_tells(struct peer *peer, struct reign *reign, struct peer_ev
         case SESSION_LISTEN:
         case SESSION_LISTENING:
         case SESSION_UNLISTEN:
+            if (reign != peer->reign)
+                break; /* its numbers are those of others by now */
             *event = (struct peer_event){.kind = PEER_LISTENER, .session_event = told};
             return true;
         default:

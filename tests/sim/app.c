@@ -196,6 +196,16 @@ void app_open(struct world *world, struct app *app, struct node *near)
     app->near_end = end_new(world, app, is_reverse ? near->server : near, 0, stream);
 }
 
+/* It has come while its listener was given up. */
+static void refuse(struct stream *stream)
+{
+    static const struct addr unknown = {.family = ADDR_NONE};
+
+    if (stream_answer(stream, 1, &unknown) != ERR_NONE)
+        stream_reset(stream, STREAM_RESET_LIMIT);
+    stream_release(stream);
+}
+
 void app_incoming(struct world *world, struct node *far, struct peer *peer, struct stream *stream)
 {
     const struct stream_request *request = stream_request(stream);
@@ -208,6 +218,10 @@ void app_incoming(struct world *world, struct node *far, struct peer *peer, stru
                         : request->has_target;
     if (!is_asked || key >= world->n_apps) {
         world_fail(world, "a stream with a target that nobody has asked for");
+        return;
+    }
+    if (far->is_near && !listening_wants(far, peer, request->of)) {
+        refuse(stream);
         return;
     }
     if (!far->is_near)

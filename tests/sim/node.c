@@ -643,7 +643,7 @@ static bool tell_all(struct node *node)
     for (unsigned i = 0; i < FAR_MAX_WORKERS; i++)
         if (node->gates[i] != NULL)
             any |= tell_gate(node, node->gates[i]);
-    listening_ask(node);
+    listening_turn(node);
     for (size_t i = 0; i < node->n_peers; i++) {
         if (tell_peer(node, node->peers[i], &any)) {
             drain_review(node, node->peers[i]);
@@ -681,6 +681,7 @@ uint64_t node_next_us(const struct node *node)
 {
     uint64_t next = sooner(node->restart_us == 0 ? NEVER : node->restart_us, drain_next_us(node));
 
+    next = sooner(next, listening_next_us(node));
     for (size_t i = 0; i < node->n_peers; i++)
         next = sooner(next, peer_deadline_us(node->peers[i]));
     for (unsigned i = 0; node->is_near && i < NODE_MAX_DIALS; i++)

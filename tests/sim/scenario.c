@@ -29,6 +29,7 @@ const char *const knob_names[N_KNOBS] = {
     [KNOB_REVERSE] = "reverse",
     [KNOB_USERS] = "users",
     [KNOB_DRAIN] = "drain",
+    [KNOB_LISTENERS] = "listeners",
 };
 
 /* One seed in so many has it. */
@@ -39,7 +40,7 @@ static const unsigned rarity[N_KNOBS] = {
     [KNOB_REFUSALS] = 4,     [KNOB_WORKERS] = 3,       [KNOB_NEARS] = 5,      [KNOB_IDENTITY] = 5,
     [KNOB_EARLY] = 5,        [KNOB_THOUSANDS] = 100,   [KNOB_LINKS] = 3,      [KNOB_HANDOVER] = 5,
     [KNOB_DISTRIBUTED] = 6,  [KNOB_CHAINS] = 10,       [KNOB_DATAGRAMS] = 4,  [KNOB_REVERSE] = 4,
-    [KNOB_USERS] = 6,        [KNOB_DRAIN] = 5,
+    [KNOB_USERS] = 6,        [KNOB_DRAIN] = 5,         [KNOB_LISTENERS] = 2,
 };
 
 static void draw_links(struct scenario *scenario, struct rng *rng)

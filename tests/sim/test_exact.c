@@ -496,6 +496,28 @@ static void a_listener_that_is_asked_for_early_is_there_at_once(void **state)
     end();
 }
 
+/* In one record with something that ends the session: by its number it would be another's of the next. */
+static void what_is_said_of_a_listener_ends_with_its_session(void **state)
+{
+    (void)state;
+    struct scenario scenario = {.at_once = true};
+    scenario.knobs[KNOB_REVERSE] = true;
+    begin(scenario, 0);
+    world_start(&world);
+    run_until(BEGIN_US + SECOND);
+    assert_int_equal(world.far.n_listeners, 1);
+    struct session *session = peer_session(world.far.listeners[0].peer);
+    const struct addr at = {.family = ADDR_V4, .port = 1};
+    uint64_t number;
+    session_listening(session, world.far.listeners[0].number, LISTENER_DENIED, &at);
+    assert_int_equal(session_listen(session, &at, &number), ERR_NONE); /* for a client to ask */
+    node_settle(&world.far);
+    run_until(BEGIN_US + 5 * SECOND);
+    assert_int_equal(world.n_links, 2); /* the second in another session */
+    assert_int_equal(world.far.n_listeners, 1);
+    end();
+}
+
 /* ---- a server that was restarted ---- */
 
 static void a_session_that_is_gone_is_replaced_on_the_same_carrier(void **state)
@@ -970,6 +992,7 @@ int main(void)
         cmocka_unit_test(a_join_whose_early_records_take_long_keeps_its_link),
         cmocka_unit_test(a_client_with_nothing_to_say_says_that),
         cmocka_unit_test(a_listener_that_is_asked_for_early_is_there_at_once),
+        cmocka_unit_test(what_is_said_of_a_listener_ends_with_its_session),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_on_the_same_carrier),
         cmocka_unit_test(a_session_with_a_link_outlives_what_another_server_says_of_it),
         cmocka_unit_test(a_link_that_is_dead_keeps_no_session_that_is_gone),

@@ -68,6 +68,7 @@ enum knob {
     KNOB_REVERSE,     /* near ends have a listener, and some apps are opened by the far end */
     KNOB_USERS,       /* near ends are users, who are removed and come back */
     KNOB_DRAIN,       /* some nodes drain */
+    KNOB_LISTENERS, /* listeners are refused, taken back, not wanted for a while, and several want the same */
     N_KNOBS
 };
 
@@ -297,11 +298,12 @@ struct sim_dial {
     bool fails;
 };
 
-#define SIM_MAX_LISTENERS 16
+#define SIM_MAX_LISTENERS 64
 
 struct sim_listener {
     struct peer *peer;
     unsigned near; /* the node that has asked for it */
+    uint16_t port;
     uint64_t number;
 };
 
@@ -326,7 +328,8 @@ struct node {
     uint64_t drain_us, drain_s; /* when it drains, 0: not (any more); and how long */
     uint64_t drain_end_us;      /* when that is over, 0: it has not begun */
 
-    bool wants_listener; /* near: has to ask for it */
+    uint64_t listener;  /* near: its number in the peer's session, 0: it is not asked for */
+    uint64_t listen_us; /* near: when it asks for it, or wants it no more; NEVER: neither */
 
     struct gate *gates[FAR_MAX_WORKERS];              /* far */
     struct sim_listener listeners[SIM_MAX_LISTENERS]; /* far: as they were asked for */
@@ -355,8 +358,11 @@ void node_settle(struct node *node);
 bool listening_is_for(const struct node *near);
 /* A session begins, in which the listener is to be asked for. */
 void listening_begin(struct node *near);
-/* Asks for it where that was not done yet. */
-void listening_ask(struct node *near);
+/* Does what is due: asks for it, or wants it no more. */
+void listening_turn(struct node *near);
+uint64_t listening_next_us(const struct node *near);
+/* Whether it is, or may be, that peer's listener which the node wants. */
+bool listening_wants(const struct node *near, const struct peer *peer, uint64_t number);
 void listening_event(struct node *node, struct peer *peer, const struct session_event *event);
 /* Of this peer's sessions this is the one. */
 void listening_begun(struct node *far, struct peer *peer);
