@@ -14,6 +14,9 @@
 /* Where memory has run out, a worker that is not busy can still end whoever is silent for too long. */
 #define TIMERS_RESERVED 32
 
+/* A turn that comes so much later than it was to has not been busy: the process was stopped, or its machine. */
+#define STOPPED_US 500000
+
 /* Said whether it is wanted or not. */
 #define ALWAYS_TOLD LOOP_ERROR
 
@@ -234,6 +237,11 @@ uint64_t loop_now_us(const struct loop *loop)
     return loop->now_us;
 }
 
+uint64_t loop_stopped_us(const struct loop *loop)
+{
+    return loop->stopped_us;
+}
+
 struct timer_heap *loop_timers(struct loop *loop)
 {
     return &loop->timers;
@@ -294,13 +302,22 @@ static int64_t wait_us(const struct loop *loop, int max_wait_ms)
     return loop->nap_ends_us <= loop->now_us ? 0 : (int64_t)(loop->nap_ends_us - loop->now_us);
 }
 
+static void note_stop(struct loop *loop, uint64_t due_us)
+{
+    if (loop->now_us > due_us && loop->now_us - due_us > STOPPED_US)
+        loop->stopped_us += loop->now_us - due_us;
+}
+
 bool loop_turn(struct loop *loop, int max_wait_ms)
 {
     if (loop->hook != NULL)
         loop->hook(loop->hook_arg);
-    bool ok = loop->ops->wait(loop, wait_us(loop, max_wait_ms));
+    int64_t wait = wait_us(loop, max_wait_ms);
+    uint64_t due_us = wait < 0 ? UINT64_MAX : loop->now_us + (uint64_t)wait;
+    bool ok = loop->ops->wait(loop, wait);
     loop->n_turns++;
     read_clock(loop);
+    note_stop(loop, due_us);
     end_naps(loop);
     run_watches(loop);
     timer_heap_fire(&loop->timers, loop->now_ms);

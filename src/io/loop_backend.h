@@ -24,7 +24,7 @@ struct loop {
     struct watch **slots; /* by descriptor */
     size_t n_slots, n_watches;
     uint32_t generation; /* of the watch added last */
-    uint64_t now_us, now_ms, n_turns;
+    uint64_t now_us, now_ms, stopped_us, n_turns;
     struct list running; /* watches with want & ready */
     struct list napping; /* watches, all until... */
     uint64_t nap_ends_us;

@@ -215,10 +215,10 @@ void peer_network_changed(struct peer *peer, const struct peer_time *time)
     near_ask_links(peer);
 }
 
-void peer_move(struct peer *peer, const struct peer_time *time)
+void peer_move(struct peer *peer, const char *why, const struct peer_time *time)
 {
     peer_at(peer, time);
-    give_up_attempts(peer, "the way to the server has changed");
+    give_up_attempts(peer, why);
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
         CONTAINER_OF(at, struct peer_link, in_owner)->retire_us = time->now_us;
 }

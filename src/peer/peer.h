@@ -74,9 +74,9 @@ void peer_dial_failed(struct peer *peer, const struct peer_time *time);
  * are not awaited any more: whoever dials has given them up. */
 void peer_network_changed(struct peer *peer, const struct peer_time *time);
 
-/* Near: carriers go another way from now on: others take the place of those there are, which end when these stand; what is under way is
- * given up, as by peer_network_changed(). */
-void peer_move(struct peer *peer, const struct peer_time *time);
+/* Near: carriers go another way from now on, or those there are may be dead: others take their place, and they end when these stand; what
+ * is under way is given up, as by peer_network_changed(), for that reason, which is static. */
+void peer_move(struct peer *peer, const char *why, const struct peer_time *time);
 
 /* Near: whether all carriers it has or waits for stand still, since they are streams of sessions that have no link. Then nothing that is awaited on
  * them is late, and no further one is asked for; when they move again, each time goes on where it was. How long the session is kept without a link goes on. */

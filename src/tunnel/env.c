@@ -83,9 +83,9 @@ struct peer_time tunnel_now(struct tunnel_env *env)
     const struct loop *loop = env->flow->loop;
     if (env->turn != loop_n_turns(loop)) {
         env->turn = loop_n_turns(loop);
-        env->now.now_us = loop_now_us(loop);
-        if (env->now.now_us - env->clocks_us >= CLOCKS_US) {
-            env->clocks_us = env->now.now_us;
+        env->now.now_us = loop_now_us(loop) - loop_stopped_us(loop);
+        if (loop_now_us(loop) - env->clocks_us >= CLOCKS_US) {
+            env->clocks_us = loop_now_us(loop);
             env->now.boot_ms = sys_boot_ms();
             env->now.wall_ms = sys_wall_ms();
         }
@@ -93,14 +93,14 @@ struct peer_time tunnel_now(struct tunnel_env *env)
     return env->now;
 }
 
-/* Whoever has slept may be elsewhere, and what was under way has been given up by others. */
+/* Whoever has slept, or was stopped, may be elsewhere, and what was under way has been given up by others, or was forgotten without a word. */
 static void notice_sleep(struct tunnel_env *env, const struct peer_time *now)
 {
     int64_t ahead_ms = boot_ahead_ms(now);
     bool has_slept = ahead_ms - env->boot_ahead_ms > SLEEP_MS;
     env->boot_ahead_ms = ahead_ms;
     if (has_slept)
-        near_wake_all(env);
+        near_renew_all(env);
 }
 
 void tunnel_env_settle(struct tunnel_env *env)

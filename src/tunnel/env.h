@@ -73,7 +73,8 @@ bool tunnel_env_end(struct tunnel_env *env, bool is_now);
 /* The same at once, without a word. */
 void tunnel_env_cut(struct tunnel_env *env);
 
-/* The time of this turn, by all clocks. */
+/* The time of this turn, by all clocks. The first of them stands still while the process is stopped, as it does while the machine
+ * sleeps: nobody is to be thought slow for that. */
 struct peer_time tunnel_now(struct tunnel_env *env);
 
 void tended_init(struct tended *tended, struct tunnel_env *env,

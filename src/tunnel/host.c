@@ -197,7 +197,8 @@ static enum err set_deadline(struct host *host, uint64_t at_ms)
 
 static void move_deadline(struct host *host, uint64_t at_us)
 {
-    uint64_t at_ms = at_us == UINT64_MAX ? UINT64_MAX : at_us / 1000 + 1;
+    uint64_t stopped_us = loop_stopped_us(host->tended.env->flow->loop);
+    uint64_t at_ms = at_us == UINT64_MAX ? UINT64_MAX : (at_us + stopped_us) / 1000 + 1;
     if (at_ms == host->deadline.at_ms && timer_is_set(&host->deadline))
         return;
     enum err err = set_deadline(host, at_ms);

@@ -379,15 +379,19 @@ static bool is_another(struct outbound *via, struct outbound *before)
     return spec != old || strcmp(via->name, before->name) != 0;
 }
 
+static void move(struct near *near, const char *why)
+{
+    struct peer_time now = tunnel_now(near->host.tended.env);
+    near_dial_cancel_all(near);
+    peer_move(near->host.peer, why, &now);
+}
+
 static void go_on_by(struct near *near, const struct inbound *inbound, struct outbound *via)
 {
     bool moves = near->inbound != NULL && is_another(via, near->via);
     go_by(near, inbound, via);
-    if (!moves)
-        return;
-    struct peer_time now = tunnel_now(near->host.tended.env);
-    near_dial_cancel_all(near);
-    peer_move(near->host.peer, &now);
+    if (moves)
+        move(near, "the way to the server has changed");
 }
 
 static void turn(struct near *near, const struct ruleset *ruleset)
@@ -432,6 +436,17 @@ void near_wake_all(struct tunnel_env *env)
             continue;
         near_dial_cancel_all(near_of(host));
         peer_network_changed(host->peer, &now);
+        host_touch(host);
+    }
+}
+
+void near_renew_all(struct tunnel_env *env)
+{
+    for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
+        struct host *host = CONTAINER_OF(at, struct host, link);
+        if (!host->is_near)
+            continue;
+        move(near_of(host), "the machine has slept");
         host_touch(host);
     }
 }

@@ -50,7 +50,9 @@ bool near_is_suspended(const struct opening *opening);
 void near_turn_all(struct tunnel_env *env, const struct ruleset *ruleset);
 /* The program ends: nothing is listened for by a far end any more. */
 void near_stop_listening(struct tunnel_env *env);
-/* The network has changed, or the machine has slept: what would be tried later is tried at once, and what is under way anew. */
+/* The network has changed: what would be tried later is tried at once, and what is under way anew. */
 void near_wake_all(struct tunnel_env *env);
+/* The machine has slept: the same, and other links take the place of all that there are, before anybody finds out whether they live. */
+void near_renew_all(struct tunnel_env *env);
 
 #endif

@@ -379,6 +379,36 @@ static void after_a_sleep_nothing_waits_for_a_pause_from_before(void **state)
     finish(far);
 }
 
+static void expect_another_link(int far)
+{
+    far_send_all(far, "hello", 5);
+    flows_expect(flows.origin, "hello", 5);
+    FLOWS_UNTIL(tap.n_conns == 2 && tap.conns[0].client < 0);
+    assert_non_null(strstr(flows.lines, "is=closed why=\"another link took its place\""));
+}
+
+/* Nobody has found out that it is dead, and here it is not. */
+static void after_a_sleep_another_link_takes_the_place_of_the_one_there_is(void **state)
+{
+    begin(state);
+    int far = open_one();
+    ends.env.boot_ahead_ms -= 10000;
+    expect_another_link(far);
+    finish(far);
+}
+
+/* Which no clock of the machine's tells. */
+static void a_process_that_was_stopped_has_slept(void **state)
+{
+    begin(state);
+    int far = open_one();
+    uint64_t before_us = tunnel_now(&ends.env).now_us;
+    usleep(2500000);
+    expect_another_link(far);
+    assert_in_range(tunnel_now(&ends.env).now_us - before_us, 0, 2400000);
+    finish(far);
+}
+
 /* The session that the first ends is still there when the second brings the tunnel back. */
 static void two_reloads_that_take_a_tunnel_away_and_back_leave_no_gap(void **state)
 {
@@ -489,6 +519,8 @@ int main(void)
         ON_BOTH_WITH_SOCKETS(a_datagram_for_a_session_that_is_gone_is_dropped_and_counted),
         FLOWS_ON(a_carrier_whose_link_has_left_waits_for_the_others_fin, "epoll", LOOP_EPOLL, 0),
         ON_BOTH_WITH_SOCKETS(after_a_sleep_nothing_waits_for_a_pause_from_before),
+        ON_BOTH_WITH_SOCKETS(after_a_sleep_another_link_takes_the_place_of_the_one_there_is),
+        FLOWS_ON(a_process_that_was_stopped_has_slept, "epoll", LOOP_EPOLL, 0),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

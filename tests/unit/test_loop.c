@@ -704,6 +704,33 @@ static void what_a_source_reports_in_its_handler_is_told_in_the_next_turn(void *
     end_loop(loop);
 }
 
+static void fire(struct timer *timer)
+{
+    (void)timer;
+}
+
+/* As far as there was anything to be woken for. */
+static void the_time_in_which_the_process_was_stopped_is_known(void **state)
+{
+    struct loop *loop = new_loop(state);
+    struct watched watched;
+    struct timer timer;
+    begin(&watched, loop, LOOP_READ);
+    tcp_send(watched.theirs, "x", 1);
+    usleep(600000);
+    assert_true(loop_turn(loop, -1));
+    assert_int_equal(loop_stopped_us(loop), 0);
+    read_all(&watched);
+    timer_init(&timer, fire);
+    assert_int_equal(timer_set(loop_timers(loop), &timer, loop_now_ms(loop) + 100), ERR_NONE);
+    usleep(700000);
+    assert_true(loop_turn(loop, -1));
+    assert_false(timer_is_set(&timer));
+    assert_in_range(loop_stopped_us(loop), 500000, loop_now_us(loop));
+    end(&watched);
+    end_loop(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -725,6 +752,7 @@ int main(void)
         ON_BOTH(one_that_never_stops_keeps_no_other_waiting),
         ON_BOTH(the_loop_sleeps_until_the_earliest_timer_and_no_less),
         ON_BOTH(a_loop_runs_until_it_is_stopped),
+        ON_BOTH(the_time_in_which_the_process_was_stopped_is_known),
         ON_BOTH(hundreds_of_watches_are_each_told_of_their_own),
         ON_BOTH(a_source_is_told_what_is_reported_of_it_by_the_same_rule),
         ON_BOTH(what_a_source_reports_in_its_handler_is_told_in_the_next_turn),

@@ -6,7 +6,6 @@ The lines are the emulator's (harness/line.py): long, slow, lossy, out of order 
 machines with configurations of its own; the templates below are what most of them want.
 """
 
-import contextlib
 import socket
 import struct
 import threading
@@ -175,14 +174,13 @@ class Frames:
         came = self.came[first - 1:]
         return max(b - a for a, b in zip(came, came[1:])) * 1000
 
-    @contextlib.contextmanager
-    def worst_pause(self, what):
-        """Prints the longest time between two frames within the block, and half a second of frames behind it."""
+    def pause_s(self, while_this):
+        """The longest time between two frames while that runs, and half a second of frames behind it."""
         self.wait_more()
         first = len(self.came)
-        yield
+        while_this()
         self.wait_more()
-        print(f"{what}: worst pause {self.longest_pause_ms(first):.0f} ms")
+        return self.longest_pause_ms(first) / 1000
 
     def end(self):
         self.is_ending.set()

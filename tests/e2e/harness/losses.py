@@ -1,6 +1,5 @@
 """Ways to lose all carriers that a tunnel has now. Each waits until they are gone at the near end."""
 
-import contextlib
 import time
 
 from harness.tunnel import PORT
@@ -30,12 +29,9 @@ def silence(t, seconds=2.5):
         time.sleep(seconds)
 
 
-@contextlib.contextmanager
 def forgotten(t):
-    """What a firewall does that has forgotten them: these carriers are dead without a word as long as the block lasts; new ones are not."""
-    ports = [here.rpartition(":")[2] for here, _ in t.carriers()]
-    with t.joined.near.dropping(*ports):
-        yield
+    """As long as the block lasts."""
+    return t.joined.near.forgetting(PORT)
 
 
 def forgotten_for_ever(t):

@@ -96,6 +96,10 @@ class Namespace:
     def dropping(self, *ports):
         return self._ruled(ports, "drop")
 
+    def forgetting(self, port):
+        """What a firewall does that has forgotten the connections from here to that port: they are dead without a word, and new ones are not."""
+        return self.dropping(*(here.rpartition(":")[2] for here, there in self.connections(port) if there.endswith(f":{port}")))
+
     def connections(self, port):
         """(local, peer) of the connections with that port that a program has; not of those that it is making."""
         out = self.run("ss", "-Htan", f"( sport = :{port} or dport = :{port} )")
