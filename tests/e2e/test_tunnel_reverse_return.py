@@ -7,7 +7,7 @@ import pytest
 
 from harness.binary import SLOWNESS
 from harness.losses import forgotten
-from harness.origin import echo, swallow
+from harness.origin import echo
 from harness.pattern import exchange, receive_reset
 from harness.program import Sockeye
 from harness.tunnel import KEY, SERVER4
@@ -20,14 +20,6 @@ BACK_S = 5
 KEEP_S = 2
 DRAIN_S = int(60 * SLOWNESS)
 RIVAL = b"the rival"
-
-
-def receives(t, n):
-    """What the port's server says first, or b""."""
-    try:
-        return dial(t, timeout=1).recv(n)
-    except OSError:
-        return b""
 
 
 def serves(t):
@@ -62,11 +54,10 @@ def n_refusals(t):
 @pytest.mark.parametrize("way", [Sockeye.kill, Sockeye.stop])
 def test_acc_42_ports_are_back_when_the_far_end_is(reverse, way):
     """Again and again; and of what it carried nothing is left in the near network."""
-    t = reverse({RELAY: echo, OTHER: swallow})
-    wait_open(t, RELAY, OTHER)
-    for n in range(1, 3):
-        dial(t, OTHER)
-        t.servers[OTHER].wait_for_clients(n)
+    t = reverse({RELAY: echo, OTHER: echo})
+    for _ in range(2):
+        wait_open(t, RELAY, OTHER)
+        exchange(dial(t, OTHER))
         way(t.far)
         t.start_far()
         wait_back(t)
@@ -116,7 +107,7 @@ def test_acc_42_ports_are_back_at_once_when_the_near_end_has_vanished_without_a_
     with forgotten(t):
         t.near.kill()
         n = n_refusals(t)
-        until(lambda: n_refusals(t) > n, "another refusal for the rival", timeout=15)
+        until(lambda: n_refusals(t) > n, "another refusal for the rival", timeout=60)
         assert t.far.records(event="link", is_="up") and not t.far.records(event="session", is_="ended")
         t.start_near()
         wait_listener(t.far, RELAY, "listening", 2, timeout=BACK_S)
@@ -131,15 +122,15 @@ def test_acc_42_a_port_is_freed_when_keep_s_is_over_and_not_before(reverse, riva
     t = reverse({RELAY: echo}, near={"keep_s": KEEP_S})
     wait_open(t, RELAY)
     exchange(dial(t))
-    t.near.kill()
     clock = Stopwatch()
+    t.near.kill()
     waiting = dial(t)
     until(lambda: not is_open(t), "the end of the port", timeout=15)
-    assert clock.s > 2 * KEEP_S - 0.5
+    assert clock.s > 2 * KEEP_S - 0.1
     receive_reset(waiting)
     second = rival(t)
     second.wait_record(event="listener", is_="listening", timeout=BACK_S)
-    assert receives(t, 100) == RIVAL and not second.records(event="listener", is_="refused")
+    assert dial(t).recv(100) == RIVAL and not second.records(event="listener", is_="refused")
 
 
 def test_acc_42_ports_are_back_when_the_key_was_changed(reverse, reload):
