@@ -279,7 +279,8 @@ void session_drain(struct session *session, uint64_t seconds);
 /* Whether the other end knows of that. */
 bool session_drain_is_known(const struct session *session);
 /* Client: streams of which the other end cannot know, as their opening was not sent or was retracted, become another session's, with
- * what is to be sent by them. Those that concern another stream stay, and those for which there is no memory. */
+ * what is to be sent by them. Those that concern another stream stay, those that were answered all the same, and those for which there
+ * is no memory. */
 void session_move_untold(struct session *from, struct session *to);
 /* Ends the session: streams die that are not closed, END is sent. */
 void session_end(struct session *session, uint8_t code, uint64_t now_us);

@@ -246,11 +246,11 @@ void stream_kill(struct stream *stream, enum stream_reset code, bool tell)
 /* The other end cannot know of it, and it depends on nothing that the other end knows of. */
 static bool may_move(const struct stream *stream)
 {
-    return stream->is_ours && stream->n_told == 0 && !stream->is_dead && !stream->is_closed &&
-           !stream->is_released && stream->request->kind != STREAM_RELAYED;
+    return stream->is_ours && stream->n_told == 0 && !stream->is_answered && !stream->is_dead &&
+           !stream->is_closed && !stream->is_released && stream->request->kind != STREAM_RELAYED;
 }
 
-/* Nothing of it was ever sent. */
+/* Nothing of it was ever sent; what has come for it all the same is forgotten. */
 static void become_unborn(struct stream *stream)
 {
     stream_leave_home(stream);
@@ -263,6 +263,7 @@ static void become_unborn(struct stream *stream)
         list_remove(&stream->datagrams->in_queue);
     outgoing_rewind(stream);
     credit_end(stream);
+    incoming_clear(stream);
     stream->in = (struct incoming){.window_sent.link = NO_LINK};
     leave_table(stream);
     stream->id = 0;

@@ -1738,6 +1738,45 @@ static void what_was_never_sent_becomes_another_session_s(void **state)
     pair_deinit(&other);
 }
 
+/* Whoever answers it knows of it, whatever he has said of the records that it went by. */
+static void what_was_answered_stays_and_what_came_for_the_rest_is_forgotten(void **state)
+{
+    const struct stream_request associates = {.kind = STREAM_ASSOCIATION};
+    struct pair *pair = *state;
+    struct session *client = pair->ends[CLIENT];
+    static struct pair other;
+    struct stream *answered, *way;
+    struct session_stats stats;
+    uint8_t bytes[SESSION_RECORD_MAX_BYTES];
+
+    session_lose_link(client, 0, pair->now_us);
+    assert_int_equal(session_open(client, some_request(), &answered), ERR_NONE);
+    assert_int_equal(session_open(client, &associates, &way), ERR_NONE);
+    assert_int_equal(session_add_link(client, 1, pair->now_us), ERR_NONE);
+    assert_int_not_equal(take(pair, CLIENT, 1, bytes), 0);
+    session_retract(client, 1, pair->now_us);
+    record_end = frame_write_opened(record_end, 2, 0, &some_request()->source);
+    put_data(false, 2, 0, "known");
+    record_end = frame_write_datagram_id(record_end, 4);
+    record_end = frame_write_datagram_to(record_end, 1, &some_request()->target);
+    *record_end++ = 'x';
+    assert_int_equal(give_record(pair, CLIENT, 1), ERR_NONE);
+
+    pair_init(&other, 64 * MIB, 16 * MIB);
+    session_move_untold(client, other.ends[CLIENT]);
+    session_stats(other.ends[CLIENT], &stats);
+    assert_int_equal(stats.n_streams, 1);
+    session_end(client, 3, pair->now_us);
+    assert_ptr_equal(expect(pair, CLIENT, STREAM_DEAD).stream, answered);
+    /* The turn goes on, and ends for the old session when this is gone. */
+    stream_reset(way, STREAM_RESET_APPLICATION);
+    stream_release(way);
+    for (uint32_t i = 0; i < client->n_loans; i++)
+        assert_null(client->loans[i].stream);
+    session_settle(client);
+    pair_deinit(&other);
+}
+
 /* Those whom the old session had no room for have it in the new one. */
 static void whoever_waits_for_room_is_told_of_it_by_the_session_he_moves_to(void **state)
 {
@@ -1828,6 +1867,7 @@ int main(void)
         RULE(an_end_that_nobody_acknowledges_is_over_after_its_time),
         RULE(an_end_without_a_link_is_over_at_once),
         RULE(what_was_never_sent_becomes_another_session_s),
+        RULE(what_was_answered_stays_and_what_came_for_the_rest_is_forgotten),
         RULE(whoever_waits_for_room_is_told_of_it_by_the_session_he_moves_to),
         RULE(nothing_is_acted_on_before_the_identity_that_is_demanded),
         RULE(bye_behind_an_identity_is_the_last_that_is_taken),
