@@ -454,7 +454,8 @@ struct world {
 /* Whose session an app's stream is opened in. */
 struct node *world_near_of(struct world *world, const struct app *app);
 
-#define BEGIN_US (1000 * SECOND)
+/* A second later the lower half of a clock of microseconds wraps around. */
+#define BEGIN_US (4294 * SECOND)
 #define KEEP_S 150 /* longer than faults last, and the longest pause between attempts */
 
 void world_init(struct world *world, const struct scenario *scenario);

@@ -61,7 +61,7 @@ static inline void pair_init(struct pair *pair, uint64_t window_bytes, uint64_t 
     *pair = (struct pair){
         .heap.source = {.get = heap_get, .put = heap_put, .unlimited = &pair->states.source},
         .states.source = {.get = heap_get, .put = heap_put},
-        .now_us = 1000000,
+        .now_us = UINT32_MAX - 1000, /* what is remembered of a frame's time wraps around soon */
         .room = 16384,
     };
     for (int i = 0; i < 2; i++) {

@@ -375,6 +375,17 @@ static void line_free(struct line *line)
     *line = (struct line){.is_there = false};
 }
 
+/* As if it had carried so many frames before, all of which were acknowledged: near where the ring's ends wrap around, or half of that. */
+static void age_line(struct model *model, uint64_t number)
+{
+    static const uint32_t ages[] = {0, 0x80000000U};
+
+    for (int end = 0; end < 2; end++) {
+        struct session_link *link = link_find(model->pair.ends[end], number);
+        link->head = link->tail = ages[pick(model, N_ITEMS(ages))] - pick(model, 40);
+    }
+}
+
 static void line_new(struct model *model)
 {
     for (int i = 0; i < MAX_LINKS; i++) {
@@ -383,6 +394,7 @@ static void line_new(struct model *model)
             continue;
         *line = (struct line){.is_there = true, .number = model->n_links++, .is_up = {true, true}};
         pair_link(&model->pair, line->number);
+        age_line(model, line->number);
         for (int end = 0; end < 2; end++)
             session_keep_link(model->pair.ends[end], line->number, line);
         bool is_own = line->number > 0 && pick(model, 4) == 0, stands = pick(model, 2) == 0;
