@@ -122,7 +122,7 @@ static void on_stream(struct host *host, const struct session_event *event)
         host->ops->on_answered(host, stream);
 }
 
-static void tell(struct host *host, const struct peer_event *event, const struct peer_time *now)
+static void tell(struct host *host, const struct peer_event *event)
 {
     switch (event->kind) {
     case PEER_STREAM:
@@ -138,7 +138,7 @@ static void tell(struct host *host, const struct peer_event *event, const struct
             host->ops->on_listener(host, &event->session_event);
         break;
     case PEER_WANTS_CARRIER:
-        host->ops->on_wanted(host, now);
+        host->ops->on_wanted(host);
         break;
     case PEER_LINK_UP:
         on_up(host, peer_link_owner(event->link));
@@ -162,14 +162,14 @@ static void tell(struct host *host, const struct peer_event *event, const struct
 }
 
 /* False: there was nothing to be told. */
-static bool tell_all(struct host *host, const struct peer_time *now)
+static bool tell_all(struct host *host)
 {
     bool has_told = false;
     struct peer_event event;
     while (!host->is_over && peer_next_event(host->peer, &event)) {
         host->is_over = event.kind == PEER_ENDED;
         host->why = event.why;
-        tell(host, &event, now);
+        tell(host, &event);
         has_told = true;
     }
     return has_told;
@@ -256,12 +256,12 @@ static void look_at_deadlines(struct host *host, const struct peer_time *now)
 static void settle(struct tended *tended, const struct peer_time *now)
 {
     struct host *host = CONTAINER_OF(tended, struct host, tended);
-    (void)tell_all(host, now);
+    (void)tell_all(host);
     do {
         /* Whoever wants what has come has taken it by now. */
         peer_settle(host->peer);
         write_all(host, now);
-    } while (tell_all(host, now));
+    } while (tell_all(host));
     tended_forget(tended); /* what was done to it meanwhile is settled */
     if (host->ops->on_settled != NULL)
         host->ops->on_settled(host, now);

@@ -27,7 +27,7 @@ struct host_ops {
     /* Something is said of a listener: SESSION_LISTEN, SESSION_LISTENING or SESSION_UNLISTEN. NULL: nothing ever is. */
     void (*on_listener)(struct host *, const struct session_event *);
     /* A carrier is wanted. NULL: never. */
-    void (*on_wanted)(struct host *, const struct peer_time *now);
+    void (*on_wanted)(struct host *);
     void (*on_up)(struct host *, struct carrier *);
     /* The other end takes no more streams, and ends the session in so many seconds. */
     void (*on_drained)(struct host *, uint64_t seconds);

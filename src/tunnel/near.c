@@ -40,9 +40,8 @@ static void take_down(struct near *near)
 
 /* ---- what its peer tells ---- */
 
-static void on_wanted(struct host *host, const struct peer_time *now)
+static void on_wanted(struct host *host)
 {
-    (void)now;
     near_dial(near_of(host));
 }
 

@@ -89,9 +89,8 @@ static void on_done(struct opening *opening, enum err err)
 /* ---- what its peer tells ---- */
 
 /* It asks again where the first attempt takes long; one is enough here. */
-static void on_wanted(struct host *host, const struct peer_time *now)
+static void on_wanted(struct host *host)
 {
-    (void)now;
     struct probe *probe = of(host);
     if (probe->n_tried > 0)
         return;
