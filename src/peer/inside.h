@@ -90,6 +90,7 @@ struct peer_link {
     uint64_t rest_us;                    /* near: so long it may be idle where it is not needed */
     size_t heard_bytes;                  /* near: payload that has come since it was asked */
     uint64_t started_us;                 /* near: when flight 1 was made */
+    unsigned n_stalls;                   /* near: of links before it, one behind the other */
     uint64_t active_us;                  /* when something was last sent or received */
     uint64_t keepalive_us;      /* near: when the link is asked for life if it was idle ... */
     uint64_t keepalive_from_us; /* ... since then */
@@ -139,6 +140,8 @@ struct near {
     uint64_t spent_us,
         spending_us; /* when a link's bytes were used up, and how often they are, smoothed; 0: never */
     uint64_t succeeded_us;   /* when an attempt last did */
+    unsigned n_stalls;       /* of links, one behind the other, of which the last did ... */
+    uint64_t stalled_us;     /* ... then */
     size_t n_taken;          /* so many links of this session the server seems to take ... */
     struct back_off further; /* ... and one more is asked for then; no failures: it takes all */
 };
@@ -297,9 +300,10 @@ void near_ask_links(struct peer *peer); /* those that are up, for a sign of life
 void near_start_over(struct peer *peer, const char *why);
 void near_session_ended(struct peer *peer, const char *why); /* by the other end */
 uint64_t
-near_stall_us(const struct peer_link *link); /* when it is stalled; NEVER_US: it owes nothing */
-void near_review(struct peer *peer);         /* asks for a carrier where one is due */
-void near_note(struct peer *peer);           /* something has happened, of which that may come */
+near_stall_us(const struct peer_link *link);  /* when it is stalled; NEVER_US: it owes nothing */
+void near_be_patient(struct peer_link *link); /* as those before it have taught */
+void near_review(struct peer *peer);          /* asks for a carrier where one is due */
+void near_note(struct peer *peer);            /* something has happened, of which that may come */
 void near_advance(struct peer *peer);
 uint64_t near_deadline_us(const struct peer *peer);
 

@@ -19,6 +19,8 @@
 #define MIN_STALL_US SECOND_US
 #define ACK_DELAY_US UINT64_C(25000)
 #define ASK_BYTES ((size_t)4096)
+#define MAX_STALLS 5 /* in a row, of which each doubles what the next link may owe for */
+#define LONG_LIFE 8
 #define MAX_KEEPALIVES 4 /* by so much the mean may be passed */
 /* So many links are looked at no more often than that, unless one is taken or gone. */
 #define MANY_LINKS 16
@@ -47,14 +49,32 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 /* ---- is a carrier wanted? ---- */
 
+/* A line that has got slow, of which a record takes longer than that, would be sent into again for ever: of links that stall one behind the
+ * other each is given twice as long as the one before, until one has lived for many times that. */
+static uint64_t least_patience_us(const struct peer_link *link, uint64_t since_us)
+{
+    uint64_t patience = MIN_STALL_US << link->n_stalls;
+
+    return since_us < link->started_us + LONG_LIFE * patience ? patience : MIN_STALL_US;
+}
+
 /* How long a link may owe an acknowledgement. Where its carrier is a stream, that one's session waits for less. */
-static uint64_t patience_us(const struct peer_link *link, const struct session_link_stats *stats)
+static uint64_t patience_us(const struct peer_link *link, const struct session_link_stats *stats,
+                            uint64_t since_us)
 {
     uint64_t patience = 4 * stats->srtt_us + ACK_DELAY_US;
+    uint64_t least = least_patience_us(link, since_us);
 
-    if (patience < MIN_STALL_US)
-        patience = MIN_STALL_US;
+    if (patience < least)
+        patience = least;
     return link->is_chained ? patience + patience / 2 : patience;
+}
+
+void near_be_patient(struct peer_link *link)
+{
+    const struct near *near = &link->peer->near;
+
+    link->n_stalls = near->stalled_us + GIVE_UP_US > link->started_us ? near->n_stalls : 0;
 }
 
 uint64_t near_stall_us(const struct peer_link *link)
@@ -64,7 +84,7 @@ uint64_t near_stall_us(const struct peer_link *link)
     if (!session_link_stats(link->reign->session, link->number, &stats) ||
         stats.unacked_since_us == 0)
         return NEVER_US;
-    return stats.unacked_since_us + patience_us(link, &stats);
+    return stats.unacked_since_us + patience_us(link, &stats, stats.unacked_since_us);
 }
 
 static bool is_awaiting(const struct peer_link *link)
@@ -195,6 +215,7 @@ static void give_up_attempts(struct peer *peer, const char *why)
     peer->near.dates_by_wall = false;
     peer->near.tries = (struct back_off){.next_us = peer->time.now_us};
     peer->near.further = (struct back_off){0};
+    peer->near.n_stalls = 0;
 }
 
 void near_ask_links(struct peer *peer)
@@ -378,7 +399,18 @@ static uint64_t probe_us(const struct peer_link *link)
     if (link->was_probed || (link->heard_bytes < ASK_BYTES && span_bytes(&link->in) == 0) ||
         !session_link_stats(link->reign->session, link->number, &stats))
         return NEVER_US;
-    return stats.last_received_us + patience_us(link, &stats);
+    return stats.last_received_us + patience_us(link, &stats, stats.last_received_us);
+}
+
+static void note_stall(const struct peer_link *link)
+{
+    struct near *near = &link->peer->near;
+    uint64_t now_us = link->peer->time.now_us;
+    bool was_patient = least_patience_us(link, now_us) > MIN_STALL_US;
+    unsigned n_before = was_patient ? link->n_stalls : 0;
+
+    near->n_stalls = n_before < MAX_STALLS ? n_before + 1 : MAX_STALLS;
+    near->stalled_us = now_us;
 }
 
 static void advance_up(struct peer_link *link)
@@ -386,6 +418,8 @@ static void advance_up(struct peer_link *link)
     struct peer *peer = link->peer;
     uint64_t now_us = peer->time.now_us;
 
+    if (!link->is_stalled && near_stall_us(link) <= now_us)
+        note_stall(link);
     link->is_stalled = near_stall_us(link) <= now_us;
     if (probe_us(link) <= now_us) {
         link->was_probed = true;

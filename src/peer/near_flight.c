@@ -141,6 +141,7 @@ void near_begin(struct peer_link *link, const struct peer_time *time)
 {
     link->state = LINK_AWAITING;
     link->started_us = time->now_us;
+    near_be_patient(link);
     if (begin(link) != ERR_NONE)
         peer_link_close(link, "out of memory");
     else

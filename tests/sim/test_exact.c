@@ -385,6 +385,58 @@ static void a_link_that_cannot_say_its_last_words_is_cut(void **state)
     end();
 }
 
+/* ---- a line that gets slow ---- */
+
+static void slow_down(uint64_t ns_per_byte)
+{
+    world.scenario.ns_per_byte = ns_per_byte;
+    for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next)
+        for (unsigned line = 0; line < 2; line++)
+            CONTAINER_OF(at, struct sim_carrier, in_world)->lines[line].ns_per_byte = ns_per_byte;
+}
+
+static unsigned n_open(void)
+{
+    unsigned n = 0;
+
+    for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next)
+        n += CONTAINER_OF(at, struct sim_carrier, in_world)->ends[0].is_open;
+    return n;
+}
+
+/* So that what is written at once arrives later than a link may owe an acknowledgement, at first. What is under way is sent again by few links
+ * more, and never by more than two at a time. */
+static void a_line_that_gets_slow_is_not_sent_into_again_for_ever(void **state)
+{
+    static const struct {
+        uint64_t ns_per_byte;
+        unsigned most_carriers;
+    } slow[] = {{10000, 2}, {40000, 4}};
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof slow / sizeof slow[0]; i++) {
+        unsigned side = i % 2;
+        begin((struct scenario){.ns_per_byte = 1000}, 3);
+        add_step(0, side, 0, 2000000);
+        for (size_t step = 0; step < 24; step++) /* small streams */
+            add_step(1 + step % 2, step / 2 % 2, SECOND, 100);
+        world_start(&world);
+        run_until_read(0, 1 - side, 500000);
+        slow_down(slow[i / 2].ns_per_byte);
+        uint64_t until_us = world.now_us + 1500000 * slow[i / 2].ns_per_byte / 1000 * 3 / 2;
+        while (n_read(0, 1 - side) < 2000000) {
+            assert_true(world_step(&world, until_us));
+            assert_in_range(n_open(), 1, 2);
+        }
+        for (size_t app = 1; app < 3; app++)
+            assert_int_equal(n_read(app, 0) + n_read(app, 1), 1200);
+        struct session_stats stats;
+        session_stats(sender_of(side), &stats);
+        assert_in_range(world.n_carriers, 1, slow[i / 2].most_carriers);
+        assert_in_range(stats.n_resent_bytes, 0, (world.n_carriers - 1) * 2 * 65536);
+        end();
+    }
+}
+
 /* ---- a link's first record ---- */
 
 static void a_link_without_a_record_behind_its_flight_is_lost(void **state)
@@ -987,6 +1039,7 @@ int main(void)
         cmocka_unit_test(links_that_carry_something_are_replaced_at_once),
         cmocka_unit_test(what_was_under_way_is_sent_again_once),
         cmocka_unit_test(a_link_that_cannot_say_its_last_words_is_cut),
+        cmocka_unit_test(a_line_that_gets_slow_is_not_sent_into_again_for_ever),
         cmocka_unit_test(a_link_without_a_record_behind_its_flight_is_lost),
         cmocka_unit_test(a_join_without_a_record_behind_its_flight_is_lost),
         cmocka_unit_test(a_join_whose_early_records_take_long_keeps_its_link),
