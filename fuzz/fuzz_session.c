@@ -1,9 +1,10 @@
 /*
- * A session that is fed by an adversary who owns the key: any payloads as records of two links, between what an application does with its
- * streams, time that goes on, and links that are lost. Whatever comes, nothing is read or written out of bounds, what is kept stays
- * within the credit, and what goes out is well-formed.
+ * A session that is fed by an adversary who owns the key: any payloads as records of two links and more, between what an application does
+ * with its streams, time that goes on, links that are lost, and what becomes of a session as a whole. Whatever comes, nothing is read or
+ * written out of bounds, what is kept stays within the credit, and what goes out is well-formed.
  *
- * The input is a list of steps, a byte each and what it takes:
+ * The input is a byte, of which the lowest bit says client; 2 is a server that demands an identity, 4 one that holds bytes back at first,
+ * 6 both; then a list of steps, a byte each and what it takes:
  *   0xxxxxxx  a record: its length in the lowest bits and the next byte, then its payload
  *   1xxxxxxx  something else: see act()
  */
@@ -44,11 +45,10 @@ static void put(struct chunk_source *source, struct chunk *chunk)
 }
 
 struct state {
-    struct counted chunks, states; /* the second is for what the session knows of streams */
-    struct session *session;
+    struct counted chunks, states;     /* the second is for what the session knows of streams */
+    struct session *session, *retired; /* the second: NULL, or the one before */
     struct stream *streams[MAX_STREAMS];
     uint64_t now_us;
-    uint64_t next_link;
     bool is_client;
 };
 
@@ -61,14 +61,29 @@ static struct stream **place_of(struct state *state, const struct stream *stream
     return NULL;
 }
 
-static void take_events(struct state *state)
+/* What is behind the identity waits for this. */
+static void judge_auth(struct state *state, struct session *session)
+{
+    const uint8_t *spki, *signature;
+    size_t n_spki, n_signature;
+
+    session_auth(session, &spki, &n_spki, &signature, &n_signature);
+    if (n_spki > 0 && n_signature > 0 && spki[0] == signature[n_signature - 1])
+        session_end(session, 2, state->now_us);
+    enum err err = session_admit(session, state->now_us);
+    CHECK(err == ERR_NONE || err == ERR_BAD || err == ERR_LIMIT);
+}
+
+static void take_events(struct state *state, struct session *session)
 {
     const struct addr bound = {.family = ADDR_NONE};
     struct session_event event;
 
-    while (session_next_event(state->session, &event)) {
-        if (event.kind == SESSION_LISTEN) {
-            session_listening(state->session, event.listener,
+    while (session_next_event(session, &event)) {
+        if (event.kind == SESSION_AUTH) {
+            judge_auth(state, session);
+        } else if (event.kind == SESSION_LISTEN) {
+            session_listening(session, event.listener,
                               event.listener % 3 == 0 ? LISTENER_IN_USE : LISTENER_BOUND,
                               &event.addr);
         } else if (event.kind == STREAM_INCOMING) {
@@ -199,6 +214,96 @@ static void use_listeners(struct state *state, unsigned what)
         (void)!session_open(state->session, &request, place);
 }
 
+static void begin_session(struct state *state)
+{
+    const struct session_options options = {.is_client = state->is_client,
+                                            .window_bytes = WINDOW_BYTES,
+                                            .stream_window_bytes = WINDOW_BYTES / 4,
+                                            .chunks = &state->chunks.source};
+
+    CHECK(session_new(&state->session, &options) == ERR_NONE);
+    for (uint64_t link = 0; link < 2; link++) {
+        CHECK(session_add_link(state->session, link, state->now_us) == ERR_NONE);
+        session_link_stands(state->session, link);
+    }
+}
+
+static void end_session(struct state *state, struct session *session)
+{
+    session_end(session, 3, state->now_us);
+    session_kill_closed(session);
+}
+
+/* What the other end cannot know of goes on in another session, as where a far end has forgotten the first. */
+static void start_over(struct state *state)
+{
+    session_free(state->retired);
+    state->retired = state->session;
+    begin_session(state);
+    session_move_untold(state->retired, state->session);
+    end_session(state, state->retired);
+    take_events(state, state->retired);
+}
+
+/* Of four, one is a stream's own, and one does not stand yet. */
+static void change_link(struct state *state, uint64_t number)
+{
+    session_lose_link(state->session, number % 4, state->now_us);
+    if (session_add_link(state->session, number, state->now_us) != ERR_NONE)
+        return;
+    if (number % 4 == 2)
+        session_own_link(state->session, number);
+    if (number % 4 != 3)
+        session_link_stands(state->session, number);
+}
+
+static void use_session(struct state *state, unsigned what)
+{
+    switch (what) {
+    case 0:
+        session_settle(state->session);
+        if (state->retired != NULL)
+            session_settle(state->retired);
+        break;
+    case 1:
+    case 2:
+    case 3:
+        session_bye(state->session, what - 1);
+        break;
+    case 4:
+    case 5:
+        send_out(state, what - 2);
+        break;
+    case 6:
+    case 7:
+        session_deliver(state->session, what == 7);
+        break;
+    case 8:
+        session_drain(state->session, 5);
+        (void)session_drain_is_known(state->session);
+        break;
+    case 9:
+        session_excuse(state->session, 1 << 20, state->now_us);
+        break;
+    case 10:
+        session_link_stands(state->session, 3);
+        break;
+    case 11:
+        session_ping(state->session, 0, state->now_us);
+        break;
+    case 12:
+        end_session(state, state->session);
+        break;
+    case 13:
+        if (state->is_client)
+            start_over(state);
+        break;
+    default: /* at 14 of one that may have carried anything, which nobody does */
+        if (state->is_client)
+            session_retract(state->session, what == 14 ? 0 : 3, state->now_us);
+    }
+}
+
 static void act(struct state *state, uint8_t step)
 {
     const struct stream_request request = {.kind = (step & 0x40) != 0 ? STREAM_ASSOCIATION
@@ -215,12 +320,10 @@ static void act(struct state *state, uint8_t step)
         session_advance(state->session, state->now_us);
         break;
     case 3:
-        session_settle(state->session);
+        use_session(state, what);
         break;
     case 4:
-        session_lose_link(state->session, what % 4, state->now_us);
-        if (session_add_link(state->session, what, state->now_us) == ERR_NONE)
-            session_link_stands(state->session, what);
+        change_link(state, what);
         break;
     case 5:
         if (what % 4 == 3)
@@ -246,7 +349,7 @@ static size_t give_record(struct state *state, uint8_t step, const uint8_t *data
         session_receive(state->session, step & 3, chunk, chunk->bytes, length, state->now_us);
     CHECK(err == ERR_NONE || err == ERR_BAD || err == ERR_LIMIT);
     chunk_release(chunk);
-    take_events(state);
+    take_events(state, state->session);
     return 1 + length;
 }
 
@@ -254,8 +357,9 @@ static void check(struct state *state)
 {
     struct session_stats stats;
 
+    session_free(state->retired);
     session_settle(state->session);
-    take_events(state);
+    take_events(state, state->session);
     session_stats(state->session, &stats);
     CHECK(stats.n_held_bytes == state->chunks.n_bytes);
     CHECK(stats.n_granted_bytes <= WINDOW_BYTES + 16U * 4096U);
@@ -271,23 +375,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .states.source = {.get = get, .put = put},
         .now_us = 1,
         .is_client = n > 0 && (data[0] & 1) != 0};
-    const struct session_options options = {.is_client = state.is_client,
-                                            .window_bytes = WINDOW_BYTES,
-                                            .stream_window_bytes = WINDOW_BYTES / 4,
-                                            .chunks = &state.chunks.source};
 
-    CHECK(session_new(&state.session, &options) == ERR_NONE);
-    for (uint64_t link = 0; link < 2; link++) {
-        CHECK(session_add_link(state.session, link, state.now_us) == ERR_NONE);
-        session_link_stands(state.session, link);
-    }
+    begin_session(&state);
+    if (n > 0 && (data[0] | 4) == 6)
+        session_demand_auth(state.session);
+    if (n > 0 && (data[0] | 2) == 6)
+        session_deliver(state.session, false);
     for (size_t at = 1; at < n;) {
         uint8_t step = data[at++];
         if ((step & 0x80) == 0)
             at += give_record(&state, step, data + at, n - at);
         else
             act(&state, step & 0x7f);
-        take_events(&state);
+        take_events(&state, state.session);
     }
     check(&state);
     session_free(state.session);
