@@ -215,7 +215,7 @@ static void one_of_two_links_that_falls_silent_costs_little(void **state)
             struct list *at = which == 0 ? world.carriers.next : world.carriers.prev;
             struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
             freeze(carrier);
-            assert_in_range(run_until_read(1 - side, 2900000), 0, SECOND);
+            assert_in_range(run_until_read(1 - side, 2900000), 0, 500 * MS);
             end();
         }
 }
@@ -233,6 +233,32 @@ static void one_of_two_links_that_dies_costs_nothing(void **state)
         assert_in_range(run_until_read(0, 2900000), 0, 200 * MS);
         end();
     }
+}
+
+/* Nobody says anything. A keepalive is due after a second on average and four at most, by the next if something was said since the one
+ * before; its answer is missed for one more. */
+static void an_idle_link_that_is_dead_is_found_out_by_its_keepalive(void **state)
+{
+    enum { RUNS = 40 };
+    uint64_t sum_us = 0;
+    (void)state;
+    for (unsigned run = 0; run < RUNS; run++) {
+        begin((struct scenario){.seed = run}, 1);
+        add_step(0, 0, 0, 100);
+        add_step(0, 0, 550 * SECOND, 100);
+        world_start(&world);
+        world.nears[0].peer->near.options.keepalive_s = 1;
+        run_until(BEGIN_US + 20 * SECOND);
+        assert_int_equal(world.n_carriers, 1);
+        freeze(CONTAINER_OF(world.carriers.next, struct sim_carrier, in_world));
+        uint64_t frozen_us = world.now_us;
+        while (world.n_carriers == 1)
+            assert_true(world_step(&world, frozen_us + 9 * SECOND + MS));
+        assert_true(world.now_us - frozen_us >= SECOND);
+        sum_us += world.now_us - frozen_us;
+        end();
+    }
+    assert_in_range(sum_us / RUNS, SECOND, 3 * SECOND);
 }
 
 /* What the one for all carries meanwhile says nothing for it. */
@@ -328,6 +354,67 @@ static void an_old_link_waits_half_a_minute_for_the_others_fin(void **state)
     }
 }
 
+enum { MAX_LIVES = 64 };
+
+/* How long each of the first links has stood, or (bytes) what its carrier has had; the last is still alive. */
+static size_t lives(uint64_t out[static MAX_LIVES], bool in_bytes, uint64_t until_us)
+{
+    uint64_t begun_us[MAX_LIVES] = {0};
+    size_t n = 0;
+
+    while (world.now_us < until_us && world_step(&world, until_us))
+        for (struct list *at = world.carriers.next; at != &world.carriers; at = at->next) {
+            const struct sim_carrier *carrier = CONTAINER_OF(at, struct sim_carrier, in_world);
+            const struct peer_link *link = carrier->ends[0].link;
+            unsigned i = carrier->number;
+            assert_in_range(i, 0, MAX_LIVES - 1);
+            if (link == NULL || link->state < LINK_UP)
+                continue;
+            begun_us[i] = begun_us[i] == 0 ? world.now_us : begun_us[i];
+            out[i] = in_bytes ? carrier->lines[0].n_written + carrier->lines[1].n_written
+                              : world.now_us - begun_us[i];
+            n = i + 1 > n ? i + 1 : n;
+        }
+    return n - 1;
+}
+
+static void assert_drawn_from(const uint64_t *lives, size_t n, uint64_t least, uint64_t most)
+{
+    uint64_t shortest = UINT64_MAX, longest = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        assert_in_range(lives[i], least, most);
+        shortest = lives[i] < shortest ? lives[i] : shortest;
+        longest = lives[i] > longest ? lives[i] : longest;
+    }
+    assert_true(longest - shortest > (most - least) / 4);
+}
+
+/* A link is worn after its life; then another is made, for which it waits, and the two ends' BYE. */
+static void the_lives_of_links_are_drawn_from_the_range(void **state)
+{
+    uint64_t found[MAX_LIVES];
+    (void)state;
+    begin((struct scenario){.every = {2 * SECOND, 4 * SECOND}}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 550 * SECOND, 100);
+    world_start(&world);
+    size_t n = lives(found, false, BEGIN_US + 60 * SECOND);
+    assert_in_range(n, 60 / 5, 60 / 2);
+    assert_drawn_from(found, n, 2 * SECOND, 4 * SECOND + 8 * LATENCY);
+    end();
+    for (unsigned side = 0; side < 2; side++) {
+        begin((struct scenario){.after = {400000, 800000}, .ns_per_byte = 1000}, 1);
+        add_step(0, side, 0, 12000000);
+        world_start(&world);
+        n = lives(found, true, BEGIN_US + 30 * SECOND);
+        assert_int_equal(n_read(0, 1 - side), 12000000);
+        assert_in_range(n, 12000000 / 800000, 12000000 / 200000);
+        assert_drawn_from(found, n, 200000, 800000);
+        end();
+    }
+}
+
 static void links_of_few_bytes_are_opened_ahead(void **state)
 {
     (void)state;
@@ -408,11 +495,13 @@ int main(void)
         cmocka_unit_test(a_client_asks_for_so_many_links_and_no_more),
         cmocka_unit_test(one_of_two_links_that_falls_silent_costs_little),
         cmocka_unit_test(one_of_two_links_that_dies_costs_nothing),
+        cmocka_unit_test(an_idle_link_that_is_dead_is_found_out_by_its_keepalive),
         cmocka_unit_test(
             a_link_that_is_hung_up_on_again_and_again_is_asked_for_less_and_less_often),
         cmocka_unit_test(a_handover_by_time_costs_no_pause_and_sends_nothing_twice),
         cmocka_unit_test(an_old_link_stays_until_another_has_its_place),
         cmocka_unit_test(an_old_link_waits_half_a_minute_for_the_others_fin),
+        cmocka_unit_test(the_lives_of_links_are_drawn_from_the_range),
         cmocka_unit_test(links_of_few_bytes_are_opened_ahead),
         cmocka_unit_test(links_that_went_fast_leave_one_behind),
         cmocka_unit_test(an_idle_session_hands_over_and_keeps_one_link),
