@@ -18,6 +18,7 @@ from harness.tunnel import KEY, PORT, SERVER6, Transfer, two_way
 from harness.wait import until
 
 N_AT_ONCE = 4000
+STUCK_BYTES = 3_500_000    # more than what the kernel takes for a target that reads nothing, and less than what a stream takes
 RELAY = '  - {type: relay, name: fixed, listen: "127.0.0.1:1081"}\n'
 
 
@@ -255,6 +256,24 @@ def test_acc_47_a_reset_reaches_the_other_side_as_a_reset(tunnel, who):
     else:
         with pytest.raises(ConnectionResetError):
             sock.recv(1)
+
+
+def test_a_target_that_has_ended_and_reads_no_more_is_given_up_when_the_near_end_is_through_with_it(tunnel):
+    """The near end's idle times are over then: all that its client sent is on its way."""
+    gone = threading.Event()
+
+    def end_and_stop(conn):
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        conn.shutdown(socket.SHUT_WR)
+        gone.wait(60)
+    t = tunnel(far_limits="idle_ms: 1000")
+    sock = t.connect(t.serve(end_and_stop))
+    receive_end(sock)
+    sock.sendall(bytes(STUCK_BYTES))
+    sock.shutdown(socket.SHUT_WR)
+    t.near.wait_record(event="flow", end="closed", up=STUCK_BYTES)
+    t.far.wait_record(event="flow", end="idle")
+    gone.set()
 
 
 def test_a_killed_client_does_not_look_like_an_end_to_the_target(tunnel):
