@@ -314,6 +314,9 @@ void near_stood(struct peer_link *link)
     session_say_instance(link->reign->session, link->number, link->peer->near.options.instance);
     session_ping(link->reign->session, link->number, link->peer->time.now_us);
     near_begin_life(link);
+    /* What is still dialled then is nothing that the next one has to wait for. */
+    if (near_lack(link->peer) == 0)
+        link->peer->near.n_dials = link->peer->near.n_wanted = 0;
 }
 
 void near_received(struct peer_link *link)

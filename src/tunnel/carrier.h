@@ -46,6 +46,7 @@ struct carrier {
     bool has_part;     /* of a record, when something came last */
     uint8_t n_late;    /* how often its rest was late by as much as acknowledgements are */
     bool is_chained;   /* it has no descriptor: it is a stream of another session */
+    uint16_t server;   /* near: to which of the server's addresses it goes */
     const char *why;   /* it is closed, static; NULL: nothing (more) to say */
     uint64_t heard_us; /* when something came last */
     uint64_t n_received_bytes, n_sent_bytes; /* on the wire */

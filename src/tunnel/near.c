@@ -91,7 +91,7 @@ static void on_settled(struct host *host, const struct peer_time *now)
 
 static void on_up(struct host *host, struct carrier *carrier)
 {
-    (void)carrier;
+    near_dial_stands(near_of(host), carrier);
     /* From now on it is the target that takes its time. */
     for (struct list *at = host->streams.next; at != &host->streams; at = at->next) {
         struct tunnel_stream *stream = CONTAINER_OF(at, struct tunnel_stream, link);

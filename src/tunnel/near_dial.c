@@ -85,6 +85,7 @@ static enum err take(struct near_dial *dial)
         return ERR_NONE;
     }
     struct carrier *carrier = CONTAINER_OF(near->host.carriers.prev, struct carrier, link);
+    carrier->server = (uint16_t)(dial->server % near->spec->settings.n_servers);
     if (carrier_give(carrier, opening->early, opening->n_early) != ERR_NONE)
         carrier_close(carrier, false);
     return ERR_NONE;
@@ -154,6 +155,8 @@ static enum err begin(struct near_dial *dial)
     };
     dial->opening.target.addr.port = draw_port(near, dial->opening.target.addr.port);
     near->last_port = dial->opening.target.addr.port;
+    if (!takes_turns(settings))
+        near->next_server = dial->server + 1;
     dial->is_paused = false;
     set_deadline(dial, DIAL_MS);
     return dial->via == NULL ? dial_open(&dial->opening, NULL)
@@ -171,8 +174,6 @@ static void go_on(struct near_dial *dial, enum err err)
             break;
         log_failure(dial, err);
         dial->server++;
-        if (!takes_turns(&near->spec->settings))
-            near->next_server = dial->server;
         if (dial->n_left == 0)
             break;
         dial->n_left--;
@@ -206,6 +207,14 @@ static void on_deadline(struct timer *timer)
     struct near_dial *dial = CONTAINER_OF(timer, struct near_dial, deadline);
     cancel(dial);
     go_on(dial, ERR_TIMEOUT);
+}
+
+void near_dial_stands(struct near *near, const struct carrier *carrier)
+{
+    if (takes_turns(&near->spec->settings))
+        return;
+    near->next_server = carrier->server;
+    near_dial_cancel_all(near);
 }
 
 void near_dial(struct near *near)

@@ -11,6 +11,7 @@ from harness.origin import echo
 from harness.pattern import receive_pattern, send_pattern
 from harness.tunnel import KEY, PORT, SERVER6, SOCKS_PORT, Transfer, two_way
 from harness.udp import Sides
+from harness.wait import Stopwatch
 
 
 def carry(t, n=500_000, seed=1):
@@ -59,9 +60,25 @@ def test_as_many_sessions_as_asked_for(tunnel, n):
     assert len(t.carriers()) == n
 
 
-def test_the_next_address_of_a_server_is_tried(tunnel):
-    """Where nobody listens, where nothing is, and where it is."""
-    carry(tunnel(near={"server": f'["{FAR4}:9", "198.51.100.1:{PORT}", "{SERVER6}"]'}))
+@pytest.mark.parametrize("is_silent", [False, True], ids=["what is sent is swallowed", "somebody accepts and is silent"])
+def test_the_next_address_of_a_server_is_tried(tunnel, is_silent):
+    """Where nobody listens, where nothing is, where nobody answers, and where it is. Who comes meanwhile is served, and what is lost is replaced at once."""
+    t = tunnel(near={"server": f'["{FAR4}:9", "198.51.100.1:{PORT}", "{FAR4}:7", "{SERVER6}"]'}, wait=False)
+    t.start_far()
+    if is_silent:
+        with t.joined.far.entered():
+            t.origin(lambda conn: conn.recv(1 << 20) and conn.recv(1), FAR4, 7)
+    with contextlib.nullcontext() if is_silent else t.joined.far.dropping(7):
+        t.start_near()
+        watch = Stopwatch()
+        carry(t)
+        assert watch.s < 6 * SLOWNESS, "three seconds, and none is waited for until it is given up"
+        up = t.carriers()
+        with t.losing_all():
+            t.joined.near.kill_connections(PORT)
+        watch = Stopwatch()
+        carry(t, seed=2)
+        assert watch.s < 2 * SLOWNESS and t.carriers() - up, "it begins with the one that was of use"
 
 
 @pytest.mark.parametrize("keys", [{"stream_window": "64K"}, {"window": "64K"}, {"window": "1G", "stream_window": "512M"}], ids=str)
