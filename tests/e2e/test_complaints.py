@@ -138,7 +138,7 @@ def test_a_dead_link_is_found_out_by_keepalives_alone(tunnel):
     t = tunnel(near={"keepalive_s": 1})
     old = t.carriers()
     with forgotten(t):
-        until(lambda: t.carriers() - old, "another carrier", timeout=30)
+        until(lambda: t.carriers() - old, "another carrier, behind two keepalives of four seconds at most and a second", timeout=11)
         sock = t.connect(t.serve(echo))
         sock.sendall(b"x")
         assert receive_exactly(sock, 1) == b"x"

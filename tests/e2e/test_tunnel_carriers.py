@@ -1,6 +1,7 @@
 """Carriers are lost in every way there is, and what goes through the tunnel comes whole, or is seen to be cut off."""
 
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from harness.namespaces import FAR4, MOVED4
 from harness.origin import echo, speak_first, swallow
 from harness.pattern import exchange, receive_end, receive_pattern, send_and_end, send_pattern
 from harness.tunnel import PORT, SOCKS_PORT, Traffic, Transfer, two_way
-from harness.wait import until
+from harness.wait import Stopwatch, until
 
 
 @pytest.mark.parametrize("way", [killed_here, killed_there, silence, moved])
@@ -80,8 +81,10 @@ def test_acc_45_no_answer_on_a_new_stream_finds_a_dead_carrier(tunnel):
     t = tunnel(near={"keepalive_s": 0})
     server, old = t.serve(echo), t.carriers()
     with forgotten(t):
+        watch = Stopwatch()
         sock = t.connect(server)
         exchange(sock)
+        assert watch.s < 4 * SLOWNESS, "a second for the check, and a handshake"
     assert t.carriers() - old
 
 
@@ -270,6 +273,7 @@ def test_ssh_lives_through_a_change_of_network(ssh):
         def say(text):
             process.stdin.write(text)
             process.stdin.flush()
+            assert select.select([process.stdout], [], [], 20 * SLOWNESS)[0], "no answer"
             assert process.stdout.readline() == text
         say(b"before\n")
         moved(t)
