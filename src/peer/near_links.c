@@ -6,7 +6,7 @@
  *
  * A link that has lived for the time that was drawn for it, or has used up most of the bytes, is *worn*: another is opened, and when that
  * stands the old one ends, or goes on until its bytes are used up. Where links are used up faster than new ones come, some are opened ahead: as many as are used
- * up in the time that two take, one after the other.
+ * up in the time that two take, one after the other. In distributed mode these are common ones too: those that are ready for a stream do not end by themselves.
  */
 #include "peer/inside.h"
 
@@ -28,6 +28,33 @@
 static uint64_t draw(struct peer *peer, struct near_range range)
 {
     return range.min + rng_below(peer->rng, range.max - range.min + 1);
+}
+
+/* ---- how many are for all ---- */
+
+/* How many are used up while one is made, twice: more than that, and there is always one. */
+static unsigned n_ahead(const struct peer *peer)
+{
+    const struct near *near = &peer->near;
+    uint64_t calm_us = peer->time.now_us - near->spent_us, pause_us = calm_us / CALM_FACTOR;
+
+    if (near->spending_us == 0 || calm_us >= REST_US)
+        return 0;
+    if (pause_us < near->spending_us)
+        pause_us = near->spending_us;
+    uint64_t n = 2 * near->setup_us / pause_us;
+    return n < MAX_AHEAD ? (unsigned)n : MAX_AHEAD;
+}
+
+static unsigned n_common(const struct peer *peer)
+{
+    const struct near_options *options = &peer->near.options;
+    return options->is_distributed ? 1 : options->n_links;
+}
+
+static unsigned n_common_wanted(const struct peer *peer)
+{
+    return n_common(peer) + n_ahead(peer);
 }
 
 /* ---- what a link shall be ---- */
@@ -56,7 +83,8 @@ void near_plan(struct peer_link *link)
     struct peer *peer = link->peer;
     const struct near_options *options = &peer->near.options;
 
-    link->is_own = peer->stands && options->is_distributed && near_n_fresh_common(peer) > 0;
+    link->is_own = peer->stands && options->is_distributed &&
+                   near_n_fresh_common(peer) >= n_common_wanted(peer);
     link->retire_us = NEVER_US;
     if (options->after.max > 0)
         divide(link, draw(peer, options->after));
@@ -117,38 +145,14 @@ unsigned near_n_fresh_common(const struct peer *peer)
     return peer_count(peer, is_fresh_common);
 }
 
-/* How many are used up while one is made, twice: more than that, and there is always one. */
-static unsigned n_ahead(const struct peer *peer)
-{
-    const struct near *near = &peer->near;
-    uint64_t calm_us = peer->time.now_us - near->spent_us, pause_us = calm_us / CALM_FACTOR;
-
-    if (near->spending_us == 0 || calm_us >= REST_US)
-        return 0;
-    if (pause_us < near->spending_us)
-        pause_us = near->spending_us;
-    uint64_t n = 2 * near->setup_us / pause_us;
-    return n < MAX_AHEAD ? (unsigned)n : MAX_AHEAD;
-}
-
-static unsigned n_common(const struct peer *peer)
-{
-    const struct near_options *options = &peer->near.options;
-    return options->is_distributed ? 1 : options->n_links;
-}
-
-static unsigned n_common_wanted(const struct peer *peer)
-{
-    return n_common(peer) + n_ahead(peer);
-}
-
 /* A server that refuses a further link of a session says nothing to that. Without a limit one of those that were tried meanwhile would have succeeded. */
 const char *near_unanswered(struct peer_link *link)
 {
     struct peer *peer = link->peer;
     struct near *near = &peer->near;
 
-    if (!link->is_own || near_n_fresh_common(peer) == 0 || near->succeeded_us >= link->started_us)
+    if (!near->options.is_distributed || near_n_fresh_common(peer) == 0 ||
+        near->succeeded_us >= link->started_us)
         return "no answer; wrong key, wrong clock or not a sockeye";
     near->n_taken = peer_count(peer, peer_link_is_up);
     near_back_off(peer, &near->further);

@@ -450,6 +450,34 @@ static void links_that_went_fast_leave_one_behind(void **state)
     }
 }
 
+/* Two that are ready for a stream and one for all, and where links are used up fast some ahead: as many as are under way at once, and not
+ * one more for each that was used up. */
+static void distributed_links_of_few_bytes_are_given_back(void **state)
+{
+    (void)state;
+    for (unsigned side = 0; side < 2; side++) {
+        begin((struct scenario){.n_links = 2,
+                                .after = {65536, 131072},
+                                .latency_us = 50 * MS,
+                                .knobs[KNOB_DISTRIBUTED] = true},
+              100);
+        for (size_t i = 0; i < world.n_apps; i++) {
+            world.apps[i].open_us = BEGIN_US + i * 100 * MS;
+            add_step(i, side, 0, 200000);
+        }
+        world_start(&world);
+        while (world_step(&world, BEGIN_US + 20 * SECOND))
+            assert_in_range(n_open(), 0, 50);
+        for (size_t i = 0; i < world.n_apps; i++)
+            assert_int_equal(n_read(i, 1 - side), 200000);
+        assert_in_range(world.n_carriers, 200, 400);
+        run_until(BEGIN_US + 40 * SECOND);
+        /* One that was asked for as one ahead may be ready for the next stream. */
+        assert_in_range(n_open(), 3, 4);
+        end();
+    }
+}
+
 static void an_idle_session_hands_over_and_keeps_one_link(void **state)
 {
     (void)state;
@@ -504,6 +532,7 @@ int main(void)
         cmocka_unit_test(the_lives_of_links_are_drawn_from_the_range),
         cmocka_unit_test(links_of_few_bytes_are_opened_ahead),
         cmocka_unit_test(links_that_went_fast_leave_one_behind),
+        cmocka_unit_test(distributed_links_of_few_bytes_are_given_back),
         cmocka_unit_test(an_idle_session_hands_over_and_keeps_one_link),
         cmocka_unit_test(a_session_that_is_gone_is_replaced_within_what_a_carrier_may_carry),
     };
