@@ -53,6 +53,7 @@ def test_acc_02_five_links_carry_what_one_does(tunnel):
     assert carriers(t) == up
 
 
+@pytest.mark.workers
 def test_acc_02_what_dies_or_stalls_of_several_links_is_replaced_and_nothing_is_lost(tunnel):
     t = tunnel(near={"links": 3, "keepalive_s": 1})    # one that stalls behind the last transfer's end is found out too
     sock = t.connect(t.serve(echo), timeout=60)
