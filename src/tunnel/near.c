@@ -393,10 +393,27 @@ static void go_on_by(struct near *near, const struct inbound *inbound, struct ou
         move(near, "the way to the server has changed");
 }
 
+/* By these rules its server is reached by a tunnel at home on another worker, and it is there that what opens by it opens now. What
+ * was never at home here, for flows that could not move, stays. */
+static bool has_left_home(const struct near *near, struct outbound *outbound)
+{
+    const struct flow_env *here = near->host.tended.env->flow;
+    struct outbound *via = tunnel_outbound_via(outbound);
+    return tunnel_home(near->spec, near->via, near->session) == here &&
+           tunnel_home(near->spec, via, near->session) != here;
+}
+
+/* What it goes on by. NULL: nothing, it ends with its last stream. */
+static struct outbound *find_outbound(const struct near *near, const struct ruleset *ruleset)
+{
+    struct outbound *outbound = tunnel_outbound_find(ruleset, near->spec);
+    return outbound == NULL || has_left_home(near, outbound) ? NULL : outbound;
+}
+
 static void turn(struct near *near, const struct ruleset *ruleset)
 {
     struct tunnel_env *env = near->host.tended.env;
-    struct outbound *outbound = tunnel_outbound_find(ruleset, near->spec);
+    struct outbound *outbound = find_outbound(near, ruleset);
     bool is_leaving = outbound == NULL || env->is_draining || near->host.is_drained;
     bool listens = !is_leaving && near->session == 0 && tunnel_outbound_home(outbound) == env->flow;
     near->host.is_leaving = is_leaving;

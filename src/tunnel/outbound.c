@@ -18,14 +18,11 @@ static struct tunnel_outbound *of(struct outbound *outbound)
     return CONTAINER_OF(outbound, struct tunnel_outbound, base);
 }
 
-/* A session whose carriers are streams of another one is where that one is. */
-static struct flow_env *home_of(struct tunnel_outbound *outbound, const struct opening *opening,
-                                size_t session)
+struct flow_env *tunnel_home(const struct tunnel_spec *spec, struct outbound *via, size_t session)
 {
-    struct outbound *via = outbound->via;
     struct flow_env *of_via =
-        via == NULL || via->ops->home == NULL ? NULL : via->ops->home(via, opening, session);
-    return of_via != NULL ? of_via : tunnel_spec_home(outbound->spec, session)->flow;
+        via == NULL || via->ops->home == NULL ? NULL : via->ops->home(via, NULL, session);
+    return of_via != NULL ? of_via : tunnel_spec_home(spec, session)->flow;
 }
 
 /* Which of its sessions is next: of several that the worker has itself, it takes one of those. */
@@ -36,7 +33,7 @@ static size_t next_session(struct tunnel_outbound *outbound, const struct openin
     size_t first = atomic_load_explicit(&spec->n_asked, memory_order_relaxed) % n;
     for (size_t i = 0; i < n; i++) {
         size_t session = (first + i) % n;
-        if (home_of(outbound, opening, session) == opening->env)
+        if (tunnel_home(spec, outbound->via, session) == opening->env)
             return session;
     }
     return first;
@@ -67,7 +64,7 @@ static struct flow_env *home(struct outbound *outbound, const struct opening *op
     struct tunnel_outbound *tunnel = of(outbound);
     size_t session = which == OUTBOUND_ANY ? next_session(tunnel, opening)
                                            : which % tunnel->spec->settings.n_sessions;
-    return home_of(tunnel, opening, session);
+    return tunnel_home(tunnel->spec, tunnel->via, session);
 }
 
 static void ahead(struct outbound *outbound, struct opening *opening, const uint8_t *bytes,
@@ -151,5 +148,5 @@ struct outbound *tunnel_outbound_find(const struct ruleset *ruleset, const struc
 
 struct flow_env *tunnel_outbound_home(struct outbound *outbound)
 {
-    return home_of(of(outbound), NULL, 0);
+    return tunnel_home(of(outbound)->spec, of(outbound)->via, 0);
 }

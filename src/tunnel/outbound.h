@@ -17,6 +17,9 @@ NODISCARD enum err tunnel_outbound_new(struct outbound **out, struct tunnels *tu
 void tunnel_outbound_set_via(struct outbound *outbound, struct outbound *via);
 struct outbound *tunnel_outbound_via(struct outbound *outbound);
 
+/* The worker that has this session of a tunnel whose server is reached by `via` (NULL: it is dialled): where its carriers are streams of
+ * another session, it is where that one is. */
+struct flow_env *tunnel_home(const struct tunnel_spec *spec, struct outbound *via, size_t session);
 /* The worker that has its first session. */
 struct flow_env *tunnel_outbound_home(struct outbound *outbound);
 

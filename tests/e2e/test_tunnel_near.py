@@ -9,7 +9,7 @@ from harness import client
 from harness.binary import SLOWNESS
 from harness.client import receive_all, receive_exactly
 from harness.origin import answer_after_end, echo, http_page, speak_first
-from harness.pattern import receive_end, receive_pattern, send_and_end, send_pattern
+from harness.pattern import exchange, receive_end, receive_pattern, send_and_end, send_pattern
 from harness.program import complete, run_cli
 from harness.services import free_port
 from harness.tunnel import KEY, Transfer, two_way
@@ -24,6 +24,12 @@ def far(port, name="far", key=KEY, more=""):
 
 def near(port, name="home", key=KEY, more=""):
     return f'  - {{type: tunnel, name: {name}, server: "127.0.0.1:{port}", key: "{key}"{more}}}\n'
+
+
+def far_towards(inner, outer):
+    """Of a tunnel around another one: its own ports are denied otherwise."""
+    to = f"127.0.0.1:{inner}"
+    return far(outer, "outer", OTHER_KEY, f', target: "{to}"').replace("127.0.0.0/8", to)
 
 
 LAN = '  - {type: mixed, name: lan, listen: "127.0.0.1:0", outbound: home}\n'
@@ -69,7 +75,7 @@ def test_acc_46_a_carrier_goes_through_an_upstream_proxy(loop, origin, dial, kin
 def test_a_tunnel_leads_through_a_tunnel(loop, origin, dial):
     """Its carrier is a stream of the outer one's session; and it carries bulk."""
     inner, outer = free_port(), free_port()
-    program = loop(LAN + far(inner, "inner") + far(outer, "outer", OTHER_KEY, f', target: "127.0.0.1:{inner}"').replace('["127.0.0.0/8"]', f'["127.0.0.1:{inner}"]'),
+    program = loop(LAN + far(inner, "inner") + far_towards(inner, outer),
                    near(inner, more=", via: around") + near(outer, "around", OTHER_KEY))
     assert page(program, dial, origin(http_page(b"page"))).endswith(b"page")
     sock = dial(program.addr("lan"), timeout=30)
@@ -81,7 +87,7 @@ def test_a_tunnel_leads_through_a_tunnel(loop, origin, dial):
 def test_a_tunnel_moves_to_what_a_reload_makes_of_the_one_that_it_leads_through(loop, origin, dial, rewrite, place):
     """Its clients notice nothing, and the session of the old settings ends."""
     inner, outer = free_port(), free_port()
-    inbounds = LAN + far(inner, "inner") + far(outer, "outer", OTHER_KEY, f', target: "127.0.0.1:{inner}"').replace('["127.0.0.0/8"]', f'["127.0.0.1:{inner}"]')
+    inbounds = LAN + far(inner, "inner") + far_towards(inner, outer)
     around = near(outer, "around", OTHER_KEY)
     program = loop(inbounds, near(inner, more=", via: around") + around)
     sock = dial(program.addr("lan"), timeout=30)
@@ -99,6 +105,28 @@ def test_a_tunnel_moves_to_what_a_reload_makes_of_the_one_that_it_leads_through(
     transfer.end(120 * SLOWNESS)
     assert not program.records(event="session", out="home", is_="ended")
     assert not program.records(event="link", out="home", level="warn"), "it was handed over"
+
+
+@pytest.mark.workers
+def test_a_tunnel_that_leads_through_one_of_another_worker_now_leaves_no_session_behind(loop, origin, dial, rewrite, place):
+    """Of four workers these names have one each. The session of before ends with its last connection, and the next, for which there is no place beside it, begins."""
+    inner, outer, user = free_port(), free_port(), "QSB1c2VyJ3Mga2V5IGZvciB0aGUgZW5kLXRvLWVuZCE="
+    inbounds = LAN + far(inner, more=f', users: [{{name: ann, key: "{user}", sessions: 1}}]') + far_towards(inner, outer)
+
+    def outbounds(via):
+        return near(inner, key=f"{KEY}:{user}", more=f", via: {via}") + "".join(near(outer, name, OTHER_KEY) for name in ("a", "b"))
+    program, server = loop(inbounds, outbounds("a")), origin(echo)
+    for n, via in enumerate(("b", "a"), 1):
+        sock = dial(program.addr("lan"), timeout=30)
+        assert client.socks5(sock, *server.addr).code == 0
+        exchange(sock)
+        rewrite(program, config(place, inbounds, outbounds(via)))
+        exchange(sock)
+        sock.close()
+        until(lambda: client.is_served(program.addr("lan"), *server.addr), "a way by the session that has taken its place", timeout=30)
+        program.wait_record(n + 1, event="session", in_="far", is_="begun")
+    rewrite(program, config(place, inbounds, outbounds("b")))
+    until(lambda: client.is_served(program.addr("lan"), *server.addr), "a way when there was no connection", timeout=30)
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", b""], ids=["ssh", "hang-up"])
