@@ -21,6 +21,7 @@
 #define ASK_BYTES ((size_t)4096)
 #define MAX_STALLS 5 /* in a row, of which each doubles what the next link may owe for */
 #define LONG_LIFE 8
+#define PROVEN_BYTES (256 * 1024)
 #define MAX_KEEPALIVES 4 /* by so much the mean may be passed */
 /* So many links are looked at no more often than that, unless one is taken or gone. */
 #define MANY_LINKS 16
@@ -50,12 +51,14 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 /* ---- is a carrier wanted? ---- */
 
 /* A line that has got slow, of which a record takes longer than that, would be sent into again for ever: of links that stall one behind the
- * other each is given twice as long as the one before, until one has lived for many times that. */
-static uint64_t least_patience_us(const struct peer_link *link, uint64_t since_us)
+ * other each is given twice as long as the one before, until one has lived for many times that, or has carried a lot. */
+static bool is_proven(const struct peer_link *link, const struct session_link_stats *stats,
+                      uint64_t now_us)
 {
-    uint64_t patience = MIN_STALL_US << link->n_stalls;
+    uint64_t carried = link->in_budget.used + link->out_budget.used - stats->n_unacked_bytes;
 
-    return since_us < link->started_us + LONG_LIFE * patience ? patience : MIN_STALL_US;
+    return carried >= PROVEN_BYTES ||
+           now_us >= link->started_us + LONG_LIFE * (MIN_STALL_US << link->n_stalls);
 }
 
 /* How long a link may owe an acknowledgement. Where its carrier is a stream, that one's session waits for less. */
@@ -63,7 +66,8 @@ static uint64_t patience_us(const struct peer_link *link, const struct session_l
                             uint64_t since_us)
 {
     uint64_t patience = 4 * stats->srtt_us + ACK_DELAY_US;
-    uint64_t least = least_patience_us(link, since_us);
+    unsigned n_stalls = is_proven(link, stats, since_us) ? 0 : link->n_stalls;
+    uint64_t least = MIN_STALL_US << n_stalls;
 
     if (patience < least)
         patience = least;
@@ -409,8 +413,10 @@ static void note_stall(const struct peer_link *link)
 {
     struct near *near = &link->peer->near;
     uint64_t now_us = link->peer->time.now_us;
-    bool was_patient = least_patience_us(link, now_us) > MIN_STALL_US;
-    unsigned n_before = was_patient ? link->n_stalls : 0;
+    struct session_link_stats stats;
+    bool is_new = session_link_stats(link->reign->session, link->number, &stats) &&
+                  !is_proven(link, &stats, now_us);
+    unsigned n_before = is_new ? link->n_stalls : 0;
 
     near->n_stalls = n_before < MAX_STALLS ? n_before + 1 : MAX_STALLS;
     near->stalled_us = now_us;
