@@ -81,8 +81,8 @@ struct flow_env {
     const struct ruleset
         *in_force; /* whose flows take further requests, once that is known; NULL: nobody's */
     bool in_force_is_known;
-    bool is_over;           /* its loop is about to end: nothing begins any more */
-    struct list live;       /* every flow */
+    bool is_over;     /* every flow has ended for the program's end: nothing begins any more */
+    struct list live; /* every flow */
     struct list associated; /* every association, the longest unused first */
     struct idle_queue handshaking, connecting, binding, relaying, half_closed, lingering, settling,
         penalty, associating, ways_opening;

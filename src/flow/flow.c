@@ -395,6 +395,7 @@ enum err flow_accept_request(struct flow_env *env, struct inbound *inbound,
 
 void flow_end_all(struct flow_env *env)
 {
+    env->is_over = true;
     while (!list_empty(&env->live))
         flow_close(CONTAINER_OF(env->live.next, struct flow, link), FLOW_END_SHUTDOWN, true);
 }

@@ -102,7 +102,7 @@ NODISCARD enum err flow_accept_request(struct flow_env *env, struct inbound *inb
                                        const struct addr *carrier, const struct addr *from,
                                        const struct request *request);
 
-/* Ends every flow of the worker, as the program's end. */
+/* Ends every flow of the worker, as the program's end, and each that comes from another worker afterwards. */
 void flow_end_all(struct flow_env *env);
 
 /* No flow that other rules than these have admitted takes a further request: exchanges end with the

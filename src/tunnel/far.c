@@ -137,7 +137,9 @@ static struct far_host *begin_session(struct far *far, struct carrier *carrier, 
     if (host != NULL) {
         far_host_adopt(host, carrier);
         far_host_turn(host); /* it may have come by what has just ceased to be in force */
-        if (far->tended.env->is_draining)
+        if (far->tended.env->flow->is_over)
+            host_end(&host->host, END_PROGRAM_ENDS);
+        else if (far->tended.env->is_draining)
             host_drain(&host->host, far->tended.env->flow->limits.drain_s);
         return host;
     }

@@ -378,6 +378,24 @@ static void who_stands_at_the_gate_of_what_is_configured_no_more_falls_silent(vo
     ends_end();
 }
 
+/* Nothing would end what it brings, and the program with it. */
+static void who_stands_at_the_gate_when_every_flow_has_been_ended_gets_no_session(void **state)
+{
+    begin(state);
+    flows.env.limits.drain_s = 1000;
+    tap.is_frozen = true;
+    int far = flows_client();
+    FLOWS_UNTIL(tap.n_conns == 1);
+    ends.env.is_draining = true;
+    flows.env.is_over = true;
+    tap.is_frozen = false;
+    flows_expect_end(far, ECONNRESET);
+    FLOWS_UNTIL(strstr(flows.lines, "is=ended streams=0") != NULL);
+    assert_int_equal(flows.n_asked, 0);
+    assert_null(strstr(flows.lines, "is=drained"));
+    finish(far);
+}
+
 static void a_session_lives_over_a_reload_and_goes_by_the_new_rules(void **state)
 {
     struct ruleset next;
@@ -607,6 +625,7 @@ int main(void)
         ON_BOTH(after_a_restart_old_streams_are_reset_and_new_ones_are_opened),
         ON_BOTH(who_is_in_the_configuration_no_more_is_told_so),
         ON_BOTH(who_stands_at_the_gate_of_what_is_configured_no_more_falls_silent),
+        ON_BOTH(who_stands_at_the_gate_when_every_flow_has_been_ended_gets_no_session),
         ON_BOTH(a_session_lives_over_a_reload_and_goes_by_the_new_rules),
         ON_BOTH(both_ends_prove_who_they_are),
         ON_BOTH(who_is_not_among_the_peers_is_met_with_silence),

@@ -155,10 +155,10 @@ static void it_goes_on_where_its_outbound_is(void **state)
     end();
 }
 
-static void where_the_worker_is_over_it_is_ended(void **state)
+static void where_every_flow_has_been_ended_it_is_too(void **state)
 {
     begin(state);
-    there.env.is_over = true;
+    flow_end_all(&there.env);
     int client = ask();
     assert_int_equal(there.n_opened, 0);
     assert_int_equal(there.n_ended, 1);
@@ -191,7 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(it_goes_on_where_its_outbound_is),
-        ON_BOTH(where_the_worker_is_over_it_is_ended),
+        ON_BOTH(where_every_flow_has_been_ended_it_is_too),
         ON_BOTH(without_memory_it_is_turned_away),
     };
     signal(SIGPIPE, SIG_IGN);
