@@ -13,6 +13,10 @@
 
 #define MESSAGES_A_TURN 64
 
+/* Without a message for so long the network has rested: to connect and shake hands seldom takes longer. */
+#define REST_MS 4000
+#define MAX_DOUBLINGS 6 /* of how long a call waits */
+
 static bool is_change(struct nlmsghdr *message)
 {
     switch (message->nlmsg_type) {
@@ -43,14 +47,19 @@ static bool has_change(struct nlmsghdr *message, size_t n)
 static void on_settled(struct timer *timer)
 {
     struct netwatch *netwatch = CONTAINER_OF(timer, struct netwatch, timer);
+    netwatch->n_restless += netwatch->n_restless < MAX_DOUBLINGS;
     netwatch->changed(netwatch);
 }
 
 static void note_change(struct netwatch *netwatch)
 {
+    uint64_t now_ms = loop_now_ms(netwatch->loop);
+    if (now_ms - netwatch->noted_ms >= REST_MS)
+        netwatch->n_restless = 0;
+    netwatch->noted_ms = now_ms;
     if (timer_is_set(&netwatch->timer))
         return;
-    uint64_t at_ms = loop_now_ms(netwatch->loop) + NETWATCH_SETTLE_MS;
+    uint64_t at_ms = now_ms + (NETWATCH_SETTLE_MS << netwatch->n_restless);
     if (timer_set(loop_timers(netwatch->loop), &netwatch->timer, at_ms) != ERR_NONE)
         netwatch->changed(netwatch); /* too early is better than never */
 }

@@ -9,7 +9,9 @@
 #include "io/loop.h"
 
 /* A change comes as many messages. One call is made this long after the first of them; what comes
- * later makes the next call, so that a network that never rests is told of too. */
+ * later makes the next call, so that a network that never rests is told of too. Where it does not, each
+ * call waits twice as long as the one before, up to 12.8 s, so that who connects anew at each comes
+ * through at last: no change waits for much longer than others have come before it. */
 #define NETWATCH_SETTLE_MS 200
 
 struct netwatch {
@@ -17,6 +19,8 @@ struct netwatch {
     struct watch watch;
     struct timer timer;
     int fd;
+    uint64_t noted_ms;   /* the last message */
+    unsigned n_restless; /* calls since the last rest */
     void (*changed)(struct netwatch *);
 };
 

@@ -16,6 +16,15 @@
 #include "io/sys.h"
 
 static bool has_own_network;
+static uint64_t now_us; /* 0: the system's clock */
+
+uint64_t __real_sys_monotonic_us(void);
+uint64_t __wrap_sys_monotonic_us(void);
+
+uint64_t __wrap_sys_monotonic_us(void)
+{
+    return now_us != 0 ? now_us : __real_sys_monotonic_us();
+}
 
 static void set_loopback_up(bool is_up)
 {
@@ -65,7 +74,7 @@ static void a_burst_of_changes_is_told_once(void **state)
     assert_true(timer_heap_next(loop_timers(loop)) == UINT64_MAX);
 
     set_loopback_up(false);
-    turn_for(loop, 2 * NETWATCH_SETTLE_MS);
+    turn_for(loop, 3 * NETWATCH_SETTLE_MS);
     assert_int_equal(n_told, 2);
     netwatch_deinit(&netwatch);
     loop_free(loop);
@@ -87,6 +96,53 @@ static void a_network_that_never_rests_is_told_of_too(void **state)
     assert_true(n_told >= 1);
     netwatch_deinit(&netwatch);
     loop_free(loop);
+}
+
+static void pass(struct loop *loop, uint64_t ms)
+{
+    now_us += ms * 1000;
+    assert_true(loop_turn(loop, 0));
+}
+
+/* Whoever connects anew each time has enough time for that at last, and no change waits for much longer than they have gone on. */
+static void changes_that_do_not_end_are_told_of_less_and_less_often(void **state)
+{
+    enum { STEP_MS = 50, ATTEMPT_MS = 10000 };
+    enum loop_backend *backend = *state;
+    if (!has_own_network)
+        skip();
+    now_us = 1000000000;
+    struct loop *loop = loop_new(*backend);
+    struct netwatch netwatch;
+    n_told = 0;
+    assert_int_equal(netwatch_init(&netwatch, loop, on_changed), ERR_NONE);
+    uint64_t began_ms = loop_now_ms(loop), told_ms = began_ms, longest_ms = 0;
+    for (unsigned i = 0; loop_now_ms(loop) - began_ms < 60000; i++) {
+        unsigned n_before = n_told;
+        set_loopback_up(i % 2 == 0);
+        pass(loop, STEP_MS);
+        if (n_told == n_before)
+            continue;
+        uint64_t pause_ms = loop_now_ms(loop) - told_ms;
+        assert_in_range(pause_ms, NETWATCH_SETTLE_MS, told_ms - began_ms + 2 * NETWATCH_SETTLE_MS);
+        longest_ms = pause_ms > longest_ms ? pause_ms : longest_ms;
+        told_ms = loop_now_ms(loop);
+    }
+    assert_in_range(longest_ms, ATTEMPT_MS, 2 * ATTEMPT_MS);
+    assert_in_range(n_told, 5, 10);
+
+    /* What was not told yet is, and one behind a rest at once. */
+    for (unsigned n_steps = 0; n_steps < 2 * ATTEMPT_MS / STEP_MS; n_steps++)
+        pass(loop, STEP_MS);
+    n_told = 0;
+    set_loopback_up(true);
+    set_loopback_up(false);
+    pass(loop, 0);
+    pass(loop, NETWATCH_SETTLE_MS);
+    assert_int_equal(n_told, 1);
+    netwatch_deinit(&netwatch);
+    loop_free(loop);
+    now_us = 0;
 }
 
 static void what_is_taken_down_tells_nothing_any_more(void **state)
@@ -127,7 +183,7 @@ static void more_messages_than_are_kept_for_us_are_a_change(void **state)
     turn_for(loop, 2 * NETWATCH_SETTLE_MS);
     assert_int_equal(n_told, 1);
     set_loopback_up(true);
-    turn_for(loop, 2 * NETWATCH_SETTLE_MS);
+    turn_for(loop, 3 * NETWATCH_SETTLE_MS);
     assert_int_equal(n_told, 2);
     netwatch_deinit(&netwatch);
     loop_free(loop);
@@ -170,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_BOTH(a_burst_of_changes_is_told_once),
         ON_BOTH(a_network_that_never_rests_is_told_of_too),
+        ON_BOTH(changes_that_do_not_end_are_told_of_less_and_less_often),
         ON_BOTH(what_is_taken_down_tells_nothing_any_more),
         ON_BOTH(more_messages_than_are_kept_for_us_are_a_change),
         ON_BOTH(each_call_may_fail),
