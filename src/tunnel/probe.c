@@ -140,6 +140,13 @@ static void on_gone(struct host *host, const struct carrier *carrier, enum err h
     tell(probe, PROBE_LOST);
 }
 
+/* The other end takes no streams any more: it has none, so that its end follows. */
+static void on_drained(struct host *host, uint64_t seconds)
+{
+    (void)host;
+    (void)seconds;
+}
+
 static void free_probe(struct deferred *deferred)
 {
     free(CONTAINER_OF(deferred, struct probe, freeing));
@@ -172,6 +179,7 @@ static void on_ended(struct host *host, const char *why)
 static const struct host_ops ops = {
     .on_wanted = on_wanted,
     .on_up = on_up,
+    .on_drained = on_drained,
     .on_gone = on_gone,
     .on_settled = on_settled,
     .on_ended = on_ended,

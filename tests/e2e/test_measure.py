@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import time
 
@@ -100,6 +101,22 @@ def test_ping_tells_a_refusal_and_a_name_that_is_none_as_such(write, cli, key):
     named = near(port, key).replace("127.0.0.1", "nobody.invalid")
     result = cli("ping", "-c", write(named))
     assert result.code == 69 and "home nobody.invalid" in result.err and "does not resolve" in result.err
+
+
+@pytest.mark.parametrize("how", ["stop", "reload"])
+def test_ping_says_that_the_server_has_ended_the_session(server, write, spawn, place, key, how):
+    end = server()
+    ping = spawn([BIN, "ping", "-c", write(near(end.port, key)), "-n", "100"])
+    said = place / f"{BIN.name}-0.log"
+    until(lambda: "round trip 1" in said.read_text(), "the first round trip", timeout=10 * SLOWNESS)
+    if how == "reload":
+        file = place / "config-0.yaml"
+        file.write_text(file.read_text().replace("type: tunnel,", "type: tunnel, keep_s: 500,"))
+        end.send_signal(signal.SIGHUP)
+    else:
+        end.send_signal(signal.SIGTERM)
+    assert ping.wait(20 * SLOWNESS) == 69, said.read_text()
+    assert "the connection was lost: the other end ends it: its program ends, or its configuration has changed" in said.read_text()
 
 
 def test_ping_goes_on_to_the_next_address_of_the_server(server, write, cli, key):
