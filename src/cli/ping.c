@@ -263,7 +263,7 @@ static int measure(struct ping *ping, const char *name)
     if (ping->outbound == NULL)
         return cli_say_no_tunnel(name);
     /* What goes wrong is told here; why a proxy between fails only the log knows. */
-    if (tunnel_outbound_via(ping->outbound) == NULL)
+    if (ping->outbound->via == NULL)
         ping->errand.worker->env.log->level = LOG_LEVEL_ERROR;
     timer_init(&ping->timer, on_time);
     enum err err = begin(ping);

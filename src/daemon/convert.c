@@ -225,15 +225,6 @@ static enum err make_outbound(struct outbound **out, struct runtime *runtime,
     return *out == NULL ? ERR_MEMORY : ERR_NONE;
 }
 
-static void set_via(struct ruleset *ruleset, size_t i, const struct config_outbound *from)
-{
-    struct outbound *outbound = ruleset->outbounds[i], *via = ruleset->outbounds[from->via];
-    if (from->type == OUTBOUND_TUNNEL)
-        tunnel_outbound_set_via(outbound, via);
-    else
-        outbound_set_via(outbound, via);
-}
-
 /* In the order of the configuration's, since other parts name them by index. */
 static enum err set_outbounds(struct runtime *runtime)
 {
@@ -250,7 +241,7 @@ static enum err set_outbounds(struct runtime *runtime)
     }
     for (size_t i = 0; i < config->n_outbounds; i++)
         if (config->outbounds[i].has_via)
-            set_via(ruleset, i, &config->outbounds[i]);
+            ruleset->outbounds[i]->via = ruleset->outbounds[config->outbounds[i].via];
     return ERR_NONE;
 }
 

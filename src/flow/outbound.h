@@ -88,7 +88,8 @@ struct outbound_ops {
 
 struct outbound {
     const struct outbound_ops *ops;
-    const char *name; /* borrowed */
+    const char *name;     /* borrowed */
+    struct outbound *via; /* that leads to its server; NULL: none, or it has no server */
 };
 
 #endif

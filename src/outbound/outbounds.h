@@ -37,8 +37,4 @@ struct outbound *outbound_socks_new(const char *name, const struct upstream_serv
 /* Asks an HTTP proxy by CONNECT, with Basic credentials. As above. */
 struct outbound *outbound_http_new(const char *name, const struct upstream_server *server);
 
-/* Says by which outbound an upstream of the above is reached; none: it is dialled. Chains may have any
- * length, but no circle. */
-void outbound_set_via(struct outbound *upstream, struct outbound *via);
-
 #endif

@@ -140,7 +140,7 @@ static enum upstream_step on_method(struct upstream *upstream, uint8_t method, e
 /* The server's socket for a peer or for datagrams: by zeros it says that the address is its own. */
 static void fill_in(struct upstream *upstream, struct addr *bound)
 {
-    const struct outbound *via = upstream->outbound->via;
+    const struct outbound *via = upstream->outbound->outbound.via;
     const struct addr *server = &upstream->server.dialled;
     bool is_dialled = via == NULL || via->ops == &outbound_direct;
     if (!is_dialled || !addr_is_unspecified(bound))
@@ -236,7 +236,7 @@ static enum upstream_step advance(struct upstream *upstream, const uint8_t *byte
 static enum err carry(struct upstream *upstream)
 {
     struct opening *opening = upstream->opening;
-    struct outbound *via = upstream->outbound->via;
+    struct outbound *via = upstream->outbound->outbound.via;
     const struct addr *relay = &opening->bound;
     if (relay->family == ADDR_NONE || relay->port == 0)
         return ERR_UPSTREAM;
@@ -248,7 +248,7 @@ static enum err carry(struct upstream *upstream)
 /* Datagrams go to the server by themselves: what leads to it must be this machine's own network. */
 static enum err associate(struct outbound *outbound, struct opening *opening)
 {
-    const struct outbound *via = CONTAINER_OF(outbound, struct upstream_outbound, outbound)->via;
+    const struct outbound *via = outbound->via;
     if (via != NULL && via->ops != &outbound_direct)
         return ERR_COMMAND;
     return upstream_associate(outbound, opening);

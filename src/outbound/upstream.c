@@ -107,7 +107,7 @@ bool upstream_is_suspended(struct outbound *outbound, const struct opening *open
 {
     (void)outbound;
     const struct upstream *upstream = opening->state;
-    struct outbound *via = upstream->outbound->via;
+    struct outbound *via = upstream->outbound->outbound.via;
     if (upstream->endpoint != NULL)
         return endpoint_is_suspended(upstream->endpoint);
     return via != NULL && via->ops->is_suspended != NULL &&
@@ -118,7 +118,7 @@ void upstream_cancel(struct outbound *outbound, struct opening *opening)
 {
     (void)outbound;
     struct upstream *upstream = opening->state;
-    struct outbound *via = upstream->outbound->via;
+    struct outbound *via = upstream->outbound->outbound.via;
     if (upstream->endpoint == NULL && via != NULL)
         via->ops->cancel(via, &upstream->server);
     else if (upstream->endpoint == NULL)
@@ -296,7 +296,7 @@ static void on_reached(struct opening *server, enum err err)
 
 static enum err reach(struct upstream *upstream)
 {
-    struct outbound *via = upstream->outbound->via;
+    struct outbound *via = upstream->outbound->outbound.via;
     upstream->patience_ms = 0;
     upstream->server = (struct opening){
         .env = upstream->opening->env,
@@ -345,7 +345,7 @@ static enum err begin(struct outbound *outbound, struct opening *opening,
 struct flow_env *upstream_home(struct outbound *outbound, const struct opening *opening,
                                size_t which)
 {
-    struct outbound *via = CONTAINER_OF(outbound, struct upstream_outbound, outbound)->via;
+    struct outbound *via = outbound->via;
     return via == NULL || via->ops->home == NULL ? NULL : via->ops->home(via, opening, which);
 }
 
@@ -375,9 +375,4 @@ struct outbound *upstream_new(const struct outbound_ops *ops,
     outbound->protocol = protocol;
     outbound->server = *server;
     return &outbound->outbound;
-}
-
-void outbound_set_via(struct outbound *upstream, struct outbound *via)
-{
-    CONTAINER_OF(upstream, struct upstream_outbound, outbound)->via = via;
 }

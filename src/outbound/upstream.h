@@ -59,7 +59,6 @@ struct upstream_outbound {
     struct outbound outbound;
     const struct upstream_protocol *protocol;
     struct upstream_server server;
-    struct outbound *via;     /* NULL: the server is dialled */
     _Atomic(uint8_t) dialect; /* the protocol's own: what it has learned of the server */
     struct upstream_complaint {
         _Atomic(uint64_t) next_at_ms; /* when it may be said again */

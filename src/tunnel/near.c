@@ -369,13 +369,18 @@ static void make_listening(struct tunnel_env *env, const struct ruleset *ruleset
     env->owes_listening = true;
 }
 
-/* A tunnel that is the same by both readings has kept its sessions; another does not go on with what goes through the one before. */
+/* A tunnel that is the same by both readings has kept its sessions, and sees to its own way; another does not go on with what goes
+ * through the one before. Proxies may be between. */
 static bool is_another(struct outbound *via, struct outbound *before)
 {
-    if (via == NULL || before == NULL)
-        return false; /* the settings that tell are others then too */
-    const struct tunnel_spec *spec = tunnel_outbound_spec(via), *old = tunnel_outbound_spec(before);
-    return spec != old || strcmp(via->name, before->name) != 0;
+    for (; via != NULL && before != NULL; via = via->via, before = before->via) {
+        const struct tunnel_spec *spec = tunnel_outbound_spec(via);
+        if (spec != tunnel_outbound_spec(before) || strcmp(via->name, before->name) != 0)
+            return true;
+        if (spec != NULL)
+            return false;
+    }
+    return via != before;
 }
 
 static void move(struct near *near, const char *why)
@@ -398,9 +403,8 @@ static void go_on_by(struct near *near, const struct inbound *inbound, struct ou
 static bool has_left_home(const struct near *near, struct outbound *outbound)
 {
     const struct flow_env *here = near->host.tended.env->flow;
-    struct outbound *via = tunnel_outbound_via(outbound);
     return tunnel_home(near->spec, near->via, near->session) == here &&
-           tunnel_home(near->spec, via, near->session) != here;
+           tunnel_home(near->spec, outbound->via, near->session) != here;
 }
 
 /* What it goes on by. NULL: nothing, it ends with its last stream. */
@@ -419,7 +423,7 @@ static void turn(struct near *near, const struct ruleset *ruleset)
     near->host.is_leaving = is_leaving;
     near_listen_turn(near, listens ? ruleset : NULL, outbound);
     if (outbound != NULL)
-        go_on_by(near, &ruleset->inbounds[0], tunnel_outbound_via(outbound));
+        go_on_by(near, &ruleset->inbounds[0], outbound->via);
     host_touch(&near->host);
 }
 

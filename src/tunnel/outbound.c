@@ -10,7 +10,6 @@
 struct tunnel_outbound {
     struct outbound base;
     struct tunnel_spec *spec; /* held */
-    struct outbound *via;
 };
 
 static struct tunnel_outbound *of(struct outbound *outbound)
@@ -33,7 +32,7 @@ static size_t next_session(struct tunnel_outbound *outbound, const struct openin
     size_t first = atomic_load_explicit(&spec->n_asked, memory_order_relaxed) % n;
     for (size_t i = 0; i < n; i++) {
         size_t session = (first + i) % n;
-        if (tunnel_home(spec, outbound->via, session) == opening->env)
+        if (tunnel_home(spec, outbound->base.via, session) == opening->env)
             return session;
     }
     return first;
@@ -44,7 +43,7 @@ static enum err open_by(struct outbound *outbound, struct opening *opening)
     struct tunnel_outbound *tunnel = of(outbound);
     size_t session = next_session(tunnel, opening);
     atomic_fetch_add_explicit(&tunnel->spec->n_asked, 1, memory_order_relaxed);
-    return near_open(tunnel->spec, session, tunnel->via, opening);
+    return near_open(tunnel->spec, session, outbound->via, opening);
 }
 
 static enum err associate_by(struct outbound *outbound, struct opening *opening)
@@ -64,7 +63,7 @@ static struct flow_env *home(struct outbound *outbound, const struct opening *op
     struct tunnel_outbound *tunnel = of(outbound);
     size_t session = which == OUTBOUND_ANY ? next_session(tunnel, opening)
                                            : which % tunnel->spec->settings.n_sessions;
-    return tunnel_home(tunnel->spec, tunnel->via, session);
+    return tunnel_home(tunnel->spec, outbound->via, session);
 }
 
 static void ahead(struct outbound *outbound, struct opening *opening, const uint8_t *bytes,
@@ -123,16 +122,6 @@ enum err tunnel_outbound_new(struct outbound **out, struct tunnels *tunnels,
     return ERR_NONE;
 }
 
-void tunnel_outbound_set_via(struct outbound *outbound, struct outbound *via)
-{
-    of(outbound)->via = via;
-}
-
-struct outbound *tunnel_outbound_via(struct outbound *outbound)
-{
-    return of(outbound)->via;
-}
-
 struct tunnel_spec *tunnel_outbound_spec(struct outbound *outbound)
 {
     return outbound->ops == &ops ? of(outbound)->spec : NULL;
@@ -148,5 +137,5 @@ struct outbound *tunnel_outbound_find(const struct ruleset *ruleset, const struc
 
 struct flow_env *tunnel_outbound_home(struct outbound *outbound)
 {
-    return tunnel_home(of(outbound)->spec, of(outbound)->via, 0);
+    return tunnel_home(of(outbound)->spec, outbound->via, 0);
 }

@@ -13,9 +13,6 @@ struct ruleset;
 /* Takes the settings' keys, whatever it returns. Returned owned; ERR_MEMORY. */
 NODISCARD enum err tunnel_outbound_new(struct outbound **out, struct tunnels *tunnels,
                                        struct tunnel_settings *settings);
-/* By which outbound the server is reached; none: it is dialled. */
-void tunnel_outbound_set_via(struct outbound *outbound, struct outbound *via);
-struct outbound *tunnel_outbound_via(struct outbound *outbound);
 
 /* The worker that has this session of a tunnel whose server is reached by `via` (NULL: it is dialled): where its carriers are streams of
  * another session, it is where that one is. */

@@ -212,7 +212,7 @@ enum err probe_new(struct probe **out, struct tunnel_env *env, struct outbound *
     tunnel_spec_hold_again(spec);
     probe->spec = spec;
     probe->inbound = inbound;
-    probe->via = tunnel_outbound_via(tunnel);
+    probe->via = tunnel->via;
     probe->tell = tell_it;
     probe->owner = owner;
     *out = probe;

@@ -26,9 +26,9 @@ def near(port, name="home", key=KEY, more=""):
     return f'  - {{type: tunnel, name: {name}, server: "127.0.0.1:{port}", key: "{key}"{more}}}\n'
 
 
-def far_towards(inner, outer):
-    """Of a tunnel around another one: its own ports are denied otherwise."""
-    to = f"127.0.0.1:{inner}"
+def far_towards(port, outer):
+    """Of a tunnel that leads to a port of the process itself: they are denied otherwise."""
+    to = f"127.0.0.1:{port}"
     return far(outer, "outer", OTHER_KEY, f', target: "{to}"').replace("127.0.0.0/8", to)
 
 
@@ -105,6 +105,23 @@ def test_a_tunnel_moves_to_what_a_reload_makes_of_the_one_that_it_leads_through(
     transfer.end(120 * SLOWNESS)
     assert not program.records(event="session", out="home", is_="ended")
     assert not program.records(event="link", out="home", level="warn"), "it was handed over"
+
+
+def test_a_tunnel_moves_where_the_changed_one_is_behind_a_proxy_that_has_not(loop, origin, dial, rewrite, place):
+    inner, outer, proxy = free_port(), free_port(), free_port()
+    inbounds = (LAN + far(inner, "inner") + far_towards(proxy, outer) +
+                f'  - {{type: socks, name: between, listen: "127.0.0.1:{proxy}", outbound: direct, allow_targets: ["127.0.0.1:{inner}"]}}\n')
+
+    def outbounds(more=""):
+        return near(inner, more=", via: up") + f'  - {{type: socks, name: up, server: "127.0.0.1:{proxy}", via: around}}\n' + near(outer, "around", OTHER_KEY, more)
+    program = loop(inbounds, outbounds())
+    sock = dial(program.addr("lan"), timeout=30)
+    assert client.socks5(sock, *origin(echo).addr).code == 0
+    exchange(sock)
+    rewrite(program, config(place, inbounds, outbounds(", keepalive_s: 77")))
+    program.wait_record(event="session", out="around", is_="ended", timeout=60)
+    exchange(sock)
+    assert not program.records(event="session", out="home", is_="ended")
 
 
 @pytest.mark.workers

@@ -159,7 +159,7 @@ static inline void world_set_upstream(const struct play *play)
     if (play->upstream == BY_HTTP_VIA_SOCKS) {
         world.upstreams[1] = world.upstreams[0];
         world.upstreams[0] = outbound_http_new("http", &server);
-        outbound_set_via(world.upstreams[0], world.upstreams[1]);
+        world.upstreams[0]->via = world.upstreams[1];
     }
     world.inbound.outbound = world.upstreams[0];
 }

@@ -88,7 +88,7 @@ static void a_dial_that_stood_still_has_its_time_when_it_moves_again(void **stat
     ends_prepare();
     ends.near_links = 2;
     ends_begin_with(ends_far_settings());
-    tunnel_outbound_set_via(ends.outbound, &via.base);
+    ends.outbound->via = &via.base;
     int far = flows_client();
     FLOWS_UNTIL(flows.origin >= 0 && via.hanging != NULL);
     turn_near(true);

@@ -215,11 +215,11 @@ static void what_is_reached_through_another_proxy_carries_no_datagrams(void **st
     begin(state);
     struct upstream_server server = {&up.server, NULL, NULL};
     struct outbound *behind = outbound_socks_new("behind", &server);
-    outbound_set_via(behind, up.outbound);
+    behind->via = up.outbound;
     up_prepare("0.0.0.0:0");
     assert_int_equal(behind->ops->associate(behind, &up.opening), ERR_COMMAND);
     struct outbound_direct direct = {.base = {.ops = &outbound_direct, .name = "direct"}};
-    outbound_set_via(behind, &direct.base);
+    behind->via = &direct.base;
     assert_int_equal(behind->ops->associate(behind, &up.opening), ERR_AGAIN);
     behind->ops->cancel(behind, &up.opening);
     free(behind);

@@ -253,8 +253,8 @@ static void make_chain(void)
     chain.hops[0] = outbound_socks_new("one", &first);
     chain.hops[1] = outbound_http_new("two", &second);
     chain.hops[2] = outbound_socks_new("three", &third);
-    outbound_set_via(chain.hops[1], chain.hops[0]);
-    outbound_set_via(chain.hops[2], chain.hops[1]);
+    chain.hops[1]->via = chain.hops[0];
+    chain.hops[2]->via = chain.hops[1];
     up.outbound = chain.hops[2];
 }
 
@@ -440,7 +440,7 @@ static void begin_in_memory(void **state, up_maker *make, bool at_once, uint64_t
     memory.random = seed;
     memory.at_once = at_once;
     memory.outbound = (struct outbound){.ops = &memory_ops, .name = "memory"};
-    outbound_set_via(up.outbound, &memory.outbound);
+    up.outbound->via = &memory.outbound;
     up_open("name.test:80");
     if (!at_once)
         memory.pending->done(memory.pending, ERR_NONE);
