@@ -309,8 +309,11 @@ enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *vi
         err = make(&near, spec, session, env);
     if (err != ERR_NONE)
         return err;
-    if (near->inbound == NULL)
+    if (near->inbound == NULL) {
         go_by(near, opening->inbound, via);
+        /* Whoever came in before a reload may bring along what it took away. */
+        near->host.is_leaving = tunnel_outbound_find(env->in_force, spec) == NULL;
+    }
     return open_stream(near, opening);
 }
 

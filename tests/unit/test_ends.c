@@ -433,6 +433,24 @@ static void two_reloads_that_take_a_tunnel_away_and_back_leave_no_gap(void **sta
     finish(far);
 }
 
+/* By rules that a connection has brought along from before a reload. */
+static void a_session_of_a_tunnel_that_is_there_no_more_ends_with_its_last_stream(void **state)
+{
+    begin(state);
+    flows.ruleset.n_outbounds = 0;
+    near_turn_all(&ends.env, &flows.ruleset);
+    int far = open_one();
+    far_send_all(far, "hello", 5);
+    flows_expect(flows.origin, "hello", 5);
+    far_close(far);
+    far_close(flows.origin);
+    flows.origin = -1;
+    FLOWS_UNTIL(list_empty(&ends.env.hosts));
+    flows.ruleset.n_outbounds = 1;
+    near_turn_all(&ends.env, &flows.ruleset);
+    finish(open_one());
+}
+
 static void ignore_end(struct packets *packets, enum err err)
 {
     (void)packets;
@@ -516,6 +534,7 @@ int main(void)
         ON_BOTH_WITH_SOCKETS(a_link_speaks_on_when_streams_have_used_up_the_memory),
         ON_ALL(a_stream_for_which_there_is_no_memory_ends_by_a_limit_at_both_ends),
         ON_BOTH_WITH_SOCKETS(two_reloads_that_take_a_tunnel_away_and_back_leave_no_gap),
+        ON_BOTH_WITH_SOCKETS(a_session_of_a_tunnel_that_is_there_no_more_ends_with_its_last_stream),
         ON_BOTH_WITH_SOCKETS(a_datagram_for_a_session_that_is_gone_is_dropped_and_counted),
         FLOWS_ON(a_carrier_whose_link_has_left_waits_for_the_others_fin, "epoll", LOOP_EPOLL, 0),
         ON_BOTH_WITH_SOCKETS(after_a_sleep_nothing_waits_for_a_pause_from_before),
