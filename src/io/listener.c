@@ -202,12 +202,16 @@ void listener_leave(struct listener *listener)
     loop_report(&listener->watch, LOOP_READ);
 }
 
+void listener_release(struct listener *listener)
+{
+    timer_clear(loop_timers(listener->watch.loop), &listener->rest);
+    loop_remove(&listener->watch);
+}
+
 void listener_stop(struct listener *listener)
 {
-    struct loop *loop = listener->watch.loop;
-    if (loop == NULL)
+    if (listener->watch.loop == NULL)
         return;
-    timer_clear(loop_timers(loop), &listener->rest);
-    loop_remove(&listener->watch);
+    listener_release(listener);
     sys_close(listener->watch.fd);
 }

@@ -59,5 +59,7 @@ void listener_wake(struct listener *listener);
 void listener_leave(struct listener *listener);
 /* Closes; harmless when not started. */
 void listener_stop(struct listener *listener);
+/* Stops without closing: the descriptor is the caller's again. It has been started. */
+void listener_release(struct listener *listener);
 
 #endif

@@ -214,6 +214,7 @@ void claim_drop(struct claim *claim)
         return;
     pthread_mutex_lock(&claim->by->claims->lock);
     list_remove(&claim->link);
+    sys_close(claim->fd);
     pthread_mutex_unlock(&claim->by->claims->lock);
     claim->by = NULL;
 }

@@ -59,7 +59,7 @@ struct claim {
     struct list link;
     struct claimant *by; /* NULL: nothing is claimed */
     struct addr addr;
-    int fd; /* listens; whoever claims closes it, after claim_drop() */
+    int fd; /* listens */
     atomic_bool is_lost;
 };
 
@@ -82,7 +82,8 @@ void claimant_set_linked(struct claimant *claimant, bool is_linked);
  * errors of listener_open(). */
 NODISCARD enum err claim_take(struct claim *claim, struct claimant *by, const struct addr *addr,
                               bool *is_taken_over);
-void claim_drop(struct claim *claim); /* harmless when there is none */
+/* Closes claim->fd: whoever claims the address next finds it free, or listens there himself. Harmless when there is none. */
+void claim_drop(struct claim *claim);
 static inline bool claim_is_lost(const struct claim *claim)
 {
     return atomic_load_explicit(&claim->is_lost, memory_order_relaxed);

@@ -212,8 +212,8 @@ static void stop(struct far_listener *listener, const char *why)
 {
     log_listener(listener->host, LOG_LEVEL_INFO, &listener->at, "ended", why);
     leave_place(listener->host);
+    listener_release(&listener->listener);
     claim_drop(&listener->claim);
-    listener_stop(&listener->listener);
     list_remove(&listener->link);
     list_remove(&listener->resting);
     loop_defer(env_of(listener->host)->loop, &listener->freeing, free_listener);
@@ -272,11 +272,8 @@ static enum err begin(struct far_listener *listener)
                                            .on_shortage = on_shortage,
                                            .is_shared = is_taken_over};
     err = listener_start(&listener->listener, env_of(host)->loop, listener->claim.fd);
-    if (err != ERR_NONE) {
-        int fd = listener->claim.fd;
+    if (err != ERR_NONE)
         claim_drop(&listener->claim);
-        sys_close(fd);
-    }
     return err;
 }
 

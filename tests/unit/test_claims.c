@@ -69,19 +69,9 @@ static void come(struct someone *who, const uint8_t name[static PEER_WHO_BYTES],
     come_for(who, name, is_linked, NULL);
 }
 
-static void let_go(struct someone *who)
-{
-    int fd = who->claim.fd;
-    bool has_any = who->claim.by != NULL;
-
-    claim_drop(&who->claim);
-    if (has_any)
-        sys_close(fd);
-}
-
 static void leave(struct someone *who)
 {
-    let_go(who);
+    claim_drop(&who->claim);
     claimant_free(who->claimant);
 }
 
@@ -202,7 +192,7 @@ static void from_who_has_none_it_is_taken_with_its_socket(void **state)
     deliver();
     assert_int_equal(first.n_told, 1);
     assert_false(first.is_replaced);
-    let_go(&first);
+    claim_drop(&first.claim);
     assert_true(is_reached(&addr));
     /* It does not come back by itself, and nobody else's is told again. */
     assert_int_equal(take(&first, &addr, &is_taken_over), ERR_IN_USE);
@@ -230,6 +220,24 @@ static void the_same_peers_next_session_has_it_at_once(void **state)
     leave(&old);
     assert_true(is_reached(&addr));
     leave(&new);
+}
+
+/* Otherwise there would be a moment in which it is in use, and nobody's. */
+static void an_address_that_is_dropped_is_free_at_once(void **state)
+{
+    struct someone first, second;
+    struct addr addr = free_addr();
+    bool is_taken_over;
+
+    (void)state;
+    come(&first, ann, true);
+    come(&second, bob, true);
+    assert_int_equal(take(&first, &addr, &is_taken_over), ERR_NONE);
+    claim_drop(&first.claim);
+    assert_int_equal(take(&second, &addr, &is_taken_over), ERR_NONE);
+    assert_false(is_taken_over);
+    leave(&first);
+    leave(&second);
 }
 
 static void twice_in_one_session_is_once_too_often(void **state)
@@ -310,6 +318,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_address_stays_with_who_has_a_link, begin, end),
         cmocka_unit_test_setup_teardown(from_who_has_none_it_is_taken_with_its_socket, begin, end),
         cmocka_unit_test_setup_teardown(the_same_peers_next_session_has_it_at_once, begin, end),
+        cmocka_unit_test_setup_teardown(an_address_that_is_dropped_is_free_at_once, begin, end),
         cmocka_unit_test_setup_teardown(twice_in_one_session_is_once_too_often, begin, end),
         cmocka_unit_test_setup_teardown(another_programs_address_is_in_use, begin, end),
         cmocka_unit_test_setup_teardown(who_is_gone_is_told_nothing, begin, end),
