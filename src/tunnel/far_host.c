@@ -358,6 +358,7 @@ bool far_host_claims(struct far_host *host)
         claimant_set_place(host->claimant, place);
     bool wants_place = gate_user_of(host->host.peer) != NULL && !host->is_counted;
     host->is_counted |= claimant_begin(host->claimant, who, wants_place ? place : NULL);
+    note_unlinked(host);
     return true;
 }
 

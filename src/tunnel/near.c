@@ -298,6 +298,22 @@ static enum err open_stream(struct near *near, struct opening *opening)
     return tunnel_opening_begin(&near->host, &request, opening);
 }
 
+/* By these rules its server is reached by a tunnel at home on another worker, and it is there that what opens by it opens now. What
+ * was never at home here, for flows that could not move, stays. */
+static bool has_left_home(const struct near *near, struct outbound *outbound)
+{
+    const struct flow_env *here = near->host.tended.env->flow;
+    return tunnel_home(near->spec, near->via, near->session) == here &&
+           tunnel_home(near->spec, outbound->via, near->session) != here;
+}
+
+/* What it goes on by. NULL: nothing, it ends with its last stream. */
+static struct outbound *find_outbound(const struct near *near, const struct ruleset *ruleset)
+{
+    struct outbound *outbound = tunnel_outbound_find(ruleset, near->spec);
+    return outbound == NULL || has_left_home(near, outbound) ? NULL : outbound;
+}
+
 enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *via,
                    struct opening *opening)
 {
@@ -312,7 +328,7 @@ enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *vi
     if (near->inbound == NULL) {
         go_by(near, opening->inbound, via);
         /* Whoever came in before a reload may bring along what it took away. */
-        near->host.is_leaving = tunnel_outbound_find(env->in_force, spec) == NULL;
+        near->host.is_leaving = find_outbound(near, env->in_force) == NULL;
     }
     return open_stream(near, opening);
 }
@@ -399,22 +415,6 @@ static void go_on_by(struct near *near, const struct inbound *inbound, struct ou
     go_by(near, inbound, via);
     if (moves)
         move(near, "the way to the server has changed");
-}
-
-/* By these rules its server is reached by a tunnel at home on another worker, and it is there that what opens by it opens now. What
- * was never at home here, for flows that could not move, stays. */
-static bool has_left_home(const struct near *near, struct outbound *outbound)
-{
-    const struct flow_env *here = near->host.tended.env->flow;
-    return tunnel_home(near->spec, near->via, near->session) == here &&
-           tunnel_home(near->spec, outbound->via, near->session) != here;
-}
-
-/* What it goes on by. NULL: nothing, it ends with its last stream. */
-static struct outbound *find_outbound(const struct near *near, const struct ruleset *ruleset)
-{
-    struct outbound *outbound = tunnel_outbound_find(ruleset, near->spec);
-    return outbound == NULL || has_left_home(near, outbound) ? NULL : outbound;
 }
 
 static void turn(struct near *near, const struct ruleset *ruleset)
