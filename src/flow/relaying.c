@@ -22,17 +22,11 @@ static enum err finish(struct flow *flow, struct direction *direction, struct en
     direction->is_finished = true;
     if (flow->up.is_finished && flow->down.is_finished)
         return ERR_EOF;
-    return endpoint_shutdown(sink);
-}
-
-/* At a tunnel's far end it is for the near end to say what is idle, until the target's fin is on its way there: then that may
- * be through with the flow, however much of what it took is still to go to the target. */
-static void wait_half_closed(struct flow *flow, bool is_up)
-{
-    if (!flow->protocol->is_tunnel)
-        idle_enter(&flow->env->half_closed, &flow->wait);
-    else if (!is_up)
+    /* At a tunnel's far end it is for the near end to say what is idle, until the target's fin is on its way there: then that may
+     * be through with the flow, however much of what it took is still to go to the target. */
+    if (flow->protocol->is_tunnel && direction == &flow->down)
         idle_enter(&flow->env->relaying, &flow->wait);
+    return endpoint_shutdown(sink);
 }
 
 /* Moves one direction. False: the flow has ended. */
@@ -46,8 +40,8 @@ static bool move(struct flow *flow, struct direction *direction)
     enum err err = direction_advance(direction, flow->env, source, sink);
     if (direction->n_bytes != n_before)
         idle_touch(&flow->wait);
-    if (direction->is_at_end && !was_at_end)
-        wait_half_closed(flow, is_up);
+    if (direction->is_at_end && !was_at_end && !flow->protocol->is_tunnel)
+        idle_enter(&flow->env->half_closed, &flow->wait);
     if (err == ERR_EOF)
         err = finish(flow, direction, sink);
     if (err == ERR_NONE || err == ERR_AGAIN)

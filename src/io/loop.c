@@ -14,7 +14,7 @@
 /* Where memory has run out, a worker that is not busy can still end whoever is silent for too long. */
 #define TIMERS_RESERVED 32
 
-/* A turn that comes so much later than it was to has not been busy: the process was stopped, or its machine. */
+/* Who waits, and goes on so much later than it was to, was stopped, or its machine was. */
 #define STOPPED_US 500000
 
 /* Said whether it is wanted or not. */
@@ -313,7 +313,8 @@ bool loop_turn(struct loop *loop, int max_wait_ms)
     if (loop->hook != NULL)
         loop->hook(loop->hook_arg);
     int64_t wait = wait_us(loop, max_wait_ms);
-    uint64_t due_us = wait < 0 ? UINT64_MAX : loop->now_us + (uint64_t)wait;
+    /* By another look at the clock: what the turn before has taken is no stop. */
+    uint64_t due_us = wait <= 0 ? UINT64_MAX : sys_monotonic_us() + (uint64_t)wait;
     bool ok = loop->ops->wait(loop, wait);
     loop->n_turns++;
     read_clock(loop);

@@ -213,6 +213,7 @@ static void give_up_attempts(struct peer *peer, const char *why)
     for (struct list *at = peer->links.next, *next; at != &peer->links; at = next) {
         next = at->next;
         struct peer_link *link = CONTAINER_OF(at, struct peer_link, in_owner);
+        link->n_stalls = 0; /* which is of the path that it has had */
         if (link->state == LINK_AWAITING)
             peer_link_close(link, why);
     }
@@ -246,6 +247,7 @@ void peer_move(struct peer *peer, const char *why, const struct peer_time *time)
     give_up_attempts(peer, why);
     for (struct list *at = peer->links.next; at != &peer->links; at = at->next)
         CONTAINER_OF(at, struct peer_link, in_owner)->retire_us = time->now_us;
+    near_ask_links(peer);
 }
 
 /* ---- what comes of them ---- */

@@ -109,10 +109,10 @@ void tunnel_env_settle(struct tunnel_env *env)
         env->owes_listening = false;
         near_turn_all(env, env->in_force);
     }
-    if (list_empty(&env->touched))
+    if (list_empty(&env->touched) && list_empty(&env->hosts))
         return;
     struct peer_time now = tunnel_now(env);
-    notice_sleep(env, &now);
+    notice_sleep(env, &now); /* each turn: stops that are short do not add up */
     while (!list_empty(&env->touched)) {
         struct tended *tended = CONTAINER_OF(env->touched.next, struct tended, link);
         list_remove(&tended->link);

@@ -339,6 +339,8 @@ void far_host_sign(struct far_host *host, struct peer_link *link)
 
 /* ---- listeners ---- */
 
+#define REPLACED "another session of the same peer's has taken its place"
+
 static void on_told(struct claimant *claimant, bool is_replaced);
 
 bool far_host_claims(struct far_host *host)
@@ -400,7 +402,7 @@ static void on_told(struct claimant *claimant, bool is_replaced)
     far_listen_yield(host);
     /* One that drains has been replaced by its client's own will. */
     if (is_replaced && !host->host.is_drained)
-        end(host, END_NO_RIGHT, "another session of the same peer's has taken its place");
+        end(host, END_NO_RIGHT, REPLACED);
 }
 
 /* ---- its life ---- */
@@ -429,10 +431,10 @@ static void on_drained(struct host *base, uint64_t seconds)
 {
     struct far_host *host = far_host_of(base);
     base->is_drained = true;
-    /* It lasts as long as its client pleases, so it counts until then. */
-    if (host->claimant != NULL)
-        (void)claimant_keep_place(host->claimant);
     far_listen_stop_all(host);
+    /* It lasts as long as its client pleases, so it counts until then. */
+    if (host->claimant != NULL && !claimant_keep_place(host->claimant))
+        end(host, END_NO_RIGHT, REPLACED);
     if (!log_wants(base->tended.env->flow->log, LOG_LEVEL_INFO))
         return;
     struct log_line line;

@@ -4,11 +4,14 @@
 
 #include <dirent.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "io/loop.h"
@@ -57,6 +60,25 @@ static inline void turn_for(struct loop *loop, unsigned ms)
     uint64_t end = now_ms() + ms;
     while (now_ms() < end)
         assert_true(loop_turn(loop, 5));
+}
+
+/* Turns it until this process has been stopped for so long while it waited. */
+static inline void turn_stopped_for(struct loop *loop, unsigned ms)
+{
+    uint64_t before_us = loop_stopped_us(loop);
+    for (int i = 0; i < 5 && loop_stopped_us(loop) - before_us < ms * UINT64_C(500); i++) {
+        pid_t us = getpid(), it = fork();
+        assert_true(it >= 0);
+        if (it == 0) {
+            usleep(50000);
+            kill(us, SIGSTOP);
+            usleep(ms * 1000);
+            kill(us, SIGCONT);
+            _exit(0);
+        }
+        while (waitpid(it, NULL, WNOHANG) == 0)
+            assert_true(loop_turn(loop, 100));
+    }
 }
 
 static inline enum loop_backend backend_of(void **state)

@@ -403,9 +403,25 @@ static void a_process_that_was_stopped_has_slept(void **state)
     begin(state);
     int far = open_one();
     uint64_t before_us = tunnel_now(&ends.env).now_us;
-    usleep(2500000);
+    turn_stopped_for(flows.env.loop, 2500);
     expect_another_link(far);
     assert_in_range(tunnel_now(&ends.env).now_us - before_us, 0, 2400000);
+    finish(far);
+}
+
+/* However long its turns take. */
+static void a_process_that_is_busy_has_not(void **state)
+{
+    begin(state);
+    int far = open_one();
+    for (int i = 0; i < 4; i++) {
+        usleep(1000000);
+        turn_for(flows.env.loop, 20);
+    }
+    far_send_all(far, "hello", 5);
+    flows_expect(flows.origin, "hello", 5);
+    turn_for(flows.env.loop, 200);
+    assert_int_equal(tap.n_conns, 1);
     finish(far);
 }
 
@@ -540,6 +556,7 @@ int main(void)
         ON_BOTH_WITH_SOCKETS(after_a_sleep_nothing_waits_for_a_pause_from_before),
         ON_BOTH_WITH_SOCKETS(after_a_sleep_another_link_takes_the_place_of_the_one_there_is),
         FLOWS_ON(a_process_that_was_stopped_has_slept, "epoll", LOOP_EPOLL, 0),
+        FLOWS_ON(a_process_that_is_busy_has_not, "epoll", LOOP_EPOLL, 0),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
