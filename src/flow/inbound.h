@@ -63,7 +63,7 @@ struct inbound_protocol {
     const struct exchange_ops *exchange; /* NULL: all its requests are of other kinds */
     bool speaks_first;                   /* advance() is called before any byte has come */
     /* Its clients are streams, which come with their request (flow_accept_request(), so advance() is
-     * NULL): the near end counts idle times, and a reply that refuses ends the stream. */
+     * NULL): the near end counts idle times (flow/flow.h), and a reply that refuses ends the stream. */
     bool is_tunnel;
     /*
      * Looks at all bytes that have come and are not used up yet. Sets *used to how many it has used
