@@ -59,7 +59,7 @@ static void note_change(struct netwatch *netwatch)
     netwatch->noted_ms = now_ms;
     if (timer_is_set(&netwatch->timer))
         return;
-    uint64_t at_ms = now_ms + (NETWATCH_SETTLE_MS << netwatch->n_restless);
+    uint64_t at_ms = now_ms + ((uint64_t)NETWATCH_SETTLE_MS << netwatch->n_restless);
     if (timer_set(loop_timers(netwatch->loop), &netwatch->timer, at_ms) != ERR_NONE)
         netwatch->changed(netwatch); /* too early is better than never */
 }
