@@ -1,5 +1,6 @@
 #include "daemon/convert.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,6 +231,7 @@ static enum err set_outbounds(struct runtime *runtime)
 {
     const struct config *config = runtime->config;
     struct ruleset *ruleset = &runtime->ruleset;
+    assert(ruleset->n_outbounds == 0);
     ruleset->outbounds = calloc(config->n_outbounds, sizeof(struct outbound *));
     if (ruleset->outbounds == NULL)
         return ERR_MEMORY;
