@@ -102,7 +102,7 @@ void loop_run_deferred(struct loop *loop);
 /* The time of this turn. */
 uint64_t loop_now_ms(const struct loop *loop);
 uint64_t loop_now_us(const struct loop *loop);
-/* How much of it in all has passed while the process was stopped, or frozen, and a timer was due. */
+/* How much of it in all has passed while the process was stopped, or frozen: as far as it waited, and a timer was due meanwhile. */
 uint64_t loop_stopped_us(const struct loop *loop);
 struct timer_heap *loop_timers(struct loop *loop);
 

@@ -61,7 +61,8 @@ static bool is_proven(const struct peer_link *link, const struct session_link_st
            now_us >= link->started_us + LONG_LIFE * (MIN_STALL_US << link->n_stalls);
 }
 
-/* How long a link may owe an acknowledgement. Where its carrier is a stream, that one's session waits for less. */
+/* How long a link may owe an acknowledgement. Where its carrier is a stream it has more, so that in most cases that one's session finds
+ * out first: not where links of that have just stalled one behind the other. */
 static uint64_t patience_us(const struct peer_link *link, const struct session_link_stats *stats,
                             uint64_t since_us)
 {

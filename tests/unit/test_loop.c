@@ -709,7 +709,7 @@ static void fire(struct timer *timer)
     (void)timer;
 }
 
-/* While it waits: one that is busy is late, too. */
+/* And what a turn takes that is busy is no such time. */
 static void the_time_in_which_the_process_was_stopped_is_known(void **state)
 {
     struct loop *loop = new_loop(state);
