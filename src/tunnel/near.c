@@ -327,8 +327,9 @@ enum err near_open(struct tunnel_spec *spec, size_t session, struct outbound *vi
         return err;
     if (near->inbound == NULL) {
         go_by(near, opening->inbound, via);
-        /* Whoever came in before a reload may bring along what it took away. */
-        near->host.is_leaving = find_outbound(near, env->in_force) == NULL;
+        /* Whoever came in before a reload may bring along what it took away, and a session that ends with the program may still dial through
+         * another one. */
+        near->host.is_leaving = env->is_draining || find_outbound(near, env->in_force) == NULL;
     }
     return open_stream(near, opening);
 }

@@ -8,7 +8,7 @@ import pytest
 from harness import client
 from harness.binary import SLOWNESS
 from harness.client import receive_all, receive_exactly
-from harness.origin import answer_after_end, echo, http_page, speak_first
+from harness.origin import answer_after_end, echo, http_page, speak_first, swallow
 from harness.pattern import exchange, receive_end, receive_pattern, send_and_end, send_pattern
 from harness.program import complete, run_cli
 from harness.services import free_port
@@ -144,6 +144,18 @@ def test_a_tunnel_that_leads_through_one_of_another_worker_now_leaves_no_session
         program.wait_record(n + 1, event="session", in_="far", is_="begun")
     rewrite(program, config(place, inbounds, outbounds("b")))
     until(lambda: client.is_served(program.addr("lan"), *server.addr), "a way when there was no connection", timeout=30)
+
+
+def test_a_program_ends_while_a_tunnel_is_dialled_through_another(loop, origin, dial, place):
+    """The outer one ends first, and the next of the inner server's addresses is tried: by no session that stays."""
+    silent, status = origin(swallow), place / "status"
+    inner = near(1).replace('server: "127.0.0.1:1"', 'server: ["127.0.0.1:1", "127.0.0.1:2"], via: around')
+    program = loop(LAN + LAN.replace("lan", "beside").replace("home", "around"), inner + near(silent.addr[1], "around", OTHER_KEY),
+                   f"limits: {{drain_s: 0}}\nadmin: {{socket: {status}}}\n")
+    for n, name in enumerate(("beside", "lan"), 1):
+        dial(program.addr(name)).sendall(b"\x05\x01\x00" + client.socks5_request("127.0.0.1", 80))
+        until(lambda: len(json.loads(run_cli("status", "--json", "--socket", status, home=place).out)["tunnels"]) == n, "its session")
+    program.stop()
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", b""], ids=["ssh", "hang-up"])
