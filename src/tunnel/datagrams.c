@@ -25,7 +25,7 @@ static void send_packet(struct packets *packets, const struct target *to, uint8_
         env->counters.dropped[DROP_UNSENT]++;
         return;
     }
-    stream_send_datagram(stream->stream, to, bytes, n, loop_now_ms(env->loop) * 1000);
+    stream_send_datagram(stream->stream, to, bytes, n, tunnel_now(stream->host->tended.env).now_us);
     count_dropped(datagrams);
     host_touch(stream->host);
 }

@@ -379,12 +379,51 @@ static void after_a_sleep_nothing_waits_for_a_pause_from_before(void **state)
     finish(far);
 }
 
+static void ignore_end(struct packets *packets, enum err err)
+{
+    (void)packets;
+    (void)err;
+}
+
+/* A way for datagrams through the session that is there. */
+static struct tunnel_datagrams *open_datagrams(struct host *host)
+{
+    const struct stream_request request = {.kind = STREAM_ASSOCIATION};
+    struct stream *stream;
+    struct tunnel_datagrams *datagrams;
+    assert_int_equal(session_open(peer_session(host->peer), &request, &stream), ERR_NONE);
+    assert_int_equal(tunnel_datagrams_new(&datagrams, host, stream), ERR_NONE);
+    datagrams->packets.on_broken = ignore_end;
+    tunnel_datagrams_begin(datagrams);
+    return datagrams;
+}
+
+static void send_question(struct tunnel_datagrams *datagrams)
+{
+    const struct target to = {.addr = {.family = ADDR_V4, .port = 53}};
+    uint8_t bytes[] = "question";
+    datagrams->packets.ops->send(&datagrams->packets, &to, bytes, sizeof bytes);
+}
+
 static void expect_another_link(int far)
 {
     far_send_all(far, "hello", 5);
     flows_expect(flows.origin, "hello", 5);
     FLOWS_UNTIL(tap.n_conns == 2 && tap.conns[0].client < 0);
     assert_non_null(strstr(flows.lines, "is=closed why=\"another link took its place\""));
+}
+
+/* Whose age is by the clock that the session has. */
+static void expect_a_datagram(void)
+{
+    struct host *host = host_of(true);
+    struct tunnel_datagrams *datagrams = open_datagrams(host);
+    struct session_stats stats;
+    send_question(datagrams);
+    turn_for(flows.env.loop, 100);
+    session_stats(peer_session(host->peer), &stats);
+    assert_int_equal(stats.n_sent_datagrams, 1);
+    datagrams->packets.ops->close(&datagrams->packets);
 }
 
 /* Nobody has found out that it is dead, and here it is not. */
@@ -406,6 +445,7 @@ static void a_process_that_was_stopped_has_slept(void **state)
     turn_stopped_for(flows.env.loop, 2500);
     expect_another_link(far);
     assert_in_range(tunnel_now(&ends.env).now_us - before_us, 0, 2400000);
+    expect_a_datagram();
     finish(far);
 }
 
@@ -467,29 +507,15 @@ static void a_session_of_a_tunnel_that_is_there_no_more_ends_with_its_last_strea
     finish(open_one());
 }
 
-static void ignore_end(struct packets *packets, enum err err)
-{
-    (void)packets;
-    (void)err;
-}
-
 /* The session is over, and who has its way has not given that up yet. */
 static void a_datagram_for_a_session_that_is_gone_is_dropped_and_counted(void **state)
 {
     begin(state);
     int far = open_one();
-    struct host *host = host_of(true);
-    const struct stream_request request = {.kind = STREAM_ASSOCIATION};
-    const struct target to = {.addr = {.family = ADDR_V4, .port = 53}};
-    struct stream *stream;
-    struct tunnel_datagrams *datagrams;
-    uint8_t bytes[] = "question";
-    assert_int_equal(session_open(peer_session(host->peer), &request, &stream), ERR_NONE);
-    assert_int_equal(tunnel_datagrams_new(&datagrams, host, stream), ERR_NONE);
-    datagrams->packets.on_broken = ignore_end;
-    tunnel_datagrams_begin(datagrams);
+    struct tunnel_datagrams *datagrams = open_datagrams(host_of(true));
+    struct stream *stream = datagrams->stream.stream;
     tunnel_stream_orphan(&datagrams->stream);
-    datagrams->packets.ops->send(&datagrams->packets, &to, bytes, sizeof bytes);
+    send_question(datagrams);
     assert_int_equal(flows.env.counters.dropped[DROP_UNSENT], 1);
     datagrams->packets.ops->close(&datagrams->packets);
     stream_reset(stream, STREAM_RESET_APPLICATION);
