@@ -140,7 +140,7 @@ def forgotten_all_the_way(bed):
 
 
 @pytest.mark.parametrize("what", [cut, forgotten, forgotten_all_the_way])
-@pytest.mark.parametrize("seconds,keep_s", [(10, 4), pytest.param(600, 400, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds,keep_s", [(6, 3), pytest.param(600, 400, marks=pytest.mark.soak)])
 def test_a_sleep_over_which_the_carriers_are_lost(desk, seconds, keep_s, what):
     """Longer than what the near end's keep_s says, which counts from when it finds out; the far ends keep twice that."""
     bed, frames = desk(keep_s)
