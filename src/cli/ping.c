@@ -56,7 +56,7 @@ static void stop(struct ping *ping, int code)
     errand_stop(&ping->errand);
 }
 
-static void explain_silence(const struct ping *ping)
+static void explain_silence(struct ping *ping)
 {
     char now[40] = "";
     time_t at = (time_t)(sys_wall_ms() / 1000);
@@ -76,7 +76,7 @@ static void explain_silence(const struct ping *ping)
             "    it is no sockeye, or something between keeps us from it: its log has nothing of "
             "us\n",
             now);
-    stop((struct ping *)(uintptr_t)ping, EX_UNAVAILABLE);
+    stop(ping, EX_UNAVAILABLE);
 }
 
 static void explain_loss(struct ping *ping)
