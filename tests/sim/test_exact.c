@@ -437,6 +437,58 @@ static void a_line_that_gets_slow_is_not_sent_into_again_for_ever(void **state)
     }
 }
 
+/* ---- another network ---- */
+
+static void freeze_both_ways(struct sim_carrier *carrier)
+{
+    for (unsigned line = 0; line < 2; line++)
+        freeze(carrier, line);
+}
+
+/* What those before it have taught was of the network that they were on. */
+static void a_link_has_no_patience_for_another_network(void **state)
+{
+    (void)state;
+    begin((struct scenario){.ns_per_byte = 1000}, 1);
+    add_step(0, 0, 0, 1000000);
+    world_start(&world);
+    while (world.n_links < 1)
+        assert_true(world_step(&world, world.scenario.end_us));
+    for (unsigned n = 1; n <= 3; n++) {
+        freeze_both_ways(last_carrier());
+        while (world.n_links == n)
+            assert_true(world_step(&world, world.scenario.end_us));
+    }
+    node_network_changed(&world.nears[0]);
+    freeze_both_ways(last_carrier());
+    uint64_t frozen_us = world.now_us;
+    run_until_read(0, 1, 1000000);
+    /* It had 8 s before; all that there is takes one. */
+    assert_in_range(world.now_us - frozen_us, SECOND, 5 * SECOND);
+    end();
+}
+
+/* Nobody else finds out that it is dead, where no other can be had. */
+static void a_link_that_another_is_to_replace_is_asked(void **state)
+{
+    (void)state;
+    begin((struct scenario){0}, 1);
+    add_step(0, 0, 0, 100);
+    add_step(0, 0, 100 * SECOND, 100);
+    world_start(&world);
+    run_until_read(0, 1, 100);
+    run_until(BEGIN_US + SECOND);
+    struct node *near = &world.nears[0];
+    near->peer->near.options.keepalive_s = 0;
+    freeze_both_ways(last_carrier());
+    struct peer_time time = node_time(near);
+    peer_move(near->peer, "as if it had slept", &time);
+    node_settle(near);
+    run_with_hanging_dials(near, world.now_us + 2 * SECOND);
+    assert_false(peer_is_moving(near->peer));
+    end();
+}
+
 /* ---- a link's first record ---- */
 
 static void a_link_without_a_record_behind_its_flight_is_lost(void **state)
@@ -1040,6 +1092,8 @@ int main(void)
         cmocka_unit_test(what_was_under_way_is_sent_again_once),
         cmocka_unit_test(a_link_that_cannot_say_its_last_words_is_cut),
         cmocka_unit_test(a_line_that_gets_slow_is_not_sent_into_again_for_ever),
+        cmocka_unit_test(a_link_has_no_patience_for_another_network),
+        cmocka_unit_test(a_link_that_another_is_to_replace_is_asked),
         cmocka_unit_test(a_link_without_a_record_behind_its_flight_is_lost),
         cmocka_unit_test(a_join_without_a_record_behind_its_flight_is_lost),
         cmocka_unit_test(a_join_whose_early_records_take_long_keeps_its_link),

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "crypto/sign.h"
+#include "tunnel/far_host.h"
 
 static void begin_flows(void **state)
 {
@@ -304,6 +305,48 @@ static void what_moves_is_judged_once(void **state)
     expect_silence(bytes, n, SIZE_MAX);
     assert_non_null(strstr(flows.lines, "why=\"a flight that came before\""));
     finish_two(far);
+}
+
+/* ---- a user's place ---- */
+
+static void ignore_told(struct claimant *claimant, bool is_replaced)
+{
+    (void)claimant;
+    (void)is_replaced;
+}
+
+static struct far_host *far_session(void)
+{
+    for (struct list *at = ends.env.hosts.next; at != &ends.env.hosts; at = at->next)
+        if (!CONTAINER_OF(at, struct host, link)->is_near)
+            return CONTAINER_OF(at, struct far_host, host.link);
+    return NULL;
+}
+
+/* The word of the one is on its way when its client's comes, that it drains: else it would go on, and count nowhere. */
+static void a_session_that_drains_when_another_counts_in_its_place_ends(void **state)
+{
+    static const char *const users[] = {"ann", NULL}, *const keys[] = {(const char *)ends_key};
+    uint8_t who[PEER_WHO_BYTES], user_id[USER_ID_BYTES];
+    begin(state);
+    far_roster_free(ends.far.roster);
+    ends.far.roster = ends_make_roster(users, keys);
+    int far = open_one();
+    struct far_host *host = far_session();
+    struct counted sessions = {.of = &ends.counts, .user = user_id};
+    memcpy(user_id, host->user_id, sizeof user_id);
+    FLOWS_UNTIL(host->claimant != NULL);
+    struct claimant *next = claimant_new(&ends.tunnels.claims, &ends.mailbox, ignore_told, NULL);
+    assert_non_null(next);
+    peer_who(host->host.peer, who);
+    assert_true(claimant_begin(next, who, &ends.counts));
+    host->host.ops->on_drained(&host->host, 1000);
+    flows_expect_end(far, ECONNRESET);
+    FLOWS_UNTIL(far_session() == NULL);
+    assert_int_equal(clients_count(&flows.shared.clients, &sessions), 1);
+    clients_leave(&flows.shared.clients, &sessions);
+    claimant_free(next);
+    finish(far);
 }
 
 /* ---- restarts and reloads ---- */
@@ -622,6 +665,7 @@ int main(void)
         ON_BOTH(a_link_with_a_bad_tag_falls_silent_and_its_streams_go_on),
         ON_BOTH(a_link_goes_to_the_worker_that_has_its_session),
         ON_BOTH(what_moves_is_judged_once),
+        ON_BOTH(a_session_that_drains_when_another_counts_in_its_place_ends),
         ON_BOTH(after_a_restart_old_streams_are_reset_and_new_ones_are_opened),
         ON_BOTH(who_is_in_the_configuration_no_more_is_told_so),
         ON_BOTH(who_stands_at_the_gate_of_what_is_configured_no_more_falls_silent),
