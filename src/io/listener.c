@@ -205,7 +205,7 @@ void listener_leave(struct listener *listener)
 void listener_release(struct listener *listener)
 {
     timer_clear(loop_timers(listener->watch.loop), &listener->rest);
-    loop_remove(&listener->watch);
+    loop_release(&listener->watch);
 }
 
 void listener_stop(struct listener *listener)

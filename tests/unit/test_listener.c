@@ -497,6 +497,24 @@ static void a_shared_socket_serves_by_either_loop_and_is_left_by_one_alone(void 
     end(&second);
 }
 
+/* As a tunnel's far end does, when the same peer's next session has the address: its descriptor may have the number of one before. */
+static void a_socket_that_is_released_is_watched_again_by_the_same_number(void **state)
+{
+    struct served served;
+    begin(&served, state);
+    struct loop *loop = served.loop;
+    int fd = served.listener.watch.fd, kept = dup(fd);
+    listener_release(&served.listener);
+    close(fd);
+    assert_int_equal(fcntl(kept, F_DUPFD, fd), fd);
+    assert_int_equal(listener_start(&served.listener, loop, fd), ERR_NONE);
+    int client = tcp_connect(&served.addr);
+    TURN_UNTIL(loop, served.n == 1);
+    close(client);
+    close(kept);
+    end(&served);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -519,6 +537,7 @@ int main(void)
         ON_BOTH(one_that_leaves_serves_who_waits_and_closes),
         ON_BOTH(one_that_leaves_without_room_serves_who_waits_when_there_is_some),
         ON_BOTH(a_shared_socket_serves_by_either_loop_and_is_left_by_one_alone),
+        ON_BOTH(a_socket_that_is_released_is_watched_again_by_the_same_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
