@@ -15,8 +15,8 @@
  * target after the other: EXCHANGING --> OPENING --> EXCHANGING, or RELAYING in the end) or
  * ASSOCIATED (datagrams). In OPENING it may move to another worker once (flow/moving.h), and goes on there.
  *
- * A stream of a tunnel begins in OPENING; idle_ms and half_closed_ms are then for the near end to count, until the target's fin
- * has gone there: from then on idle_ms holds here, too.
+ * A stream of a tunnel begins in OPENING; idle_ms and half_closed_ms are then for the near end to count, until the fin that goes
+ * there has gone: from then on idle_ms holds here, too.
  *
  * Times: handshake_ms and connect_ms are exact, idle_ms and half_closed_ms count from the last
  * byte. A flow belongs to its worker, and is freed when the turn in which it closed ends.

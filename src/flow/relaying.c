@@ -22,9 +22,10 @@ static enum err finish(struct flow *flow, struct direction *direction, struct en
     direction->is_finished = true;
     if (flow->up.is_finished && flow->down.is_finished)
         return ERR_EOF;
-    /* At a tunnel's far end it is for the near end to say what is idle, until the target's fin is on its way there: then that may
-     * be through with the flow, however much of what it took is still to go to the target. */
-    if (flow->protocol->is_tunnel && direction == &flow->down)
+    /* At a tunnel's far end it is for the near end to say what is idle, until the fin that goes there has gone: then that may be
+     * through with the flow, however much of what it took is still to go on. Whom a listener has taken it has on the other side. */
+    bool is_to_near = (direction == &flow->down) == (flow->client->fd < 0);
+    if (flow->protocol->is_tunnel && is_to_near)
         idle_enter(&flow->env->relaying, &flow->wait);
     return endpoint_shutdown(sink);
 }

@@ -16,6 +16,7 @@ from harness.tunnel import KEY, PORT, SERVER4, Transfer, two_way
 from harness.wait import until
 
 RELAY, SOCKS, HTTP, OTHER, MIXED = 8001, 8002, 8003, 8004, 8005
+SMALL_BUFFER, STUCK_BYTES = "4096 16384 65536", 110_000
 MADE = "reloaded: the new configuration is in force"
 
 
@@ -167,6 +168,23 @@ def test_acc_42_connections_wait_while_there_is_no_link(reverse):
     time.sleep(2 * SLOWNESS)
     t.near.send_signal(signal.SIGCONT)
     receive_pattern(sock, 2000, 0)
+
+
+def test_a_client_that_has_ended_and_reads_no_more_is_given_up_when_the_near_end_is_through_with_it(reverse):
+    """The near end's idle times are over then: all that its service said is on its way."""
+    def answer(conn):
+        conn.sendall(b"?")
+        receive_end(conn)
+        conn.sendall(bytes(STUCK_BYTES - 1))
+    t = reverse({RELAY: answer}, far_limits="idle_ms: 1000")
+    for name in ("tcp_rmem", "tcp_wmem"):
+        t.joined.far.write(f"net/ipv4/{name}", SMALL_BUFFER)
+    wait_open(t, RELAY)
+    sock = dial(t)
+    assert sock.recv(1) == b"?"
+    sock.shutdown(socket.SHUT_WR)
+    t.near.wait_record(event="flow", end="closed", down=STUCK_BYTES)
+    t.far.wait_record(event="flow", end="idle")
 
 
 @pytest.mark.workers
