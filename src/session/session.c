@@ -252,6 +252,11 @@ bool session_drain_is_known(const struct session *session)
     return link == NULL || sent->record < link->n_acked;
 }
 
+bool session_is_drained(const struct session *session)
+{
+    return session->is_drained;
+}
+
 void session_end(struct session *session, uint8_t code, uint64_t now_us)
 {
     bool has_link = false;

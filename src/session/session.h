@@ -278,6 +278,8 @@ void session_bye(struct session *session, uint64_t link);
 void session_drain(struct session *session, uint64_t seconds);
 /* Whether the other end knows of that. */
 bool session_drain_is_known(const struct session *session);
+/* The other end has said so: session_open() fails. */
+bool session_is_drained(const struct session *session);
 /* Client: streams of which the other end cannot know, as their opening was not sent or was retracted, become another session's, with
  * what is to be sent by them. Those that concern another stream stay, those that were answered all the same, and those for which there
  * is no memory. */

@@ -257,12 +257,18 @@ static enum err make(struct near **out, struct tunnel_spec *spec, size_t session
     return ERR_NONE;
 }
 
+/* Its session may have heard in this turn that it is drained, which is told when the turn is over. */
+static bool takes_streams(const struct host *host)
+{
+    return !host->is_over && !host->is_ending && !host->is_drained &&
+           !session_is_drained(peer_session(host->peer));
+}
+
 static struct near *find(struct tunnel_env *env, const struct tunnel_spec *spec, size_t session)
 {
     for (struct list *at = env->hosts.next; at != &env->hosts; at = at->next) {
         struct host *host = CONTAINER_OF(at, struct host, link);
-        bool is_over = host->is_over || host->is_ending || host->is_drained;
-        if (host->is_near && !is_over && near_of(host)->spec == spec &&
+        if (host->is_near && takes_streams(host) && near_of(host)->spec == spec &&
             near_of(host)->session == session)
             return near_of(host);
     }

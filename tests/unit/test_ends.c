@@ -176,6 +176,35 @@ static void a_session_that_is_drained_goes_on_and_new_connections_go_by_another(
     finish(new);
 }
 
+static void take_at_once(struct opening *opening, enum err err)
+{
+    assert_int_equal(err, ERR_NONE);
+    endpoint_close(opening->endpoint, true);
+    opening->endpoint = NULL;
+    opening->state = opening;
+}
+
+/* In the turn in which the near end hears of it. */
+static void nothing_is_opened_in_a_session_that_has_just_been_drained(void **state)
+{
+    begin(state);
+    int far = open_one(), old_origin = flows.origin;
+    flows.origin = -1;
+    struct host *near = host_of(true);
+    struct opening opening = {.env = &flows.env,
+                              .inbound = &flows.inbound,
+                              .target = flows.inbound.target,
+                              .done = take_at_once};
+    host_drain(host_of(false), 1000);
+    FLOWS_UNTIL(session_is_drained(peer_session(near->peer)));
+    assert_false(near->is_drained);
+    assert_int_equal(ends.outbound->ops->open(ends.outbound, &opening), ERR_AGAIN);
+    FLOWS_UNTIL(opening.state == &opening);
+    assert_true(near->is_drained);
+    far_close(old_origin);
+    finish(far);
+}
+
 /* Never by an end that looks like one. */
 static void what_is_not_over_when_a_drained_session_ends_is_reset(void **state)
 {
@@ -567,6 +596,7 @@ int main(void)
         ON_BOTH_AND_HESITANT(the_reply_is_the_far_ends_own),
         ON_BOTH_AND_HESITANT(a_limit_of_the_far_ends_is_answered),
         ON_BOTH_AND_HESITANT(a_session_that_is_drained_goes_on_and_new_connections_go_by_another),
+        ON_BOTH_WITH_SOCKETS(nothing_is_opened_in_a_session_that_has_just_been_drained),
         ON_BOTH_AND_HESITANT(what_is_not_over_when_a_drained_session_ends_is_reset),
         ON_BOTH_AND_HESITANT(without_a_target_the_far_ends_own_is_taken_or_the_request_denied),
         ON_BOTH_AND_HESITANT(the_far_ends_log_line_has_the_clients_address_and_limits_the_carriers),
