@@ -430,10 +430,11 @@ void far_host_free(struct far_host *host)
 static void on_drained(struct host *base, uint64_t seconds)
 {
     struct far_host *host = far_host_of(base);
+    bool has_time = base->is_drained; /* by us, and no longer than that */
     base->is_drained = true;
     far_listen_stop_all(host);
-    /* It lasts as long as its client pleases, so it counts until then. */
-    if (host->claimant != NULL && !claimant_keep_place(host->claimant))
+    /* Else it lasts as long as its client pleases, so it counts until then. */
+    if (!has_time && host->claimant != NULL && !claimant_keep_place(host->claimant))
         end(host, END_NO_RIGHT, REPLACED);
     if (!log_wants(base->tended.env->flow->log, LOG_LEVEL_INFO))
         return;

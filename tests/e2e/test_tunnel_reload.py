@@ -122,6 +122,27 @@ def test_another_setting_at_the_far_end_lets_what_is_there_end_and_new_connectio
     assert not [r for r in t.near.records(event="session") if "no right" in r.get("why", "")]
 
 
+def test_what_the_far_end_lets_end_ends_when_the_near_end_stops_too(tunnel, reload):
+    """Though the session that has come after it has its place, where a user has one."""
+    t = tunnel(near={"key": f'"{KEY}:{USER_KEY}"'}, far={"users": f'[{{name: ann, key: "{USER_KEY}", sessions: 1}}]'}, wait=False)
+    for end in ("far", "near"):
+        t.configs[end] = t.configs[end].replace("drain_s: 1,", "drain_s: 60,")
+        getattr(t, f"start_{end}")()
+    t.wait_linked()
+    server = t.serve(echo)
+    old = t.connect(server)
+    reload(t, "far", "key:", "keep_s: 500, key:")
+    t.near.wait_record(event="session", is_="drained")
+    new = t.connect(server)
+    exchange(new)
+    t.near.send_signal(signal.SIGTERM)
+    t.far.wait_record(2, event="session", is_="drained")
+    for sock in (old, new):
+        exchange(sock)
+        sock.close()
+    t.near.wait()
+
+
 def test_a_tunnel_that_the_near_end_has_no_more_goes_on_until_its_last_connection_ends(tunnel, reload):
     t = tunnel()
     sock, carriers = t.connect(t.serve(echo)), t.carriers()
