@@ -337,7 +337,11 @@ void near_received(struct peer_link *link)
 /* Else whoever is there may hang up on everybody, behind whatever answer. */
 static bool was_useful(const struct peer_link *link)
 {
-    return link->has_carried || link->started_us + GIVE_UP_US <= link->peer->time.now_us;
+    bool has_carried = link->reign == NULL
+                           ? link->has_carried
+                           : session_link_has_carried(link->reign->session, link->number);
+
+    return has_carried || link->started_us + GIVE_UP_US <= link->peer->time.now_us;
 }
 
 void near_dismissed(struct peer_link *link)

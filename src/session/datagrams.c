@@ -285,7 +285,8 @@ size_t datagrams_room(struct datagrams *datagrams)
 /* ---- receiving ---- */
 
 /* Whoever it is for may be gone, or not there yet: it is lost then, as datagrams are. */
-enum err datagrams_received(struct session *session, const struct frame *frame)
+enum err datagrams_received(struct session *session, struct session_link *link,
+                            const struct frame *frame)
 {
     struct stream *stream = stream_find(session, frame->id);
     size_t n = (size_t)(frame->bytes - frame->address) + frame->n_bytes;
@@ -295,6 +296,7 @@ enum err datagrams_received(struct session *session, const struct frame *frame)
     if (stream == NULL || stream->datagrams == NULL || stream->is_dead || stream->is_released)
         return ERR_NONE;
     session->n_received_datagrams++;
+    link->has_carried = true;
     if (!session->delivers || incoming_lend(stream, frame->address, n) != ERR_NONE)
         datagrams_note_dropped(stream);
     else if (stream->awaits_read)

@@ -260,7 +260,7 @@ static enum err on_stream_frame(struct session *session, struct session_link *li
     case FRAME_RESET:
         return on_reset(session, frame);
     case FRAME_DATAGRAM:
-        return datagrams_received(session, frame);
+        return datagrams_received(session, link, frame);
     default:
         return on_window(session, frame);
     }

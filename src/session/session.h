@@ -334,7 +334,7 @@ void session_excuse(struct session *session, uint64_t pause_us, uint64_t now_us)
 /* When what began then would have begun without the pause: what began meanwhile has not waited for it. */
 uint64_t session_excused(uint64_t since_us, uint64_t pause_us, uint64_t now_us);
 
-/* Whether bytes of streams have come by it that had not come before, or were acknowledged of what went by it; it may be lost. */
+/* Whether bytes of streams that had not come before, or datagrams, have come by it, or what went by it was acknowledged; it may be lost. */
 bool session_link_has_carried(const struct session *session, uint64_t link);
 bool session_link_stats(const struct session *session, uint64_t link,
                         struct session_link_stats *stats);

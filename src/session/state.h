@@ -209,8 +209,8 @@ struct session_link {
     bool ping_needed, pong_needed, instance_needed;
     bool event_lost, event_bye, event_spent;
     bool is_own, had_owner; /* of one stream; which has come */
-    bool has_carried;     /* bytes of streams came by it for the first time, or were acknowledged */
-    bool is_stalled;      /* what it had was sent again by another */
+    bool has_carried; /* streams' bytes came by it, not again, or were acknowledged, or datagrams */
+    bool is_stalled;  /* what it had was sent again by another */
     bool awaits_count;    /* our BYE has answered theirs: what had not come is told soon */
     uint64_t resend_us;   /* or else is sent again then */
     struct stream *owner; /* whose home it is; NULL: nobody's */
@@ -429,7 +429,8 @@ void datagrams_forget_spent(struct session *session);
 /* In the chunks of those that wait. */
 uint64_t datagrams_held_bytes(const struct datagrams *datagrams);
 /* One has come. ERR_BAD: for an id that nobody can have. */
-NODISCARD enum err datagrams_received(struct session *session, const struct frame *frame);
+NODISCARD enum err datagrams_received(struct session *session, struct session_link *link,
+                                      const struct frame *frame);
 
 /* listen.c */
 NODISCARD enum err listener_received(struct session *session, const struct frame *frame);

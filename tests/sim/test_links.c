@@ -432,6 +432,32 @@ static void links_of_few_bytes_are_opened_ahead(void **state)
     }
 }
 
+/* They are of use where there is nothing else: the next is there as soon as it can be. */
+static void links_that_carry_datagrams_alone_are_replaced_at_once(void **state)
+{
+    (void)state;
+    for (unsigned side = 0; side < 2; side++) {
+        begin((struct scenario){.after = {8192, 8292}}, 20);
+        for (size_t i = 0; i < world.n_apps; i++) {
+            world.apps[i].is_association = true;
+            world.apps[i].open_us = BEGIN_US + i * SECOND;
+            add_step(i, side, SECOND, 10);
+        }
+        world_start(&world);
+        run_until(BEGIN_US + SECOND);
+        uint64_t linked_us = world.now_us, worst_us = 0;
+        for (; world.now_us < BEGIN_US + 22 * SECOND; run_until(world.now_us + 5 * MS)) {
+            if (peer_is_moving(world.nears[0].peer))
+                linked_us = world.now_us;
+            if (world.now_us - linked_us > worst_us)
+                worst_us = world.now_us - linked_us;
+        }
+        assert_in_range(world.n_carriers, 30, 50);
+        assert_in_range(worst_us, 0, 300 * MS);
+        end();
+    }
+}
+
 /* Whether the last one has few bytes left is chance: so several amounts; and no keepalive is needed for it. */
 static void links_that_went_fast_leave_one_behind(void **state)
 {
@@ -531,6 +557,7 @@ int main(void)
         cmocka_unit_test(an_old_link_waits_half_a_minute_for_the_others_fin),
         cmocka_unit_test(the_lives_of_links_are_drawn_from_the_range),
         cmocka_unit_test(links_of_few_bytes_are_opened_ahead),
+        cmocka_unit_test(links_that_carry_datagrams_alone_are_replaced_at_once),
         cmocka_unit_test(links_that_went_fast_leave_one_behind),
         cmocka_unit_test(distributed_links_of_few_bytes_are_given_back),
         cmocka_unit_test(an_idle_session_hands_over_and_keeps_one_link),
