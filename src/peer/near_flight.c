@@ -218,6 +218,7 @@ static void adopt_session(struct peer *peer, const struct flight_info *info,
     memcpy(peer->resume, secrets->resume, sizeof peer->resume);
     peer->cipher = secrets->cipher;
     peer->stands = true;
+    peer->unlinked_us = peer->time.now_us; /* until its link is signed for */
     peer->near.is_admitted = peer->near.options.identity == NULL;
     peer->near.keep_us = (info->keep_s < keep_s ? info->keep_s : keep_s) * SECOND_US;
 }

@@ -1048,6 +1048,22 @@ static void a_server_with_another_identity_is_not_believed(void **state)
     end();
 }
 
+/* It is kept from when it stands, however long there was none before. */
+static void a_session_is_kept_while_its_client_signs(void **state)
+{
+    struct scenario scenario = {.n_nears = 1, .signs_apart = true};
+    (void)state;
+    scenario.knobs[KNOB_IDENTITY] = true;
+    begin(scenario, 1);
+    world.apps[0].open_us = BEGIN_US + (KEEP_S + 10) * SECOND;
+    add_step(0, 0, 0, 100);
+    world_start(&world);
+    run_until(BEGIN_US + (KEEP_S + 11) * SECOND);
+    assert_int_equal(n_read(0, 1), 100);
+    assert_int_equal(world.n_carriers, 1);
+    end();
+}
+
 /* Nobody heard of the session, and nobody can join it. */
 static void a_session_that_had_no_memory_to_stand_is_not_kept(void **state)
 {
@@ -1118,6 +1134,7 @@ int main(void)
         cmocka_unit_test(a_hop_is_asked_for_again_by_a_session_that_is_begun_anew),
         cmocka_unit_test(whoever_is_none_of_the_peers_is_met_by_silence),
         cmocka_unit_test(a_server_with_another_identity_is_not_believed),
+        cmocka_unit_test(a_session_is_kept_while_its_client_signs),
         cmocka_unit_test(a_session_that_had_no_memory_to_stand_is_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
