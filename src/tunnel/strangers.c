@@ -13,6 +13,10 @@
 /* Of the descriptors that there are for connections, one in so many may be strangers'. */
 #define SHARE 2
 
+/* So many come in whoever has the descriptors: a link that is lost may have been of the very session whose streams have them all, and only
+ * by another is it heard which of those are over. */
+#define AT_LEAST 4
+
 static void on_rested(struct idle_wait *rest)
 {
     endpoint_want(CONTAINER_OF(rest, struct stranger, rest)->endpoint, LOOP_READ);
@@ -65,12 +69,8 @@ static bool are_many(const struct strangers *strangers)
 {
     const struct flow_shared *shared = strangers->flow->shared;
     uint64_t max = atomic_load(&shared->max_by_descriptors);
-    return flow_shared_n_used(shared) >= max || strangers->n >= max / strangers->share;
-}
-
-bool strangers_have_room(const struct strangers *strangers)
-{
-    return strangers->n > 0 || !are_many(strangers);
+    bool are_beyond = flow_shared_n_used(shared) >= max || strangers->n >= max / strangers->share;
+    return are_beyond && strangers->n >= AT_LEAST;
 }
 
 static void go(struct stranger *stranger)

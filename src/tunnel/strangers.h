@@ -55,8 +55,6 @@ void strangers_init(struct strangers *strangers, struct flow_env *flow, struct r
 void strangers_deinit(struct strangers *strangers);
 void strangers_close_all(struct strangers *strangers);
 
-/* Whether a descriptor is to be had for one more connection, be it by closing a stranger's. */
-bool strangers_have_room(const struct strangers *strangers);
 /* The system has no descriptor left: one of the strangers goes. False: there is none. */
 bool strangers_evict(struct strangers *strangers);
 

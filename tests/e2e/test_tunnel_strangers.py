@@ -14,7 +14,7 @@ from harness import client
 from harness.binary import ROOT, SLOWNESS
 from harness.namespaces import FAR4
 from harness.origin import echo
-from harness.pattern import receive_pattern, send_pattern
+from harness.pattern import exchange, receive_pattern, send_pattern
 from harness.sandbox import with_descriptors
 from harness.tunnel import KEY_BYTES, PORT
 from harness.wait import until
@@ -195,6 +195,19 @@ def test_a_crowd_of_strangers_keeps_nobody_out(tunnel):
         for one in crowd[200:]:
             selector.register(one, selectors.EVENT_READ)
         assert len(selector.select(0)) >= 200 - 64, "what has no descriptor is closed"
+
+
+def test_who_has_all_connections_that_there_may_be_comes_back_to_them(tunnel):
+    """His link is lost, and until there is another nobody knows which of them are over."""
+    t = tunnel(wait=False)
+    t.far = t.start(t.configs["far"], prefix=[*t.joined.far.prefix, *with_descriptors(64)])
+    t.start_near()
+    t.wait_linked()
+    server = t.serve(echo)
+    socks = [t.connect(server) for _ in range(20)]
+    t.joined.near.kill_connections(PORT)
+    for sock in socks:
+        exchange(sock)
 
 
 class Tap:
