@@ -196,4 +196,7 @@ void session_retract(struct session *session, uint64_t number, uint64_t now_us)
     link->head = link->tail = link->n_again = 0;
     link->n_sent = link->n_acked = link->n_asking = link->n_unacked_bytes = 0;
     link->unacked_since_us = 0;
+    /* There was no other, and nothing has come by it. */
+    if (session->newest_link == 0 && link->n_accepted == 0)
+        streams_forget_ids(session);
 }

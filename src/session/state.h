@@ -363,6 +363,8 @@ void stream_leave(struct stream *stream);
 void stream_close(struct stream *stream);
 /* Frees it whatever it is. */
 void stream_delete(struct stream *stream);
+/* Nobody has heard of any: ids are given anew, and of those that are dead nothing is said. */
+void streams_forget_ids(struct session *session);
 /* Closes it if all is done. */
 void stream_check_done(struct stream *stream);
 /* Lets the other end see a reset; the stream is dead. */

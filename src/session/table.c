@@ -271,6 +271,23 @@ static void become_unborn(struct stream *stream)
     stream->session->n_unborn++;
 }
 
+void streams_forget_ids(struct session *session)
+{
+    for (struct list *at = session->streams.next, *next; at != &session->streams; at = next) {
+        next = at->next;
+        struct stream *stream = CONTAINER_OF(at, struct stream, in_session);
+        if (stream->is_closed || stream->id == 0)
+            continue;
+        if (stream->is_dead) {
+            stream_close(stream);
+            continue;
+        }
+        become_unborn(stream);
+        stream_queue(stream);
+    }
+    session->n_ours = 0;
+}
+
 /* One that is unborn has nothing but what waits to be sent. `by`: 1, or -1 as what wraps around is. */
 static void count_unborn(const struct stream *stream, uint64_t by)
 {

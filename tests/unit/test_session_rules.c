@@ -1315,6 +1315,30 @@ static void refused_early_records_were_never_sent(void **state)
     assert_int_equal(give_record(pair, CLIENT, 0), ERR_BAD);
 }
 
+/* More of them than may be under way, one after the other, to a server that does not answer: who comes then is served. */
+static void streams_that_end_before_anybody_has_heard_of_them_leave_nothing(void **state)
+{
+    struct pair *pair = *state;
+    struct session *client = pair->ends[CLIENT];
+    struct stream *streams[2];
+    struct session_stats stats;
+    uint8_t bytes[SESSION_RECORD_MAX_BYTES];
+
+    for (unsigned i = 0; i < 40000; i++) {
+        struct stream *stream;
+        assert_int_equal(session_open(client, some_request(), &stream), ERR_NONE);
+        assert_int_not_equal(take(pair, CLIENT, 0, bytes), 0);
+        if (i % 2 == 0)
+            session_retract(client, 0, pair->now_us);
+        stream_release(stream);
+        session_retract(client, 0, pair->now_us);
+    }
+    session_stats(client, &stats);
+    assert_int_equal(stats.n_dead + stats.n_closed, 0);
+    open_stream(pair, 0, streams);
+    assert_int_equal(stream_id(streams[CLIENT]), 2);
+}
+
 static void bye_is_the_last_that_is_sent_and_the_last_that_is_taken(void **state)
 {
     struct pair *pair = *state;
@@ -1860,6 +1884,7 @@ int main(void)
         RULE(attempts_that_never_stood_are_forgotten),
         RULE(a_stream_stays_on_the_link_of_its_opening),
         RULE(refused_early_records_were_never_sent),
+        RULE(streams_that_end_before_anybody_has_heard_of_them_leave_nothing),
         RULE(bye_is_the_last_that_is_sent_and_the_last_that_is_taken),
         RULE(a_frame_behind_bye_ends_the_session),
         RULE(an_end_kills_all_streams_and_is_answered_with_bye),
