@@ -155,9 +155,13 @@ static void on_event(struct watch *watch, unsigned events)
             be_done(listener);
             return;
         }
-        /* A connection that was reset while it waited is no trouble of ours; a shortage is. */
+        /* A connection that was reset while it waited is no trouble of ours; a shortage is, which the system tells of without looking whether
+         * anybody waits. */
         if (err == ERR_DESCRIPTORS || err == ERR_MEMORY) {
-            rest(listener, err);
+            if (is_awaited(watch->fd))
+                rest(listener, err);
+            else
+                be_done(listener);
             return;
         }
     }

@@ -197,14 +197,16 @@ def test_a_crowd_of_strangers_keeps_nobody_out(tunnel):
         assert len(selector.select(0)) >= 200 - 64, "what has no descriptor is closed"
 
 
-def test_who_has_all_connections_that_there_may_be_comes_back_to_them(tunnel):
-    """His link is lost, and until there is another nobody knows which of them are over."""
+def test_who_has_all_descriptors_that_there_are_comes_back_to_his_connections(tunnel):
+    """His link is lost, and until there is another nobody knows which of them are over. One descriptor is left, the link's."""
     t = tunnel(wait=False)
     t.far = t.start(t.configs["far"], prefix=[*t.joined.far.prefix, *with_descriptors(64)])
     t.start_near()
     t.wait_linked()
-    server = t.serve(echo)
-    socks = [t.connect(server) for _ in range(20)]
+    server, socks = t.serve(echo), []
+    while client.socks5(sock := t.dial(), *server.addr).code == 0:
+        socks.append(sock)
+    until(lambda: t.far.n_descriptors() == 64, "all of them in use")
     t.joined.near.kill_connections(PORT)
     for sock in socks:
         exchange(sock)

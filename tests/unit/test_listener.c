@@ -307,16 +307,16 @@ static void a_connection_reset_in_the_backlog_harms_nobody(void **state)
     end(&served);
 }
 
-/* Leaves the process no descriptor; returns the limit to put back. */
-static struct rlimit take_all_descriptors(void)
+/* Leaves the process so many descriptors; returns the limit to put back. */
+static struct rlimit leave_descriptors(unsigned n)
 {
     struct rlimit before;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     int next = dup(0);
     assert_true(next >= 0);
     close(next);
-    struct rlimit none = {.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct rlimit few = {.rlim_cur = (rlim_t)next + n, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
     return before;
 }
 
@@ -325,7 +325,7 @@ static void acc_66_without_descriptors_it_rests_and_serves_as_soon_as_it_is_woke
     struct served served;
     begin(&served, state);
     int client = tcp_connect(&served.addr);
-    struct rlimit before = take_all_descriptors();
+    struct rlimit before = leave_descriptors(0);
     TURN_UNTIL(served.loop, served.n_short == 1);
     assert_int_equal(served.why_short, ERR_DESCRIPTORS);
     /* It does not spin: but for its own timer the loop sleeps. */
@@ -349,13 +349,31 @@ static void acc_66_a_shortage_that_nobody_tells_of_the_end_of_passes_too(void **
     begin(&served, state);
     for (size_t n = 1; n <= 2; n++) {
         int client = tcp_connect(&served.addr);
-        struct rlimit before = take_all_descriptors();
+        struct rlimit before = leave_descriptors(0);
         TURN_UNTIL(served.loop, served.n_short == n); /* a new shortage is a new word */
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
         TURN_UNTIL(served.loop, served.n == n);
         assert_true(timer_heap_next(loop_timers(served.loop)) == UINT64_MAX);
         close(client);
     }
+    end(&served);
+}
+
+/* Which the system says of the next, whether there is one or not. */
+static void acc_66_no_shortage_is_told_of_where_the_last_descriptor_was_enough(void **state)
+{
+    struct served served;
+    begin(&served, state);
+    int client = tcp_connect(&served.addr);
+    struct rlimit before = leave_descriptors(1);
+    TURN_UNTIL(served.loop, served.n == 1);
+    turn_at_once(served.loop, 3);
+    assert_int_equal(served.n_short, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    int next = tcp_connect(&served.addr);
+    TURN_UNTIL(served.loop, served.n == 2);
+    close(client);
+    close(next);
     end(&served);
 }
 
@@ -531,6 +549,7 @@ int main(void)
         ON_BOTH(a_connection_reset_in_the_backlog_harms_nobody),
         ON_BOTH(acc_66_without_descriptors_it_rests_and_serves_as_soon_as_it_is_woken),
         ON_BOTH(acc_66_a_shortage_that_nobody_tells_of_the_end_of_passes_too),
+        ON_BOTH(acc_66_no_shortage_is_told_of_where_the_last_descriptor_was_enough),
         ON_BOTH(where_there_is_no_room_connections_wait),
         ON_BOTH(a_listener_stopped_while_it_rests_is_gone),
         ON_BOTH(one_that_is_paused_accepts_when_it_is_woken),
