@@ -128,13 +128,13 @@ static void drain(struct mail *mail)
     stop_listeners(&worker->listeners);
     far_listen_end_all(&worker->tunnels);
     near_stop_listening(&worker->tunnels);
-    flow_end_exchanges(&worker->env, NULL);
     uint64_t drain_s = worker->runtime->config->limits.drain_s, drain_ms = drain_s * 1000;
     uint64_t at_ms = loop_now_ms(worker->loop) + drain_ms;
     tunnel_env_drain(&worker->tunnels, drain_s);
     if (drain_ms == 0 ||
         timer_set(loop_timers(worker->loop), &worker->drained_by, at_ms) != ERR_NONE)
         flow_end_all(&worker->env);
+    flow_end_exchanges(&worker->env, NULL); /* of which one may be the last */
     tell_drained(worker);
 }
 
