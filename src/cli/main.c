@@ -123,7 +123,9 @@ int main(int argc, char **argv)
 {
     occupy_standard_descriptors();
     int code = run(argc, argv);
-    if (fflush(stdout) != 0 && code == EX_OK) {
+    /* What was lost before the last of it was written is not told by that. */
+    bool is_lost = fflush(stdout) != 0 || ferror(stdout) != 0;
+    if (is_lost && code == EX_OK) {
         perror("sockeye: standard output");
         return EX_IOERR;
     }

@@ -1,20 +1,22 @@
 """The command line: `sockeye socks`, the seed's `osocks`, usage, exit codes."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 
 import pytest
 
 from configs import inbound
 from harness import network
-from harness.binary import SLOWNESS
+from harness.binary import BIN, SLOWNESS
 from harness.client import is_served, open_flow, receive_all, receive_exactly, socks5
 from harness.origin import echo
-from harness.program import no_leak_check
+from harness.program import environment, no_leak_check
 from harness.sandbox import NOBODY, as_user
 from harness.wait import Stopwatch, until
 
@@ -234,15 +236,11 @@ def test_status_without_a_running_program_is_69(cli, place):
     assert result.code == 69 and result.err and result.out == ""
 
 
-@pytest.mark.parametrize("answer,code,out,err", [
-    (b"error: out of memory\n", 69, "", "sockeye: the running sockeye says: out of memory\n"),
-    (b"error: ", 69, "", "ended before its end"),
-    (b"x" * 4095 + b"\n", 0, "x" * 4095 + "\n", ""),
-    (b"half a li", 69, "", "ended before its end"),
-    (b"", 69, "", "ended before its end")], ids=["error", "cut error", "page", "cut", "nothing"])
-def test_status_tells_an_error_from_an_answer(cli, place, answer, code, out, err):
+@contextlib.contextmanager
+def answering(path, answer):
+    """Somebody who gives one client of the status socket this answer."""
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(place / "admin"))
+        listener.bind(str(path))
         listener.listen()
 
         def serve():
@@ -252,8 +250,26 @@ def test_status_tells_an_error_from_an_answer(cli, place, answer, code, out, err
                 for i in range(0, len(answer), 1500):
                     conn.sendall(answer[i:i + 1500])
         threading.Thread(target=serve, daemon=True).start()
-        result = cli("status", "--socket", place / "admin")
+        yield path
+
+
+@pytest.mark.parametrize("answer,code,out,err", [
+    (b"error: out of memory\n", 69, "", "sockeye: the running sockeye says: out of memory\n"),
+    (b"error: ", 69, "", "ended before its end"),
+    (b"x" * 4095 + b"\n", 0, "x" * 4095 + "\n", ""),
+    (b"half a li", 69, "", "ended before its end"),
+    (b"", 69, "", "ended before its end")], ids=["error", "cut error", "page", "cut", "nothing"])
+def test_status_tells_an_error_from_an_answer(cli, place, answer, code, out, err):
+    with answering(place / "admin", answer) as path:
+        result = cli("status", "--socket", path)
     assert (result.code, result.out) == (code, out) and err in result.err
+
+
+def test_an_answer_that_cannot_be_printed_is_74(place):
+    """Whole blocks go to the file by themselves: nothing is left that could fail at the end."""
+    with answering(place / "admin", b"x" * 65535 + b"\n") as path, open("/dev/full", "wb") as full:
+        done = subprocess.run([BIN, "status", "--socket", path], env=environment(place, None), stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 74 and b"standard output" in done.stderr
 
 
 @pytest.mark.workers
