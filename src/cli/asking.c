@@ -9,6 +9,7 @@
 #include <sysexits.h>
 
 #include "cli/cli.h"
+#include "config/utf8.h"
 #include "daemon/unixsock.h"
 #include "io/sys.h"
 
@@ -67,6 +68,21 @@ static enum err receive(int fd, char **bytes, size_t *n, uint64_t until_ms)
     }
 }
 
+/* It is shown on a terminal, and whoever answers may have put into it what moves a cursor. */
+static void blot_controls(char *bytes, size_t n)
+{
+    size_t length;
+    for (size_t i = 0; i < n; i += length) {
+        uint32_t c = 0;
+        length = utf8_decode(&c, bytes + i, n - i);
+        bool is_control =
+            (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7f && c < 0xa0) || length == 0;
+        length = length == 0 ? 1 : length;
+        if (is_control)
+            memset(bytes + i, '?', length);
+    }
+}
+
 enum err asking_ask(const char *path, const char *line, char **answer, size_t *n)
 {
     int fd;
@@ -86,6 +102,7 @@ enum err asking_ask(const char *path, const char *line, char **answer, size_t *n
         return err;
     }
     *answer = bytes;
+    blot_controls(bytes, *n);
     size_t n_head = sizeof error_head - 1;
     return *n >= n_head && memcmp(bytes, error_head, n_head) == 0 ? ERR_BAD : ERR_NONE;
 }

@@ -265,6 +265,13 @@ def test_status_tells_an_error_from_an_answer(cli, place, answer, code, out, err
     assert (result.code, result.out) == (code, out) and err in result.err
 
 
+@pytest.mark.parametrize("head,code", [(b"", 0), (b"error: ", 69)], ids=["page", "error"])
+def test_nothing_of_an_answer_moves_the_cursor(cli, place, head, code):
+    with answering(place / "admin", head + b"a\x1b[2J \xc2\x9b2J \x9b2J\x7f \xc3\xb6\tb\r\n") as path:
+        result = cli("status", "--socket", path)
+    assert result.code == code and (result.out or result.err).endswith("a?[2J ??2J ?2J? \u00f6\tb?\n")
+
+
 def test_an_answer_that_cannot_be_printed_is_74(place):
     """Whole blocks go to the file by themselves: nothing is left that could fail at the end."""
     with answering(place / "admin", b"x" * 65535 + b"\n") as path, open("/dev/full", "wb") as full:
