@@ -2,21 +2,29 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/addr.h"
+#include "config/utf8.h"
 
-/* Names come from the configuration, which is UTF-8. */
+/* Names come from the configuration, which is UTF-8, and from files of users, which hold whatever bytes. */
 void admin_print_json_string(FILE *out, const char *text)
 {
+    size_t n = strlen(text), length;
     fputc('"', out);
-    for (; *text != '\0'; text++) {
-        unsigned char byte = (unsigned char)*text;
-        if (byte == '"' || byte == '\\')
-            fprintf(out, "\\%c", byte);
-        else if (byte < 0x20 || byte == 0x7f)
-            fprintf(out, "\\u%04x", byte);
-        else
-            fputc(byte, out);
+    for (size_t i = 0; i < n; i += length) {
+        uint32_t c = 0;
+        length = utf8_decode(&c, text + i, n - i);
+        if (length == 0) {
+            fputs("\xef\xbf\xbd", out); /* U+FFFD */
+            length = 1;
+        } else if (c == '"' || c == '\\') {
+            fprintf(out, "\\%c", (int)c);
+        } else if (c < 0x20 || (c >= 0x7f && c < 0xa0)) {
+            fprintf(out, "\\u%04x", (unsigned)c);
+        } else {
+            fwrite(text + i, 1, length, out);
+        }
     }
     fputc('"', out);
 }

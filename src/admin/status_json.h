@@ -11,7 +11,7 @@
 void admin_print_json(FILE *out, const struct status *status, const struct counters *sum,
                       const struct status_users *users);
 
-/* Prints it in its quotes; `text` is UTF-8. */
+/* Prints it in its quotes; what of `text` is no UTF-8 becomes U+FFFD. */
 void admin_print_json_string(FILE *out, const char *text);
 
 #endif

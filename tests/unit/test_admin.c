@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/status_json.h"
 #include "admin/status_lines.h"
 #include "admin/status_text.h"
 #include "daemon/unixsock.h"
@@ -511,6 +512,19 @@ static void test_text_of_many_sessions_says_how_many_more_there_are(void **state
     free(text);
 }
 
+static void test_json_is_utf8_whatever_a_name_holds(void **state)
+{
+    char *text;
+    size_t n;
+    FILE *out = open_memstream(&text, &n);
+    (void)state;
+    admin_print_json_string(out, "j\xf6rg \xc3\xb6\xed\xa0\x80\xc2\x9b\x1b\"\xe2\x82");
+    assert_int_equal(fclose(out), 0);
+    assert_string_equal(text, "\"j\xef\xbf\xbdrg \xc3\xb6\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+                              "\\u009b\\u001b\\\"\xef\xbf\xbd\xef\xbf\xbd\"");
+    free(text);
+}
+
 static void test_users_are_told_with_what_their_sessions_add_up_to(void **state)
 {
     (void)state;
@@ -645,6 +659,7 @@ int main(void)
         cmocka_unit_test(test_text_of_many_workers_is_one_screen),
         cmocka_unit_test(test_text_of_many_sessions_says_how_many_more_there_are),
         cmocka_unit_test(test_json_has_every_counter),
+        cmocka_unit_test(test_json_is_utf8_whatever_a_name_holds),
         cmocka_unit_test(test_users_are_told_with_what_their_sessions_add_up_to),
         cmocka_unit_test(test_lines_are_read_as_they_were_written),
         cmocka_unit_test(test_lines_that_are_none_are_refused),
