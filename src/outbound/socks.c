@@ -239,7 +239,7 @@ static enum err carry(struct upstream *upstream)
     struct outbound *via = upstream->outbound->outbound.via;
     const struct addr *relay = &opening->bound;
     if (relay->family == ADDR_NONE || relay->port == 0)
-        return ERR_UPSTREAM;
+        return ERR_BAD;
     const struct sock_options *options =
         via == NULL ? NULL : &CONTAINER_OF(via, struct outbound_direct, base)->options;
     return socks_udp_new(&opening->packets, opening->env, upstream->endpoint, relay, options);

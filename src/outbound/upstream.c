@@ -161,7 +161,7 @@ static enum err hand_over(struct upstream *upstream, const uint8_t *bytes, size_
         enum err err = upstream->outbound->protocol->carry(upstream);
         if (err == ERR_NONE)
             upstream->endpoint = NULL;
-        return err;
+        return judge_talking(upstream, err);
     }
     if (n > 0) {
         opening->early = malloc(n);

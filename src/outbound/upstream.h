@@ -40,8 +40,8 @@ struct upstream_protocol {
     /* The server has closed, was silent for upstream->patience_ms, or speaks something else:
      * whether another way of asking is to be tried, by another connection. NULL: there is none. */
     bool (*turn)(struct upstream *);
-    /* UDP ASSOCIATE is granted: makes opening->packets, which take the connection. NULL: never
-     * asked for. */
+    /* UDP ASSOCIATE is granted: makes opening->packets, which take the connection. ERR_BAD: what was granted is
+     * nonsense. NULL: never asked for. */
     NODISCARD enum err (*carry)(struct upstream *);
 };
 

@@ -195,6 +195,8 @@ static void refusals_and_useless_addresses_make_no_way(void **state)
         UP_UNTIL(up.n_done > 0);
         assert_string_equal(err_text(up.outcome), err_text(cases[i].expected));
         assert_null(up.opening.packets);
+        bool is_said = strstr(up.lines, "not understood") != NULL;
+        assert_int_equal(is_said, cases[i].expected == ERR_UPSTREAM);
         end();
     }
 }
