@@ -112,7 +112,7 @@ static const char *what_is_wrong_with(const char *name)
     size_t n = strlen(name);
     if (n == 0 || n > MAX_BYTES)
         return "a name has 1 to 255 bytes";
-    if (name[0] == '#')
+    if (name[strspn(name, " ")] == '#')
         return "a name cannot begin with #: in the file that is a comment";
     for (size_t i = 0; i < n; i++) {
         if (name[i] == ':' || (unsigned char)name[i] < ' ' || name[i] == 0x7f)

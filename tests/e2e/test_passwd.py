@@ -46,7 +46,7 @@ def test_what_is_no_password_is_65_and_prints_no_line(cli, password):
     assert result.code == 65 and result.out == "" and result.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["", "a:b", "a\nb", "a\x7fb", "\x1b[2J", "#ann", "x" * 256], ids=repr)
+@pytest.mark.parametrize("name", ["", "a:b", "a\nb", "a\x7fb", "\x1b[2J", "#ann", " #ann", "x" * 256], ids=repr)
 def test_what_is_no_name_is_64(cli, name):
     result = cli("passwd", name, stdin="s3cret\n")
     assert result.code == 64 and result.out == "" and "\x1b" not in result.err
