@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 
 #include "daemon/privileges.h"
@@ -18,6 +19,12 @@ static bool has_low_port(const struct config_target_rules *rules)
     return false;
 }
 
+/* For datagrams and BIND, of whoever asks for them. */
+static bool has_low_ports(const struct config_command *command)
+{
+    return command->enabled && command->ports.from > 0 && command->ports.from < 1024;
+}
+
 /* What a reload may do too, as long as the configuration names it at the start. */
 static struct privileges_need needed_by(const struct daemon *daemon)
 {
@@ -27,6 +34,7 @@ static struct privileges_need needed_by(const struct daemon *daemon)
         need.low_ports |= daemon->listening.addrs[i].port < 1024;
     for (size_t i = 0; i < config->n_inbounds; i++) {
         const struct config_inbound *inbound = &config->inbounds[i];
+        need.low_ports |= has_low_ports(&inbound->udp) || has_low_ports(&inbound->bind);
         need.low_ports |= has_low_port(&inbound->allow_reverse);
         for (size_t j = 0; j < inbound->n_tunnel_users; j++)
             need.low_ports |= has_low_port(&inbound->tunnel_users[j].allow_reverse);
@@ -50,6 +58,29 @@ static void warn_if_unreadable(struct daemon *daemon, const char *path)
                 path, strerror(errno), daemon->runtime->config->user, path);
 }
 
+static bool may_mark(uint32_t mark)
+{
+    int fd = sys_socket(AF_INET, SOCK_DGRAM, 0);
+    if (fd < 0)
+        return true; /* which says nothing */
+    bool may = sys_setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0 || errno != EPERM;
+    sys_close(fd);
+    return may;
+}
+
+static void warn_of_marks(struct daemon *daemon)
+{
+    const struct config *config = daemon->runtime->config;
+    for (size_t i = 0; i < config->n_outbounds; i++) {
+        const struct config_outbound *outbound = &config->outbounds[i];
+        if (outbound->fwmark != 0 && !may_mark(outbound->fwmark))
+            log_say(daemon->workers[0]->env.log, LOG_LEVEL_WARN,
+                    "out=%s: nothing will get through, as `fwmark` is not permitted: start as "
+                    "root, or with CAP_NET_ADMIN",
+                    outbound->name);
+    }
+}
+
 int daemon_drop_privileges(struct daemon *daemon)
 {
     const struct config *config = daemon->runtime->config;
@@ -66,5 +97,6 @@ int daemon_drop_privileges(struct daemon *daemon)
         warn_if_unreadable(daemon, daemon->options->config_path);
     for (size_t i = 0; i < config->n_files; i++)
         warn_if_unreadable(daemon, config->files[i]);
+    warn_of_marks(daemon);
     return EX_OK;
 }

@@ -12,7 +12,7 @@ import pytest
 from configs import inbound
 from harness import network, proc
 from harness.binary import SANITIZER, SLOWNESS
-from harness.client import dial as connect, receive_exactly, socks5, socks5_greet
+from harness.client import BIND, UDP_ASSOCIATE, dial as connect, receive_exactly, socks5, socks5_greet
 from harness.origin import echo, speak_first
 from harness.pattern import receive_end, receive_pattern
 from harness.program import complete, no_leak_check
@@ -246,6 +246,15 @@ def test_acc_55_root_ends_as_nobody_with_the_rights_it_needs(sockeye, origin, di
     one_flow(proxy, server)
     # A log line can still be written, names still be looked up.
     assert proxy.wait_record(event="flow")["end"] == "closed"
+
+
+@pytest.mark.parametrize("key,command", [("udp", UDP_ASSOCIATE), ("bind", BIND)])
+def test_acc_55_low_ports_for_datagrams_and_bind_are_had_as_nobody(sockeye, dial, key, command):
+    network.need_own_network()
+    keys = {key: '{enabled: true, ports: "990-999"}'}
+    proxy = sockeye(inbound(**keys) + "user: nobody", env=no_leak_check())
+    reply = socks5(dial(proxy.addr()), "127.0.0.1", 0, command=command)
+    assert reply.code == 0 and 990 <= reply.port <= 999
 
 
 @pytest.mark.workers

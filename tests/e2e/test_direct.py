@@ -1,5 +1,6 @@
 """Options of direct: from which address, by which interface, with which mark its sockets speak."""
 
+import re
 import socket
 import subprocess
 
@@ -11,6 +12,7 @@ from harness.client import open_flow, socks5
 from harness.dnsserver import Answer
 from harness.origin import echo, speak_first
 from harness.pattern import receive_pattern, send_pattern
+from harness.sandbox import as_user
 
 
 def direct(**keys):
@@ -82,6 +84,12 @@ def test_fwmark_is_on_every_packet(sockeye, origin, dial):
         run("ip", "rule", "add", "pref", "0", "lookup", "local")
         run("ip", "rule", "del", "pref", "10")
         run("ip", "rule", "del", "pref", "20")
+
+
+def test_fwmark_without_the_right_is_warned_of(sockeye):
+    network.need_root()
+    proxy = sockeye(inbound() + direct(fwmark="77"), prefix=as_user())
+    assert re.search(r" warn out=out: .*`fwmark`.*CAP_NET_ADMIN", proxy.text)
 
 
 @pytest.fixture
