@@ -412,6 +412,8 @@ int daemon_run(struct config *config, const struct daemon_options *options)
     activation_init(&daemon->activation, &voice_stderr);
     daemon->n_descriptors = rlimit_raise_descriptors();
     flow_shared_init(&daemon->shared);
+    if (statefolder_find(daemon->state_folder, config) == ERR_NONE)
+        daemon_set_state_folder(daemon, config);
     int code;
     tunnels_init(&daemon->tunnels, &system_rng);
     enum err err = runtime_new(&daemon->runtime, config, &daemon->shared, &daemon->tunnels);

@@ -153,6 +153,7 @@ static bool make(struct reload *reload, struct config *config)
 {
     warn_of_what_stays(reload, config);
     struct daemon *daemon = reload->daemon;
+    daemon_set_state_folder(daemon, config);
     enum err err = runtime_new(&reload->next, config, &daemon->shared, &daemon->tunnels);
     if (err != ERR_NONE) {
         reload->next = NULL;

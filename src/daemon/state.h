@@ -10,6 +10,7 @@
 #include "daemon/notify.h"
 #include "daemon/reload.h"
 #include "daemon/runtime.h"
+#include "daemon/statefolder.h"
 #include "daemon/watchdog.h"
 #include "daemon/worker.h"
 #include "io/netwatch.h"
@@ -34,6 +35,7 @@ struct daemon {
     bool is_stopped;       /* the loops have been ordered to end */
     struct reload *reload; /* under way; NULL: none */
     struct reload_history reloads;
+    char state_folder[PATHS_BYTES]; /* found at the start; "": there is none */
     struct collector collector;
     struct admin *admin;
     struct watch signals;
@@ -59,6 +61,14 @@ static inline void daemon_stop_if_drained(struct daemon *daemon)
         return;
     daemon->is_stopped = true;
     daemon_order_all(daemon, worker_order_stop);
+}
+
+/* Found anew by a reload it could be another one: `state` may have changed, and root's is not that of
+ * the user whom root has become. */
+static inline void daemon_set_state_folder(struct daemon *daemon, struct config *config)
+{
+    if (daemon->state_folder[0] != '\0')
+        config->state_folder = daemon->state_folder;
 }
 
 /* Goes on as the configuration's user. Returns an exit code: 0, or what was said to be wrong. */

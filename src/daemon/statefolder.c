@@ -26,7 +26,7 @@ static enum err join(char out[static PATHS_BYTES], const char *folder, const cha
     return ERR_TOO_LONG;
 }
 
-static enum err find(char out[static PATHS_BYTES], const struct config *config)
+enum err statefolder_find(char out[static PATHS_BYTES], const struct config *config)
 {
     const char *systemd = absolute_from("STATE_DIRECTORY");
     const char *xdg = absolute_from("XDG_STATE_HOME"), *home = absolute_from("HOME");
@@ -62,7 +62,7 @@ enum err statefolder_make(char out[static PATHS_BYTES], const struct config *con
 {
     uid_t uid;
     gid_t gid;
-    enum err err = find(out, config);
+    enum err err = statefolder_find(out, config);
     if (err != ERR_NONE)
         return err;
     make_parents(out);

@@ -7,12 +7,15 @@
 
 /*
  * Finds it: what `state` says, or else $STATE_DIRECTORY, /var/lib/sockeye for root, and for others
- * $XDG_STATE_HOME/sockeye or ~/.local/state/sockeye. Where it is not there it is made, with the folders
- * above it, for the user that the process goes on as. Its path is in `out` whatever comes back, "" if
- * there is none to be had.
- *
- * ERR_NOT_FOUND: there is none. ERR_TOO_LONG: so is its path. ERR_PERMITTED, ERR_SYSTEM: it could not be
- * made; errno has the system's word.
+ * $XDG_STATE_HOME/sockeye or ~/.local/state/sockeye. ERR_NOT_FOUND: there is none. ERR_TOO_LONG: so is
+ * its path. Then `out` is "".
+ */
+NODISCARD enum err statefolder_find(char out[static PATHS_BYTES], const struct config *config);
+
+/*
+ * The same; where it is not there it is made, with the folders above it, for the user that the process
+ * goes on as. ERR_PERMITTED, ERR_SYSTEM too: it could not be made; errno has the system's word, and
+ * `out` its path.
  */
 NODISCARD enum err statefolder_make(char out[static PATHS_BYTES], const struct config *config);
 

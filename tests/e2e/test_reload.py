@@ -19,10 +19,12 @@ from harness.dnsserver import Answer
 from harness.origin import echo, http_page, speak_first
 from harness.pattern import receive_end, receive_pattern, send_pattern
 from harness.program import complete, no_leak_check
-from harness.sandbox import NOBODY, with_descriptors
+from harness.sandbox import NOBODY, with_descriptors, with_private
 from harness.services import free_port
+from harness.tunnel import KEY
 from harness.wait import Stopwatch, until
 from test_clients import sshd    # noqa: F401  (a fixture)
+from test_tunnel_reload import OTHER_KEY
 
 MADE = "reloaded: the new configuration is in force"
 REFUSED = "reload refused"
@@ -596,3 +598,17 @@ def test_acc_55_the_start_warns_of_what_cannot_be_read_again(sockeye, origin, re
     proxy.wait_text(rf" warn .*cannot read {place}/users again")
     assert not re.search(r"cannot read \S+config-0.yaml", proxy.text)
     reload(proxy, outcome=REFUSED)
+
+
+def test_acc_55_a_reload_keeps_its_state_where_root_has_begun_it(sockeye, reload, place):
+    """Not where the user would have it whom root has become."""
+    network.need_root()
+    place.chmod(0o755)
+    (place / "lib").mkdir()
+
+    def far_end(key):
+        return inbound("tunnel", key=key) + "user: nobody\n"
+    proxy = sockeye(far_end(f'"{KEY}"'), prefix=with_private("/var/lib", place / "lib"), env=no_leak_check())
+    reload(proxy, far_end(f'["{OTHER_KEY}", "{KEY}"]'))
+    assert len(list((place / "lib/sockeye").glob("replay-*"))) == 2
+    assert "in memory only" not in proxy.text
