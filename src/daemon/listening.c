@@ -81,16 +81,31 @@ static bool was_port_0(const struct listensock *socket, const struct config_list
            addr_equal(&socket->asked, &listen->addr, true);
 }
 
+/* A port that was drawn for both families stays with one entry in both, or goes from it in both. */
+static bool splits_pair(const struct listening *listening, const struct listening_on *on,
+                        const struct listensock *socket)
+{
+    for (size_t i = 0; on->listen.optional && i < listening->n; i++) {
+        const struct listening_on *other = &listening->items[i];
+        bool is_pair = other->inbound == on->inbound && other->listen.group == on->listen.group;
+        if (other->socket != NULL && other->listen.addr.port == 0 && other->listen.path == NULL &&
+            is_pair != (other->addr.port == socket->addr.port))
+            return true;
+    }
+    return false;
+}
+
 static struct listensock *
 find_kept(const struct listening *listening, const struct listening *before,
-          const struct config_listen *listen, const char *name,
+          const struct listening_on *on, const char *name,
           bool (*fits)(const struct listensock *, const struct config_listen *))
 {
     for (size_t i = 0; i < before->n; i++) {
         struct listening_on *old = &before->items[i];
         const char *old_name = before->config->inbounds[old->inbound].name;
-        if (old->socket != NULL && !is_used(listening, old->socket) && fits(old->socket, listen) &&
-            (name == NULL || strcmp(name, old_name) == 0))
+        if (old->socket != NULL && !is_used(listening, old->socket) &&
+            fits(old->socket, &on->listen) && (name == NULL || strcmp(name, old_name) == 0) &&
+            (on->listen.addr.port != 0 || !splits_pair(listening, on, old->socket)))
             return old->socket;
     }
     return NULL;
@@ -104,7 +119,7 @@ static void keep(struct listening *listening, const struct listening *before, bo
         struct listening_on *on = &listening->items[i];
         const char *name = by_name ? listening->config->inbounds[on->inbound].name : NULL;
         if (on->socket == NULL)
-            on->socket = find_kept(listening, before, &on->listen, name, fits);
+            on->socket = find_kept(listening, before, on, name, fits);
         if (on->socket != NULL)
             on->addr = on->socket->addr;
     }

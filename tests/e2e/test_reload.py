@@ -347,6 +347,16 @@ def test_what_takes_a_restart_is_warned_of(sockeye, reload, place):
     assert not (place / "admin").exists()
 
 
+def test_a_port_that_was_drawn_for_two_families_is_not_shared_by_two_inbounds(sockeye, reload):
+    """Which are known by their places: the first keeps what it wants of it, so that the second draws another."""
+    network.need_own_network()
+    proxy = sockeye("inbounds: [{type: mixed, listen: 0}]\n")
+    reload(proxy, 'inbounds: [{type: mixed, listen: "127.0.0.1:0"}, {type: mixed, listen: 0}]\n')
+    listening = dict(re.findall(r"listening on (\S+):(\d+) \(mixed mixed-2\)", proxy.text))
+    assert set(listening) == {"127.0.0.1", "[::1]"} and len(set(listening.values())) == 1
+    assert str(proxy.port) not in listening.values()
+
+
 # What changes
 
 def test_users_change_for_new_connections_alone(sockeye, origin, dial, reload):
