@@ -292,13 +292,20 @@ static bool read_resolv_conf(struct resolver *resolver)
     resolv_conf_parse(&conf, text, n);
     free(text);
     add_own_domain(&conf);
-    struct dns_channel *channel;
-    if (open_channel(resolver, &conf, &resolver->servers, &channel) != ERR_NONE) {
+    /* A change that is prepared comes into force without another look at the file. */
+    struct dns_channel *channel = NULL, *next = NULL;
+    enum err err = open_channel(resolver, &conf, &resolver->servers, &channel);
+    if (err == ERR_NONE && resolver->next_channel != NULL)
+        err = open_channel(resolver, &conf, &resolver->next_servers, &next);
+    if (err != ERR_NONE) {
+        dns_channel_free(channel);
         textfile_forget(&resolver->resolv_file);
         return false;
     }
     dns_channel_free(resolver->channel);
+    dns_channel_free(resolver->next_channel);
     resolver->channel = channel;
+    resolver->next_channel = next;
     resolver->conf = conf;
     return true;
 }

@@ -175,6 +175,16 @@ static void a_changed_resolv_conf_is_noticed(void **state)
     fixture_deinit(&fixture);
 }
 
+static bool can_be_port_53(void)
+{
+    struct sockaddr_in probe = {.sin_family = AF_INET, .sin_port = htons(53)};
+    inet_pton(AF_INET, "127.77.0.1", &probe.sin_addr);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    bool can_bind = bind(fd, (struct sockaddr *)&probe, sizeof probe) == 0;
+    close(fd);
+    return can_bind;
+}
+
 static void the_servers_of_resolv_conf_are_asked(void **state)
 {
     static struct dns_server first, second;
@@ -186,12 +196,7 @@ static void the_servers_of_resolv_conf_are_asked(void **state)
         {.name = "a.test", .type = DNS_A, .addrs = {"192.0.2.2"}, .ttl_s = 60},
         {.name = "late.test", .type = DNS_A, .addrs = {"192.0.2.3"}, .ttl_s = 60},
     };
-    struct sockaddr_in probe = {.sin_family = AF_INET, .sin_port = htons(53)};
-    inet_pton(AF_INET, "127.77.0.1", &probe.sin_addr);
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    bool can_bind = bind(fd, (struct sockaddr *)&probe, sizeof probe) == 0;
-    close(fd);
-    if (!can_bind)
+    if (!can_be_port_53())
         skip(); /* port 53 is root's */
     struct fixture fixture;
     fixture_init(&fixture, backend_of(state), NULL, 0, "", "nameserver 127.77.0.1\n");
@@ -273,6 +278,35 @@ static void other_servers_are_turned_to_or_forgotten(void **state)
     fixture_deinit(&fixture);
 }
 
+/* By a configuration that names none any more, while the network changes. */
+static void the_systems_servers_are_turned_to_as_they_are_by_then(void **state)
+{
+    static struct dns_server second;
+    struct dns_rule on_second[] = {{.name = "a.test", .type = DNS_A, .addrs = {"192.0.2.2"}}};
+    struct fixture fixture;
+    if (!can_be_port_53())
+        skip();
+    fixture_init(&fixture, backend_of(state), NULL, 0, "", "nameserver 127.77.0.1\n");
+    size_t n_fds = fixture.n_fds;
+    fixture_resolve(&fixture, (struct resolver_options){0});
+    dns_server_open(&second, on_second, N_ITEMS(on_second), "127.77.0.2");
+
+    assert_int_equal(resolver_prepare(fixture.resolver, NULL, 0), ERR_NONE);
+    write_file(fixture.resolv, "nameserver 127.77.0.2\n");
+    resolver_refresh(fixture.resolver);
+    resolver_turn(fixture.resolver);
+    struct asker a = {0};
+    ask(&fixture, &a, "a.test", ADDR_V4);
+    while (a.n_told == 0) {
+        dns_server_step(&second);
+        fixture_turn(&fixture);
+    }
+    assert_answer(&a, "192.0.2.2");
+    dns_server_close(&second);
+    fixture.n_fds = n_fds;
+    fixture_deinit(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +319,7 @@ int main(void)
         ON_BOTH(a_changed_resolv_conf_is_noticed),
         ON_BOTH(the_servers_of_resolv_conf_are_asked),
         ON_BOTH(other_servers_are_turned_to_or_forgotten),
+        ON_BOTH(the_systems_servers_are_turned_to_as_they_are_by_then),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
