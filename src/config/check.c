@@ -21,6 +21,18 @@ const struct node *check_entries(const struct node *root, const char *key)
     return list != NULL && list->kind == NODE_LIST ? list->first : NULL;
 }
 
+/* Whoever had it as his password would get in, and he whose it is would not. */
+static void warn_of_hash(struct reading *reading, const struct node *user, const char *password)
+{
+    const struct config_sources *sources = reading->sources;
+
+    if (password != NULL && password[0] == '$' && sources->knows_hash != NULL &&
+        sources->knows_hash(password))
+        report_warning(reading->report, node_get(user, "password")->at,
+                       "password: this looks like a hash, but is taken for the password itself; "
+                       "lines with a hash belong into a users_file");
+}
+
 static void check_users(struct reading *reading, const struct node *node,
                         const struct config_inbound *inbound)
 {
@@ -31,6 +43,8 @@ static void check_users(struct reading *reading, const struct node *node,
         return;
     for (size_t i = 0; i < inbound->n_users; i++, user = user->next) {
         const char *name = inbound->users[i].name;
+        if (inbound->type != INBOUND_TUNNEL)
+            warn_of_hash(reading, user, inbound->users[i].password);
         if (name == NULL)
             continue;
         const struct node *at = node_get(user, "name");

@@ -46,6 +46,16 @@ def test_what_is_no_password_is_65_and_prints_no_line(cli, password):
     assert result.code == 65 and result.out == "" and result.err.count("\n") == 1
 
 
+def test_a_hash_in_the_place_of_a_password_is_warned_of(cli, place):
+    hash = cli("passwd", "ann", stdin="s3cret\n").out.rstrip("\n").split(":", 1)[1]
+    users = f"[{{name: ann, password: '{hash}'}}, {{name: bob, password: '$ecret'}}]"
+    (place / "c.yaml").write_text(f"inbounds:\n  - {{type: mixed, listen: 1080, users: {users}}}\n")
+    result = cli("check", "-c", place / "c.yaml")
+    assert result.code == 0 and hash not in result.err
+    assert [line for line in result.err.splitlines() if "is taken for the password itself" in line and "c.yaml:2:" in line]
+    assert result.err.count("the password itself") == 1
+
+
 @pytest.mark.parametrize("name", ["", "a:b", "a\nb", "a\x7fb", "\x1b[2J", "#ann", " #ann", "x" * 256], ids=repr)
 def test_what_is_no_name_is_64(cli, name):
     result = cli("passwd", name, stdin="s3cret\n")
