@@ -295,8 +295,7 @@ struct gate_parcel *gate_detach(struct peer_link *link)
     return parcel;
 }
 
-void gate_attach(struct gate *gate, struct gate_parcel *parcel, const struct peer_time *time,
-                 struct peer_link **out)
+void gate_attach(struct gate *gate, struct gate_parcel *parcel, struct peer_link **out)
 {
     struct peer_link *link = parcel->link;
 
@@ -313,6 +312,10 @@ void gate_attach(struct gate *gate, struct gate_parcel *parcel, const struct pee
         link->in.end = parcel->n;
     }
     free(parcel);
+}
+
+void gate_go_on(struct peer_link *link, const struct peer_time *time)
+{
     if (link->state != LINK_PARKED)
         return;
     link->was_moved = true;

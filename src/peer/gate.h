@@ -4,7 +4,7 @@
  *
  *     gate_accept -> link READING --+-- GATE_FRESH      a peer was made of it
  *                                   +-- GATE_JOINED     it is a link of a peer of this gate's now
- *                                   +-- GATE_ELSEWHERE  another worker owns the session: gate_detach(), and there gate_attach()
+ *                                   +-- GATE_ELSEWHERE  another worker owns the session: gate_detach(), and there gate_attach(), gate_go_on()
  *                                   +-- GATE_SILENT     read it to its end, write nothing
  */
 #ifndef SOCKEYE_PEER_GATE_H
@@ -78,8 +78,9 @@ const struct link_user *gate_user_of(const struct peer *peer);
 /* A flight that was judged, with the bytes behind it, on its way to another worker's gate; moves as a whole. */
 struct gate_parcel;
 struct gate_parcel *gate_detach(struct peer_link *link); /* the link is gone; NULL: out of memory */
-void gate_attach(struct gate *gate, struct gate_parcel *parcel, const struct peer_time *time,
-                 struct peer_link **link);
+void gate_attach(struct gate *gate, struct gate_parcel *parcel, struct peer_link **link);
+/* Behind that, once the link has its owner. */
+void gate_go_on(struct peer_link *link, const struct peer_time *time);
 void gate_parcel_free(struct gate_parcel *parcel);
 
 #endif

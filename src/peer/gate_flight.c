@@ -47,6 +47,7 @@ static void answer_gone(struct peer_link *link, const struct peer_time *time)
     handshake_free(link->handshake);
     link->handshake = fresh;
     link->had_gone = true;
+    link->was_moved = false; /* whoever comes next was judged nowhere yet */
     link->n_skip = n_early;
     link->state = LINK_READING;
     link->tells_gate = false;

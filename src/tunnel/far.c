@@ -207,13 +207,15 @@ static void arrive(struct move *move, struct endpoint *endpoint)
     struct peer_time now = tunnel_now(move->to);
     struct peer_link *link = NULL;
     if (far != NULL) {
-        gate_attach(far->gate, move->parcel, &now, &link);
+        gate_attach(far->gate, move->parcel, &link);
         move->parcel = NULL;
     }
-    if (link == NULL || !stand_at_gate(far, stranger, link, endpoint, &move->from, &now))
+    if (link == NULL || !stand_at_gate(far, stranger, link, endpoint, &move->from, &now)) {
         silence(stranger, endpoint);
-    else
-        carrier_settle_unknown(stranger->owner);
+        return;
+    }
+    gate_go_on(link, &now);
+    carrier_settle_unknown(stranger->owner);
 }
 
 static void deliver(struct mail *mail)

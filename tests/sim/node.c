@@ -533,10 +533,11 @@ static void send_elsewhere(struct node *node, const struct gate_event *event)
     }
     if (event->worker >= FAR_MAX_WORKERS || node->gates[event->worker] == NULL) {
         /* Nobody can have given that id; any gate answers that it is gone. */
-        gate_attach(node->gates[0], parcel, &time, &carrier->ends[1].link);
+        gate_attach(node->gates[0], parcel, &carrier->ends[1].link);
     } else
-        gate_attach(node->gates[event->worker], parcel, &time, &carrier->ends[1].link);
+        gate_attach(node->gates[event->worker], parcel, &carrier->ends[1].link);
     peer_link_set_owner(carrier->ends[1].link, carrier);
+    gate_go_on(carrier->ends[1].link, &time);
 }
 
 static bool tell_gate(struct node *node, struct gate *gate)

@@ -28,12 +28,13 @@ static int visit(void)
     return fd;
 }
 
-/* A flight with the right key, whose key is to stay; with an id it joins that session. */
-static struct handshake *begin_flight(const struct link_key *key, const uint8_t *id,
-                                      uint8_t out[static FLIGHT_MAX_BYTES], size_t *n)
+/* A flight with the right keys, which are to stay; with an id it joins that session. */
+static struct handshake *begin_flight(const struct link_key *server, const struct link_key *user,
+                                      const uint8_t *id, uint8_t out[static FLIGHT_MAX_BYTES],
+                                      size_t *n)
 {
     struct handshake *handshake;
-    struct handshake_offer offer = {.server = key, .user = key, .keep_s = 600};
+    struct handshake_offer offer = {.server = server, .user = user, .keep_s = 600};
     if (id != NULL) {
         offer.joins = true;
         offer.join_number = 1;
@@ -50,7 +51,7 @@ static size_t make_flight(uint8_t out[static FLIGHT_MAX_BYTES], const uint8_t *i
     struct link_key key;
     size_t n;
     link_key_init(&key, ends_key, sizeof ends_key);
-    handshake_free(begin_flight(&key, id, out, &n));
+    handshake_free(begin_flight(&key, &key, id, out, &n));
     return n;
 }
 
@@ -59,19 +60,20 @@ static const char *const users[] = {"ann", "bob", NULL};
 static const char *const user_keys[] = {"the key of ann, who means no harm",
                                         "the key of bob, who means a harm"};
 
-static void send_flight_of(int fd, size_t i)
+static size_t make_flight_of(size_t i, uint8_t out[static FLIGHT_MAX_BYTES], const uint8_t *id)
 {
     struct link_key server, user;
-    uint8_t flight[FLIGHT_MAX_BYTES];
-    struct handshake *handshake;
     size_t n;
     link_key_init(&server, ends_key, sizeof ends_key);
     link_key_init(&user, (const uint8_t *)user_keys[i], 32);
-    struct handshake_offer offer = {.server = &server, .user = &user, .keep_s = 600};
-    assert_int_equal(handshake_start(&handshake, &offer, sys_wall_ms(), &system_rng), ERR_NONE);
-    assert_int_equal(handshake_write(handshake, 0, &system_rng, flight, &n), ERR_NONE);
-    handshake_free(handshake);
-    far_send_all(fd, flight, n);
+    handshake_free(begin_flight(&server, &user, id, out, &n));
+    return n;
+}
+
+static void send_flight_of(int fd, size_t i)
+{
+    uint8_t flight[FLIGHT_MAX_BYTES];
+    far_send_all(fd, flight, make_flight_of(i, flight, NULL));
 }
 
 static void send_flight(int fd, const uint8_t *id)
@@ -139,7 +141,7 @@ static void worker_256_is_not_worker_0(void **state)
     struct link_key key;
     size_t n, used;
     link_key_init(&key, ends_key, sizeof ends_key);
-    struct handshake *handshake = begin_flight(&key, NULL, bytes, &n);
+    struct handshake *handshake = begin_flight(&key, &key, NULL, bytes, &n);
     int fd = visit();
     far_send_all(fd, bytes, n);
     FLOWS_UNTIL(has_answer(fd));
@@ -201,6 +203,52 @@ static void who_leaves_session_after_session_pays_with_his_own(void **state)
     FLOWS_UNTIL(n_sessions() == 4);
     assert_int_equal(n_sessions_of("ann"), 1);
     assert_int_equal(n_sessions_of("bob"), 3);
+    ends_end();
+}
+
+/* ---- where a user may come from ---- */
+
+static struct far_roster *make_roster_with_bob_elsewhere(void)
+{
+    static const struct cidr elsewhere = {.ip = {192, 0, 2}, .family = ADDR_V4, .prefix_bits = 24};
+    static const struct user_rights rights = {.allow = {&elsewhere, 1}};
+    struct far_roster_settings settings = {.state = ends.state,
+                                           .n_keys = 1,
+                                           .has_users = true,
+                                           .n_users = 2,
+                                           .clock_skew_ms = ends.clock_skew_ms};
+    struct far_roster *roster;
+    link_key_init(&settings.keys[0], ends_key, sizeof ends_key);
+    assert_int_equal(far_roster_new(&roster, &ends.tunnels.fars, &settings), ERR_NONE);
+    for (size_t i = 0; i < settings.n_users; i++)
+        assert_int_equal(far_roster_add(roster, users[i], (const uint8_t *)user_keys[i], 32,
+                                        i == 0 ? NULL : &rights),
+                         ERR_NONE);
+    return roster;
+}
+
+/* Whose flight is sent to another worker was judged before; who comes behind it, as that one has not got the session, was not. */
+static void who_may_not_come_from_there_does_not_behind_anothers_flight(void **state)
+{
+    begin(state);
+    far_roster_free(ends.far.roster);
+    ends.far.roster = make_roster_with_bob_elsewhere();
+    for (unsigned is_at_once = 0; is_at_once < 2; is_at_once++) {
+        uint8_t flights[2 * FLIGHT_MAX_BYTES];
+        int fd = visit();
+        size_t n = make_flight_of(0, flights, SESSION_OF(9));
+        if (!is_at_once) {
+            far_send_all(fd, flights, n);
+            FLOWS_UNTIL(has_answer(fd));
+            n = 0;
+        }
+        n += make_flight_of(1, flights + n, NULL);
+        far_send_all(fd, flights, n);
+        FLOWS_UNTIL(flows.env.counters.strangers_silenced == is_at_once + 1);
+        assert_int_equal(n_sessions(), 0);
+        close(fd);
+    }
+    assert_non_null(strstr(flows.lines, "why=\"a user who may not come from there\""));
     ends_end();
 }
 
@@ -361,6 +409,7 @@ int main(void)
         ON_BOTH(worker_256_is_not_worker_0),
         ON_BOTH(of_sessions_without_a_link_there_are_only_so_many),
         ON_BOTH(who_leaves_session_after_session_pays_with_his_own),
+        ON_BOTH(who_may_not_come_from_there_does_not_behind_anothers_flight),
         ON_BOTH(listeners_have_a_part_of_the_descriptors),
         ON_BOTH(nothing_is_asked_of_who_has_not_proved_himself),
         ON_BOTH(who_has_proved_himself_is_noticed_when_he_vanishes),
