@@ -113,8 +113,8 @@ static enum err check_fresh(struct handshake *handshake, uint64_t wall_ms)
         return handshake_fail(handshake, FLIGHT_TIME);
     const uint8_t *head = handshake->reader.head;
     const uint8_t *user = ground->find_user != NULL ? head + FLIGHT1_TAG : NULL;
-    switch (replay_set_insert(handshake->replays, head, user, time_ms,
-                              time_ms + ground->clock_skew_ms, wall_ms)) {
+    switch (replay_set_insert(handshake->replays, head, user, time_ms, ground->clock_skew_ms,
+                              wall_ms)) {
     case REPLAY_NEW:
         return ERR_NONE;
     case REPLAY_FULL:

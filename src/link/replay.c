@@ -2,11 +2,12 @@
  * A hash table with linear probing in memory that may be a file's. Each insertion also visits a few places and removes what is over
  * there, so that nobody has to sweep it and no insertion takes long.
  *
- * The process may be killed at any instruction, and the next one takes the memory up: an entry counts by its `until`, which is stored
+ * The process may be killed at any instruction, and the next one takes the memory up: an entry counts by its flight's time, which is stored
  * last when it comes and first when it goes. One that moves is there twice for a moment, which does no harm.
  *
- * Where the wall clock jumps ahead and back again, entries have been removed whose flights would pass the check of their time once more.
- * So the latest `until` of all that was removed is kept, and what would be kept no longer than that is refused.
+ * Entries are of times and not of when they are over, as W may change while they are there, and inbounds that have the key may each have their
+ * own: the longest counts. Where it has grown, or the wall clock jumps ahead and back again, entries have been removed whose flights would
+ * pass the check of their time once more. So the latest time of all that was removed is kept, and what is dated at or below it is refused.
  */
 #include "link/replay.h"
 
@@ -16,13 +17,13 @@
 
 #include "base/siphash.h"
 
-#define MAGIC UINT64_C(0x736f636b65796531) /* of this layout */
+#define MAGIC UINT64_C(0x736f636b65796532) /* of this layout */
 #define N_SHARES 1024
 #define SWEPT_AT_INSERTION 8
 #define SWEPT_WHEN_FULL 4096
 
 struct entry {
-    _Atomic(uint64_t) until_ms; /* 0: nothing is here */
+    _Atomic(uint64_t) flight_ms; /* its time; 0: nothing is here */
     uint8_t salt[REPLAY_SALT_BYTES];
     uint64_t share; /* whose it is; N_SHARES: nobody's */
 };
@@ -34,6 +35,7 @@ struct replay_set {
     atomic_flag lock;
     _Atomic(uint64_t) high_ms;
     uint64_t low_water_ms, forgotten_ms;
+    uint64_t window_ms; /* how long an entry is kept */
     uint64_t n_entries, next_swept;
     /* Users are counted by the hash of their tags: two that have the same share have it together. */
     uint32_t n_of_share[N_SHARES];
@@ -83,14 +85,19 @@ static size_t next_place(const struct replay_set *set, size_t place)
 
 static bool is_taken(const struct entry *entry)
 {
-    return entry->until_ms != 0;
+    return entry->flight_ms != 0;
 }
 
-static void put(struct entry *entry, const uint8_t *salt, uint64_t share, uint64_t until_ms)
+static bool is_over(const struct replay_set *set, const struct entry *entry, uint64_t now_ms)
+{
+    return entry->flight_ms + set->window_ms < now_ms;
+}
+
+static void put(struct entry *entry, const uint8_t *salt, uint64_t share, uint64_t flight_ms)
 {
     memcpy(entry->salt, salt, REPLAY_SALT_BYTES);
     entry->share = share;
-    entry->until_ms = until_ms;
+    entry->flight_ms = flight_ms;
 }
 
 /* Removes the entry, and closes the gap: each entry behind it that could not be found beyond an empty
@@ -98,19 +105,19 @@ static void put(struct entry *entry, const uint8_t *salt, uint64_t share, uint64
 static void remove_entry(struct replay_set *set, size_t place)
 {
     struct entry *places = set->places;
-    if (places[place].until_ms > set->forgotten_ms)
-        set->forgotten_ms = places[place].until_ms;
+    if (places[place].flight_ms > set->forgotten_ms)
+        set->forgotten_ms = places[place].flight_ms;
     if (places[place].share < N_SHARES)
         set->n_of_share[places[place].share]--;
     set->n_entries--;
-    places[place].until_ms = 0;
+    places[place].flight_ms = 0;
     for (size_t at = next_place(set, place); is_taken(&places[at]); at = next_place(set, at)) {
         size_t mask = mask_of(set), home = home_of(set, places[at].salt);
         /* From home to here there are fewer steps than from the gap: it must stay. */
         if (((at - home) & mask) < ((at - place) & mask))
             continue;
-        put(&places[place], places[at].salt, places[at].share, places[at].until_ms);
-        places[at].until_ms = 0;
+        put(&places[place], places[at].salt, places[at].share, places[at].flight_ms);
+        places[at].flight_ms = 0;
         place = at;
     }
 }
@@ -121,7 +128,7 @@ static void sweep(struct replay_set *set, size_t n, uint64_t now_ms)
         size_t at = (size_t)set->next_swept & mask_of(set);
         struct entry *entry = &set->places[at];
         /* Behind one that was removed another may stand in its place. */
-        if (is_taken(entry) && entry->until_ms < now_ms)
+        if (is_taken(entry) && is_over(set, entry, now_ms))
             remove_entry(set, at);
         else
             set->next_swept = next_place(set, at);
@@ -145,21 +152,23 @@ static bool is_full(const struct replay_set *set, uint64_t share)
 }
 
 static enum replay_answer insert(struct replay_set *set, const uint8_t *salt, uint64_t share,
-                                 uint64_t flight_ms, uint64_t until_ms, uint64_t now_ms)
+                                 uint64_t flight_ms, uint64_t window_ms, uint64_t now_ms)
 {
     struct entry *same = find(set, salt);
-    if (is_taken(same) && same->until_ms >= now_ms)
+    if (window_ms > set->window_ms)
+        set->window_ms = window_ms;
+    if (is_taken(same) && !is_over(set, same, now_ms))
         return REPLAY_SEEN;
     if (is_taken(same))
         remove_entry(set, (size_t)(same - set->places));
     sweep(set, SWEPT_AT_INSERTION, now_ms);
-    if (flight_ms <= set->low_water_ms || until_ms <= set->forgotten_ms)
+    if (flight_ms <= set->low_water_ms || flight_ms <= set->forgotten_ms)
         return REPLAY_OLD;
     if (is_full(set, share))
         sweep(set, SWEPT_WHEN_FULL, now_ms);
     if (is_full(set, share))
         return REPLAY_FULL;
-    put(find(set, salt), salt, share, until_ms);
+    put(find(set, salt), salt, share, flight_ms);
     set->n_entries++;
     if (share < N_SHARES)
         set->n_of_share[share]++;
@@ -170,14 +179,14 @@ static enum replay_answer insert(struct replay_set *set, const uint8_t *salt, ui
 
 enum replay_answer replay_set_insert(struct replay_set *set,
                                      const uint8_t salt[static REPLAY_SALT_BYTES],
-                                     const uint8_t *user, uint64_t flight_ms, uint64_t until_ms,
+                                     const uint8_t *user, uint64_t flight_ms, uint64_t window_ms,
                                      uint64_t now_ms)
 {
     uint64_t share = user != NULL ? hash(set, user, REPLAY_USER_BYTES) % N_SHARES : N_SHARES;
     /* Held for less than a microsecond as a rule, and by one flight at a time. */
     while (atomic_flag_test_and_set_explicit(&set->lock, memory_order_acquire))
         ;
-    enum replay_answer answer = insert(set, salt, share, flight_ms, until_ms, now_ms);
+    enum replay_answer answer = insert(set, salt, share, flight_ms, window_ms, now_ms);
     atomic_flag_clear_explicit(&set->lock, memory_order_release);
     return answer;
 }
@@ -189,8 +198,8 @@ static bool settle(struct replay_set *set, struct entry *entry)
     if (right == entry)
         return false;
     if (!is_taken(right))
-        put(right, entry->salt, entry->share, entry->until_ms);
-    entry->until_ms = 0;
+        put(right, entry->salt, entry->share, entry->flight_ms);
+    entry->flight_ms = 0;
     return true;
 }
 
@@ -224,6 +233,7 @@ static bool take_up(struct replay_set *set)
     }
     count(set);
     set->next_swept = 0;
+    set->window_ms = 0; /* of who has it now */
     return true;
 }
 

@@ -35,11 +35,11 @@ struct replay_set *replay_set_open(void *memory, size_t n_bytes,
                                    const uint8_t binding[static REPLAY_BINDING_BYTES],
                                    uint64_t low_water_ms, bool *is_taken_up);
 
-/* Several threads may call it. The entry is kept until `until_ms` has passed, by the server's wall clock. `user` is the tag of whose
- * it is, and has at most a quarter of the set; NULL: there is only one. */
+/* Several threads may call it. The entry is kept until its time and `window_ms` have passed, by the server's wall clock; of several
+ * windows the longest counts for all. `user` is the tag of whose it is, and has at most a quarter of the set; NULL: there is only one. */
 enum replay_answer replay_set_insert(struct replay_set *set,
                                      const uint8_t salt[static REPLAY_SALT_BYTES],
-                                     const uint8_t *user, uint64_t flight_ms, uint64_t until_ms,
+                                     const uint8_t *user, uint64_t flight_ms, uint64_t window_ms,
                                      uint64_t now_ms);
 
 /* The latest time of any flight that was taken: what is persisted as low-water mark. */

@@ -50,12 +50,18 @@ static void make_salt(uint8_t salt[static REPLAY_SALT_BYTES], uint64_t number)
     memcpy(salt, &number, sizeof number);
 }
 
-static enum replay_answer insert_at(struct replay_set *set, uint64_t number, uint64_t flight_ms,
-                                    uint64_t now_ms)
+static enum replay_answer insert_within(struct replay_set *set, uint64_t number, uint64_t window_ms,
+                                        uint64_t flight_ms, uint64_t now_ms)
 {
     uint8_t salt[REPLAY_SALT_BYTES];
     make_salt(salt, number);
-    return replay_set_insert(set, salt, NULL, flight_ms, flight_ms + W, now_ms);
+    return replay_set_insert(set, salt, NULL, flight_ms, window_ms, now_ms);
+}
+
+static enum replay_answer insert_at(struct replay_set *set, uint64_t number, uint64_t flight_ms,
+                                    uint64_t now_ms)
+{
+    return insert_within(set, number, W, flight_ms, now_ms);
 }
 
 static void a_salt_is_new_once(void **state)
@@ -80,10 +86,10 @@ static void each_bit_of_a_salt_counts(void **state)
     (void)state;
     for (unsigned bit = 0; bit < 8 * REPLAY_SALT_BYTES; bit++) {
         salt[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        assert_int_equal(replay_set_insert(kept.set, salt, NULL, 5, 5 + W, 5), REPLAY_NEW);
+        assert_int_equal(replay_set_insert(kept.set, salt, NULL, 5, W, 5), REPLAY_NEW);
         salt[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
-    assert_int_equal(replay_set_insert(kept.set, salt, NULL, 5, 5 + W, 5), REPLAY_NEW);
+    assert_int_equal(replay_set_insert(kept.set, salt, NULL, 5, W, 5), REPLAY_NEW);
     free(kept.memory);
 }
 
@@ -112,6 +118,27 @@ static void a_clock_that_jumps_ahead_and_back_lets_nobody_in_twice(void **state)
     for (uint64_t i = 0; i < 50; i++)
         assert_int_not_equal(insert_at(kept.set, i, 1000000, 1000000), REPLAY_NEW);
     free(kept.memory);
+}
+
+/* By a reload, a restart, or another inbound that has the same key. */
+static void a_longer_window_lets_nobody_in_twice(void **state)
+{
+    (void)state;
+    for (unsigned is_swept = 0; is_swept < 2; is_swept++) {
+        struct kept kept = set_of(3);
+        assert_int_equal(insert_within(kept.set, 1, 10000, 100000, 100000), REPLAY_NEW);
+        if (is_swept)
+            assert_int_equal(insert_within(kept.set, 2, 10000, 120000, 120000), REPLAY_NEW);
+        else
+            assert_true(reopen(&kept, binding, 0));
+        assert_int_equal(insert_within(kept.set, 1, W, 100000, 120000),
+                         is_swept ? REPLAY_OLD : REPLAY_SEEN);
+        assert_int_equal(insert_within(kept.set, 3, W, 100001, 120000), REPLAY_NEW);
+        /* The shorter one forgets nothing then that the longer one would believe. */
+        assert_int_equal(insert_within(kept.set, 4, 10000, 150000, 150000), REPLAY_NEW);
+        assert_int_equal(insert_within(kept.set, 3, W, 100001, 150000), REPLAY_SEEN);
+        free(kept.memory);
+    }
 }
 
 static void a_full_set_refuses_until_there_is_room(void **state)
@@ -144,17 +171,15 @@ static void no_user_has_more_than_a_quarter(void **state)
         uint64_t now_ms = 1000 + times * 10 * W;
         for (uint64_t i = 0; i < N; i++) {
             make_salt(salt, i);
-            assert_int_equal(replay_set_insert(kept.set, salt, ann, now_ms, now_ms + W, now_ms),
+            assert_int_equal(replay_set_insert(kept.set, salt, ann, now_ms, W, now_ms),
                              i < N / 4 ? REPLAY_NEW : REPLAY_FULL);
         }
         make_salt(salt, 1000);
-        assert_int_equal(replay_set_insert(kept.set, salt, bob, now_ms, now_ms + W, now_ms),
-                         REPLAY_NEW);
+        assert_int_equal(replay_set_insert(kept.set, salt, bob, now_ms, W, now_ms), REPLAY_NEW);
         /* What was counted is counted after a restart. */
         assert_true(reopen(&kept, binding, 0));
         make_salt(salt, 1001);
-        assert_int_equal(replay_set_insert(kept.set, salt, ann, now_ms, now_ms + W, now_ms),
-                         REPLAY_FULL);
+        assert_int_equal(replay_set_insert(kept.set, salt, ann, now_ms, W, now_ms), REPLAY_FULL);
     }
     free(kept.memory);
 }
@@ -326,6 +351,7 @@ int main(void)
         cmocka_unit_test(each_bit_of_a_salt_counts),
         cmocka_unit_test(a_salt_is_kept_exactly_until_its_time_is_over),
         cmocka_unit_test(a_clock_that_jumps_ahead_and_back_lets_nobody_in_twice),
+        cmocka_unit_test(a_longer_window_lets_nobody_in_twice),
         cmocka_unit_test(a_full_set_refuses_until_there_is_room),
         cmocka_unit_test(no_user_has_more_than_a_quarter),
         cmocka_unit_test(it_agrees_with_a_list_over_a_long_time),

@@ -78,7 +78,7 @@ static enum replay_answer come(struct replays *replays, uint8_t number, int64_t 
     uint64_t now = sys_wall_ms(), dated = (uint64_t)((int64_t)now + ahead_ms);
     uint8_t salt[16] = {number};
     enum replay_answer answer =
-        replay_set_insert(replays_set(replays), salt, NULL, dated, dated + 60000, now);
+        replay_set_insert(replays_set(replays), salt, NULL, dated, 60000, now);
     if (answer == REPLAY_NEW)
         replays_note(replays);
     return answer;

@@ -334,8 +334,8 @@ static void one_users_flights_leave_room_for_anothers(void **state)
     for (uint64_t i = 0; answer == REPLAY_NEW; i++) {
         uint8_t salt[REPLAY_SALT_BYTES] = {0};
         memcpy(salt, &i, sizeof i);
-        answer = replay_set_insert(replays, salt, (const uint8_t *)"user one", now_ms,
-                                   now_ms + 60000, now_ms);
+        answer =
+            replay_set_insert(replays, salt, (const uint8_t *)"user one", now_ms, 60000, now_ms);
     }
     assert_int_equal(answer, REPLAY_FULL);
     struct visit visit;
