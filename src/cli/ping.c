@@ -288,7 +288,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         if (got == 'c')
             config_path = optarg;
         else
-            is_right = cli_read_number(optarg, 1, MAX_COUNT, &n_wanted);
+            is_right &= cli_read_number(optarg, 1, MAX_COUNT, &n_wanted);
     }
     if (parser.is_over)
         return parser.code;

@@ -314,7 +314,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         if (got == 'c')
             config_path = optarg;
         else if (got == 't')
-            is_right = cli_read_number(optarg, 1, MAX_S, &for_s);
+            is_right &= cli_read_number(optarg, 1, MAX_S, &for_s);
         else
             json = true;
     }

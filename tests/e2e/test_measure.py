@@ -194,11 +194,12 @@ def test_ping_says_why_a_proxy_between_fails(write, cli, key):
     assert re.search(rf'upstream out=first server=127\.0\.0\.1:{nobody} why="connection refused"', result.err), result.err
 
 
-def test_ping_of_what_is_no_tunnel_is_78_and_a_wrong_count_64(write, cli, key):
+def test_ping_of_what_is_no_tunnel_is_78_and_a_wrong_number_64(write, cli, key):
     config = write(near(1, key))
     assert cli("ping", "-c", config, "direct").code == 78
     assert cli("ping", "-c", write('  - {type: direct, name: home}\n')).code == 78
-    assert cli("ping", "-c", config, "-n", "0").code == 64
+    for words in (["ping", "-n", "0"], ["ping", "-n", "0", "-n", "1"], ["speedtest", "-t", "61", "-t", "1"]):
+        assert cli(*words, "-c", config).code == 64, words
 
 
 # speedtest
