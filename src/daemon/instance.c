@@ -24,7 +24,8 @@ int instance_load(uint8_t instance[static INSTANCE_BYTES], const char *folder)
     int n = snprintf(path, sizeof path, "%s/instance", folder);
     if (n < 0 || (size_t)n >= sizeof path)
         return -1;
-    int fd = sys_open(path, O_RDWR | O_CREAT, 0600);
+    /* As root in a folder of the user that root becomes. */
+    int fd = sys_open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     if (fd < 0)
         return -1;
     /* What is written is whole or nothing, as nobody else has the file. */

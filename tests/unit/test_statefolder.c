@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/instance.h"
 #include "daemon/statefolder.h"
 
 static char directory[PATH_MAX];
@@ -135,6 +136,38 @@ static void what_cannot_be_made_is_told(void **state)
     assert_string_equal(found, folder);
 }
 
+static int load(uint8_t instance[static INSTANCE_BYTES], const char *folder)
+{
+    int fd = instance_load(instance, folder);
+    if (fd >= 0)
+        close(fd);
+    return fd;
+}
+
+static void an_instance_is_known_again_and_two_folders_have_two(void **state)
+{
+    (void)state;
+    uint8_t first[INSTANCE_BYTES] = "the first one's", again[INSTANCE_BYTES] = "another";
+    uint8_t other[INSTANCE_BYTES] = "the other one's";
+    assert_int_equal(mkdir("other", 0700), 0);
+    assert_true(load(first, directory) >= 0);
+    assert_true(load(again, directory) >= 0);
+    assert_memory_equal(again, first, INSTANCE_BYTES);
+    assert_true(load(other, "other") >= 0);
+    assert_memory_not_equal(other, first, INSTANCE_BYTES);
+}
+
+/* The folder belongs to the user that root becomes, and root is who opens what is in it. */
+static void a_link_in_the_folder_makes_no_file_elsewhere(void **state)
+{
+    (void)state;
+    uint8_t instance[INSTANCE_BYTES] = "drawn";
+    assert_int_equal(mkdir("folder", 0700), 0);
+    assert_int_equal(symlink("../elsewhere", "folder/instance"), 0);
+    assert_int_equal(load(instance, "folder"), -1);
+    assert_int_equal(access("elsewhere", F_OK), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +177,8 @@ int main(void)
         TEST(users_have_it_among_their_own),
         TEST(root_makes_it_for_the_user_it_becomes),
         TEST(what_cannot_be_made_is_told),
+        TEST(an_instance_is_known_again_and_two_folders_have_two),
+        TEST(a_link_in_the_folder_makes_no_file_elsewhere),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
