@@ -103,8 +103,9 @@ find_kept(const struct listening *listening, const struct listening *before,
     for (size_t i = 0; i < before->n; i++) {
         struct listening_on *old = &before->items[i];
         const char *old_name = before->config->inbounds[old->inbound].name;
-        if (old->socket != NULL && !is_used(listening, old->socket) &&
-            fits(old->socket, &on->listen) && (name == NULL || strcmp(name, old_name) == 0) &&
+        /* What all of them are looked at for comes last. */
+        if (old->socket != NULL && fits(old->socket, &on->listen) &&
+            (name == NULL || strcmp(name, old_name) == 0) && !is_used(listening, old->socket) &&
             (on->listen.addr.port != 0 || !splits_pair(listening, on, old->socket)))
             return old->socket;
     }
