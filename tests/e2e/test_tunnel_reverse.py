@@ -9,6 +9,7 @@ import pytest
 from harness import client
 from harness.binary import SLOWNESS
 from harness.losses import killed_here, killed_there
+from harness.namespaces import FAR4
 from harness.origin import echo, swallow
 from harness.pattern import exchange, receive_end, receive_pattern, send_and_end, send_pattern
 from harness.program import complete
@@ -84,6 +85,9 @@ def test_acc_42_an_intranet_service_is_reached_from_outside(reverse):
         sock = dial(t, port)
         assert client.open_flow(sock, protocol, *server) == client.GRANTED[protocol]
         exchange(sock)
+    # Who goes out by the far end has it for a target, unlike the addresses of the far end's own inbounds.
+    exchange(t.connect(("127.0.0.1", RELAY)))
+    assert client.socks5(t.dial(), FAR4, PORT).code == 2
 
 
 def test_acc_42_what_is_refused_at_the_near_end_is_refused_there(reverse):
