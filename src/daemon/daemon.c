@@ -412,6 +412,10 @@ int daemon_run(struct config *config, const struct daemon_options *options)
     activation_init(&daemon->activation, &voice_stderr);
     daemon->n_descriptors = rlimit_raise_descriptors();
     flow_shared_init(&daemon->shared);
+    daemon->fixed = (struct daemon_fixed){.workers = config->workers,
+                                          .user = strdup(config->user),
+                                          .state = strdup(config->state),
+                                          .socket = strdup(config->admin.socket)};
     if (statefolder_find(daemon->state_folder, config) == ERR_NONE)
         daemon_set_state_folder(daemon, config);
     int code;
@@ -429,6 +433,9 @@ int daemon_run(struct config *config, const struct daemon_options *options)
     flow_shared_deinit(&daemon->shared);
     activation_close(&daemon->activation, &voice_stderr);
     notify_deinit(&daemon->notify);
+    free(daemon->fixed.user);
+    free(daemon->fixed.state);
+    free(daemon->fixed.socket);
     free(daemon);
     return code;
 }

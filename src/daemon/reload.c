@@ -88,7 +88,7 @@ static bool is_same_text(const char *a, const char *b)
 
 static void warn_of_what_stays(struct reload *reload, const struct config *next)
 {
-    const struct config *now = reload->daemon->runtime->config;
+    const struct daemon_fixed *now = &reload->daemon->fixed;
     const struct {
         const char *key;
         bool has_changed;
@@ -96,7 +96,7 @@ static void warn_of_what_stays(struct reload *reload, const struct config *next)
         {"workers", now->workers != next->workers},
         {"user", !is_same_text(now->user, next->user)},
         {"state", !is_same_text(now->state, next->state)},
-        {"admin.socket", !is_same_text(now->admin.socket, next->admin.socket)},
+        {"admin.socket", !is_same_text(now->socket, next->admin.socket)},
     };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (keys[i].has_changed)

@@ -18,6 +18,12 @@
 #define WORKERS_MAX 1024 /* as the configuration allows */
 #define DAEMON_STATUS_BYTES 384
 
+/* What is as it was at the start until the end, however often the configuration is read. */
+struct daemon_fixed {
+    unsigned workers;
+    char *user, *state, *socket; /* as they were written; owned */
+};
+
 struct daemon {
     const struct daemon_options *options;
     uint64_t n_descriptors, n_own_descriptors; /* the limit, and what is not connections' */
@@ -35,6 +41,7 @@ struct daemon {
     bool is_stopped;       /* the loops have been ordered to end */
     struct reload *reload; /* under way; NULL: none */
     struct reload_history reloads;
+    struct daemon_fixed fixed;
     char state_folder[PATHS_BYTES]; /* found at the start; "": there is none */
     struct collector collector;
     struct admin *admin;

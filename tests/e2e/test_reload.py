@@ -347,6 +347,15 @@ def test_what_takes_a_restart_is_warned_of(sockeye, reload, place):
     assert not (place / "admin").exists()
 
 
+def test_what_takes_a_restart_is_warned_of_until_it_is_as_it_was(sockeye, reload):
+    proxy = sockeye(inbound())
+    warned = []
+    for more in ("workers: 3\nuser: nobody\n", "workers: 3\n", ""):
+        reload(proxy, inbound() + more)
+        warned.append([count(proxy, f"`{key}` has changed") for key in ("workers", "user")])
+    assert warned == [[1, 1], [2, 1], [2, 1]]
+
+
 def test_a_port_that_was_drawn_for_two_families_is_not_shared_by_two_inbounds(sockeye, reload):
     """Which are known by their places: the first keeps what it wants of it, so that the second draws another."""
     network.need_own_network()
