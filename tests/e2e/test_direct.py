@@ -12,6 +12,7 @@ from harness.client import open_flow, socks5
 from harness.dnsserver import Answer
 from harness.origin import echo, speak_first
 from harness.pattern import receive_pattern, send_pattern
+from harness.program import no_leak_check
 from harness.sandbox import as_user
 
 
@@ -88,7 +89,7 @@ def test_fwmark_is_on_every_packet(sockeye, origin, dial):
 
 def test_fwmark_without_the_right_is_warned_of(sockeye):
     network.need_root()
-    proxy = sockeye(inbound() + direct(fwmark="77"), prefix=as_user())
+    proxy = sockeye(inbound() + direct(fwmark="77"), prefix=as_user(), env=no_leak_check())
     assert re.search(r" warn out=out: .*`fwmark`.*CAP_NET_ADMIN", proxy.text)
 
 
