@@ -21,12 +21,20 @@ static enum err make_whole(int fd, const char *path, size_t n, bool *is_new)
     return ERR_NONE;
 }
 
+static enum err is_long_enough(const char *path, size_t n)
+{
+    struct stat st;
+    if (sys_stat(path, &st) < 0)
+        return sys_err(errno);
+    return S_ISREG(st.st_mode) && st.st_size >= (off_t)n ? ERR_NONE : ERR_NOT_FOUND;
+}
+
 enum err mapfile_open(struct mapfile *file, const char *path, size_t n, bool *is_new)
 {
     int fd = sys_open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     if (fd < 0)
         return sys_err(errno);
-    enum err err = make_whole(fd, path, n, is_new);
+    enum err err = is_new == NULL ? is_long_enough(path, n) : make_whole(fd, path, n, is_new);
     void *memory = NULL;
     if (err == ERR_NONE) {
         memory = sys_map_file(fd, n);

@@ -23,7 +23,8 @@ struct head {
     uint64_t low_ms; /* what is dated at or below it was refused since the set began */
     _Atomic(uint64_t)
         high_ms; /* of all flights that were ever taken: the next set's low-water mark */
-    uint8_t rest[4096 - 32];
+    _Atomic(uint64_t) was_missed; /* by a process that took flights without it; 0: by none */
+    uint8_t rest[4096 - 40];
 };
 
 static_assert(sizeof(struct head) == 4096, "the set begins with a page");
@@ -72,6 +73,17 @@ static enum err bind_to(uint8_t binding[static SHA256_BYTES], const uint8_t id[s
     return n > 0 ? ERR_NONE : ERR_NOT_FOUND;
 }
 
+/* Whoever has it next does not find the flights in it that we take. */
+static void say_missed(const struct replays *replays)
+{
+    struct mapfile file;
+    if (mapfile_open(&file, replays->path, sizeof(struct head), NULL) != ERR_NONE)
+        return;
+    struct head *head = file.memory;
+    atomic_store(&head->was_missed, 1);
+    mapfile_close(&file);
+}
+
 /* ERR_NONE: the file is mapped, and has a head; of a new one the mark is 0. */
 static enum err open_file(struct replays *replays, size_t n)
 {
@@ -79,6 +91,8 @@ static enum err open_file(struct replays *replays, size_t n)
         return ERR_NOT_FOUND;
     bool is_new;
     enum err err = mapfile_open(&replays->file, replays->path, sizeof(struct head) + n, &is_new);
+    if (err == ERR_IN_USE)
+        say_missed(replays);
     if (err != ERR_NONE)
         return err;
     replays->head = replays->file.memory;
@@ -92,6 +106,15 @@ static enum err open_file(struct replays *replays, size_t n)
 static uint64_t later(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
+}
+
+/* The mark of a set that is taken up. */
+static uint64_t low_of(struct head *head)
+{
+    if (atomic_load(&head->was_missed) != 0)
+        head->low_ms = later(head->low_ms, sys_wall_ms() + START_MARGIN_MS);
+    atomic_store(&head->was_missed, 0);
+    return head->low_ms;
 }
 
 /* An empty set; of before it there is the mark only. */
@@ -118,7 +141,7 @@ static enum err open_set(struct replays *replays, bool is_new_key)
     void *memory = head != NULL ? (void *)(head + 1) : (replays->memory = calloc(1, n));
     if (memory == NULL)
         return ERR_MEMORY;
-    uint64_t low_ms = head == NULL ? 0 : head->low_ms;
+    uint64_t low_ms = head == NULL ? 0 : low_of(head);
     replays->set = replay_set_open(memory, n, binding, low_ms, &is_taken_up);
     if (!is_taken_up)
         begin_set(replays, memory, n, binding, is_new_key ? 0 : sys_wall_ms() + START_MARGIN_MS);

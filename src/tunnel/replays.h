@@ -5,7 +5,8 @@
  *     file:  head (what it is, the low-water mark) | the set, bound to this boot and to the key
  *
  * Where there is no valid one (the first start, another boot, no directory, a full disk) it begins empty, and
- * flights are refused that are dated before now + 2 s: whoever recorded one before may send it again. The low-water mark outlives
+ * flights are refused that are dated before now + 2 s: whoever recorded one before may send it again. So they are where the file is
+ * valid, but a process has run meanwhile that did not get it, as the one before still had it. The low-water mark outlives
  * the boot, against clocks that are set back.
  */
 #ifndef SOCKEYE_TUNNEL_REPLAYS_H

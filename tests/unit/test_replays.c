@@ -183,6 +183,27 @@ static void what_another_process_has_is_not_touched(void **unused)
     replays_release(replays);
 }
 
+/* One takes the place of another beside it, and is itself replaced. */
+static void what_a_process_took_without_the_file_is_refused_by_the_next(void **unused)
+{
+    (void)unused;
+    assert_int_equal(replays_make(state, key_bytes, sizeof key_bytes), ERR_NONE);
+    struct replays *replays = hold(ERR_NONE);
+    assert_int_equal(come(replays, 1, 5000), REPLAY_NEW);
+    replays_release(replays);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    replays = hold(ERR_IN_USE);
+    replays_release(replays);
+    close(fd);
+    for (unsigned i = 0; i < 2; i++) { /* a later restart does not take it back */
+        replays = hold(ERR_NONE);
+        assert_int_equal(come(replays, 2, 0), REPLAY_OLD);
+        assert_int_equal(come(replays, 1, 5000), REPLAY_SEEN);
+        replays_release(replays);
+    }
+}
+
 static void without_a_directory_or_a_boots_name_it_is_in_memory(void **unused)
 {
     (void)unused;
@@ -242,6 +263,7 @@ int main(void)
         IN_STATE(after_another_boot_the_mark_alone_is_left),
         IN_STATE(all_of_a_process_with_one_key_share_one_set),
         IN_STATE(what_another_process_has_is_not_touched),
+        IN_STATE(what_a_process_took_without_the_file_is_refused_by_the_next),
         IN_STATE(without_a_directory_or_a_boots_name_it_is_in_memory),
         IN_STATE(a_file_that_is_none_of_ours_begins_anew),
     };
