@@ -80,13 +80,12 @@ class Short:
 
 
 def open_and_close(t, server, n):
-    for _ in range(n):
-        with t.joined.near.entered():
-            sock = client.dial(("127.0.0.1", 1080), timeout=30)
-        with sock:
-            assert client.socks5_at_once(sock, *server.addr).code == 0
-            assert sock.recv(2) == b"x"
-            assert sock.recv(1) == b""
+    with t.joined.near.entered():
+        for _ in range(n):
+            with client.dial(("127.0.0.1", 1080), timeout=30) as sock:
+                assert client.socks5_at_once(sock, *server.addr).code == 0
+                assert sock.recv(2) == b"x"
+                assert sock.recv(1) == b""
 
 
 def test_acc_10_70000_streams_one_after_the_other_leak_nothing(tunnel):

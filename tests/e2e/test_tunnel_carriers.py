@@ -53,8 +53,8 @@ def test_what_was_said_on_a_carrier_that_is_dead_already_comes_by_the_next(tunne
 
 @pytest.mark.workers
 def test_acc_63_transfers_survive_20_losses_of_all_carriers(tunnel):
-    """Up and down at once over 16 streams; a gigabyte, less under a sanitizer."""
-    n = (32 << 20) // SLOWNESS
+    """Up and down at once over 16 streams; half a gigabyte, less under a sanitizer."""
+    n = (16 << 20) // SLOWNESS
     t = tunnel(near={"keepalive_s": 1})
     traffic = Traffic(t, 16, n, timeout=90)
     rng = random.Random(63)
