@@ -145,9 +145,9 @@ static void take_unreachable(struct ping *ping)
 static void take_up(struct ping *ping)
 {
     int64_t ahead_ms = ping->probe->clock_ahead_ms;
-    printf("handshake in %s; the server's clock is %" PRIi64 " ms %s ours\n",
-           amount_us((double)ping->probe->us).text, ahead_ms < 0 ? -ahead_ms : ahead_ms,
-           ahead_ms < 0 ? "behind" : "ahead of");
+    uint64_t off_ms = ahead_ms < 0 ? -(uint64_t)ahead_ms : (uint64_t)ahead_ms;
+    printf("handshake in %s; the server's clock is %" PRIu64 " ms %s ours\n",
+           amount_us((double)ping->probe->us).text, off_ms, ahead_ms < 0 ? "behind" : "ahead of");
     fflush(stdout);
     ask(ping);
 }
@@ -173,6 +173,8 @@ static void take_pong(struct ping *ping)
 static void on_news(struct probe *probe, enum probe_news news)
 {
     struct ping *ping = probe->owner;
+    if (probe != ping->probe)
+        return;
     switch (news) {
     case PROBE_UNREACHABLE:
         take_unreachable(ping);
@@ -193,6 +195,7 @@ static void on_news(struct probe *probe, enum probe_news news)
         break;
     case PROBE_LOST:
         explain_loss(ping);
+        ping->probe = NULL; /* it may be over too, and is freed then */
         break;
     }
 }

@@ -285,12 +285,12 @@ def test_status_tells_the_users_that_have_sessions_and_every_link_at_both_ends(s
 
     def asked():
         return json.loads(cli("status", "--json", "--socket", place / "status").out)
-    until(lambda: {user["name"]: user["links"] for user in asked()["users"]} == {"ann": 2, "bob": 1}, "every link")
+    until(lambda: {(t["name"], t["end"], t["user"], t["links"]) for t in asked()["tunnels"]} ==
+          {("far", "far", "ann", 2), ("far", "far", "bob", 1), ("ann", "near", "", 2), ("bob", "near", "", 1)}, "every link at both ends")
     status = asked()
+    assert {user["name"]: user["links"] for user in status["users"]} == {"ann": 2, "bob": 1}
     assert [(user["name"], user["inbound"], user["sessions"], user["streams_now"], user["received_bytes"]) for user in status["users"]] == \
         [("ann", "far", 1, 1, 5), ("bob", "far", 1, 1, 5)]
-    assert {(t["name"], t["end"], t["user"], t["links"]) for t in status["tunnels"]} == \
-        {("far", "far", "ann", 2), ("far", "far", "bob", 1), ("ann", "near", "", 2), ("bob", "near", "", 1)}
     for told in status["tunnels"]:
         assert len(told["carriers"]) == told["links"] and told["links_cut"] == 0
         assert all(carrier["remote"].startswith("127.0.0.1:") and carrier["sent_bytes"] > 0 for carrier in told["carriers"])
