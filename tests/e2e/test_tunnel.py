@@ -20,7 +20,7 @@ from harness.wait import until
 
 N_AT_ONCE = 1000 if os.environ.get("SOCKEYE_BACKEND") == "poll" else 4000    # poll() asks about every one of them each time
 SMALL_BUFFER = "4096 16384 65536"
-STUCK_BYTES = 110_000    # more than what the kernel takes for a target that reads nothing (73,634), and less than with a stream's first window
+STUCK_BYTES = 110_000    # more than what the kernel takes for a target that reads nothing (66,000), and less than with a stream's first window
 RELAY = '  - {type: relay, name: fixed, listen: "127.0.0.1:1081"}\n'
 
 
@@ -268,7 +268,8 @@ def test_a_target_that_has_ended_and_reads_no_more_is_given_up_when_the_near_end
         conn.shutdown(socket.SHUT_WR)
         gone.wait(60)
     t = tunnel(far_limits="idle_ms: 1000")
-    t.joined.far.write("net/ipv4/tcp_wmem", SMALL_BUFFER)
+    for buffers in ("wmem", "rmem"):
+        t.joined.far.write(f"net/ipv4/tcp_{buffers}", SMALL_BUFFER)
     sock = t.connect(t.serve(end_and_stop))
     receive_end(sock)
     sock.sendall(bytes(STUCK_BYTES))
