@@ -85,7 +85,9 @@ static bool was_port_0(const struct listensock *socket, const struct config_list
 static bool splits_pair(const struct listening *listening, const struct listening_on *on,
                         const struct listensock *socket)
 {
-    for (size_t i = 0; on->listen.optional && i < listening->n; i++) {
+    if (!on->listen.optional)
+        return false;
+    for (size_t i = 0; i < listening->n; i++) {
         const struct listening_on *other = &listening->items[i];
         bool is_pair = other->inbound == on->inbound && other->listen.group == on->listen.group;
         if (other->socket != NULL && other->listen.addr.port == 0 && other->listen.path == NULL &&

@@ -6,27 +6,22 @@
 #include "io/sys.h"
 
 /* Of another size it is none of ours, or was not finished. */
-static enum err make_whole(int fd, const char *path, size_t n, bool *is_new)
+static enum err make_whole(int fd, size_t n, bool *is_new)
 {
     struct stat st;
-    if (sys_lock(fd) < 0)
+    bool is_shared = is_new == NULL;
+    if (!is_shared && sys_lock(fd) < 0)
         return ERR_IN_USE;
-    if (sys_stat(path, &st) < 0)
+    if (sys_fstat(fd, &st) < 0)
         return sys_err(errno);
     if (!S_ISREG(st.st_mode))
         return ERR_SYSTEM;
+    if (is_shared)
+        return st.st_size >= (off_t)n ? ERR_NONE : ERR_NOT_FOUND;
     *is_new = st.st_size != (off_t)n;
     if (*is_new && sys_allocate(fd, n) < 0)
         return sys_err(errno);
     return ERR_NONE;
-}
-
-static enum err is_long_enough(const char *path, size_t n)
-{
-    struct stat st;
-    if (sys_stat(path, &st) < 0)
-        return sys_err(errno);
-    return S_ISREG(st.st_mode) && st.st_size >= (off_t)n ? ERR_NONE : ERR_NOT_FOUND;
 }
 
 enum err mapfile_open(struct mapfile *file, const char *path, size_t n, bool *is_new)
@@ -34,7 +29,7 @@ enum err mapfile_open(struct mapfile *file, const char *path, size_t n, bool *is
     int fd = sys_open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
     if (fd < 0)
         return sys_err(errno);
-    enum err err = is_new == NULL ? is_long_enough(path, n) : make_whole(fd, path, n, is_new);
+    enum err err = make_whole(fd, n, is_new);
     void *memory = NULL;
     if (err == ERR_NONE) {
         memory = sys_map_file(fd, n);

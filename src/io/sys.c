@@ -227,6 +227,13 @@ int sys_stat(const char *path, struct stat *st)
     return stat(path, st);
 }
 
+int sys_fstat(int fd, struct stat *st)
+{
+    if (FAULT_FAILS("fstat", EIO))
+        return -1;
+    return fstat(fd, st);
+}
+
 int sys_unlink(const char *path)
 {
     if (FAULT_FAILS("unlink", EACCES))

@@ -48,6 +48,7 @@ int sys_pipe_set_size(int fd, int bytes);
 int sys_close(int fd);
 int sys_open(const char *path, int flags, mode_t mode);
 int sys_stat(const char *path, struct stat *st);
+int sys_fstat(int fd, struct stat *st);
 int sys_unlink(const char *path);
 int sys_dup(int fd);
 int sys_set_flags(int fd); /* non-blocking and close-on-exec, of a descriptor made by others */

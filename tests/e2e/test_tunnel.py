@@ -20,7 +20,7 @@ from harness.wait import until
 
 N_AT_ONCE = 1000 if os.environ.get("SOCKEYE_BACKEND") == "poll" else 4000    # poll() asks about every one of them each time
 SMALL_BUFFER = "4096 16384 65536"
-STUCK_BYTES = 110_000    # more than what the kernel takes for a target that reads nothing (66,000), and less than with a stream's first window
+STUCK_BYTES = 110_000    # more than what the kernel takes for a target that reads nothing (more than 60,000, less than 66,000), and less than with a stream's first window
 RELAY = '  - {type: relay, name: fixed, listen: "127.0.0.1:1081"}\n'
 
 
